@@ -1,0 +1,88 @@
+# Every target sets up what it needs first; `make` alone lists them.
+# Paths in targets are relative, so that a checkout in a folder with spaces works.
+
+PYTHON ?= python3.11
+PYTEST_WORKERS ?= 2
+PROFILE ?= miniature
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Nothing here reports home, asks a question or takes threads it was not given.
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+# Wheels of a gigabyte are fetched: be patient with a slow line.
+export UV_HTTP_TIMEOUT ?= 300
+
+INSTALL := .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --requirement
+COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
+	--custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
+
+# Stages that need torch share one process that has imported it (stages/warm.py); OFT_WARM= turns that off.
+repro flow: export OFT_WARM ?= 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help repro profile flow test check lock clean setup setup-dev
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+repro: ## run the whole pipeline, or the part that changed (ARGS="train report" for some stages)
+	@printf '%s\n' \
+	  'Reproducing the pipeline of dvc.yaml with the settings of params.yaml:' \
+	  'data, conditions, shards, adapters, samples, metrics, report.' \
+	  'The first run takes about ten minutes on two cores; later ones redo what a change touches.' ''
+	@$(MAKE) --no-print-directory setup
+	@python -m dvc repro $(ARGS)
+	@[ ! -e report/index.html ] || printf '\nReport: %s\n' "$(CURDIR)/report/index.html"
+
+profile: setup ## choose what a run does: make profile PROFILE=full (or miniature, smoke; see conf/profile/)
+	@python -m oft.cli profile $(PROFILE)
+
+flow: setup ## the same through Prefect: logs and state of every stage (ARGS="--help" for its options)
+	@python -m flows.reproduce $(ARGS)
+
+test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile $(ARGS)
+
+check: setup-dev ## lint, formatting, types and import rules
+	@python -m ruff check .
+	@python -m ruff format --check .
+	@python -m mypy
+	@lint-imports --no-logo
+
+lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--upgrade" to move to the newest)
+	@echo uv | $(COMPILE) $(ARGS) - --output-file requirements/uv.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements/runtime.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraint requirements/runtime.txt \
+	  --output-file requirements/dev.txt
+
+clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
+	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find flows oft stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
+# The development set is a superset of the run-time set with the same versions and shares its environment;
+# it is kept out of `make repro` because diffusers imports peft wherever it finds it (3 seconds a process).
+setup: .venv/runtime.stamp
+	@:
+
+setup-dev: .venv/dev.stamp
+	@:
+
+.venv/uv.stamp: requirements/uv.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo '$(PYTHON) is not a Python 3.11: install one, or name it: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@echo 'Setting up .venv, once (about 3 GB of packages).'
+	@"$(PYTHON)" -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+.venv/runtime.stamp: requirements/runtime.txt .venv/uv.stamp
+	@$(INSTALL) $<
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
+	@$(INSTALL) $<
+	@touch $@

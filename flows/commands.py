@@ -1,0 +1,62 @@
+"""The DVC commands a flow runs, each as a child process, and how their answers read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.process import Finished, run_command
+from oft.errors import UserError
+
+Outcome = Literal["ran", "restored", "unchanged"]
+
+
+def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> Finished:
+    """Run ``dvc ARGUMENTS`` in ``root``; it waits for another DVC process instead of failing beside it."""
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    return run_command(command, root=root, log=log, environment=dvc_environment())
+
+
+def dvc_environment() -> dict[str, str]:
+    """This process's environment, its own interpreter first on PATH: a stage's command says ``python``."""
+    path = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
+
+
+def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:
+    """What ``dvc ARGUMENTS --json`` prints, parsed.
+
+    Raises:
+        UserError: the command failed; the message carries its last lines.
+    """
+    lines: list[str] = []
+    finished = run_dvc([*arguments, "--json"], root=root, log=lines.append)
+    if finished.exit_code != 0:
+        raise UserError(describe_failure(f"dvc {' '.join(arguments)}", finished))
+    return json.loads(next(line for line in reversed(lines) if line.startswith(("{", "["))))
+
+
+def read_outcome(lines: Sequence[str]) -> Outcome:
+    """What ``dvc repro --single-item`` did, from the lines it printed."""
+    if any(line.startswith("Running stage ") for line in lines):
+        return "ran"
+    if any("is cached - skipping run" in line for line in lines):
+        return "restored"
+    return "unchanged"
+
+
+def describe_failure(what: str, finished: Finished) -> str:
+    """One message for a failed command: what it was, how it ended, the last it said."""
+    code = finished.exit_code
+    ending = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    said = "\n".join(f"  {line}" for line in finished.tail) or "  (it printed nothing)"
+    return f"{what} failed with {ending}; its last lines:\n{said}"
+
+
+def describe_changes(status: Mapping[str, Any]) -> str:
+    """The stages ``dvc status --json`` reports as changed, one line each."""
+    return "\n".join(f"  {stage}: {json.dumps(changes)}" for stage, changes in status.items())

@@ -1,0 +1,86 @@
+"""One command as a child process that never outlives the code waiting for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+TAIL_LINES = 20
+GRACE_SECONDS = 1.0
+POLL_SECONDS = 0.02
+
+
+class Finished(NamedTuple):
+    """How a command ended: its exit status (negative: the signal that killed it) and its last lines."""
+
+    exit_code: int
+    tail: tuple[str, ...]
+
+
+def run_command(
+    command: Sequence[str],
+    *,
+    root: Path,
+    log: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run ``command`` in ``root``, give every line it prints to ``log`` as it comes, and return how it ended.
+
+    The child leads a process group of its own. Whatever interrupts the wait (Ctrl-C, a cancelled flow,
+    SIGTERM turned into an exception, a fault in ``log``) ends that whole group, grandchildren too, before it
+    is raised again.
+    """
+    process = subprocess.Popen(
+        list(command),
+        cwd=root,
+        env=None if environment is None else dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    try:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                if text := line.rstrip():
+                    tail.append(text)
+                    log(text)
+        return Finished(process.wait(), tuple(tail))
+    except BaseException:
+        end_group(process)
+        raise
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """Ask the group ``process`` leads to stop, and kill what is left of it after ``GRACE_SECONDS``."""
+    try:
+        if signal_group(process.pid, signal.SIGTERM):
+            deadline = time.monotonic() + GRACE_SECONDS
+            while time.monotonic() < deadline:
+                process.poll()  # a leader nobody has waited for would keep its group in being
+                if not signal_group(process.pid, 0):
+                    break
+                time.sleep(POLL_SECONDS)
+    finally:  # a second Ctrl-C must not save the children
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def signal_group(group: int, number: int) -> bool:
+    """Send signal ``number`` (0: none, only ask) to a process group; false where the group is gone."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""The control signal's way in: a small convolutional encoder, its output added once, after ``conv_in``.
+
+The encoder is ControlNet's (arXiv 2302.05543); unlike ControlNet, OFT adds nothing anywhere else. Its last
+convolution starts at zero, so an untrained encoder changes nothing.
+
+    encoder = HintEncoder(out_channels=unet.config.block_out_channels[0], generator=generator)
+    attach_hint(unet, encoder)
+    with hint(unet, encoder(conditioning_images)):      # encoded once, for all steps of all samples
+        unet(latents, timestep, encoder_hidden_states)   # or a whole pipeline call
+
+A batch that is k times the features' batch holds k copies of it one after the other, which is how pipelines
+lay out classifier-free guidance (``torch.cat([latents] * 2)``): the features serve every copy. For several
+samples of one image next to each other, repeat the image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from oft.adapters.adapter import refuse_second
+from oft.errors import ParamsError
+
+CHILD_NAME = "hint_encoder"
+
+
+class HintEncoder(nn.Module):
+    """Conditioning images ``[n, conditioning_channels, 8 h, 8 w]`` to features ``[n, out_channels, h, w]``.
+
+    Eight 3x3 convolutions with SiLU between; the third, fifth and seventh halve the resolution. 1,086,480
+    parameters for 320 output channels.
+    """
+
+    def __init__(
+        self,
+        conditioning_channels: int = 3,
+        out_channels: int = 320,
+        block_out_channels: Sequence[int] = (16, 16, 32, 32, 96, 96, 256),
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        widths = (conditioning_channels, *block_out_channels, out_channels)
+        self.convs = nn.ModuleList(
+            _conv(width_in, width_out, 2 if index in (2, 4, 6) else 1, generator)
+            for index, (width_in, width_out) in enumerate(pairwise(widths))
+        )
+        for parameter in self.convs[-1].parameters():
+            nn.init.zeros_(parameter)
+        self.out_channels = out_channels
+        self.hints: list[Tensor | None] = []
+        self.hook: RemovableHandle | None = None
+
+    def forward(self, conditioning: Tensor) -> Tensor:
+        """Return the features of conditioning images."""
+        first, *others = self.convs
+        features: Tensor = first(conditioning)
+        for conv in others:
+            features = conv(F.silu(features))
+        return features
+
+
+def attach_hint(unet: nn.Module, encoder: HintEncoder) -> None:
+    """Make ``encoder`` the UNet's child ``hint_encoder`` and let ``conv_in`` add the hint in force.
+
+    From then on each call of the UNet stands inside ``with hint(unet, ...)``.
+
+    Raises:
+        ParamsError: the UNet has no ``conv_in``, one of another width, or a hint encoder already.
+    """
+    conv_in = getattr(unet, "conv_in", None)
+    if not isinstance(conv_in, nn.Conv2d):
+        raise ParamsError(
+            f"a hint is added after a UNet's conv_in, and {type(unet).__name__} has none; give a UNet"
+        )
+    refuse_second(unet, CHILD_NAME)
+    if encoder.out_channels != conv_in.out_channels:
+        raise ParamsError(
+            f"the hint encoder's out_channels ({encoder.out_channels}) must be those of the UNet's conv_in "
+            f"({conv_in.out_channels}); make the encoder with out_channels={conv_in.out_channels}"
+        )
+    unet.add_module(CHILD_NAME, encoder)
+    encoder.hook = conv_in.register_forward_hook(partial(_add_hint, encoder.hints))
+
+
+def detach_hint(unet: nn.Module) -> HintEncoder:
+    """Undo ``attach_hint`` and return the encoder."""
+    encoder = _encoder_of(unet)
+    if encoder.hook is not None:
+        encoder.hook.remove()
+        encoder.hook = None
+    delattr(unet, CHILD_NAME)
+    return encoder
+
+
+@contextmanager
+def hint(unet: nn.Module, features: Tensor | None) -> Iterator[None]:
+    """Add ``features`` ``[n, channels, h, w]`` in each call of the UNet inside the block; None adds nothing.
+
+    The batch of a call is n or a multiple of it: copies of the n, one after the other. Blocks nest.
+    """
+    hints = _encoder_of(unet).hints
+    hints.append(features)
+    try:
+        yield
+    finally:
+        hints.pop()
+
+
+def _encoder_of(unet: nn.Module) -> HintEncoder:
+    encoder = getattr(unet, CHILD_NAME, None)
+    if not isinstance(encoder, HintEncoder):
+        raise ParamsError(f"{type(unet).__name__} has no hint encoder; call attach_hint(unet, encoder) first")
+    return encoder
+
+
+def _conv(in_channels: int, out_channels: int, stride: int, generator: torch.Generator) -> nn.Conv2d:
+    with torch.random.fork_rng(devices=[]):  # the module initialises itself from the global generator
+        conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
+    bound = 1.0 / math.sqrt(9 * in_channels)  # its own rule
+    for parameter in conv.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return conv
+
+
+def _add_hint(
+    hints: list[Tensor | None], conv_in: nn.Module, args: tuple[Tensor, ...], output: Tensor
+) -> Tensor:
+    if not hints:
+        raise RuntimeError(
+            "this UNet takes a control signal: call it inside `with hint(unet, features):`, "
+            "with None in place of the features for no signal"
+        )
+    features = hints[-1]
+    if features is None:
+        return output
+    copies, remainder = divmod(output.shape[0], features.shape[0])
+    if remainder or features.shape[1:] != output.shape[1:]:
+        raise ParamsError(
+            f"hint features {tuple(features.shape)} must have the channels and size of conv_in's output "
+            f"{tuple(output.shape)}, and a number that divides its batch; encode one image for each sample, "
+            "8 times as large as the latents"
+        )
+    return (output.unflatten(0, (copies, -1)) + features.to(output.dtype)).flatten(0, 1)

@@ -1,0 +1,298 @@
+"""Adapters on disk: the rotations in PEFT's layout, magnitudes and the hint encoder in files beside them.
+
+    adapter_config.json         PEFT's configuration
+    adapter_model.safetensors   base_model.model.<layer>.oft_R.weight  [r, b(b-1)/2]
+    magnitude.safetensors       <layer>.log_scale  [out]
+    hint_encoder.safetensors    convs.<i>.weight, convs.<i>.bias
+
+``PeftModel.from_pretrained(unet, folder)`` reproduces the rotations. Each tensor file's metadata names the
+base it belongs to. Equal adapters give equal bytes. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from oft.adapters.adapter import check_names_and_shapes, find_targets, freeze, refuse_second
+from oft.adapters.hint_encoder import CHILD_NAME as HINT_ENCODER_CHILD
+from oft.adapters.hint_encoder import HintEncoder, attach_hint
+from oft.adapters.magnitude import MagnitudeAdapter
+from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
+from oft.adapters.rotation import block_size_of
+from oft.errors import CheckpointError, ParamsError
+from oft.storage import atomic_file, read_json, write_json
+
+CONFIG_FILE = "adapter_config.json"
+ROTATION_FILE = "adapter_model.safetensors"
+MAGNITUDE_FILE = "magnitude.safetensors"
+HINT_ENCODER_FILE = "hint_encoder.safetensors"
+
+CONVENTION = "x R with R = (I - S)(I + S)^-1, S = U - U^T, U the packed upper triangle row by row"
+PEFT_PREFIX, PEFT_SUFFIX = "base_model.model.", ".oft_R.weight"
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """What ``load_adapter`` put on a model, and the metadata it came with."""
+
+    adapter: OFTAdapter
+    magnitude: MagnitudeAdapter | None
+    hint_encoder: HintEncoder | None
+    metadata: dict[str, str]
+
+
+def save_adapter(
+    folder: Path,
+    adapter: OFTAdapter,
+    magnitude: MagnitudeAdapter | None = None,
+    hint_encoder: HintEncoder | None = None,
+    *,
+    base_hash: str,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write an adapter to ``folder``, in place of the one there; files of other names are left alone.
+
+    Args:
+        base_hash: hash of the base's weights; ``load_adapter`` compares it.
+        metadata: further entries for each file's metadata.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    common = {**(metadata or {}), "format": "pt", "base_hash": base_hash}
+    config = adapter.config
+    write_json(folder / CONFIG_FILE, _peft_config(adapter))
+    write_tensors(
+        folder / ROTATION_FILE,
+        {f"{PEFT_PREFIX}{name}{PEFT_SUFFIX}": packed for name, packed in adapter.named_packed()},
+        {
+            **common,
+            "convention": CONVENTION,
+            "num_blocks": str(config.num_blocks or ""),
+            "block_size": str(config.block_size or ""),
+            "block_share": str(config.block_share).lower(),
+            "coft": str(config.coft).lower(),
+            "eps": repr(config.eps),
+        },
+    )
+    if magnitude is None:
+        (folder / MAGNITUDE_FILE).unlink(missing_ok=True)
+    else:
+        scales = {f"{name}.log_scale": log_scale for name, log_scale in magnitude.named_values()}
+        write_tensors(folder / MAGNITUDE_FILE, scales, common)
+    if hint_encoder is None:
+        (folder / HINT_ENCODER_FILE).unlink(missing_ok=True)
+    else:
+        write_tensors(folder / HINT_ENCODER_FILE, hint_encoder.state_dict(), common)
+
+
+def load_adapter(folder: Path, unet: nn.Module, *, base_hash: str | None = None) -> LoadedAdapter:
+    """Put the adapter saved in ``folder`` on ``unet`` and return it; all is checked before the model is
+    touched.
+
+    The base is frozen. Rotations and hint encoder are trainable, or, where magnitudes were fitted, only
+    those. Also reads what PEFT's exact path saved for linear layers.
+
+    Args:
+        base_hash: hash of the base's weights; None skips the comparison.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the adapter belongs to another base, architecture or
+        Cayley
+            convention.
+        ParamsError: the model has an adapter already.
+    """
+    folder = Path(folder)
+    for child_name in (OFTAdapter.child_name, MagnitudeAdapter.child_name, HINT_ENCODER_CHILD):
+        refuse_second(unet, child_name)
+    packed, metadata = _read_rotations(folder / ROTATION_FILE, base_hash)
+    try:
+        config = _config_from_peft(folder / CONFIG_FILE, metadata, packed)
+        targets = find_targets(unet, config.target_modules)
+        shapes = config.packed_shapes(targets)
+    except ParamsError as fault:
+        raise CheckpointError(f"{folder / CONFIG_FILE}: {fault}") from fault
+    check_names_and_shapes(str(folder / ROTATION_FILE), shapes, packed)
+    log_scales = _read_magnitudes(folder / MAGNITUDE_FILE, base_hash, unet)
+    encoder = _read_hint_encoder(folder / HINT_ENCODER_FILE, base_hash, unet)
+
+    adapter = inject_oft(unet, config)
+    adapter.load_packed(packed)
+    if "convention" not in metadata:
+        adapter.project()  # PEFT saves what its next forward pass would project
+    if encoder is not None:
+        attach_hint(unet, encoder)
+    magnitude = None
+    if log_scales is not None:
+        magnitude = MagnitudeAdapter(unet, {name: _linear(unet, name) for name in log_scales})
+        magnitude.load_values(log_scales)
+        freeze(unet, keep=(magnitude.child_name,))
+    return LoadedAdapter(adapter, magnitude, encoder, metadata)
+
+
+def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically; equal contents give equal bytes.
+
+    (The library alone writes its metadata in an order that changes from process to process.)
+    """
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    header_bytes = int.from_bytes(content[:8], "little")
+    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(content[8 : 8 + header_bytes])}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_file(target) as partial:
+        partial.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + header_bytes :])
+
+
+def read_tensors(source: Path, base_hash: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a safetensors file's tensors, on the CPU, and its metadata.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its metadata names another base than
+        ``base_hash``.
+    """
+    if not source.is_file():
+        raise CheckpointError(
+            f"{source}: an adapter needs this file, and it is missing; train or copy the adapter again"
+        )
+    try:
+        with safe_open(source, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as fault:
+        raise CheckpointError(
+            f"{source}: must be a whole safetensors file, got {fault}; copy it again"
+        ) from fault
+    recorded = metadata.get("base_hash")
+    if base_hash is not None and recorded is not None and recorded != base_hash:
+        raise CheckpointError(
+            f"{source}: must belong to the base in use, of hash {base_hash}, and was trained on {recorded}; "
+            "use that base, or train the adapter on this one"
+        )
+    return tensors, metadata
+
+
+def _peft_config(adapter: OFTAdapter) -> dict[str, Any]:
+    config = adapter.config
+    return {
+        "base_model_name_or_path": None,
+        "bias": "none",
+        "block_share": config.block_share,
+        "coft": config.coft,
+        # PEFT bounds S by eps / sqrt(r), we by eps b^2 / sqrt(r); it has one eps for all layers, so take the
+        # widest: our parameters are within their bounds already, and PEFT leaves them alone.
+        "eps": config.eps * max(block_size for _, block_size in adapter.block_shapes.values()) ** 2,
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "init_weights": True,
+        "module_dropout": 0.0,
+        "oft_block_size": config.block_size or 0,
+        "peft_type": "OFT",
+        "r": config.num_blocks or 0,
+        "target_modules": list(config.target_modules),
+        "task_type": None,
+        "use_cayley_neumann": False,
+    }
+
+
+def _config_from_peft(source: Path, metadata: Mapping[str, str], packed: Mapping[str, Tensor]) -> OFTConfig:
+    if not source.is_file():
+        raise CheckpointError(
+            f"{source}: an adapter needs this file, and it is missing; train or copy the adapter again"
+        )
+    try:
+        values = read_json(source)
+        peft_type, targets = values["peft_type"], values["target_modules"]
+    except (ValueError, KeyError, TypeError) as fault:
+        raise CheckpointError(
+            f"{source}: must be PEFT's JSON with peft_type and target_modules, got {fault!r}; copy it again"
+        ) from fault
+    if peft_type != "OFT" or not isinstance(targets, list):
+        raise CheckpointError(
+            f"{source}: must be of an OFT adapter with a list of target_modules, got peft_type {peft_type!r} "
+            f"and target_modules {targets!r}; give an OFT adapter"
+        )
+    if values.get("use_cayley_neumann", True):
+        raise CheckpointError(
+            f"{source}: use_cayley_neumann must be false, and is not: its truncated series approximates the "
+            "inverse rotation; train with the exact transform"
+        )
+    coft = bool(values.get("coft", False))
+    eps = float(metadata["eps"]) if "eps" in metadata else float(values.get("eps", 6e-5))
+    if coft and "eps" not in metadata:
+        sizes = {block_size_of(value) for value in packed.values()}
+        if len(sizes) > 1:
+            raise CheckpointError(
+                f"{source}: coft with PEFT's eps needs blocks of one size, got {sorted(sizes)}; "
+                "set coft to false there to use the rotations as they are"
+            )
+        eps /= sizes.pop() ** 2
+    return OFTConfig(
+        target_modules=tuple(targets),
+        num_blocks=values.get("r") or None,
+        block_size=values.get("oft_block_size") or None,
+        block_share=bool(values.get("block_share", False)),
+        coft=coft,
+        eps=eps,
+    )
+
+
+def _read_rotations(source: Path, base_hash: str | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, metadata = read_tensors(source, base_hash)
+    packed = {}
+    for key, value in tensors.items():
+        if not (key.startswith(PEFT_PREFIX) and key.endswith(PEFT_SUFFIX)):
+            raise CheckpointError(
+                f"{source}: every name must be {PEFT_PREFIX}<layer>{PEFT_SUFFIX}, got {key!r}; "
+                "give an OFT adapter in PEFT's layout"
+            )
+        packed[key.removeprefix(PEFT_PREFIX).removesuffix(PEFT_SUFFIX)] = value
+    return packed, metadata
+
+
+def _read_magnitudes(source: Path, base_hash: str | None, unet: nn.Module) -> dict[str, Tensor] | None:
+    if not source.exists():
+        return None
+    tensors, _ = read_tensors(source, base_hash)
+    log_scales = {key.removesuffix(".log_scale"): value for key, value in tensors.items()}
+    linears = {name: module for name, module in unet.named_modules() if isinstance(module, nn.Linear)}
+    expected = {name: (linears[name].out_features,) for name in log_scales if name in linears}
+    check_names_and_shapes(str(source), expected, log_scales)
+    return log_scales
+
+
+def _read_hint_encoder(source: Path, base_hash: str | None, unet: nn.Module) -> HintEncoder | None:
+    if not source.exists():
+        return None
+    tensors, _ = read_tensors(source, base_hash)
+    weights = [tensors[key] for i in range(len(tensors)) if (key := f"convs.{i}.weight") in tensors]
+    widths = [weight.shape[0] for weight in weights]
+    if len(widths) < 2:
+        raise CheckpointError(
+            f"{source}: must hold convs.<i>.weight, got {sorted(tensors)[:3]}; give a hint encoder"
+        )
+    encoder = HintEncoder(weights[0].shape[1], widths[-1], widths[:-1], generator=torch.Generator())
+    expected = {name: value.shape for name, value in encoder.state_dict().items()}
+    check_names_and_shapes(str(source), expected, tensors)
+    conv_in = getattr(unet, "conv_in", None)
+    if not isinstance(conv_in, nn.Conv2d) or conv_in.out_channels != widths[-1]:
+        raise CheckpointError(
+            f"{source}: the last width ({widths[-1]}) must be that of the UNet's conv_in "
+            f"({getattr(conv_in, 'out_channels', None)}); use the base it was trained on"
+        )
+    encoder.load_state_dict(tensors)
+    return encoder.to(conv_in.weight.device)
+
+
+def _linear(model: nn.Module, name: str) -> nn.Linear:
+    module = model.get_submodule(name)
+    assert isinstance(module, nn.Linear)
+    return module

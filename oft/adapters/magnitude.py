@@ -1,0 +1,49 @@
+"""Magnitude fitting: after OFT, one positive scale per neuron of the same layers, everything else frozen.
+
+W'' = diag(s) W' (arXiv 2306.07280, the magnitude-fitted variant); the bias is not scaled. Positive by
+construction: the parameter is log s, zero at first, so that s = exp(0) = 1 exactly, and near 1 a step in log
+s is a step in s.
+
+    magnitude = inject_magnitude(unet, UNET_CONTROL_TARGETS)
+    optimizer = torch.optim.AdamW(magnitude.adapter_parameters(), lr=1e-5)
+
+It works over an OFT adapter as it is, and costs less over a merged one (``oft_adapter.merge()`` first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from oft.adapters.adapter import LinearAdapter, find_targets, freeze, zeros_beside
+
+
+class MagnitudeAdapter(LinearAdapter):
+    """The logarithms of the layers' magnitudes, ``[out]`` each; the model's child ``magnitude_adapter``."""
+
+    child_name = "magnitude_adapter"
+    slot = "log_scale"
+
+    def __init__(self, model: nn.Module, targets: Mapping[str, nn.Linear]) -> None:
+        sizes = {name: linear.weight.shape[:1] for name, linear in targets.items()}
+        super().__init__(model, {name: zeros_beside(targets[name].weight, sizes[name]) for name in targets})
+
+    @torch.no_grad()
+    def scales(self) -> dict[str, Tensor]:
+        """Return the scales s, ``[out]`` by layer name; all positive."""
+        return {name: log_scale.exp() for name, log_scale in self.named_values()}
+
+
+def inject_magnitude(model: nn.Module, target_modules: Sequence[str]) -> MagnitudeAdapter:
+    """Give each target layer of ``model`` scales of 1, freeze everything else, and return the adapter.
+
+    "Everything else" includes an OFT adapter and a hint encoder. Outputs are unchanged until the first step.
+
+    Raises:
+        ParamsError: a pattern matches no linear layer, or the model has a magnitude adapter already.
+    """
+    adapter = MagnitudeAdapter(model, find_targets(model, target_modules))
+    freeze(model, keep=(adapter.child_name,))
+    return adapter

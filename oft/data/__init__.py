@@ -1,0 +1,1 @@
+"""Data: readers, conditions, captions, shards and the miniature world."""

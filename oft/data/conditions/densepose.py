@@ -1,0 +1,40 @@
+"""DensePose part maps, coloured as ControlNet's DensePose models expect them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oft.errors import DataError
+
+NUM_PARTS = 24
+
+# Part p has viridis at level trunc(p * 255 / 24), as DensePose's own visualiser colours part indices; the
+# background is viridis at 0, not black. One hexadecimal RGB value a part, 0 to 24.
+_COLOURS = """
+440154 471063 481f70 472c7a 443983 404688 3b518b 365d8d 31688e 2c718e 287c8e 25858e 21908d
+1f9a8a 20a386 27ad81 35b779 46c06f 5cc863 73d056 8ed645 aadc32 c5e021 e2e418 fde725
+"""
+
+PART_COLOURS: NDArray[np.uint8] = np.array(
+    [tuple(bytes.fromhex(colour)) for colour in _COLOURS.split()], dtype=np.uint8
+)
+PART_COLOURS.setflags(write=False)
+
+
+def extract_densepose(parts: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return the coloured map, uint8 [height, width, 3].
+
+    Args:
+        parts: DensePose part ids [height, width], 0 = background, 1 to 24 = the body's parts.
+
+    Raises:
+        DataError: an id is out of range.
+    """
+    highest = int(parts.max(initial=0))
+    if highest > NUM_PARTS:
+        raise DataError(
+            f"DensePose's part ids run from 0 to {NUM_PARTS}, got {highest}; give the channel that holds the "
+            "ids (the third of DensePose's maps)"
+        )
+    return np.asarray(PART_COLOURS[parts])

@@ -1,0 +1,52 @@
+"""Keys: one stable name for each picture, fit for a shard, whatever its file is called."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+MAX_KEY_CHARS = 80
+"""With the longest suffix of a shard member this stays within the 100 characters of a plain tar header."""
+
+KEY_PATTERN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_CHARS}}}")
+
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
+_HASH_CHARS = 8
+
+
+def stable_hash(text: str) -> str:
+    """Return the hexadecimal SHA-256 of a text in Unicode's composed form, the same on every machine."""
+    return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8")).hexdigest()
+
+
+def picture_key(name: str) -> str:
+    """Return the key of a picture from its path below the data set, with forward slashes.
+
+    Folders are joined with ``-``, other characters than ``[A-Za-z0-9_-]`` become ``_``. A name too long for a
+    tar header, or without one usable character, ends in a hash of itself.
+    """
+    parts = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("").parts
+    key = "-".join(_FORBIDDEN.sub("_", part) for part in parts)
+    if not any(character.isalnum() for character in key):
+        return f"picture-{stable_hash(name)[:_HASH_CHARS]}"
+    if len(key) > MAX_KEY_CHARS:
+        return f"{key[: MAX_KEY_CHARS - _HASH_CHARS - 1]}-{stable_hash(name)[:_HASH_CHARS]}"
+    return key
+
+
+def sorted_keys(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (key, name) of every picture, sorted by key, keys unique.
+
+    Of names that give the same key (``a b.jpg`` and ``a_b.jpg``) the first in sorted order keeps it; the
+    others end in a hash of their name.
+    """
+    owners: dict[str, str] = {}
+    for name in sorted(set(names)):
+        key = picture_key(name)
+        if key in owners:
+            key = f"{key[: MAX_KEY_CHARS - _HASH_CHARS - 1]}-{stable_hash(name)[:_HASH_CHARS]}"
+        owners[key] = name
+    return sorted(owners.items())

@@ -1,0 +1,219 @@
+"""Pictures and id maps: decoded safely, cropped and resized alike, encoded to the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from oft.errors import DataError
+
+MAX_PIXELS = 200_000_000
+"""A larger picture is refused from its header: small files can claim any size. PIL has the same bound set."""
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+PictureReason = Literal["missing", "unreadable", "truncated", "too_small", "too_large", "wrong_mode"]
+
+_EXPLANATIONS: dict[str, str] = {
+    "missing": "there is no such file; restore it or leave it out of the listing",
+    "unreadable": "not a picture that can be decoded; replace the file",
+    "truncated": "the picture's data end early; copy or download the file again",
+    "too_small": "the shorter side is below the smallest allowed; leave it out or lower the bound",
+    "too_large": f"more than {MAX_PIXELS // 1_000_000} megapixels; make it smaller or leave it out",
+    "wrong_mode": "not a map of ids in the expected channel; export it as a palette or greyscale PNG",
+}
+
+Resample = Literal["lanczos", "area", "nearest"]
+RESAMPLING: dict[str, Image.Resampling] = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "area": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+_Value = TypeVar("_Value")
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class PictureError(DataError):
+    """One picture cannot be used: ``reason`` is what data stages count, ``name`` the file."""
+
+    def __init__(self, reason: PictureReason, name: str) -> None:
+        super().__init__(f"{name}: {reason}: {_EXPLANATIONS[reason]}")
+        self.reason: PictureReason = reason
+        self.name = name
+
+    def __reduce__(self) -> tuple[type[PictureError], tuple[PictureReason, str]]:
+        """Let the error cross from a worker process."""
+        return PictureError, (self.reason, self.name)
+
+
+def load_picture(path: Path) -> Image.Image:
+    """Return a picture as RGB, upright, without metadata; what is transparent becomes white.
+
+    Greyscale, palette, CMYK and 16-bit pictures are converted; of an animation the first frame counts.
+
+    Raises:
+        PictureError: the file is missing, unreadable, truncated or too large.
+    """
+    return _decode(Path(path), lambda image: _turn_upright(_to_rgb(image), _orientation(image)))
+
+
+def load_labels(path: Path, channel: int | None = None) -> NDArray[np.integer]:
+    """Return an id map as whole numbers [height, width], exactly as stored.
+
+    Args:
+        path: a palette or greyscale picture, 8 or 16 bits deep; or an RGB one with ``channel`` given.
+        channel: which channel holds the ids (2, the third, in DensePose's part maps); None for a map of one
+            channel.
+
+    Raises:
+        PictureError: the file is missing, unreadable, truncated, too large or of another mode.
+    """
+
+    def to_labels(image: Image.Image) -> NDArray[np.integer] | None:
+        array = np.asarray(image)
+        if channel is not None:
+            return array[..., channel].copy() if array.ndim == 3 and channel < array.shape[2] else None
+        return array.copy() if array.ndim == 2 and np.issubdtype(array.dtype, np.integer) else None
+
+    labels = _decode(Path(path), to_labels)
+    if labels is None:
+        raise PictureError("wrong_mode", Path(path).name)
+    return labels
+
+
+def prepare(
+    image: Image.Image, resolution_px: int, resample: Resample | Image.Resampling = "lanczos"
+) -> Image.Image:
+    """Return the centre square of a picture at resolution_px x resolution_px."""
+    chosen = RESAMPLING[resample] if isinstance(resample, str) else resample
+    square = image.crop(_centre_square(image.width, image.height))
+    return square.resize((resolution_px, resolution_px), chosen)
+
+
+def prepare_labels(labels: NDArray[np.integer], resolution_px: int) -> NDArray[np.integer]:
+    """Return an id map [height, width] cropped and resized as `prepare` does, nearest: no new id appears."""
+    if labels.ndim != 2:
+        raise ValueError(f"an id map has the shape [height, width], got {labels.shape}")
+    # One code path for pictures and maps: equal geometry by construction. PIL's 32-bit mode holds every id.
+    stored = labels if labels.dtype == np.uint8 else labels.astype(np.int32)
+    prepared = prepare(Image.fromarray(stored), resolution_px, "nearest")
+    return np.asarray(prepared).astype(labels.dtype)
+
+
+def encode_jpeg(image: Image.Image | NDArray[np.uint8], quality: int) -> bytes:
+    """Return JPEG bytes at full chroma resolution (4:4:4), without metadata."""
+    return _encode(image, "JPEG", quality=quality, subsampling=0)
+
+
+def encode_png(image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """Return PNG bytes without metadata: RGB, or one channel of 8 or 16 bits (id maps)."""
+    return _encode(image, "PNG", compress_level=6)
+
+
+def decode_array(data: bytes) -> NDArray[np.integer]:
+    """Return encoded bytes as an array: uint8 [height, width, 3], or ids [height, width]."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image).copy()
+
+
+def _decode(path: Path, convert: Callable[[Image.Image], _Value]) -> _Value:
+    if not path.is_file():
+        raise PictureError("missing", path.name)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise PictureError("too_large", path.name)
+                image.load()
+                value = convert(image)
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise PictureError("too_large", path.name) from error
+    except Exception as error:  # decoders raise anything on damaged data: OSError, SyntaxError, ...
+        raise PictureError(_damage(str(error)), path.name) from error
+    # Most warnings (odd EXIF entries, many in COCO) leave the picture whole; one about missing data does not.
+    if any(_damage(str(warning.message)) == "truncated" for warning in caught):
+        raise PictureError("truncated", path.name)
+    return value
+
+
+def _damage(message: str) -> PictureReason:
+    return "truncated" if "truncated" in message.lower() else "unreadable"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.int64)
+        eight_bits = levels if levels.max(initial=0) <= 255 and image.mode == "I" else levels >> 8
+        image = Image.fromarray(eight_bits.clip(0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        values = np.nan_to_num(np.asarray(image))
+        values = values * 255 if values.max(initial=0) <= 1 else values
+        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white
+    plain = image.convert("RGB")
+    plain.info = {}
+    return plain
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # damaged EXIF in a sound picture: it is shown as stored, as viewers do
+        return 1
+
+
+def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _encode(
+    image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16], file_format: str, **options: int
+) -> bytes:
+    plain = image.copy() if isinstance(image, Image.Image) else Image.fromarray(image)
+    plain.info = {}  # PIL would carry comments and colour profiles over
+    buffer = io.BytesIO()
+    plain.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def pad_to_square(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """Return a picture or map [height, width, ...] padded to its longer side, its edges repeated outwards.
+
+    For tall pictures of one thing, whose centre square would lose head and feet (DeepFashion-MultiModal).
+    """
+    height, width = array.shape[:2]
+    side = max(height, width)
+    rows, columns = side - height, side - width
+    margins = [(rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)]
+    return np.pad(array, margins + [(0, 0)] * (array.ndim - 2), mode="edge")

@@ -1,0 +1,48 @@
+"""ADE20K, scene parsing benchmark (150 classes): pictures with id maps, 0 = other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from oft.data.keys import sorted_keys
+from oft.data.readers.layout import licence_tag, list_pictures, require_folder
+from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.types import Counts, Example, Split
+
+LAYOUT = (
+    "ADE20K's layout: ADEChallengeData2016/images/{training,validation}/*.jpg and "
+    "ADEChallengeData2016/annotations/{training,validation}/*.png"
+)
+LICENCE = "ADE20K terms (non-commercial research)"
+_FOLDERS: dict[Split, str] = {"train": "training", "val": "validation"}
+
+
+def read_ade20k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
+    """Yield the examples of a split, sorted by key; the annotation is the id map.
+
+    The data set has no captions; those of ``prompt_{train,val}_blip.json`` are taken where the file is there.
+
+    Args:
+        root: the folder that holds ADEChallengeData2016, or that folder itself.
+        split: ``train`` or ``val``.
+        counts: pictures without an id map are dropped as ``annotation_missing``.
+
+    Raises:
+        DataError: a folder is missing.
+    """
+    top = root if (root / "images").is_dir() else root / "ADEChallengeData2016"
+    images = require_folder(top / "images" / _FOLDERS[split], LAYOUT)
+    annotations = require_folder(top / "annotations" / _FOLDERS[split], LAYOUT)
+    prompts = find_prompt_file(root, split) or find_prompt_file(top, split)
+    captions = read_prompt_file(prompts) if prompts else {}
+    licence = licence_tag(root, LICENCE)
+    for key, name in sorted_keys(list_pictures(images)):
+        counts.seen += 1
+        stem = Path(name).stem
+        annotation = annotations / f"{stem}.png"
+        if not annotation.is_file():
+            counts.drop("annotation_missing", name)
+            continue
+        own = (captions[stem],) if captions.get(stem) else ()
+        yield Example(key, images / name, annotation, own, split, licence)

@@ -1,0 +1,60 @@
+"""COCO 2017: pictures with about five captions each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from oft.data.keys import sorted_keys
+from oft.data.readers.layout import (
+    clean_captions,
+    licence_tag,
+    list_pictures,
+    read_json_file,
+    require_folder,
+)
+from oft.errors import DataError
+from oft.types import Counts, Example, Split
+
+LAYOUT = "COCO's layout: train2017/*.jpg, val2017/*.jpg and annotations/captions_{train,val}2017.json"
+LICENCE = "COCO terms (Flickr)"
+
+
+def read_coco(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
+    """Yield the pictures that the split's caption file lists, sorted by key, with all their captions.
+
+    The licence tag is the one that the caption file gives for the picture.
+
+    Args:
+        root: the folder that holds ``train2017``, ``val2017`` and ``annotations``.
+        split: ``train`` or ``val``.
+        counts: listed pictures without a file are dropped as ``missing``.
+
+    Raises:
+        DataError: a folder or the caption file is missing, or the file is not COCO's.
+    """
+    images = require_folder(root / f"{split}2017", LAYOUT)
+    listing = root / "annotations" / f"captions_{split}2017.json"
+    content = read_json_file(listing, LAYOUT)
+    try:
+        idents = {str(entry["file_name"]): entry["id"] for entry in content["images"]}
+        licence_idents = {str(entry["file_name"]): entry.get("license") for entry in content["images"]}
+        licences = {entry["id"]: str(entry["name"]) for entry in content.get("licenses", [])}
+        captions: defaultdict[object, list[str]] = defaultdict(list)
+        for entry in sorted(content["annotations"], key=lambda entry: entry.get("id", 0)):
+            captions[entry["image_id"]].append(entry["caption"])
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{listing} lacks what COCO's caption files hold (images with id and file_name, annotations with "
+            f"image_id and caption): {error!r}; take the file of annotations_trainval2017.zip"
+        ) from error
+    default = licence_tag(root, LICENCE)
+    present = set(list_pictures(images))
+    for key, name in sorted_keys(idents):
+        counts.seen += 1
+        if name not in present:
+            counts.drop("missing", name)
+            continue
+        licence = licences.get(licence_idents[name], default)
+        yield Example(key, images / name, None, clean_captions(captions[idents[name]]), split, licence)

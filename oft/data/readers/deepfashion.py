@@ -1,0 +1,99 @@
+"""DeepFashion-MultiModal: people with DensePose part maps and descriptions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from oft.data.keys import sorted_keys, stable_hash
+from oft.data.readers.layout import (
+    clean_captions,
+    licence_tag,
+    list_pictures,
+    read_json_file,
+    require_folder,
+)
+from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.errors import DataError
+from oft.types import Counts, Example, Split
+
+LAYOUT = (
+    "DeepFashion-MultiModal's layout: images/*.jpg, densepose/<stem>_densepose.png, captions.json "
+    "({file name: text}) and, optionally, the lists train.txt and val.txt; its licence forbids "
+    "redistribution, so download and unpack it by hand"
+)
+LICENCE = "DeepFashion terms (non-commercial research)"
+VAL_PERCENT = 5
+_IDENTITY = re.compile(r".*?id_\d+")
+
+
+def read_deepfashion(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
+    """Yield the examples of a split, sorted by key; the annotation is DensePose's map, part ids in its third
+    channel.
+
+    The split is that of ``train.txt`` and ``val.txt`` (a file name a line; with one of the two lists the
+    other split is the rest), else 5 % of the garments, chosen by a hash of their id, are ``val``: all views
+    of one garment fall on the same side. Captions are those of ``captions.json``, or of
+    ``prompt_{split}_blip.json`` where it is there.
+
+    Args:
+        root: the data set's folder.
+        split: ``train`` or ``val``.
+        counts: listed pictures without a file are dropped as ``missing``, those without a part map as
+            ``annotation_missing``.
+
+    Raises:
+        DataError: a folder or the captions are missing.
+    """
+    images = require_folder(root / "images", LAYOUT)
+    annotations = require_folder(root / "densepose", LAYOUT)
+    captions = _captions(root, split)
+    present = list_pictures(images)
+    licence = licence_tag(root, LICENCE)
+    for key, name in sorted_keys(_names(root, split, present)):
+        counts.seen += 1
+        path, annotation = images / name, annotations / f"{Path(name).stem}_densepose.png"
+        if not path.is_file():
+            counts.drop("missing", name)
+            continue
+        if not annotation.is_file():
+            counts.drop("annotation_missing", name)
+            continue
+        yield Example(key, path, annotation, captions.get(Path(name).stem, ()), split, licence)
+
+
+def _captions(root: Path, split: Split) -> dict[str, tuple[str, ...]]:
+    prompts = find_prompt_file(root, split)
+    if prompts:
+        return {stem: clean_captions([caption]) for stem, caption in read_prompt_file(prompts).items()}
+    path = root / "captions.json"
+    content = read_json_file(path, LAYOUT)
+    if not isinstance(content, dict):
+        raise DataError(f"{path} must map file names to texts, got a {type(content).__name__}; {LAYOUT}")
+    return {
+        Path(name).stem: clean_captions([text] if isinstance(text, str) else map(str, text))
+        for name, text in content.items()
+    }
+
+
+def _names(root: Path, split: Split, present: list[str]) -> list[str]:
+    other: Split = "val" if split == "train" else "train"
+    own_list, other_list = root / f"{split}.txt", root / f"{other}.txt"
+    if own_list.is_file():
+        return _listed(own_list)
+    if other_list.is_file():
+        elsewhere = set(_listed(other_list))
+        return [name for name in present if name not in elsewhere]
+    return [name for name in present if _hashed_split(name) == split]
+
+
+def _listed(path: Path) -> list[str]:
+    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [Path(name).name if Path(name).suffix else f"{Path(name).name}.jpg" for name in names]
+
+
+def _hashed_split(name: str) -> Split:
+    identity = _IDENTITY.match(name)
+    share = int(stable_hash(identity.group() if identity else Path(name).stem), 16) % 100
+    return "val" if share < VAL_PERCENT else "train"

@@ -1,0 +1,43 @@
+"""Readers by name; a reader's module is imported when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from oft.errors import DataError
+from oft.types import Counts, Example, Split
+
+Reader = Callable[[Path, Split, Counts], Iterator[Example]]
+
+
+def _lazy_reader(name: str) -> Reader:
+    def read_lazily(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
+        module = import_module(f"oft.data.readers.{name}")
+        return cast(Reader, getattr(module, f"read_{name}"))(root, split, counts)
+
+    return read_lazily
+
+
+READERS: dict[str, Reader] = {
+    name: _lazy_reader(name) for name in ("ade20k", "coco", "deepfashion", "dreambooth", "image_folder")
+}
+
+
+def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Example]:
+    """Yield the examples of one split, sorted by key; nothing is decoded.
+
+    Args:
+        name: a key of `READERS`.
+        root: the data set's folder, in its official layout.
+        split: ``train`` or ``val``.
+        counts: the reader adds to ``seen`` for each picture it lists and drops those without their twin.
+
+    Raises:
+        DataError: the reader is unknown, or the folder misses what the layout demands.
+    """
+    if name not in READERS:
+        raise DataError(f"there is no reader named {name!r}; the readers are {', '.join(READERS)}")
+    return READERS[name](Path(root), split, counts)

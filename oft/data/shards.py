@@ -1,0 +1,333 @@
+"""webdataset shards: tar files of samples, byte-identical for identical input, with an index of their hashes.
+
+``<split>-000000.tar`` and so on hold for each key ``<key>.jpg`` or ``<key>.png`` (picture),
+``<key>.cond.png`` (conditioning image), ``<key>.labels.png`` (id map, lossless) and ``<key>.json`` (captions,
+provenance).
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from oft.data.keys import KEY_PATTERN
+from oft.data.pictures import decode_array, encode_jpeg, encode_png
+from oft.data.tars import add_member
+from oft.errors import DataError
+from oft.storage import read_json, sha256_file, write_json
+from oft.types import Counts, Split
+
+SCHEMA_VERSION = 1
+INDEX_NAME = "index.json"
+JPEG_QUALITY = 95
+
+_JPEG_MAGIC = b"\xff\xd8\xff"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of a shard, still encoded.
+
+    Attributes:
+        key: unique in its split, ``[A-Za-z0-9_-]``.
+        image: the picture, JPEG or PNG bytes.
+        condition: the conditioning image, PNG bytes.
+        labels: the id map, PNG bytes of 8 or 16 bits.
+        meta: JSON values: captions, data set, licence, source name.
+    """
+
+    key: str
+    image: bytes
+    condition: bytes | None = None
+    labels: bytes | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def pack_sample(
+    key: str,
+    image: Image.Image | NDArray[np.uint8],
+    condition: NDArray[np.uint8] | None = None,
+    labels: NDArray[np.integer] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    *,
+    lossless: bool = False,
+    jpeg_quality: int = JPEG_QUALITY,
+) -> Sample:
+    """Encode one sample: the picture as JPEG (4:4:4), or as PNG when ``lossless``; maps as PNG.
+
+    Args:
+        key: see `Sample`.
+        image: RGB, at the run's size.
+        condition: uint8 [height, width, 3].
+        labels: ids [height, width], 0 to 65,535.
+        meta: JSON values.
+        lossless: keep the picture's exact values.
+    """
+    return Sample(
+        key=key,
+        image=encode_png(image) if lossless else encode_jpeg(image, jpeg_quality),
+        condition=None if condition is None else encode_png(condition),
+        labels=None if labels is None else encode_png(_storable(labels)),
+        meta=dict(meta or {}),
+    )
+
+
+def decode_image(sample: Sample) -> NDArray[np.uint8]:
+    """Return the picture, uint8 [height, width, 3]."""
+    return decode_array(sample.image).astype(np.uint8, copy=False)
+
+
+def decode_condition(sample: Sample) -> NDArray[np.uint8] | None:
+    """Return the conditioning image, uint8 [height, width, 3], where there is one."""
+    return None if sample.condition is None else decode_array(sample.condition).astype(np.uint8, copy=False)
+
+
+def decode_labels(sample: Sample) -> NDArray[np.integer] | None:
+    """Return the id map [height, width], where there is one."""
+    return None if sample.labels is None else decode_array(sample.labels)
+
+
+def write_shards(
+    samples: Iterable[Sample],
+    folder: Path,
+    split: Split,
+    samples_per_shard: int,
+    *,
+    params: Mapping[str, Any] | None = None,
+    counts: Counts | None = None,
+) -> dict[str, Any]:
+    """Write the shards of one split, enter them in the folder's index and return the whole index.
+
+    Older shards of the split are removed; those of the other split stay. Bytes depend on the samples and
+    their order alone. A split without samples has no shard and stands in the index with 0 samples.
+
+    Args:
+        samples: streamed; one at a time is held.
+        folder: where the tars and ``index.json`` go.
+        split: ``train`` or ``val``.
+        samples_per_shard: samples in every shard but the last.
+        params: what the shards were made with, kept in the index.
+        counts: what was seen, kept and dropped, kept in the index as it stands after the last sample.
+
+    Raises:
+        DataError: a key is not fit for a shard or occurs twice.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f"{split}-*.tar"):
+        stale.unlink()
+    entries: list[dict[str, Any]] = []
+    keys: set[str] = set()
+    remaining = iter(samples)
+    for first in remaining:
+        path = folder / f"{split}-{len(entries):06d}.tar"
+        num_written = _write_tar(path, islice(chain([first], remaining), samples_per_shard), keys)
+        entries.append({"name": path.name, "num_samples": num_written, "sha256": sha256_file(path)})
+    index_path = folder / INDEX_NAME
+    index: dict[str, Any] = {"schema": SCHEMA_VERSION, "splits": {}}
+    if index_path.is_file():
+        index = read_index(folder)
+    index["splits"][split] = {
+        "counts": counts.to_json() if counts else {},
+        "num_samples": len(keys),
+        "params": dict(params or {}),
+        "shards": entries,
+    }
+    write_json(index_path, index)
+    return index
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Return the index of a folder of shards.
+
+    Raises:
+        DataError: there is none, it is damaged, or another version of this program wrote it.
+    """
+    path = Path(folder) / INDEX_NAME
+    if not path.is_file():
+        raise DataError(f"there is no index {path}; {_remedy(folder)}")
+    try:
+        index = read_json(path)
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON ({error}); {_remedy(folder)}") from error
+    version = index.get("schema") if isinstance(index, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has schema {version}, this program reads {SCHEMA_VERSION}; {_remedy(folder)}"
+        )
+    return dict(index)
+
+
+def num_samples(folder: Path, split: Split) -> int:
+    """Return how many samples a split has, by the index."""
+    return sum(int(entry["num_samples"]) for entry in _shard_entries(folder, split))
+
+
+def num_shards(folder: Path, split: Split) -> int:
+    """Return how many shards a split has, by the index."""
+    return len(_shard_entries(folder, split))
+
+
+def read_shards(
+    folder: Path,
+    split: Split,
+    *,
+    keys: Collection[str] | None = None,
+    shards: Collection[int] | None = None,
+) -> Iterator[Sample]:
+    """Yield the samples of a split in the order they were written; each shard is verified before it is read.
+
+    Every process that calls this gets every sample: dividing them among ranks and workers is the caller's
+    part.
+
+    Args:
+        folder: the folder of the shards and their index.
+        split: ``train`` or ``val``.
+        keys: yield these alone.
+        shards: read the shards with these numbers alone (0 is the first).
+
+    Raises:
+        DataError: a shard is missing or corrupted, a number or (with all shards read) a key does not exist.
+    """
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
+    folder = Path(folder)
+    entries = _shard_entries(folder, split)
+    unknown = sorted(set(shards or ()) - set(range(len(entries))))
+    if unknown:
+        raise DataError(f"{folder} has {len(entries)} shards of {split!r}, there is no number {unknown[0]}")
+    chosen = [entry for number, entry in enumerate(entries) if shards is None or number in shards]
+    wanted = None if keys is None else set(keys)
+    found: set[str] = set()
+    # webdataset.WebDataset leaves the files it opens to the garbage collector; its two stages over streams
+    # that are closed here do the same work.
+    with closing(_open_shards(folder, chosen)) as streams:
+        for raw in group_by_keys(tar_file_expander(streams)):
+            if wanted is None or raw["__key__"] in wanted:
+                found.add(raw["__key__"])
+                yield _to_sample(folder, raw)
+    missing = sorted((wanted or set()) - found)
+    if missing and shards is None:
+        raise DataError(
+            f"{folder} has no sample {missing[0]!r} in {split!r} (of {len(missing)} keys not found)"
+        )
+
+
+def verify_shards(folder: Path) -> dict[str, Any]:
+    """Compare every shard with its hash in the index, and return the index.
+
+    Raises:
+        DataError: a shard is missing, corrupted, or not in the index; the message names it, the hashes and
+            the remedy.
+    """
+    folder = Path(folder)
+    index = read_index(folder)
+    known = set()
+    for split in index["splits"].values():
+        for entry in split["shards"]:
+            _verify(folder, entry)
+            known.add(entry["name"])
+    stray = sorted(path.name for path in folder.glob("*.tar") if path.name not in known)
+    if stray:
+        raise DataError(f"{folder / stray[0]} does not stand in {INDEX_NAME}; {_remedy(folder)}")
+    return index
+
+
+def shuffled_order(num_samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return a permutation of 0 .. num_samples - 1 that depends on seed and epoch alone."""
+    return np.random.default_rng([seed, epoch]).permutation(num_samples)
+
+
+def _storable(labels: NDArray[np.integer]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    if labels.min(initial=0) < 0 or labels.max(initial=0) > np.iinfo(np.uint16).max:
+        raise ValueError(f"ids must lie in 0 .. 65535, got {labels.min()} .. {labels.max()}")
+    return (
+        labels.astype(np.uint8)
+        if labels.max(initial=0) <= np.iinfo(np.uint8).max
+        else labels.astype(np.uint16)
+    )
+
+
+def _members(sample: Sample) -> list[tuple[str, bytes]]:
+    """The files of a sample, by extension, in the order that webdataset's writer would give them."""
+    meta = json.dumps(sample.meta, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    members: dict[str, bytes | None] = {
+        "jpg" if sample.image.startswith(_JPEG_MAGIC) else "png": sample.image,
+        "cond.png": sample.condition,
+        "labels.png": sample.labels,
+        "json": meta,
+    }
+    return [(extension, data) for extension, data in sorted(members.items()) if data is not None]
+
+
+def _write_tar(path: Path, samples: Iterable[Sample], keys: set[str]) -> int:
+    """Write one shard, add its keys to ``keys`` and return how many samples it holds.
+
+    The same bytes as webdataset's TarWriter(mtime=0, user="oft", group="oft"), without importing torch, which
+    importing webdataset does: this stage needs no model and should start in no time.
+    """
+    num_written = 0
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for sample in samples:
+            if not KEY_PATTERN.fullmatch(sample.key):
+                raise DataError(
+                    f"key {sample.key!r} is not fit for a shard: it must match {KEY_PATTERN.pattern}"
+                )
+            if sample.key in keys:
+                raise DataError(f"key {sample.key!r} occurs twice; keys must be unique in a split")
+            keys.add(sample.key)
+            for extension, data in _members(sample):
+                add_member(archive, f"{sample.key}.{extension}", data)
+            num_written += 1
+    return num_written
+
+
+def _shard_entries(folder: Path, split: Split) -> list[dict[str, Any]]:
+    splits = read_index(folder)["splits"]
+    if split not in splits:
+        raise DataError(
+            f"{Path(folder) / INDEX_NAME} has no split {split!r}, only {sorted(splits)}; {_remedy(folder)}"
+        )
+    return list(splits[split]["shards"])
+
+
+def _open_shards(folder: Path, entries: Iterable[dict[str, Any]]) -> Generator[dict[str, Any], None, None]:
+    for entry in entries:
+        _verify(folder, entry)
+        with (folder / entry["name"]).open("rb") as stream:
+            yield {"url": entry["name"], "stream": stream}
+
+
+def _verify(folder: Path, entry: Mapping[str, Any]) -> None:
+    path = folder / entry["name"]
+    if not path.is_file():
+        raise DataError(f"there is no shard {path}, which {INDEX_NAME} lists; {_remedy(folder)}")
+    found = sha256_file(path)
+    if found != entry["sha256"]:
+        raise DataError(
+            f"shard {path} is corrupted: its SHA-256 is {found}, {INDEX_NAME} says {entry['sha256']}; "
+            f"delete it and {_remedy(folder)}"
+        )
+
+
+def _remedy(folder: Path) -> str:
+    return f"run `dvc repro shard@{Path(folder).name}`, or `dvc checkout` to take the folder from the cache"
+
+
+def _to_sample(folder: Path, raw: Mapping[str, Any]) -> Sample:
+    image = raw.get("jpg", raw.get("png"))
+    if image is None or "json" not in raw:
+        raise DataError(
+            f"{folder / raw['__url__']}: sample {raw['__key__']!r} lacks its picture or its json file"
+        )
+    return Sample(raw["__key__"], image, raw.get("cond.png"), raw.get("labels.png"), json.loads(raw["json"]))

@@ -1,0 +1,44 @@
+"""How captions count and list things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+NUMBERS = ("no", "one", "two", "three")
+PLURALS: dict[str, str] = {
+    "person": "people",
+    "boat": "boats",
+    "building": "buildings",
+    "car": "cars",
+    "fence": "fences",
+    "house": "houses",
+    "mountain": "mountains",
+    "tree": "trees",
+    "ball": "balls",
+    "cup": "cups",
+    "dog": "dogs",
+    "cat": "cats",
+    "bottle": "bottles",
+    "flower": "flowers",
+}
+
+
+def with_article(words: str) -> str:
+    """'a' or 'an' before the words."""
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def counted(word: str, count: int, colour: str = "") -> str:
+    """'a red house', 'two trees', 'several cars'."""
+    coloured = f"{colour} " if colour else ""
+    if count == 1:
+        return with_article(f"{coloured}{word}")
+    number = NUMBERS[count] if count < len(NUMBERS) else "several"
+    return f"{number} {coloured}{PLURALS[word]}"
+
+
+def listed(phrases: Sequence[str]) -> str:
+    """'a, b and c'."""
+    if len(phrases) < 2:
+        return "".join(phrases)
+    return f"{', '.join(phrases[:-1])} and {phrases[-1]}"

@@ -1,0 +1,19 @@
+"""Faults a user can mend: entry points print their message alone; a bug keeps its traceback."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A fault in what the user gave: the message names file or key, rule, value and remedy."""
+
+
+class ParamsError(UserError):
+    """params.yaml breaks one or more rules; the message lists all of them."""
+
+
+class DataError(UserError):
+    """A data set, shard or picture is missing, damaged or of another layout than expected."""
+
+
+class CheckpointError(UserError):
+    """Weights are missing, damaged or belong to another architecture."""

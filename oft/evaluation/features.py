@@ -1,0 +1,310 @@
+"""Judges (transformers models that look at pictures) and the features they extract.
+
+Extraction draws nothing at random and treats every picture alone: batch size changes results by rounding
+only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from oft.errors import CheckpointError, DataError
+from oft.evaluation.checks import check_pictures
+from oft.evaluation.preprocessing import (
+    CONFIG_NAME,
+    PROCESSOR_CONFIG_NAME,
+    Preprocessing,
+    prepare_batches,
+    read_preprocessing,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, UInt8
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+LEGACY_CLIP_EOS_ID = 2
+"""CLIP configs of before 2023 hold this wrong id; transformers pools at a prompt's largest id then."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A pretrained model in evaluation mode and how pictures (and prompts) are prepared for it.
+
+    Attributes:
+        model: a transformers model, float32, without gradients.
+        preprocessing: what it wants of its pictures.
+        tokenizer: its CLIPTokenizer, None for judges that read no text.
+    """
+
+    model: Any
+    preprocessing: Preprocessing
+    tokenizer: Any = None
+
+
+def load_segmenter(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
+    """Return a SegFormer for ``extract_label_maps`` from a folder in transformers' layout or a hub id.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another architecture.
+    """
+    from transformers import SegformerForSemanticSegmentation
+
+    return _load_judge(SegformerForSemanticSegmentation, folder, device, wanted="segformer")
+
+
+def load_extractor(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
+    """Return a picture encoder (ResNetModel, ViT of DINO, ...) from a folder or a hub id.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another architecture.
+    """
+    from transformers import AutoModel
+
+    # DINO's ViT was published without the pooling layer that transformers would add, at random: CLS counts.
+    options: dict[str, Any] = {"add_pooling_layer": False} if _read_model_type(folder) == "vit" else {}
+    return _load_judge(AutoModel, folder, device, **options)
+
+
+def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
+    """Return a CLIP model with its tokenizer from a folder or a hub id.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another architecture, or the tokenizer belongs to
+            another model.
+    """
+    from transformers import CLIPModel, CLIPTokenizer
+
+    judge = _load_judge(CLIPModel, folder, device, wanted="clip")
+    source = _find_source(folder)
+    if Path(source).is_dir() and not any(
+        (Path(source) / n).is_file() for n in ("tokenizer.json", "vocab.json")
+    ):
+        # transformers would make up a vocabulary of three tokens and say nothing.
+        raise CheckpointError(
+            f"{folder}: no tokenizer.json or vocab.json; save the tokenizer beside the model"
+        )
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unusable(folder, error) from error
+    text_config = judge.model.config.text_config
+    if len(tokenizer) > text_config.vocab_size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the text model {text_config.vocab_size}; "
+            "restore the tokenizer that was saved with the model"
+        )
+    legacy = text_config.eos_token_id == LEGACY_CLIP_EOS_ID
+    pooled_id = len(tokenizer) - 1 if legacy else text_config.eos_token_id
+    if pooled_id != tokenizer.eos_token_id:
+        # Without this id in a prompt transformers would pool at its first token, and all prompts be alike.
+        raise CheckpointError(
+            f"{folder}: with text_config.eos_token_id {text_config.eos_token_id} the text is read at token "
+            f"{pooled_id}, the tokenizer ends prompts with {tokenizer.eos_token_id}; they must be equal: "
+            "restore config.json or the tokenizer"
+        )
+    preprocessing = judge.preprocessing
+    if preprocessing.resize_px is None and preprocessing.crop_px is None:
+        edge = int(judge.model.config.vision_config.image_size)  # CLIP takes no other size
+        judge = replace(judge, preprocessing=replace(preprocessing, resize_px=(edge, edge)))
+    return replace(judge, tokenizer=tokenizer)
+
+
+def extract_features(
+    pictures: UInt8[np.ndarray, "n height width 3"], judge: Judge, batch_size: int, *, unit: bool = False
+) -> Float32[np.ndarray, "n d"]:
+    """Return each picture's features: ``pooler_output`` flattened, or the CLS token of a model without one.
+
+    ``unit`` scales each row to length 1.
+
+    Raises:
+        DataError: ``pictures`` is not a uint8 RGB stack.
+    """
+    check_pictures(pictures)
+    rows = []
+    with torch.inference_mode():
+        for batch in prepare_batches(pictures, judge.preprocessing, batch_size, judge.model.device):
+            output = judge.model(pixel_values=batch)
+            pooled = getattr(output, "pooler_output", None)
+            if pooled is None:
+                pooled = output.last_hidden_state[:, 0]
+            features = pooled.flatten(1)
+            rows.append(torch.nn.functional.normalize(features, dim=1) if unit else features)
+    return _join(rows)
+
+
+def extract_pyramid(
+    pictures: UInt8[np.ndarray, "n height width 3"], judge: Judge, batch_size: int
+) -> list[Float32[np.ndarray, "n _ _ _"]]:
+    """Return the feature maps of every level (``hidden_states``), one array [N, C, height, width] per level.
+
+    Raises:
+        CheckpointError: the judge is no convolutional network: its hidden states are no maps.
+        DataError: ``pictures`` is not a uint8 RGB stack.
+    """
+    check_pictures(pictures)
+    levels: list[list[torch.Tensor]] = []
+    with torch.inference_mode():
+        for batch in prepare_batches(pictures, judge.preprocessing, batch_size, judge.model.device):
+            hidden_states = judge.model(pixel_values=batch, output_hidden_states=True).hidden_states
+            if any(state.ndim != 4 for state in hidden_states):
+                raise CheckpointError(
+                    f"a feature pyramid needs a convolutional extractor; {type(judge.model).__name__} gives "
+                    f"{list(hidden_states[0].shape)}; use a ResNetModel"
+                )
+            levels = levels or [[] for _ in hidden_states]
+            for level, state in zip(levels, hidden_states, strict=True):
+                level.append(state.cpu())
+    return [_join(level) for level in levels]
+
+
+def extract_clip_images(
+    pictures: UInt8[np.ndarray, "n height width 3"], judge: Judge, batch_size: int
+) -> Float32[np.ndarray, "n d"]:
+    """Return CLIP's picture embeddings, projected, not scaled to length 1.
+
+    Raises:
+        DataError: ``pictures`` is not a uint8 RGB stack.
+    """
+    check_pictures(pictures)
+    with torch.inference_mode():
+        return _join(
+            judge.model.get_image_features(pixel_values=batch).pooler_output
+            for batch in prepare_batches(pictures, judge.preprocessing, batch_size, judge.model.device)
+        )
+
+
+def extract_clip_texts(texts: Sequence[str], judge: Judge, batch_size: int) -> Float32[np.ndarray, "n d"]:
+    """Return CLIP's prompt embeddings, projected, not scaled to length 1.
+
+    Prompts are padded, and cut, to the model's own length: a batch's longest prompt changes nothing.
+
+    Raises:
+        DataError: there is no prompt.
+    """
+    assert judge.tokenizer is not None, "load the judge with load_clip"
+    assert batch_size > 0, batch_size
+    if not texts:
+        raise DataError("no prompt to embed; give at least one")
+    rows = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), batch_size):
+            tokens = judge.tokenizer(
+                list(texts[start : start + batch_size]),
+                padding="max_length",
+                truncation=True,
+                max_length=judge.model.config.text_config.max_position_embeddings,
+                return_tensors="pt",
+            ).to(judge.model.device)
+            rows.append(
+                judge.model.get_text_features(
+                    input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+                ).pooler_output
+            )
+    return _join(rows)
+
+
+def _join(rows: Iterable[torch.Tensor]) -> np.ndarray:
+    return np.concatenate([row.float().cpu().numpy() for row in rows])
+
+
+def _find_source(folder: str | Path) -> str:
+    """The folder's path, or the hub id as it is.
+
+    Raises:
+        CheckpointError: no such folder, and no hub id by its form.
+    """
+    if Path(folder).is_dir():
+        return str(folder)
+    if isinstance(folder, str) and HUB_ID.fullmatch(folder):
+        return folder
+    raise CheckpointError(
+        f"{folder}: no such folder; give a folder in transformers' layout (config.json, model.safetensors) "
+        "or a hub id (owner/name)"
+    )
+
+
+def _read_model_type(folder: str | Path) -> str:
+    """The architecture that config.json names, in transformers' terms.
+
+    Raises:
+        CheckpointError: no readable config.json, or an architecture transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return str(AutoConfig.from_pretrained(_find_source(folder)).model_type)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: str | Path, error: BaseException) -> CheckpointError:
+    return CheckpointError(
+        f"{folder}: no usable transformers model: {error} "
+        "(give a folder with config.json and model.safetensors, or a hub id that can be reached or is cached)"
+    )
+
+
+def _load_judge(
+    model_class: Any,
+    folder: str | Path,
+    device: str | torch.device,
+    *,
+    wanted: str | None = None,
+    **options: Any,
+) -> Judge:
+    """The model with all its weights, in float32 whatever they are stored in, and its preprocessing.
+
+    ``wanted`` is the one architecture that will do, in transformers' terms; None: any.
+    """
+    from safetensors import SafetensorError
+
+    from oft.models.loading import hide_loading_bars
+
+    hide_loading_bars()
+    source, model_type = _find_source(folder), _read_model_type(folder)
+    if wanted is not None and model_type != wanted:
+        raise CheckpointError(
+            f"{folder}: config.json describes a {model_type} model, a {wanted} model is needed; "
+            "point at the right checkpoint"
+        )
+    try:
+        model, loading = model_class.from_pretrained(
+            source, dtype=torch.float32, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unusable(folder, error) from error
+    # transformers fills in what is missing at random, with a warning only: such a judge would judge at
+    # random.
+    lacking = sorted({*loading["missing_keys"], *(str(key) for key in loading["mismatched_keys"])})
+    if lacking:
+        raise CheckpointError(
+            f"{folder}: {len(lacking)} weights of {type(model).__name__} are missing or of another shape "
+            f"(first: {lacking[0]}); the checkpoint belongs to another architecture: point at the right one"
+        )
+    model = model.eval().requires_grad_(False).to(device)
+    return Judge(model=model, preprocessing=read_preprocessing(_preprocessing_folder(source)))
+
+
+def _preprocessing_folder(source: str) -> Path:
+    """The folder that holds the preprocessing of a local model or of one on the hub."""
+    if Path(source).is_dir():
+        return Path(source)
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    for name in (CONFIG_NAME, PROCESSOR_CONFIG_NAME):
+        try:
+            return Path(hf_hub_download(source, name)).parent
+        except (EntryNotFoundError, HfHubHTTPError, OSError):
+            continue
+    # A guess would shift every feature without a sign.
+    raise CheckpointError(
+        f"{source}: neither {CONFIG_NAME} nor {PROCESSOR_CONFIG_NAME} can be had; check the id"
+    )

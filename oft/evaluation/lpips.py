@@ -1,0 +1,82 @@
+"""Perceptual distance on a feature pyramid, and the diversity of generated pictures of one prompt.
+
+The form of LPIPS (Zhang et al. 2018, eq. 1) with every channel weight 1, on the features of the extractor at
+hand: comparable between runs with that extractor, not with published LPIPS figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from oft.errors import DataError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
+NORM_FLOOR = 1e-10
+
+
+def unit_channels(level: Float[np.ndarray, "n c height width"]) -> Float64[np.ndarray, "n c height width"]:
+    """Return the features with each position's channel vector scaled to length 1 (zero stays zero)."""
+    level = level.astype(np.float64)
+    return level / (np.linalg.norm(level, axis=1, keepdims=True) + NORM_FLOOR)
+
+
+def compute_distances(
+    first: Sequence[Float[np.ndarray, "_ _ _ _"]], second: Sequence[Float[np.ndarray, "_ _ _ _"]]
+) -> Float64[np.ndarray, " n"]:
+    """Return the distances [N] of paired pictures; a pyramid is one [N, C, height, width] array per level.
+
+    Squared differences of unit channel vectors, summed over channels, averaged over positions, summed over
+    levels: 0 for equal pictures, at most 4 per level. One side may hold a single picture, compared with all
+    of the other's.
+
+    Raises:
+        DataError: the pyramids have no level, or not the same ones.
+    """
+    shapes, other_shapes = ([list(level.shape[1:]) for level in pyramid] for pyramid in (first, second))
+    if not first or shapes != other_shapes:
+        raise DataError(
+            f"pyramids must have the same levels, at least one, not {shapes} and {other_shapes}; "
+            "extract both with one model at one resolution"
+        )
+    per_level = [
+        ((unit_channels(a) - unit_channels(b)) ** 2).sum(axis=1).mean(axis=(1, 2))
+        for a, b in zip(first, second, strict=True)
+    ]
+    return np.sum(per_level, axis=0)
+
+
+def compute_diversity(
+    pyramids: Mapping[str, Sequence[Float[np.ndarray, "_ _ _ _"]]],
+) -> dict[str, float | int]:
+    """Return ``lpips_diversity``: the mean over prompts of the mean distance of two pictures of one prompt.
+
+    ``pyramids`` maps a prompt to the pyramid of its generated pictures. ``lpips_prompts`` counts the prompts
+    that entered the mean, ``lpips_single`` those left out because they have fewer than two pictures.
+
+    Raises:
+        DataError: no prompt has two pictures, or the levels of a pyramid disagree.
+    """
+    means: list[float] = []
+    for pyramid in pyramids.values():
+        num_pictures = len(pyramid[0]) if pyramid else 0
+        distances = [
+            compute_distances([level[i : i + 1] for level in pyramid], [level[i + 1 :] for level in pyramid])
+            for i in range(num_pictures - 1)
+        ]
+        if distances:
+            means.append(float(np.concatenate(distances).mean()))
+    if not means:
+        raise DataError(
+            f"diversity needs at least two pictures of one prompt; none of {len(pyramids)} prompts has them: "
+            "raise the number of samples per condition"
+        )
+    return {
+        "lpips_diversity": float(np.mean(means)),
+        "lpips_prompts": len(means),
+        "lpips_single": len(pyramids) - len(means),
+    }

@@ -1,0 +1,1 @@
+"""Base checkpoints and the networks that judge pictures."""

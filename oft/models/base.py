@@ -1,0 +1,160 @@
+"""The base checkpoint in diffusers' layout: placing it, hashing it, loading its parts."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oft.errors import CheckpointError
+from oft.storage import atomic_folder, read_json, sha256_file, write_json
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+CARD_NAME = "base.json"
+
+
+@dataclass(frozen=True)
+class Base:
+    """The frozen networks training needs, in float32, and the hash that adapters are tied to."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    noise_scheduler: DDPMScheduler
+    hash: str
+
+
+def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
+    """Copy a checkpoint in diffusers' layout to ``target`` and return its card (origin, hash, parts).
+
+    Only the parts that are used are copied, and only weights in safetensors.
+
+    Raises:
+        CheckpointError: a part is missing or its weights are not in safetensors.
+    """
+    for part in PARTS:
+        if not (source / part).is_dir():
+            raise CheckpointError(
+                f"{source}: a Stable Diffusion checkpoint in diffusers' layout has the folders "
+                f"{', '.join(PARTS)}; {part}/ is missing; "
+                "set base.source in params.yaml to the folder that holds model_index.json"
+            )
+    for part in ("unet", "vae", "text_encoder"):
+        if not sorted((source / part).glob("*.safetensors")):
+            raise CheckpointError(
+                f"{source / part}: weights must be in safetensors (pickled ones can run code when loaded); "
+                "none is there; "
+                "convert them with `StableDiffusionPipeline.save_pretrained(..., safe_serialization=True)`"
+            )
+    with atomic_folder(target) as partial:
+        for part in PARTS:
+            shutil.copytree(
+                source / part,
+                partial / part,
+                ignore=shutil.ignore_patterns("*.bin", "*.ckpt", "*.pt", "*.msgpack"),
+            )
+        shutil.copy(source / "model_index.json", partial / "model_index.json")
+        card = {"origin": origin, "hash": hash_weights(partial), "parts": list(PARTS)}
+        write_json(partial / CARD_NAME, card)
+    return card
+
+
+def hash_weights(folder: Path) -> str:
+    """Return one SHA-256 over the names and hashes of all weight files of a checkpoint."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        digest.update(f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def read_base_hash(folder: Path) -> str:
+    """Return the hash recorded when the base was placed.
+
+    Raises:
+        CheckpointError: the card is missing.
+    """
+    card = folder / CARD_NAME
+    if not card.is_file():
+        raise CheckpointError(f"{card} is missing; place the base checkpoint with `dvc repro base`")
+    return str(read_json(card)["hash"])
+
+
+def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
+    """Load the networks of a placed base, frozen, in float32.
+
+    Raises:
+        CheckpointError: a part is missing, damaged or of another architecture.
+    """
+    import torch
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    from oft.models.loading import hide_loading_bars
+
+    hide_loading_bars()
+    base_hash = read_base_hash(folder)
+
+    def load(model_class: Any, part: str, **options: Any) -> Any:
+        try:
+            return model_class.from_pretrained(folder / part, **options)
+        except (OSError, ValueError, RuntimeError, KeyError) as fault:
+            reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+            raise CheckpointError(
+                f"{folder / part}: cannot be loaded as {model_class.__name__} ({reason}); "
+                "restore it with `dvc checkout` or place it again with `dvc repro --force base`"
+            ) from fault
+
+    def network(model_class: Any, part: str) -> Any:
+        model = load(model_class, part, use_safetensors=True, local_files_only=True, dtype=torch.float32)
+        return model.to(device).eval().requires_grad_(False)
+
+    return Base(
+        unet=network(UNet2DConditionModel, "unet"),
+        vae=network(AutoencoderKL, "vae"),
+        text_encoder=network(CLIPTextModel, "text_encoder"),
+        tokenizer=load(CLIPTokenizer, "tokenizer", local_files_only=True),
+        noise_scheduler=load(DDPMScheduler, "scheduler", local_files_only=True),
+        hash=base_hash,
+    )
+
+
+def latent_shape(base: Base, resolution_px: int) -> tuple[int, int, int]:
+    """Return channels, height and width of the latents of a square picture.
+
+    Raises:
+        CheckpointError: the autoencoder's factor does not divide the resolution.
+    """
+    factor = 2 ** (len(base.vae.config.block_out_channels) - 1)
+    if resolution_px % factor:
+        raise CheckpointError(
+            f"resolution_px ({resolution_px}) must be a multiple of the autoencoder's factor {factor}; "
+            f"nearest is {max(1, round(resolution_px / factor)) * factor}"
+        )
+    side = resolution_px // factor
+    return int(base.unet.config.in_channels), side, side
+
+
+def make_pipeline(base: Base) -> StableDiffusionPipeline:
+    """Return diffusers' own text-to-image pipeline over the loaded networks (shared, not copied)."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline(
+        vae=base.vae,
+        text_encoder=base.text_encoder,
+        tokenizer=base.tokenizer,
+        unet=base.unet,
+        scheduler=base.noise_scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

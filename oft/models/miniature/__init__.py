@@ -1,0 +1,1 @@
+"""The miniature base and its judges: small networks of Stable Diffusion's shape, trained on the world."""

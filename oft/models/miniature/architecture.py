@@ -1,0 +1,191 @@
+"""The miniature networks, all built from the libraries' own classes, and their tokenizer.
+
+The base has Stable Diffusion 1.5's shape (AutoencoderKL with factor 8, CLIP text encoder, a UNet with
+cross-attention and GEGLU feed-forwards), so whatever is written for SD 1.5 runs on it. Sizes are chosen so
+that a training step costs a fraction of a second on two CPU cores and all weights together stay under 20 MB
+in half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import (
+        CLIPModel,
+        CLIPTextModel,
+        CLIPTokenizer,
+        ResNetModel,
+        SegformerForSemanticSegmentation,
+    )
+
+SIZE_PX = 64
+LATENT_CHANNELS = 16
+LATENT_FACTOR = 8
+TEXT_WIDTH = 128
+TOKEN_LENGTH = 32
+
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tokenizer(words: Iterable[str]) -> CLIPTokenizer:
+    """Return a CLIP tokenizer whose byte-pair vocabulary holds every word of ``words`` as one token.
+
+    Words it has never seen are still spelt out in bytes, as CLIP does.
+    """
+    from tokenizers import Tokenizer, pre_tokenizers, trainers
+    from tokenizers.models import BPE
+    from transformers import CLIPTokenizer
+
+    # No unknown words are possible: the alphabet has all bytes, alone and at the end of a word.
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=100_000,
+        min_frequency=1,
+        initial_alphabet=alphabet,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    model = Tokenizer(BPE(end_of_word_suffix="</w>"))
+    model.pre_tokenizer = pre_tokenizers.Whitespace()
+    model.train_from_iterator(sorted(set(words)), trainer)
+    import json
+
+    trained = json.loads(model.to_str())["model"]
+    tokens = dict.fromkeys([*alphabet, *(f"{letter}</w>" for letter in alphabet)])
+    merges = [tuple(merge) for merge in trained["merges"]]
+    tokens.update(dict.fromkeys("".join(merge) for merge in merges))
+    vocabulary = {token: index for index, token in enumerate([*tokens, BOS, EOS])}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKEN_LENGTH)
+
+
+def build_vae() -> AutoencoderKL:
+    """Return an untrained autoencoder: pictures [n, 3, 64, 64] in [-1, 1] to latents [n, 16, 8, 8]."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32, 48, 64, 96),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        sample_size=SIZE_PX,
+        mid_block_add_attention=False,
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Return an untrained CLIP text encoder: token ids [n, 32] to hidden states [n, 32, 128]."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(**text_settings(tokenizer), hidden_size=TEXT_WIDTH, num_hidden_layers=3)
+    )
+
+
+def text_settings(tokenizer: CLIPTokenizer) -> dict[str, int]:
+    """Return what the base's text encoder and the image-text judge's have in common."""
+    return {
+        "vocab_size": len(tokenizer),
+        "intermediate_size": 256,
+        "num_attention_heads": 4,
+        "max_position_embeddings": TOKEN_LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def build_unet() -> UNet2DConditionModel:
+    """Return an untrained denoiser: two levels (8x8 and 4x4), cross-attention at both and in the middle."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=SIZE_PX // LATENT_FACTOR,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        layers_per_block=1,
+        block_out_channels=(128, 96),
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Return Stable Diffusion's noise schedule."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def build_segmenter(num_labels: int) -> SegformerForSemanticSegmentation:
+    """Return an untrained SegFormer whose logits [n, num_labels, 32, 32] are half the picture's size."""
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    config = SegformerConfig(
+        num_labels=num_labels,
+        hidden_sizes=[24, 48, 72, 96],
+        depths=[1, 1, 2, 1],
+        strides=[2, 2, 2, 2],
+        patch_sizes=[5, 3, 3, 3],
+        num_attention_heads=[1, 2, 4, 4],
+        sr_ratios=[8, 4, 2, 1],
+        mlp_ratios=[2, 2, 2, 2],
+        decoder_hidden_size=96,
+    )
+    return SegformerForSemanticSegmentation(config)
+
+
+def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """Return an untrained image-text model: pictures and captions to unit vectors of width 64."""
+    from transformers import CLIPConfig, CLIPModel
+
+    config = CLIPConfig(
+        text_config={**text_settings(tokenizer), "hidden_size": 96, "num_hidden_layers": 2},
+        vision_config={
+            "hidden_size": 96,
+            "intermediate_size": 192,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "image_size": SIZE_PX,
+            "patch_size": 8,
+        },
+        projection_dim=64,
+    )
+    return CLIPModel(config)
+
+
+def build_extractor() -> ResNetModel:
+    """Return an untrained residual network: pictures [n, 3, 64, 64] to pooled features [n, 96]."""
+    from transformers import ResNetConfig, ResNetModel
+
+    return ResNetModel(
+        ResNetConfig(
+            embedding_size=24, hidden_sizes=[24, 48, 96, 96], depths=[1, 1, 1, 1], layer_type="basic"
+        )
+    )
+
+
+def save_preprocessing(folder: Path) -> None:
+    """Write how pictures are prepared for the network in ``folder``: size in pixels, mean and deviation."""
+    from oft.storage import write_json
+
+    write_json(
+        folder / "preprocessor_config.json",
+        {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": SIZE_PX, "width": SIZE_PX}},
+    )

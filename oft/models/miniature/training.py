@@ -1,0 +1,105 @@
+"""One training loop for every miniature network: AdamW, warm-up, cosine decay, averaged weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+LOG_EVERY_STEPS = 50
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: pictures a step.
+        learning_rate: peak rate after ``warmup_steps``; decays to zero along a cosine.
+        ema_decay: decay of the running average of the weights, which is what is kept.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    ema_decay: float = 0.998
+
+
+def rate_factor(step: int, recipe: Recipe) -> float:
+    """Return the learning rate at ``step`` as a fraction of its peak."""
+    if step < recipe.warmup_steps:
+        return (step + 1) / recipe.warmup_steps
+    progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def fit(
+    name: str,
+    modules: Iterable[Module],
+    compute_loss: Callable[[np.ndarray, np.random.Generator, torch.Generator], Tensor],
+    num_examples: int,
+    recipe: Recipe,
+    seed: int,
+) -> tuple[list[Module], list[dict[str, float | int | str]]]:
+    """Train ``modules`` together and return their averaged copies and the log.
+
+    ``compute_loss(indices, rng, generator)`` gets the step's example indices and two sources of randomness
+    that depend on the seed and the step alone.
+    """
+    # Channels last is the layout the processor's convolutions are fastest in.
+    modules = [module.to(memory_format=torch.channels_last) for module in modules]
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+    )
+    averaged = [deepcopy(module).requires_grad_(False) for module in modules]
+    for module in modules:
+        module.train()
+    rows: list[dict[str, float | int | str]] = []
+    recent: list[float] = []
+    for step in (bar := tqdm(range(recipe.steps), desc=name, mininterval=10, unit="step")):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * rate_factor(step, recipe)
+        rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        indices = rng.choice(num_examples, size=min(recipe.batch_size, num_examples), replace=False)
+        loss = compute_loss(indices, rng, generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        update_average(averaged, modules, min(recipe.ema_decay, (1 + step) / (10 + step)))
+        recent.append(loss.item())
+        if (step + 1) % LOG_EVERY_STEPS == 0 or step + 1 == recipe.steps:
+            rows.append({"network": name, "step": step + 1, "loss": round(float(np.mean(recent)), 6)})
+            bar.set_postfix(loss=f"{rows[-1]['loss']:.4f}")
+            recent.clear()
+    return [module.eval() for module in averaged], rows
+
+
+@torch.no_grad()
+def update_average(averaged: Sequence[nn.Module], modules: Sequence[nn.Module], decay: float) -> None:
+    """Move each averaged weight towards the trained one; buffers (batch statistics) are copied."""
+    for average, module in zip(averaged, modules, strict=True):
+        targets: list[Tensor] = list(average.parameters())
+        sources = [parameter.detach() for parameter in module.parameters()]
+        torch._foreach_lerp_(targets, sources, 1 - decay)
+        for target, source in zip(average.buffers(), module.buffers(), strict=True):
+            target.copy_(source)
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """Return pictures uint8 [n, h, w, 3] as floats [n, 3, h, w] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1

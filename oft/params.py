@@ -1,0 +1,363 @@
+"""params.yaml as typed objects: parsed once, strictly, with all faults named at once.
+
+The meaning, unit and range of every setting stand in ``conf/defaults.yaml``; this module enforces them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from oft.errors import ParamsError
+
+PARAMS_FILE = Path("params.yaml")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+PositiveInt = Annotated[int, Field(ge=1)]
+NaturalInt = Annotated[int, Field(ge=0)]
+BatchSize = Annotated[int, Field(ge=1, le=4096)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+AdapterName = Literal["oft", "coft"]
+SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
+
+
+def _multiple_of_8(value: int) -> int:
+    if value % 8:
+        raise ValueError(f"must be a multiple of 8, for example {value // 8 * 8 or 8}")
+    return value
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, strict about types, closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Dataset(Section):
+    """Where a data set comes from and how its pictures become square."""
+
+    reader: Literal["ade20k", "coco", "deepfashion", "dreambooth", "image_folder"]
+    source: str
+    num_train_images: NaturalInt
+    num_val_images: NaturalInt
+    fit: Literal["crop", "pad"]
+    captions: str
+
+
+class Blip(Section):
+    """How BLIP describes pictures."""
+
+    model: str
+    batch_size: Annotated[int, Field(ge=1, le=1024)]
+    num_beams: Annotated[int, Field(ge=1, le=16)]
+    max_new_tokens: Annotated[int, Field(ge=1, le=128)]
+
+
+class Task(Section):
+    """A data set paired with a condition."""
+
+    dataset: Name
+    condition: Literal["canny", "segmentation", "densepose"]
+
+
+class Subject(Section):
+    """One subject of a data set in the DreamBooth layout."""
+
+    dataset: Name
+    subject: str
+
+
+class Canny(Section):
+    """Thresholds of the edge detector."""
+
+    low_threshold: Annotated[int, Field(ge=0, le=255)]
+    high_threshold: Annotated[int, Field(ge=0, le=255)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Canny:
+        if self.low_threshold >= self.high_threshold:
+            raise ValueError(
+                f"low_threshold ({self.low_threshold}) must be below high_threshold ({self.high_threshold})"
+            )
+        return self
+
+
+class Conditions(Section):
+    """Settings of the extractors that have any."""
+
+    canny: Canny
+
+
+class Shards(Section):
+    """How samples are packed."""
+
+    samples_per_shard: Annotated[int, Field(ge=1, le=100_000)]
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+
+
+class Transfer(Section):
+    """A task evaluated with the adapter that another task trained."""
+
+    task: Name
+    adapter: AdapterName
+    trained_on: Name
+
+
+class Base(Section):
+    """The checkpoint everything starts from."""
+
+    source: str
+
+
+class Rotation(Section):
+    """Shape of the orthogonal adapter."""
+
+    num_blocks: PositiveInt
+    block_share: bool
+    coft: bool
+    eps: PositiveFloat
+
+
+class AdapterSettings(Section):
+    """Settings of every adapter."""
+
+    oft: Rotation
+    coft: Rotation
+
+
+class Training(Section):
+    """Optimization of one set of parameters."""
+
+    max_train_steps: Annotated[int, Field(ge=1, le=10_000_000)]
+    batch_size: BatchSize
+    learning_rate: PositiveFloat
+    schedule: Literal["constant", "cosine"]
+    warmup_steps: NaturalInt
+    weight_decay: NonNegativeFloat
+    max_grad_norm: PositiveFloat
+    prompt_dropout: Share
+    checkpoint_every_steps: PositiveInt
+    validate_every_steps: PositiveInt
+    num_validation_images: Annotated[int, Field(ge=0, le=64)]
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Training:
+        if self.warmup_steps >= self.max_train_steps:
+            raise ValueError(
+                f"warmup_steps ({self.warmup_steps}) must be below max_train_steps ({self.max_train_steps})"
+            )
+        return self
+
+
+class SubjectTraining(Training):
+    """Training on a subject, with prior preservation."""
+
+    prior_loss_weight: NonNegativeFloat
+
+
+class Prior(Section):
+    """Class pictures drawn by the base."""
+
+    num_class_images: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Sampling(Section):
+    """How pictures are generated."""
+
+    scheduler: SchedulerName
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)]
+    guidance_scale: Annotated[float, Field(ge=1, le=30)]
+    num_samples: Annotated[int, Field(ge=1, le=64)]
+    num_subject_samples: Annotated[int, Field(ge=1, le=64)]
+    batch_size: Annotated[int, Field(ge=1, le=1024)]
+
+
+class Evaluation(Section):
+    """Judges and the arithmetic's free choices."""
+
+    judges: str
+    batch_size: Annotated[int, Field(ge=1, le=1024)]
+    kid_subsets: PositiveInt
+    kid_subset_size: Annotated[int, Field(ge=2)]
+    num_confusion_classes: Annotated[int, Field(ge=2, le=150)]
+
+
+class Report(Section):
+    """What the page shows."""
+
+    num_rows: Annotated[int, Field(ge=1, le=64)]
+
+
+class NetworkRecipe(Section):
+    """How one miniature network is pretrained."""
+
+    steps: PositiveInt
+    batch_size: BatchSize
+    learning_rate: PositiveFloat
+
+
+class Pretraining(Section):
+    """How the miniature base and its judges are made."""
+
+    seed: NaturalInt
+    pool_images: Annotated[int, Field(ge=64)]
+    vae: NetworkRecipe
+    denoiser: NetworkRecipe
+    segmenter: NetworkRecipe
+    part_segmenter: NetworkRecipe
+    clip: NetworkRecipe
+    extractor: NetworkRecipe
+
+
+class Params(Section):
+    """Every setting of a run."""
+
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    resolution_px: Annotated[int, Field(ge=8, le=4096), AfterValidator(_multiple_of_8)]
+    datasets: dict[Name, Dataset]
+    blip: Blip
+    tasks: dict[Name, Task]
+    subjects: dict[Name, Subject]
+    conditions: Conditions
+    shards: Shards
+    control_tasks: list[Name]
+    subject_tasks: list[Name]
+    adapters: list[AdapterName]
+    transfers: dict[str, Transfer]
+    base_tasks: list[Name]
+    sample_shards: list[NaturalInt]
+    base: Base
+    adapter: AdapterSettings
+    train: Training
+    train_subject: SubjectTraining
+    prior: Prior
+    identifier: Annotated[str, Field(pattern=r"^\S+$")]
+    fit_magnitude: Training
+    sample: Sampling
+    evaluate: Evaluation
+    report: Report
+    pretrain: Pretraining
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Params:
+        faults = [
+            *self._unknown(
+                "tasks.{}.dataset", {k: v.dataset for k, v in self.tasks.items()}, set(self.datasets)
+            ),
+            *self._unknown(
+                "subjects.{}.dataset", {k: v.dataset for k, v in self.subjects.items()}, set(self.datasets)
+            ),
+            *self._unknown("control_tasks[{}]", dict(enumerate(self.control_tasks)), set(self.tasks)),
+            *self._unknown("subject_tasks[{}]", dict(enumerate(self.subject_tasks)), set(self.subjects)),
+            *self._unknown("base_tasks[{}]", dict(enumerate(self.base_tasks)), {*self.tasks, *self.subjects}),
+            *self._unknown(
+                "transfers.{}.task", {k: v.task for k, v in self.transfers.items()}, set(self.tasks)
+            ),
+            *self._unknown(
+                "transfers.{}.trained_on",
+                {k: v.trained_on for k, v in self.transfers.items()},
+                set(self.control_tasks),
+            ),
+            *self._unknown(
+                "transfers.{}.adapter", {k: v.adapter for k, v in self.transfers.items()}, set(self.adapters)
+            ),
+        ]
+        for key, transfer in self.transfers.items():
+            if key != f"{transfer.task}-{transfer.adapter}":
+                faults.append(
+                    f"transfers.{key}: the key must be task-adapter, here {transfer.task}-{transfer.adapter}"
+                )
+        if both := set(self.tasks) & set(self.subjects):
+            faults.append(f"subjects: {', '.join(sorted(both))} stands in tasks too; rename one of them")
+        if self.sample_shards != list(range(len(self.sample_shards))) or not self.sample_shards:
+            faults.append(
+                f"sample_shards: must count up from 0, for example [0, 1]; it is {self.sample_shards}"
+            )
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @staticmethod
+    def _unknown(pattern: str, values: dict[Any, str], known: set[str]) -> list[str]:
+        return [
+            f"{pattern.format(key)}: must be one of {', '.join(sorted(known)) or '(none is defined)'}; "
+            f"it is {value!r}"
+            for key, value in values.items()
+            if value not in known
+        ]
+
+
+def parse_params(values: Any, source: str = "params.yaml") -> Params:
+    """Return the settings in ``values``.
+
+    Raises:
+        ParamsError: it lists every unknown key, missing key, wrong type and value out of range.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [line for fault in error.errors() for line in _describe(fault)]
+        raise ParamsError(
+            f"{source}: {len(lines)} setting(s) break the rules in conf/defaults.yaml:\n"
+            + "\n".join(f"  - {line}" for line in lines)
+        ) from None
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and parse a params file.
+
+    Raises:
+        ParamsError: the file is missing, no YAML, or breaks a rule.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} is missing; run from the repository's root, "
+            "or write it with `make profile PROFILE=miniature`"
+        ) from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is no valid YAML: {error}; mend it or run `git checkout {path}`") from None
+    return parse_params(values, str(path))
+
+
+def _describe(fault: Any) -> list[str]:
+    """Return pydantic's fault as lines of key, rule and value."""
+    key = ".".join(str(part) for part in fault["loc"])
+    value = fault.get("input")
+    match fault["type"]:
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(fault["loc"][-1]), _known_keys(fault["loc"][:-1]), n=1)
+            return [f"{key}: unknown key{f'; did you mean {near[0]!r}?' if near else '; remove it'}"]
+        case "missing":
+            return [f"{key}: missing; copy it from conf/defaults.yaml"]
+        case "value_error":
+            message = str(fault["ctx"]["error"])
+            if not key:
+                return message.split("\n")
+            shown = "" if isinstance(value, dict) else f"; it is {value!r}"
+            return [f"{key}: {message}{shown}"]
+        case _:
+            rule = fault["msg"][0].lower() + fault["msg"][1:]
+            return [f"{key}: {rule}; it is {value!r}"]
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """Return the names of the settings in the section at ``location``."""
+    section: Any = Params
+    for part in location:
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            break
+        field = section.model_fields.get(str(part))
+        section = field.annotation if field else None
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return list(section.model_fields)
+    return []

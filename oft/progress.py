@@ -1,0 +1,80 @@
+"""One progress bar a stage: a bar with rate and remaining time on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+PLAIN_LINE_SECONDS = 10.0
+
+_Item = TypeVar("_Item")
+
+
+class Progress:
+    """Counts work done and shows it."""
+
+    def __init__(self, total: int | None, initial: int, description: str, unit: str) -> None:
+        self.total, self.done, self.description, self.unit = total, initial, description, unit
+        self.note = ""
+        self._initial = initial
+        self._started = self._shown = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=initial, desc=description, unit=unit, leave=True)
+
+    def advance(self, count: int = 1) -> None:
+        """Count finished work."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._shown >= PLAIN_LINE_SECONDS:
+            self._shown = time.monotonic()
+            print(self._line(), flush=True)
+
+    def describe(self, note: str) -> None:
+        """Show a few words beside the count."""
+        self.note = note
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+
+    def close(self) -> None:
+        """Show the final count."""
+        if self._bar is not None:
+            self._bar.close()
+        else:
+            print(self._line(), flush=True)
+
+    def _line(self) -> str:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = (self.done - self._initial) / seconds
+        of_total = f"/{self.total}" if self.total else ""
+        left = (
+            f", {(self.total - self.done) / rate:.0f} s left"
+            if self.total and rate > 0 and self.done < self.total
+            else ""
+        )
+        note = f", {self.note}" if self.note else ""
+        return f"{self.description}: {self.done}{of_total} {self.unit}, {rate:.1f} {self.unit}/s{left}{note}"
+
+
+@contextmanager
+def progress(total: int | None, description: str, unit: str, initial: int = 0) -> Iterator[Progress]:
+    """Yield a ``Progress`` that is closed, and shows where it stopped, at the end of the block."""
+    bar = Progress(total, initial, description, unit)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def count(items: Iterable[_Item], description: str, unit: str, total: int | None = None) -> Iterator[_Item]:
+    """Yield the items and show how many went by."""
+    with progress(total, description, unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()

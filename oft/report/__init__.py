@@ -1,0 +1,19 @@
+"""The report: one self-contained page over all runs, and its grids as PNG."""
+
+from oft.report.collect import collect, read_telemetry
+from oft.report.edges import Reextract, edge_reextractor
+from oft.report.grids import GridRow, comparison_grid
+from oft.report.page import render, render_telemetry
+from oft.report.results import Report
+
+__all__ = [
+    "GridRow",
+    "Reextract",
+    "Report",
+    "collect",
+    "comparison_grid",
+    "edge_reextractor",
+    "read_telemetry",
+    "render",
+    "render_telemetry",
+]

@@ -1,0 +1,264 @@
+"""Files of a run as values: what is missing or damaged becomes a note for the page, never an error.
+
+A report is asked for most when something went wrong, so nothing here may stop it. Notes name files relative
+to the run's folder: the page says nothing about the machine.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import tarfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from oft.data.shards import Sample, num_samples, read_index, read_shards
+from oft.errors import UserError
+from oft.report.results import Curve, Note, Picture, Piece
+from oft.storage import read_json
+from oft.types import Split
+
+_TAR_END_BYTES = 1024
+
+SampleKey = tuple[str, int]
+"""Key of the condition or prompt, and which of its pictures."""
+
+
+@dataclass(frozen=True)
+class StoredOutput:
+    """Where a generated picture lies in its archive, and what was written down about it."""
+
+    archive: Path
+    offset_bytes: int
+    size_bytes: int
+    prompt: str
+    seed: int | None
+
+
+def absent(name: str, stage: str) -> str:
+    """Return the sentence about a file that is not there."""
+    return f"{name} is not there; the stage “{stage}” writes it."
+
+
+def damaged(name: str, fault: str) -> str:
+    """Return the sentence about a file that cannot be read."""
+    return f"{name} is there but cannot be read: {fault}."
+
+
+def read_mapping(root: Path, name: str, stage: str, piece: Piece, notes: list[Note]) -> dict[str, Any]:
+    """Return a JSON file's mapping, {} and a note where there is none."""
+    value = _read_json(root, name, stage, piece, notes)
+    if value is not None and not isinstance(value, dict):
+        notes.append(Note(piece, damaged(name, "it does not hold named values")))
+    return value if isinstance(value, dict) else {}
+
+
+def read_records(root: Path, name: str, stage: str, piece: Piece, notes: list[Note]) -> list[dict[str, Any]]:
+    """Return a JSON file's list of mappings, [] and a note where there is none."""
+    value = _read_json(root, name, stage, piece, notes)
+    sound = isinstance(value, list) and all(isinstance(record, dict) for record in value)
+    if value is not None and not sound:
+        notes.append(Note(piece, damaged(name, "it does not hold a list of named values")))
+    return value if sound else []
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, keys joined by a point."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_curves(root: Path, folder: str, phase: str, notes: list[Note]) -> tuple[Curve, ...]:
+    """Return every curve below ``<folder>/dvclive/plots/metrics``, sorted by name.
+
+    A file has a column ``step`` and one with the value; rows without two finite numbers are left out.
+    """
+    top = root / folder / "dvclive" / "plots" / "metrics"
+    curves = []
+    for path in sorted(top.rglob("*.tsv")):
+        name = path.relative_to(top).with_suffix("").as_posix()
+        try:
+            points = list(_read_points(path.read_text(encoding="utf-8"), path.stem))
+        except (OSError, ValueError, csv.Error) as error:
+            notes.append(Note("curves", damaged(path.relative_to(root).as_posix(), _fault(root, error))))
+            continue
+        if points:
+            steps, values = zip(*points, strict=True)
+            curves.append(Curve(phase, name, steps, values))
+    return tuple(curves)
+
+
+def index_samples(root: Path, folder: str, notes: list[Note]) -> dict[SampleKey, StoredOutput]:
+    """Return where each generated picture lies in the archives of a folder; no picture is read yet."""
+    found: dict[SampleKey, StoredOutput] = {}
+    for archive in sorted((root / folder).glob("*.tar")):
+        name = archive.relative_to(root).as_posix()
+        pictures: dict[str, tuple[int, int]] = {}
+        records: dict[str, dict[str, Any]] = {}
+        try:
+            _read_members(archive, pictures, records)
+        except (OSError, ValueError, EOFError, tarfile.TarError) as error:
+            notes.append(Note("samples", damaged(name, _fault(root, error))))
+        for stem, (offset_bytes, size_bytes) in pictures.items():
+            record = records.get(stem)
+            if record is None:
+                continue
+            seed = record.get("seed")
+            found[str(record["key"]), int(record["index"])] = StoredOutput(
+                archive,
+                offset_bytes,
+                size_bytes,
+                str(record.get("prompt", "")),
+                seed if isinstance(seed, int) else None,
+            )
+        if lonely := len(pictures) - sum(stem in records for stem in pictures):
+            notes.append(
+                Note("samples", f"{name}: {lonely} pictures without a readable json file are left out.")
+            )
+    return dict(sorted(found.items()))
+
+
+def read_output(root: Path, stored: StoredOutput, notes: list[Note]) -> Picture | None:
+    """Return a generated picture, None and a note where its bytes are no picture."""
+    with stored.archive.open("rb") as stream:
+        stream.seek(stored.offset_bytes)
+        picture = decode_picture(stream.read(stored.size_bytes))
+    if picture is None:
+        name = stored.archive.relative_to(root).as_posix()
+        notes.append(Note("samples", damaged(f"A picture in {name}", "its bytes are no whole picture")))
+    return picture
+
+
+def decode_picture(data: bytes | None) -> Picture | None:
+    """Return encoded bytes as RGB, None where there are none or they are no whole picture."""
+    if data is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def count_shard_samples(root: Path, task: str, notes: list[Note]) -> dict[str, int]:
+    """Return by split how many samples the shards of a task hold, {} and a note where there are none."""
+    folder = f"data/shards/{task}"
+    if not (root / folder / "index.json").is_file():
+        notes.append(Note("shards", absent(folder, "shard")))
+        return {}
+    try:
+        splits: tuple[Split, ...] = ("train", "val")
+        present = read_index(root / folder)["splits"]
+        return {split: num_samples(root / folder, split) for split in splits if split in present}
+    except (UserError, OSError, ValueError, KeyError, TypeError) as error:
+        notes.append(Note("shards", damaged(folder, _fault(root, error))))
+        return {}
+
+
+def read_samples(
+    root: Path, task: str, split: Split, keys: Collection[str], notes: list[Note]
+) -> dict[str, Sample]:
+    """Return the samples with these keys; those that cannot be had are missing, with a note."""
+    found: dict[str, Sample] = {}
+    if keys:
+        try:
+            for sample in read_shards(root / "data" / "shards" / task, split, keys=keys):
+                found[sample.key] = sample
+        except (UserError, OSError, ValueError, tarfile.TarError) as error:
+            notes.append(Note("shards", damaged(f"data/shards/{task}", _fault(root, error))))
+    return found
+
+
+def draw_samples(
+    root: Path, task: str, split: Split, number: int, rng: np.random.Generator, notes: list[Note]
+) -> list[Sample]:
+    """Return samples drawn at random, in their order, from as few shards as hold enough, drawn at random."""
+    folder = root / "data" / "shards" / task
+    try:
+        sizes = [int(entry["num_samples"]) for entry in read_index(folder)["splits"][split]["shards"]]
+        shards: list[int] = []
+        for shard in rng.permutation(len(sizes)).tolist():
+            if sum(sizes[other] for other in shards) < number:
+                shards.append(shard)
+        num_read = sum(sizes[shard] for shard in shards)
+        chosen = set(rng.permutation(num_read)[:number].tolist())
+        samples = read_shards(folder, split, shards=shards) if shards else iter(())
+        return [sample for position, sample in enumerate(samples) if position in chosen]
+    except (UserError, OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
+        notes.append(Note("shards", damaged(f"data/shards/{task}", _fault(root, error))))
+        return []
+
+
+def _read_json(root: Path, name: str, stage: str, piece: Piece, notes: list[Note]) -> Any:
+    if not (root / name).is_file():
+        notes.append(Note(piece, absent(name, stage)))
+        return None
+    try:
+        return read_json(root / name)
+    except (OSError, ValueError, RecursionError) as error:
+        notes.append(Note(piece, damaged(name, _fault(root, error))))
+        return None
+
+
+def _read_points(text: str, stem: str) -> Iterator[tuple[float, float]]:
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t")
+    columns = list(reader.fieldnames or ())
+    if "step" not in columns or len(columns) < 2:
+        raise ValueError("it needs a column “step” and one with the value")
+    column = stem if stem in columns else [name for name in columns if name != "step"][-1]
+    for row in reader:
+        try:
+            step, value = float(row["step"]), float(row[column])
+        except (TypeError, ValueError):  # a line that a killed run left half-written
+            continue
+        if math.isfinite(step) and math.isfinite(value):
+            yield step, value
+
+
+def _read_members(
+    archive: Path, pictures: dict[str, tuple[int, int]], records: dict[str, dict[str, Any]]
+) -> None:
+    """Fill both mappings by the members' stems; what was read before an error stays."""
+    with tarfile.open(archive, "r:") as members:
+        for member in members:
+            stem, _, extension = member.name.rpartition(".")
+            if extension == "png" and member.isfile():
+                pictures[stem] = (member.offset_data, member.size)
+            elif extension == "json" and (stream := members.extractfile(member)) is not None:
+                record = _parse_record(stream.read())
+                if record is not None:
+                    records[stem] = record
+    # An archive cut between two members reads like a whole one but for the empty blocks that end it.
+    with archive.open("rb") as raw:
+        raw.seek(max(archive.stat().st_size - _TAR_END_BYTES, 0))
+        if raw.read().strip(b"\0"):
+            raise tarfile.ReadError("it ends early")
+
+
+def _parse_record(data: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(data)
+    except ValueError:
+        return None
+    sound = isinstance(record, dict) and isinstance(record.get("index"), int) and "key" in record
+    return record if sound else None
+
+
+def _fault(root: Path, error: Exception) -> str:
+    """Return an error's message without the run's folder: pages from two machines are the same."""
+    message = str(error).strip().rstrip(".") or type(error).__name__
+    for folder in (root.resolve(), root):
+        message = message.replace(f"{folder.as_posix()}/", "")
+    return message

@@ -1,0 +1,200 @@
+"""What the tables say about the metrics: arithmetic and wording, no drawing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from oft.report.glossary import CEILING, GROUP_TITLES, MAIN_METRICS, Group, describe_metric
+from oft.report.results import Run
+
+NOTHING = "–"
+"""What a table shows where there is no value."""
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NOT_SCORES = ("key", "index", "seed", "prompt")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """How far one adapter got on one task's main metric.
+
+    Attributes:
+        value: the adapter's score.
+        closed: the share of the distance between base and ceiling that it closed, None where there is none.
+    """
+
+    value: float
+    closed: float | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One key of ``metrics.json`` over all adapters of a task.
+
+    Attributes:
+        key: as it stands in the file.
+        title: in words.
+        meaning: '' where the glossary knows nothing.
+        better: ``higher``, ``lower`` or ``neither``.
+        cells: one text for each adapter.
+        best: which cells hold the best value.
+        ceiling_key: the key of the ceiling, '' where there is none.
+        ceiling: its text.
+    """
+
+    key: str
+    title: str
+    meaning: str
+    better: str
+    cells: tuple[str, ...]
+    best: tuple[bool, ...]
+    ceiling_key: str
+    ceiling: str
+
+
+def main_metric(condition: str, runs: Sequence[Run]) -> str | None:
+    """Return the metric that a task is judged by: its condition's, else any that has a ceiling."""
+    known = {key for run in runs for key in run.metrics}
+    candidates = [key for key in MAIN_METRICS.get(condition, ()) if key in known]
+    candidates += sorted(key for key in known if f"{key}{CEILING}" in known)
+    return next(
+        (key for key in candidates if any(number(run.metrics.get(key)) is not None for run in runs)), None
+    )
+
+
+def ceiling_of(metric: str, runs: Sequence[Run]) -> float | None:
+    """Return a metric's value on real pictures, as the first run that has one gives it."""
+    values = (number(run.metrics.get(f"{metric}{CEILING}")) for run in runs)
+    return next((value for value in values if value is not None), None)
+
+
+def headline(metric: str, run: Run, runs: Sequence[Run]) -> Headline | None:
+    """Return a run's score and (score - base alone) / (ceiling - base alone); None without a score."""
+    value = number(run.metrics.get(metric))
+    if value is None:
+        return None
+    base = next((number(other.metrics.get(metric)) for other in runs if other.adapter == "none"), None)
+    ceiling = ceiling_of(metric, [run, *runs])
+    return Headline(value, None if run.adapter == "none" else closed_share(value, base, ceiling, metric))
+
+
+def closed_share(value: float, base: float | None, ceiling: float | None, metric: str) -> float | None:
+    """Return (value - base) / (ceiling - base), None where the ceiling is not better than the base."""
+    if base is None or ceiling is None:
+        return None
+    distance = base - ceiling if is_better_low(metric) else ceiling - base
+    return (value - base) / (ceiling - base) if distance > 0 else None
+
+
+def is_better_low(metric: str) -> bool:
+    """Return whether lower values of a metric are better."""
+    known = describe_metric(metric)
+    return known is not None and known.better == "lower"
+
+
+def choose_score(condition: str, records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the score of ``per_image.json`` that tells failures: the task's main one, else a known one."""
+    present = [key for record in records for key, value in record.items() if number(value) is not None]
+    keys = [key for key in dict.fromkeys(present) if key not in _NOT_SCORES]
+    ordered = [key for key in MAIN_METRICS.get(condition, ()) if key in keys]
+    for key in keys:
+        known = describe_metric(key)
+        if known is not None and known.better != "neither":
+            ordered.append(key)
+    return ordered[0] if ordered else None
+
+
+def metric_groups(runs: Sequence[Run]) -> list[tuple[str, Group, list[MetricRow]]]:
+    """Return (title, group, rows) of every key in any run's metrics; ceilings stand beside their metric."""
+    keys = list(dict.fromkeys(key for run in runs for key in run.metrics))
+    rows: dict[Group, list[MetricRow]] = {group: [] for group in GROUP_TITLES}
+    for key in keys:
+        if not (key.endswith(CEILING) and key.removesuffix(CEILING) in keys):
+            rows[_group_of(key, runs)].append(_metric_row(key, runs))
+    return [(GROUP_TITLES[group], group, found) for group, found in rows.items() if found]
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number as float, None for anything else."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if sound else None
+
+
+def format_value(value: Any) -> str:
+    """Return a value of ``metrics.json`` as a reader expects it: 1,024; 0.512; 3.1 × 10⁻⁷; yes."""
+    match value:
+        case None:
+            return NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return _format_float(value)
+        case str():
+            return value
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def format_share(share: float | None) -> str:
+    """Return a share in per cent, without decimals."""
+    return NOTHING if share is None else f"{round(100 * share)} %".replace("-", "−")
+
+
+def _format_float(value: float) -> str:
+    if not math.isfinite(value):
+        return "not defined" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    size = abs(value)
+    if value == 0:
+        return "0"
+    if size < 1e-3 or size >= 1e6:
+        digits, exponent = f"{value:.1e}".split("e")
+        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+    text = f"{value:,.3f}" if size < 10 else f"{value:,.1f}"
+    return text.replace("-", "−")
+
+
+def format_setting(value: Any) -> str:
+    """Return a setting with the figures it was given: 3, not 3.000; 20231, not 20,231."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return f"{value:.12g}" if plain else format_value(value)
+
+
+def _group_of(key: str, runs: Sequence[Run]) -> Group:
+    known = describe_metric(key)
+    if known is not None:
+        return known.group
+    if any(f"{key}{CEILING}" in run.metrics for run in runs):
+        return "score"
+    return "other"
+
+
+def _metric_row(key: str, runs: Sequence[Run]) -> MetricRow:
+    known = describe_metric(key)
+    better = known.better if known else "neither"
+    group = _group_of(key, runs)
+    write = format_setting if group == "protocol" else format_value
+    values = [number(run.metrics.get(key)) for run in runs]
+    present = [value for value in values if value is not None]
+    best = None
+    if group == "score" and better != "neither" and len(set(present)) > 1:
+        best = min(present) if better == "lower" else max(present)
+    ceiling_key = f"{key}{CEILING}"
+    ceilings = dict.fromkeys(
+        format_value(run.metrics[ceiling_key]) for run in runs if ceiling_key in run.metrics
+    )
+    return MetricRow(
+        key=key,
+        title=known.title if known else key.replace("_", " "),
+        meaning=known.meaning if known else "",
+        better=better,
+        cells=tuple(write(run.metrics[key]) if key in run.metrics else NOTHING for run in runs),
+        best=tuple(best is not None and value == best for value in values),
+        ceiling_key=ceiling_key if ceilings else "",
+        ceiling=" / ".join(ceilings) if ceilings else NOTHING,
+    )

@@ -1,0 +1,1 @@
+"""Training: objectives, the loop that minimises them, and checkpoints it resumes from."""

@@ -1,0 +1,105 @@
+"""The one training loop: accelerate, AdamW, a schedule, clipping, checkpoints. It knows no task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from oft.progress import progress
+from oft.training.checkpoint import TrainState, load_state, save_state
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from oft.params import Training
+    from oft.training.objective import Objective
+
+LOG_EVERY_STEPS = 10
+
+
+def rate_factor(step: int, settings: Training) -> float:
+    """Return the learning rate of a step as a share of its peak: linear warm-up, then constant or cosine."""
+    if step < settings.warmup_steps:
+        return (step + 1) / (settings.warmup_steps + 1)
+    if settings.schedule == "constant":
+        return 1.0
+    progressed = (step - settings.warmup_steps) / (settings.max_train_steps - settings.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * progressed))
+
+
+def run_training(
+    accelerator: Accelerator,
+    parameters: Mapping[str, nn.Parameter],
+    objective: Objective,
+    settings: Training,
+    *,
+    scratch: Path,
+    name: str,
+    on_log: Callable[[dict[str, float]], None],
+    on_validate: Callable[[int], None],
+) -> list[dict[str, float]]:
+    """Minimise ``objective`` over ``parameters`` in place and return the log.
+
+    A run that was interrupted goes on from its last checkpoint in ``scratch`` and ends with the same values
+    as one that was not: batches and noise follow from seed and step, everything else is in the checkpoint.
+
+    Args:
+        objective: the loss of a step.
+        on_log: gets each row ``{"step", "loss", "learning_rate"}``, also those of before an interruption.
+        on_validate: called after every ``validate_every_steps`` steps and after the last, with the step.
+    """
+    optimizer = accelerator.prepare(
+        torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    )
+    state = load_state(scratch)
+    log: list[dict[str, float]] = []
+    losses: list[float] = []
+    first = 0
+    if state is not None:
+        with torch.no_grad():
+            for key, parameter in parameters.items():
+                parameter.copy_(state.parameters[key])
+        optimizer.load_state_dict(state.optimizer)
+        log, losses, first = state.log, state.losses, state.step
+        for row in log:
+            on_log(row)
+
+    with progress(total=settings.max_train_steps, initial=first, description=name, unit="step") as bar:
+        for step in range(first, settings.max_train_steps):
+            rate = settings.learning_rate * rate_factor(step, settings)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = objective(step)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f"{name}: the loss is {float(loss.detach())} at step {step}; lower the learning rate"
+                )
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(list(parameters.values()), settings.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(float(loss.detach()))
+            done = step + 1
+            last = done == settings.max_train_steps
+            if done % LOG_EVERY_STEPS == 0 or last:
+                row = {
+                    "step": done,
+                    "loss": round(math.fsum(losses) / len(losses), 6),
+                    "learning_rate": rate,
+                }
+                log.append(row)
+                losses.clear()
+                on_log(row)
+                bar.describe(f"loss {row['loss']:.4f}")
+            if done % settings.validate_every_steps == 0 or last:
+                on_validate(done)
+            if done % settings.checkpoint_every_steps == 0 and not last and accelerator.is_main_process:
+                values = {key: parameter.detach().clone() for key, parameter in parameters.items()}
+                save_state(scratch, TrainState(done, values, optimizer.state_dict(), log, losses))
+            bar.advance(1)
+    return log

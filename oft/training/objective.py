@@ -1,0 +1,128 @@
+"""What training minimises: the error of the predicted noise; all randomness follows from seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from oft.adapters.hint_encoder import hint
+from oft.models.prompts import encode_prompts
+from oft.seeding import derive_seed, generator_for
+from oft.training.dataset import EncodedSet, batch_indices
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+    from oft.models.base import Base
+    from oft.params import Training
+
+Objective = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's input: latents [b, c, h, w], noise, timesteps [b], hidden states [b, t, d], conditioning."""
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    encoder_hidden_states: Tensor
+    conditioning: Tensor | None
+
+
+class Denoiser(nn.Module):
+    """A UNet with the conditioning images as an input, so that one forward holds all that is trained."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(
+        self, noisy: Tensor, timesteps: Tensor, encoder_hidden_states: Tensor, conditioning: Tensor | None
+    ) -> Tensor:
+        """Return the predicted noise (or velocity), like ``noisy``."""
+        if conditioning is None:
+            return self.unet(noisy, timesteps, encoder_hidden_states).sample
+        features = self.unet.hint_encoder(conditioning)
+        with hint(self.unet, features):
+            return self.unet(noisy, timesteps, encoder_hidden_states).sample
+
+
+def draw_batch(
+    base: Base, data: EncodedSet, indices: np.ndarray, prompt_dropout: float, *seed: int | str
+) -> Batch:
+    """Return samples ``indices`` as a batch; noise, timesteps, captions, dropped prompts follow the seed."""
+    generator = generator_for(*seed)
+    rng = np.random.default_rng(derive_seed(*seed, "captions"))
+    latents = data.latents(indices, generator)
+    prompts = [
+        "" if rng.random() < prompt_dropout else data.captions[index][rng.integers(len(data.captions[index]))]
+        for index in indices
+    ]
+    noise = torch.randn(latents.shape, generator=generator)
+    timesteps = torch.randint(
+        base.noise_scheduler.config.num_train_timesteps, (len(indices),), generator=generator
+    )
+    device = base.unet.device
+    conditioning = data.conditioning(indices)
+    return Batch(
+        latents.to(device),
+        noise.to(device),
+        timesteps.to(device),
+        encode_prompts(base, prompts),
+        None if conditioning is None else conditioning.to(device),
+    )
+
+
+def denoising_loss(base: Base, denoiser: nn.Module, batch: Batch) -> Tensor:
+    """Return the mean squared error of the prediction (Ho et al. 2020, eq. 14).
+
+    A base that predicts velocity is held to the velocity (Salimans & Ho 2022).
+    """
+    scheduler = base.noise_scheduler
+    noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
+    predicted = denoiser(noisy, batch.timesteps, batch.encoder_hidden_states, batch.conditioning)
+    if scheduler.config.prediction_type == "v_prediction":
+        target = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
+    else:
+        target = batch.noise
+    return F.mse_loss(predicted.float(), target.float())
+
+
+def data_objective(
+    base: Base, denoiser: nn.Module, data: EncodedSet, settings: Training, seed: int, name: str
+) -> Objective:
+    """Return the loss of a step over batches of ``data``; ``name`` sets its randomness apart."""
+
+    def compute_loss(step: int) -> Tensor:
+        indices = batch_indices(step, settings.batch_size, len(data), derive_seed(seed, name))
+        return denoising_loss(
+            base, denoiser, draw_batch(base, data, indices, settings.prompt_dropout, seed, name, step)
+        )
+
+    return compute_loss
+
+
+def with_prior(instance: Objective, prior: Objective, prior_loss_weight: float) -> Objective:
+    """Return instance loss plus weighted class loss (prior preservation, Ruiz et al. 2023, eq. 2)."""
+    return lambda step: instance(step) + prior_loss_weight * prior(step)
+
+
+@torch.no_grad()
+def validation_loss(
+    base: Base, denoiser: nn.Module, data: EncodedSet, batch_size: int, seed: int, rounds: int = 4
+) -> float:
+    """Return the mean loss over all samples: fixed noise, ``rounds`` timesteps each, no prompt dropped."""
+    total = 0.0
+    for turn in range(rounds):
+        for start in range(0, len(data), batch_size):
+            indices = np.arange(start, min(start + batch_size, len(data)))
+            batch = draw_batch(base, data, indices, 0.0, seed, "validation", turn, start)
+            total += float(denoising_loss(base, denoiser, batch)) * len(indices)
+    return total / (rounds * len(data))

@@ -1,0 +1,92 @@
+"""A whole training: data, objective, loop, log and validation grids, for one adapter on one task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from oft.data.shards import read_shards
+from oft.models.device import choose_device, make_deterministic
+from oft.training.adapters import trained_parameters
+from oft.training.dataset import EncodedSet, encode_samples
+from oft.training.log import training_log
+from oft.training.loop import run_training
+from oft.training.objective import Denoiser, data_objective, with_prior
+
+if TYPE_CHECKING:
+    from oft.adapters.interop import LoadedAdapter
+    from oft.models.base import Base
+    from oft.params import Training
+    from oft.types import Split
+
+GRID_PADDING_PX = 2
+
+
+def train_adapter(
+    base: Base,
+    loaded: LoadedAdapter,
+    data: EncodedSet,
+    settings: Training,
+    *,
+    prior: EncodedSet | None = None,
+    prior_loss_weight: float = 0.0,
+    seed: int,
+    name: str,
+    folder: Path,
+    scratch: Path,
+    draw_grid: Callable[[], Image.Image] | None = None,
+) -> list[dict[str, float]]:
+    """Train what ``trained_parameters`` names, in place; return the log, also in ``folder``/dvclive.
+
+    Args:
+        prior: class pictures for prior preservation.
+        scratch: where checkpoints live.
+        draw_grid: makes a validation picture with the weights as they stand.
+    """
+    from accelerate import Accelerator
+
+    make_deterministic()
+    accelerator = Accelerator(cpu=choose_device() == "cpu")
+    denoiser = accelerator.prepare(Denoiser(base.unet))
+    objective = data_objective(base, denoiser, data, settings, seed, "instance")
+    if prior is not None and prior_loss_weight > 0:
+        objective = with_prior(
+            objective, data_objective(base, denoiser, prior, settings, seed, "class"), prior_loss_weight
+        )
+    with training_log(folder / "dvclive", scratch) as log:
+
+        def validate(step: int) -> None:
+            if draw_grid is not None:
+                log.grid(step, draw_grid())
+
+        return run_training(
+            accelerator,
+            trained_parameters(loaded),
+            objective,
+            settings,
+            scratch=scratch,
+            name=name,
+            on_log=log.row,
+            on_validate=validate,
+        )
+
+
+def read_encoded(base: Base, folder: Path, split: Split) -> EncodedSet:
+    """Return a split of a task's shards, encoded."""
+    return encode_samples(read_shards(folder, split), base)
+
+
+def tile(rows: Iterable[Iterable[np.ndarray]]) -> Image.Image:
+    """Return pictures uint8 [h, w, 3] as one grid on white."""
+    padded = [
+        [
+            np.pad(cell, ((GRID_PADDING_PX,) * 2, (GRID_PADDING_PX,) * 2, (0, 0)), constant_values=255)
+            for cell in row
+        ]
+        for row in rows
+    ]
+    return Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in padded], axis=0))

@@ -1,0 +1,70 @@
+"""Validation grids: what the adapter draws for a few samples while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from oft.data.pictures import decode_array
+from oft.data.shards import decode_image, num_samples, read_shards
+from oft.sampling import generate, plan
+from oft.storage import read_json
+from oft.training.run import tile
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from oft.adapters.interop import LoadedAdapter
+    from oft.models.base import Base
+    from oft.params import Sampling
+    from oft.types import Split
+
+
+def grid_drawer(
+    base: Base,
+    loaded: LoadedAdapter,
+    shards: Path,
+    num_images: int,
+    settings: Sampling,
+    resolution_px: int,
+    seed: int,
+) -> Callable[[], Image.Image] | None:
+    """Return a function that draws a grid with the weights as they stand, or None if no picture is asked for.
+
+    Rows from above: condition, target and generated for the first validation samples; for a subject its first
+    pictures and what is generated for its first prompts.
+    """
+    if not num_images:
+        return None
+    subject = (shards / "prompts.json").is_file()
+    split: Split = "train" if subject or not num_samples(shards, "val") else "val"
+    samples = sorted(islice(read_shards(shards, split), num_images), key=lambda sample: sample.key)
+    if subject:
+        prompts = dict(sorted(read_json(shards / "prompts.json")["prompts"].items())[:num_images])
+        conditions = None
+    else:
+        prompts = {sample.key: sample.meta["captions"][0] for sample in samples}
+        conditions = {sample.key: sample.condition for sample in samples if sample.condition is not None}
+    requests = plan(prompts, 1, seed)
+    # A batch of just these pictures: validation must not cost more than it shows.
+    settings = settings.model_copy(update={"batch_size": len(requests)})
+
+    def draw() -> Image.Image:
+        training = base.unet.training
+        base.unet.eval()
+        with loaded.adapter.merging():
+            drawn = {
+                r.key: picture for r, picture in generate(base, requests, conditions, settings, resolution_px)
+            }
+        base.unet.train(training)
+        generated = [drawn[key] for key in sorted(drawn)]
+        rows: list[list[np.ndarray]] = [[decode_image(sample) for sample in samples], generated]
+        if conditions is not None:
+            rows.insert(0, [decode_array(conditions[sample.key]) for sample in samples])
+        return tile(rows)
+
+    return draw

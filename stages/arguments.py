@@ -1,0 +1,49 @@
+"""The command line of stages: which item of the graph to run. Settings come from params.yaml alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from oft.errors import ParamsError
+from oft.params import Params
+
+HELP = {
+    "dataset": "a data set of params.yaml's `datasets`",
+    "task": "a task of params.yaml's `tasks`, or a subject of its `subjects`",
+    "adapter": "oft or coft; `none` is the base alone",
+    "trained_on": "the task whose adapter is used, if it is another one",
+    "shard": "which part of the pictures, counted from 0; all of them in one part if left out",
+}
+
+
+def parse(
+    arguments: list[str], description: str | None, *names: str, optional: Iterable[str] = ()
+) -> argparse.Namespace:
+    """Return the named options; ``--help`` prints the stage's own docstring."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog="Settings are read from params.yaml in the current folder.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name in [*names, *optional]:
+        kind = int if name == "shard" else str
+        parser.add_argument(f"--{name.replace('_', '-')}", required=name in names, help=HELP[name], type=kind)
+    return parser.parse_args(arguments)
+
+
+def known(kind: str, name: str, names: Iterable[str]) -> str:
+    """Return ``name`` if it is one of ``names``.
+
+    Raises:
+        ParamsError: it is not.
+    """
+    names = sorted(names)
+    if name not in names:
+        raise ParamsError(f"--{kind} {name}: params.yaml has no such {kind}; it has {', '.join(names)}")
+    return name
+
+
+def known_task(params: Params, name: str) -> str:
+    """Return ``name`` if it is a task or a subject of the params."""
+    return known("task", name, [*params.tasks, *params.subjects])

@@ -1,0 +1,100 @@
+"""How every stage begins and ends: faults, exit status, telemetry and, when asked for, a warm start."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from oft.errors import UserError
+from oft.storage import write_json
+from stages import paths
+
+WARM = "OFT_WARM"
+STARTED = "OFT_WARM_CLIENT_STARTED"
+IMPORTED = time.monotonic()
+INTERRUPTED = 130  # 128 + SIGINT, as shells report Ctrl-C
+
+
+def run(
+    main: Callable[[list[str]], None], arguments: list[str], *, heavy: bool = False, name: str | None = None
+) -> None:
+    """Run the stage ``main`` and end this process as it ended.
+
+    A fault of the user's (``UserError``) ends it with status 1 and its message alone, Ctrl-C with 130; all
+    else that is raised keeps its traceback. A stage that passes leaves ``.telemetry/<name>.json``.
+
+    Args:
+        main: what the stage does.
+        arguments: what it is given, without the program's name.
+        heavy: the stage imports torch and its friends, so it starts warm (see stages/warm.py) where the
+            environment has OFT_WARM=1.
+        name: the stage's name; if left out, DVC's own: ``sample@segm_ade20k-oft-0``.
+    """
+    module = module_name()
+    try:
+        if heavy and os.environ.get(WARM) == "1":
+            from stages import warm
+
+            status = warm.hand_over(module, arguments, child_environment())
+            if status is not None:
+                warm.leave_as(status)
+        process_start = float(os.environ.pop(STARTED, process_started()))
+        start = time.monotonic()
+        main(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    name = name or stage_name(module, arguments)
+    telemetry = {
+        "stage": name,
+        "seconds": time.monotonic() - start,
+        "python_start_seconds": start - process_start,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+    write_json(paths.TELEMETRY / f"{name}.json", telemetry)
+
+
+def module_name() -> str:
+    """Return the dotted name of the module that Python runs, or the stem of its file if given one."""
+    main = sys.modules["__main__"]
+    return main.__spec__.name if main.__spec__ is not None else Path(sys.argv[0]).stem
+
+
+def stage_name(module: str, arguments: list[str]) -> str:
+    """Return DVC's name of a stage: ``stages.sample --task a --shard 0`` is ``sample@a-0``."""
+    values = [part.partition("=")[2] if part.startswith("--") else part for part in arguments]
+    item = "-".join(value for value in values if value)
+    stage = module.rpartition(".")[2]
+    return re.sub(r"[^\w@.+-]", "_", f"{stage}@{item}" if item else stage)
+
+
+def child_environment() -> dict[str, str]:
+    """Return this process's environment as the warm child gets it.
+
+    OFT_WARM is left out, so the child runs its stage itself, and so does a stage that it may start in turn.
+    """
+    environment = {key: value for key, value in os.environ.items() if key != WARM}
+    return environment | {STARTED: repr(process_started())}
+
+
+def process_started() -> float:
+    """Return what ``time.monotonic()`` was when this process began (outside Linux: imported this file)."""
+    try:
+        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    except FileNotFoundError:
+        return IMPORTED
+    since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22, counted from the third: see proc(5)
+    return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory this process has had resident."""
+    unit_bytes = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes

@@ -1,0 +1,80 @@
+"""Measure the pictures of one adapter on one task, with the ceilings beside: judges, arithmetic, geometry."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oft.params import Params, load_params
+from oft.storage import atomic_folder, read_json, write_json
+from stages import paths
+from stages.arguments import known_task, parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, scores by picture, energy by layer."""
+    from oft.evaluation.measure import Measured
+    from oft.evaluation.task import measure_control_task, measure_subject_task
+    from oft.models.base import load_base
+    from oft.models.device import choose_device, make_deterministic
+
+    options = parse(arguments, __doc__, "task", "adapter")
+    params = load_params()
+    task = known_task(params, options.task)
+    make_deterministic()
+    device = choose_device()
+    base = load_base(paths.BASE, device)
+    folder = paths.run(task, options.adapter)
+    judges = (
+        paths.MINIATURE / "judges" if params.evaluate.judges == "miniature" else Path(params.evaluate.judges)
+    )
+    measured = Measured()
+    if task in params.subjects:
+        measure_subject_task(base, paths.shards(task), folder / "samples", judges, params.evaluate, measured)
+    else:
+        measure_control_task(
+            base,
+            params.tasks[task].condition,
+            params.conditions,
+            paths.shards(task),
+            folder / "samples",
+            judges,
+            params.evaluate,
+            np.random.default_rng(params.seed),
+            measured,
+        )
+    layers: list[dict[str, Any]] = []
+    if (folder / "train").is_dir():
+        from oft.evaluation.geometry import measure_geometry
+
+        geometry, layers = measure_geometry(base, folder / "train")
+        measured.add(geometry)
+        measured.add(read_json(folder / "magnitude" / "summary.json"))
+    measured.metrics.update(describe_run(params, options.adapter))
+    with atomic_folder(folder / "plots") as partial:
+        write_json(partial / "confusion.json", measured.confusion)
+        write_json(partial / "per_image.json", measured.score_rows())
+        write_json(partial / "energy.json", layers)
+    write_json(folder / "metrics.json", measured.rounded())
+
+
+def describe_run(params: Params, adapter: str) -> dict[str, object]:
+    """Return what a metric is read with: size, sampler, guidance, models and seed."""
+    return {
+        "adapter": adapter,
+        "base": Path(params.base.source).name,
+        "guidance_scale": params.sample.guidance_scale,
+        "judges": Path(params.evaluate.judges).name,
+        "num_inference_steps": params.sample.num_inference_steps,
+        "resolution_px": params.resolution_px,
+        "scheduler": params.sample.scheduler,
+        "seed": params.seed,
+    }
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:], heavy=True)

@@ -1,0 +1,73 @@
+"""Fit one scale per adapted output neuron after training, everything else frozen."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from oft.params import load_params
+from oft.storage import atomic_folder, write_json
+from stages import paths
+from stages.arguments import known, known_task, parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write runs/<task>/<adapter>/magnitude: the adapter with magnitudes, its curves, summary.json.
+
+    The summary holds the validation loss before and after.
+    """
+    from oft.data.shards import num_samples
+    from oft.models.base import load_base
+    from oft.models.device import choose_device
+    from oft.training.adapters import add_magnitude, load_onto, store
+    from oft.training.checkpoint import run_key
+    from oft.training.objective import Denoiser, validation_loss
+    from oft.training.run import read_encoded, train_adapter
+
+    options = parse(arguments, __doc__, "task", "adapter")
+    params = load_params()
+    task = known_task(params, options.task)
+    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    settings = params.fit_magnitude
+    folder = paths.run(task, adapter)
+    shards = paths.shards(task)
+    inputs = [paths.BASE / "base.json", shards / "index.json", folder / "train"]
+    described = {"seed": params.seed, "fit_magnitude": settings.model_dump()}
+    scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
+
+    base = load_base(paths.BASE, choose_device())
+    loaded = load_onto(base, folder / "train")
+    # Rotations do not change any more: folded into the weights they cost nothing.
+    loaded.adapter.merge()
+    loaded = add_magnitude(loaded, base)
+    data = read_encoded(base, shards, "train")
+    # A subject has no validation pictures: its own are all there are.
+    held_out = (
+        read_encoded(base, shards, "val") if task in params.tasks and num_samples(shards, "val") else data
+    )
+
+    def measure() -> float:
+        return validation_loss(base, Denoiser(base.unet), held_out, settings.batch_size, params.seed)
+
+    with atomic_folder(folder / "magnitude") as partial:
+        before = measure()
+        train_adapter(
+            base,
+            loaded,
+            data,
+            settings,
+            seed=params.seed,
+            name=f"{task} {adapter} magnitude",
+            folder=partial,
+            scratch=scratch,
+        )
+        store(partial, loaded, base)
+        write_json(
+            partial / "summary.json",
+            {"val_loss_before": before, "val_loss_after": measure(), "num_val_images": len(held_out)},
+        )
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:], heavy=True)

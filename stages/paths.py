@@ -1,0 +1,46 @@
+"""Where stages find and put things. Nothing else in the project chooses a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MINIATURE = Path("data/models/miniature")
+BASE = Path("data/models/base")
+REPORT = Path("report")
+CHECKPOINTS = Path(".checkpoints")
+TELEMETRY = Path(".telemetry")
+
+
+def raw(dataset: str) -> Path:
+    """A data set in its official layout."""
+    return Path("data/raw") / dataset
+
+
+def conditions(task: str) -> Path:
+    """Extracted conditions, one tar a split."""
+    return Path("data/conditions") / task
+
+
+def captions(dataset: str) -> Path:
+    """The captions of a data set."""
+    return Path("data/captions") / dataset / "captions.jsonl"
+
+
+def shards(task: str) -> Path:
+    """The shards of a task."""
+    return Path("data/shards") / task
+
+
+def prior(task: str) -> Path:
+    """Shards of the class pictures of a subject."""
+    return Path("data/prior") / task
+
+
+def run(task: str, adapter: str) -> Path:
+    """Everything about one adapter on one task."""
+    return Path("runs") / task / adapter
+
+
+def counts(folder: Path) -> Path:
+    """What a data stage counted, beside its out."""
+    return folder.with_name(f"{folder.name}.counts.json")

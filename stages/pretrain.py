@@ -1,0 +1,47 @@
+"""Train the miniature base and its judges on rendered pictures.
+
+Its results ship with the repository and the stage is frozen. To make them again (two hours on two cores):
+`dvc unfreeze pretrain && dvc repro -s pretrain && dvc freeze pretrain`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from oft.params import load_params
+from stages import paths
+from stages.arguments import parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write data/models/miniature: base/, judges/, training_log.json, quality.json, hashes.json."""
+    from oft.models.device import make_deterministic
+    from oft.models.miniature.pretrain import PretrainRecipes, pretrain
+    from oft.models.miniature.training import Recipe
+    from oft.training.checkpoint import run_key
+
+    parse(arguments, __doc__)
+    settings = load_params().pretrain
+    networks = {
+        name: Recipe(**recipe)
+        for name, recipe in settings.model_dump(exclude={"seed", "pool_images"}).items()
+    }
+    code = [
+        Path("oft/models/miniature"),
+        Path("oft/data/world"),
+        Path("oft/data/pictures.py"),
+        Path(__file__),
+    ]
+    scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], code)
+    make_deterministic()
+    reached = pretrain(
+        paths.MINIATURE, scratch, PretrainRecipes(pool_images=settings.pool_images, **networks), settings.seed
+    )
+    for name, value in sorted(reached.items()):
+        print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:], heavy=True)

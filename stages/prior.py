@@ -1,0 +1,40 @@
+"""Let the base draw pictures of a subject's class, for prior preservation."""
+
+from __future__ import annotations
+
+import sys
+
+from oft.params import load_params
+from oft.progress import count
+from oft.storage import atomic_folder, read_json
+from stages import paths
+from stages.arguments import known, parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write data/prior/<task>: shards of class pictures, captioned "a <class>"."""
+    from oft.data.shards import pack_sample, write_shards
+    from oft.models.base import load_base
+    from oft.models.device import choose_device, make_deterministic
+    from oft.sampling import generate, plan
+
+    options = parse(arguments, __doc__, "task")
+    params = load_params()
+    task = known("task", options.task, params.subjects)
+    prompt = f"a {read_json(paths.shards(task) / 'prompts.json')['class']}"
+    make_deterministic()
+    base = load_base(paths.BASE, choose_device())
+    requests = plan({"class": prompt}, params.prior.num_class_images, params.seed)
+    pictures = generate(base, requests, None, params.sample, params.resolution_px)
+    samples = (
+        pack_sample(request.name, picture, meta={"captions": [prompt], "seed": request.seed}, lossless=True)
+        for request, picture in pictures
+    )
+    with atomic_folder(paths.prior(task)) as partial:
+        shown = count(samples, f"class pictures of {task}", "pictures", len(requests))
+        write_shards(shown, partial, "train", params.shards.samples_per_shard, params={"prompt": prompt})
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:], heavy=True)

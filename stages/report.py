@@ -1,0 +1,30 @@
+"""Show all runs on one self-contained page, with the comparison grids beside it as PNG."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from oft.params import load_params
+from oft.storage import atomic_folder
+from stages import paths
+from stages.arguments import parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write report/index.html and report/grids/<task>.png; seconds and memory go to .telemetry/index.html."""
+    from oft.report import collect, edge_reextractor, read_telemetry, render, render_telemetry
+
+    parse(arguments, __doc__)
+    params = load_params()
+    settings = params.model_dump()
+    report = collect(Path(), settings, params.report.num_rows, params.seed)
+    with atomic_folder(paths.REPORT) as partial:
+        render(report, partial, reextract=edge_reextractor(settings))
+    render_telemetry(read_telemetry(Path()), paths.TELEMETRY / "index.html")
+    print(f"open {paths.REPORT / 'index.html'}")
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:])

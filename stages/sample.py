@@ -1,0 +1,43 @@
+"""Generate pictures with one adapter, or with the base alone; one tar for each shard of the work."""
+
+from __future__ import annotations
+
+import sys
+
+from oft.params import load_params
+from oft.progress import count
+from stages import paths
+from stages.arguments import known_task, parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write runs/<task>/<adapter>/samples/<shard>.tar: PNG pictures, each with its prompt and seed."""
+    from oft.models.base import load_base
+    from oft.models.device import choose_device, make_deterministic
+    from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts, write_samples
+    from oft.training.adapters import load_onto, merge
+
+    options = parse(arguments, __doc__, "task", "adapter", optional=["shard", "trained_on"])
+    params = load_params()
+    task = known_task(params, options.task)
+    subject = task in params.subjects
+    make_deterministic()
+    base = load_base(paths.BASE, choose_device())
+    conditions = None
+    if options.adapter != "none":
+        loaded = load_onto(base, paths.run(options.trained_on or task, options.adapter) / "magnitude")
+        merge(loaded)
+        conditions = None if subject else task_conditions(paths.shards(task))
+    num_samples = params.sample.num_subject_samples if subject else params.sample.num_samples
+    requests = plan(task_prompts(paths.shards(task)), num_samples, params.seed)
+    num_shards = 1 if options.shard is None else len(params.sample_shards)
+    shard = options.shard or 0
+    mine = shard_of(requests, shard, num_shards)
+    pictures = generate(base, mine, conditions, params.sample, params.resolution_px)
+    shown = count(pictures, f"{task} {options.adapter}", "pictures", len(mine))
+    write_samples(paths.run(task, options.adapter) / "samples" / f"{shard}.tar", shown)
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:], heavy=True)

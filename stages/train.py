@@ -1,0 +1,67 @@
+"""Train one adapter on one task or subject. An interrupted training goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from oft.params import load_params
+from oft.storage import atomic_folder, write_json
+from stages import paths
+from stages.arguments import known, known_task, parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write runs/<task>/<adapter>/train: the adapter, DVCLive's curves and validation grids, summary.json."""
+    from oft.models.base import load_base
+    from oft.models.device import choose_device
+    from oft.training.adapters import load_onto, store
+    from oft.training.checkpoint import run_key
+    from oft.training.run import read_encoded, train_adapter
+    from oft.training.validation import grid_drawer
+
+    options = parse(arguments, __doc__, "task", "adapter")
+    params = load_params()
+    task = known_task(params, options.task)
+    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    subject = task in params.subjects
+    settings = params.train_subject if subject else params.train
+    folder = paths.run(task, adapter)
+    inputs = [paths.BASE / "base.json", paths.shards(task) / "index.json", folder / "init"]
+    if subject:
+        inputs.append(paths.prior(task) / "index.json")
+    described = {"seed": params.seed, "train": settings.model_dump(), "sample": params.sample.model_dump()}
+    scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
+
+    base = load_base(paths.BASE, choose_device())
+    loaded = load_onto(base, folder / "init")
+    data = read_encoded(base, paths.shards(task), "train")
+    with atomic_folder(folder / "train") as partial:
+        log = train_adapter(
+            base,
+            loaded,
+            data,
+            settings,
+            prior=read_encoded(base, paths.prior(task), "train") if subject else None,
+            prior_loss_weight=params.train_subject.prior_loss_weight if subject else 0.0,
+            seed=params.seed,
+            name=f"{task} {adapter}",
+            folder=partial,
+            scratch=scratch,
+            draw_grid=grid_drawer(
+                base,
+                loaded,
+                paths.shards(task),
+                settings.num_validation_images,
+                params.sample,
+                params.resolution_px,
+                params.seed,
+            ),
+        )
+        store(partial, loaded, base)
+        write_json(partial / "summary.json", {**log[-1], "num_images": len(data)})
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:], heavy=True)

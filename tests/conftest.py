@@ -1,0 +1,60 @@
+"""What tests of several folders share: the repository's root, settings and miniature base, small shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from oft.data.shards import pack_sample, write_shards
+from oft.models.base import place_base
+from oft.params import Params, parse_params
+from oft.types import Split
+
+ROOT = Path(__file__).parents[1]
+SIZE_PX = 64
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    """The default settings as plain values, free to change."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture
+def params(values: dict[str, Any]) -> Params:
+    """The default settings."""
+    return parse_params(values)
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The miniature base that ships with the repository, placed as the stage ``base`` places it."""
+    folder = tmp_path_factory.mktemp("models") / "base"
+    place_base(ROOT / "data" / "models" / "miniature" / "base", folder, "miniature")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of eight training and four validation samples of a task with a condition."""
+    folder = tmp_path_factory.mktemp("shards")
+    rng = np.random.default_rng(0)
+    sizes: dict[Split, int] = {"train": 8, "val": 4}
+    for split, count in sizes.items():
+        samples = [
+            pack_sample(
+                f"{split}{index}",
+                rng.integers(0, 256, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8),
+                condition=rng.integers(0, 256, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8),
+                labels=rng.integers(0, 25, (SIZE_PX, SIZE_PX), dtype=np.uint8),
+                meta={"captions": ["a red house", "a house"]},
+            )
+            for index in range(count)
+        ]
+        write_shards(samples, folder, split, 4)
+    return folder

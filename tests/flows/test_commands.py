@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from flows.commands import describe_changes, describe_failure, dvc_environment, read_outcome
+from flows.process import Finished
+
+
+def test_an_outcome_is_read_from_what_dvc_prints() -> None:
+    assert read_outcome(["Running stage 'train@a':", "> python -m stages.train a", "step 1"]) == "ran"
+    assert read_outcome(["Stage 'train@a' is cached - skipping run, checking out outputs"]) == "restored"
+    assert read_outcome(["Stage 'train@a' didn't change, skipping"]) == "unchanged"
+    assert read_outcome([]) == "unchanged"
+
+
+def test_a_failure_names_what_failed_how_and_what_it_said_last() -> None:
+    message = describe_failure("stage train", Finished(3, ("loss is nan", "stopped")))
+    assert message == "stage train failed with exit code 3; its last lines:\n  loss is nan\n  stopped"
+    assert "signal 9" in describe_failure("stage train", Finished(-9, ()))
+    assert "it printed nothing" in describe_failure("stage train", Finished(1, ()))
+
+
+def test_changes_are_a_line_a_stage() -> None:
+    status = {"train": [{"changed outs": {"runs/a": "modified"}}], "report": ["changed command"]}
+    assert describe_changes(status).splitlines() == [
+        '  train: [{"changed outs": {"runs/a": "modified"}}]',
+        '  report: ["changed command"]',
+    ]
+
+
+def test_a_stage_finds_this_interpreter_first() -> None:
+    first, *rest = dvc_environment()["PATH"].split(os.pathsep)
+    assert Path(first) == Path(sys.executable).parent
+    assert rest == os.environ["PATH"].split(os.pathsep)

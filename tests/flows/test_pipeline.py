@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.commands import run_dvc
+from flows.pipeline import METRICS_ARTIFACT, reproduce
+
+from .conftest import CHAIN, MakeRepository
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def test_every_stage_runs_in_order_once_and_then_none(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    assert reproduce(root=root) == {"ran": 3, "restored": 0, "unchanged": 0}
+    assert stages_run(root) == ["first", "second", "third"]
+    assert "| . | 3 | 0.1235 |" in latest_metrics_page()
+
+    assert reproduce(root=root) == {"ran": 0, "restored": 0, "unchanged": 3}
+    assert stages_run(root) == ["first", "second", "third"]
+
+
+def test_a_failing_stage_stops_its_consumers_and_says_why(make_repository: MakeRepository) -> None:
+    root = make_repository(CHAIN.replace("cat a > b", "echo the reason >&2 && exit 3"))
+    state = reproduce(root=root, return_state=True)
+    assert state.is_failed()
+    assert re.match(r"stage second failed with exit code \d+; its last lines:\n", state.message or "")
+    assert "\n  the reason\n" in (state.message or "")
+    assert stages_run(root) == ["first", "second"]
+
+
+def test_targets_run_with_what_they_need_and_nothing_else(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    assert reproduce(targets=["second"], root=root) == {"ran": 2, "restored": 0, "unchanged": 0}
+    assert stages_run(root) == ["first", "second"]
+
+
+def test_an_unknown_target_fails_before_anything_runs(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    state = reproduce(targets=["secnod"], root=root, return_state=True)
+    assert state.is_failed()
+    assert state.message == "dvc.yaml has no stage 'secnod'; near it: second"
+    assert stages_run(root) == []
+
+
+def test_an_out_changed_behind_dvcs_back_fails_the_gate(make_repository: MakeRepository) -> None:
+    root = make_repository(CHAIN.replace("cat b > c", "cat b > c && rm a && echo changed > a"))
+    state = reproduce(root=root, return_state=True)
+    assert state.is_failed()
+    assert "DVC finds these changed since:\n  first: " in (state.message or "")
+
+
+def test_pulled_results_are_restored_instead_of_made(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    remote = root.parent / f"{root.name}-remote"
+    for command in (
+        ["remote", "add", "--default", "shared", str(remote)],
+        ["repro"],
+        ["push", "--run-cache"],
+    ):
+        assert run_dvc(command, root=root, log=print).exit_code == 0
+    shutil.rmtree(root / ".dvc" / "cache")
+    for out in (*"abc", "metrics.json"):
+        (root / out).unlink()
+
+    assert reproduce(pull=True, root=root) == {"ran": 0, "restored": 3, "unchanged": 0}
+    assert (root / "c").read_text() == "one\n"
+
+
+def stages_run(root: Path) -> list[str]:
+    """The stages that really ran in ``root``, in order."""
+    log = root / "ran.txt"
+    return log.read_text().split() if log.exists() else []
+
+
+def latest_metrics_page() -> str:
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.sorting import ArtifactSort
+
+    with get_client(sync_client=True) as client:
+        page, *_ = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[METRICS_ARTIFACT])),
+            sort=ArtifactSort.UPDATED_DESC,
+        )
+    return str(page.data)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from oft.adapters.adapter import check_names_and_shapes, find_targets, freeze
+from oft.errors import CheckpointError, ParamsError
+
+from .conftest import Mlp
+
+
+def test_targets_are_found_by_the_end_of_their_name(mlp: Mlp) -> None:
+    root = nn.ModuleDict({"a": mlp, "not_to_q": nn.Linear(2, 2), "to_q": nn.Linear(2, 2)})
+    assert list(find_targets(root, ("to_q", "to_out.0"))) == ["a.to_q", "a.to_out.0", "to_q"]
+
+
+def test_a_pattern_without_a_layer_is_named_with_what_is_near(mlp: Mlp) -> None:
+    with pytest.raises(ParamsError, match=r"'to_p' ends none of Mlp's; linear layers near it: to_q"):
+        find_targets(mlp, ("to_q", "to_p"))
+
+
+def test_a_module_that_is_no_linear_layer_is_refused() -> None:
+    with pytest.raises(ParamsError, match=r"'conv' matches 'conv', a Conv2d"):
+        find_targets(nn.ModuleDict({"conv": nn.Conv2d(1, 1, 1)}), ("conv",))
+
+
+def test_a_layer_whose_forward_was_replaced_is_refused(mlp: Mlp) -> None:
+    # An offloading hook does this, and would bypass ours.
+    mlp.to_q.forward = mlp.to_q.forward  # type: ignore[method-assign]
+    with pytest.raises(ParamsError, match="forward was replaced"):
+        find_targets(mlp, ("to_q",))
+
+
+def test_freezing_keeps_what_it_is_told(mlp: Mlp) -> None:
+    mlp.head.bias.requires_grad_(False)
+    freeze(mlp, keep=("head",))
+    assert [name for name, parameter in mlp.named_parameters() if parameter.requires_grad] == ["head.weight"]
+
+
+def test_other_names_or_shapes_are_refused() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"file: .*1 are missing \(a\), 1 unexpected \(b\); use the base"
+    ):
+        check_names_and_shapes("file", {"a": (1,)}, {"b": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match=r"'a' must have the shape \(2,\) for this model, got \(1,\)"):
+        check_names_and_shapes("file", {"a": (2,)}, {"a": torch.zeros(1)})

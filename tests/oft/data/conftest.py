@@ -1,0 +1,154 @@
+"""Small hand-made data sets in the official layouts, each with its usual faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SavePicture = Callable[..., Path]
+SaveLabels = Callable[..., Path]
+
+
+def _random_picture(seed: int, height_px: int, width_px: int) -> Image.Image:
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width_px, height_px), Image.Resampling.BICUBIC)
+
+
+def save_picture(path: Path, seed: int = 0, height_px: int = 24, width_px: int = 32) -> Path:
+    """Write a smooth random picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _random_picture(seed, height_px, width_px).save(path)
+    return path
+
+
+def save_labels(
+    path: Path, highest: int = 150, height_px: int = 24, width_px: int = 32, seed: int = 0
+) -> Path:
+    """Write a random id map of one channel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ids = np.random.default_rng(seed).integers(0, highest + 1, (height_px, width_px), dtype=np.uint8)
+    Image.fromarray(ids).save(path)
+    return path
+
+
+def truncate(path: Path, share: float = 0.6) -> Path:
+    """Cut the end of a file off."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+@pytest.fixture(name="save_picture")
+def save_picture_fixture() -> SavePicture:
+    return save_picture
+
+
+@pytest.fixture(name="save_labels")
+def save_labels_fixture() -> SaveLabels:
+    return save_labels
+
+
+@pytest.fixture(name="truncate")
+def truncate_fixture() -> Callable[..., Path]:
+    return truncate
+
+
+@pytest.fixture
+def ade20k_root(tmp_path: Path) -> Path:
+    """Training pictures: sound, truncated, empty, without a map, with a map of another size; one in val."""
+    top = tmp_path / "ade20k" / "ADEChallengeData2016"
+    images, annotations = top / "images" / "training", top / "annotations" / "training"
+    for number in range(1, 6):
+        save_picture(images / f"ADE_train_{number:08d}.jpg", seed=number)
+        save_labels(annotations / f"ADE_train_{number:08d}.png", seed=number)
+    truncate(images / "ADE_train_00000002.jpg")
+    (images / "ADE_train_00000003.jpg").write_bytes(b"")
+    (annotations / "ADE_train_00000004.png").unlink()
+    save_labels(annotations / "ADE_train_00000005.png", height_px=32, width_px=24)
+    save_picture(top / "images" / "validation" / "ADE_val_00000001.jpg")
+    save_labels(top / "annotations" / "validation" / "ADE_val_00000001.png")
+    return top.parent
+
+
+@pytest.fixture
+def coco_root(tmp_path: Path) -> Path:
+    """Three pictures, listed out of order, the last without a file, the second without captions."""
+    root = tmp_path / "coco"
+    for number in (9, 25):
+        save_picture(root / "val2017" / f"{number:012d}.jpg", seed=number)
+    save_picture(root / "val2017" / "000000000099.jpg")  # not listed
+    (root / "annotations").mkdir()
+    listing = {
+        "images": [
+            {"id": 25, "file_name": "000000000025.jpg", "license": 4},
+            {"id": 9, "file_name": "000000000009.jpg"},
+            {"id": 30, "file_name": "000000000030.jpg", "license": 4},
+        ],
+        "licenses": [{"id": 4, "name": "Attribution License", "url": ""}],
+        "annotations": [
+            {"id": 3, "image_id": 9, "caption": "A tree by  the\nroad. "},
+            {"id": 1, "image_id": 9, "caption": "a tree"},
+            {"id": 2, "image_id": 30, "caption": "a lake"},
+        ],
+    }
+    (root / "annotations" / "captions_val2017.json").write_text(json.dumps(listing))
+    return root
+
+
+@pytest.fixture
+def deepfashion_root(tmp_path: Path) -> Path:
+    """Three people, the last without a part map; the ids lie in the third channel."""
+    root = tmp_path / "deepfashion"
+    names = [f"WOMEN-Dresses-id_0000000{number}-01_1_front" for number in (1, 2, 3)]
+    for number, name in enumerate(names):
+        save_picture(root / "images" / f"{name}.jpg", seed=number, height_px=40, width_px=28)
+    (root / "densepose").mkdir()
+    for name in names[:2]:
+        iuv = np.full((40, 28, 3), 200, dtype=np.uint8)
+        iuv[..., 2] = np.arange(28) % 25
+        Image.fromarray(iuv).save(root / "densepose" / f"{name}_densepose.png")
+    captions = {f"{name}.jpg": f"a person in dress {number}" for number, name in enumerate(names)}
+    (root / "captions.json").write_text(json.dumps(captions))
+    (root / "train.txt").write_text("".join(f"{name}.jpg\n" for name in names))
+    return root
+
+
+PROMPTS_AND_CLASSES = """Classes
+
+subject_name,class
+dog,dog
+dog2,dog
+rc_car,toy
+
+Prompts
+
+Object Prompts
+
+prompt_list = [
+'a {0} {1} in the jungle'.format(unique_token, class_token),
+'a red {0} {1}'.format(unique_token, class_token)
+]
+
+Live Subject Prompts
+
+prompt_list = [
+'a {0} {1} in the jungle'.format(unique_token, class_token),
+"a {0} {1} with its owner's hat".format(unique_token, class_token),
+'a wet {0} {1}'.format(unique_token, class_token)
+]
+"""
+
+
+@pytest.fixture
+def dreambooth_root(tmp_path: Path) -> Path:
+    """Three subjects, gaps in the numbering."""
+    root = tmp_path / "dreambooth"
+    for name in ("dog2/00", "dog/00", "dog/03", "rc_car/01"):
+        save_picture(root / "dataset" / f"{name}.jpg")
+    (root / "dataset" / "prompts_and_classes.txt").write_text(PROMPTS_AND_CLASSES)
+    return root

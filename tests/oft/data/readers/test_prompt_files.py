@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.errors import DataError
+
+
+def test_json_lines_and_one_array_give_the_same(tmp_path: Path) -> None:
+    lines = [{"source": "source/a.png", "target": "target/a.png", "prompt": " a\nhouse\u2028"}]
+    lines.append({"source": "source/b.png", "target": "target/b.png", "prompt": "a tree"})
+    (tmp_path / "lines.json").write_text(
+        "\n".join(json.dumps(entry, ensure_ascii=False) for entry in lines) + "\n\n"
+    )
+    array = [{"image": entry["target"], "prompt": entry["prompt"]} for entry in lines]
+    (tmp_path / "array.json").write_text(json.dumps(array))
+    expected = {"a": "a house", "b": "a tree"}
+    assert read_prompt_file(tmp_path / "lines.json") == expected == read_prompt_file(tmp_path / "array.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ('{"target": "a.png", "prompt": "x"}\n{"target": "b.png"}', "line 2"),
+        ('{"target": "a.png", "prompt": "x"}\n{"tar', "line 2"),
+        ('[{"image": "a.png", "prompt": "x"}, {"image": 3, "prompt": "x"}]', "entry 1"),
+        ('[{"image": "a.png"', "not valid JSON"),
+        ("7", "line 1"),
+    ],
+)
+def test_a_fault_names_its_place(tmp_path: Path, content: str, place: str) -> None:
+    (tmp_path / "p.json").write_text(content)
+    with pytest.raises(DataError, match=rf"p\.json.*{place}"):
+        read_prompt_file(tmp_path / "p.json")
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no prompt file"):
+        read_prompt_file(tmp_path / "p.json")
+    (tmp_path / "p.json").write_bytes(b"\xff\xff")
+    with pytest.raises(DataError, match="not UTF-8"):
+        read_prompt_file(tmp_path / "p.json")
+
+
+def test_the_file_of_the_split_is_found(tmp_path: Path) -> None:
+    assert find_prompt_file(tmp_path, "val") is None
+    (tmp_path / "prompt_train_blip.json").write_text("")
+    assert find_prompt_file(tmp_path, "val") is None
+    assert find_prompt_file(tmp_path, "train") == tmp_path / "prompt_train_blip.json"

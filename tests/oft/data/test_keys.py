@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from oft.data.keys import KEY_PATTERN, picture_key, sorted_keys
+
+ODD_NAMES = [
+    "a b.jpg",
+    "a_b.png",
+    "sub/a b.jpg",
+    "日本.jpg",
+    ".jpg",
+    "x" * 300 + ".jpg",
+    "my.photo.v2.webp",
+    "é.jpg",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_every_name_gives_a_key_fit_for_a_shard(name: str) -> None:
+    assert KEY_PATTERN.fullmatch(picture_key(name))
+
+
+def test_plain_names_stay_as_they_are() -> None:
+    assert picture_key("ADE_train_00000001.jpg") == "ADE_train_00000001"
+    assert picture_key("dog/03.jpg") == "dog-03"
+
+
+def test_the_key_does_not_depend_on_how_unicode_was_stored() -> None:
+    assert picture_key(unicodedata.normalize("NFD", "日é.jpg")) == picture_key(
+        unicodedata.normalize("NFC", "日é.jpg")
+    )
+
+
+def test_keys_are_unique_sorted_and_independent_of_the_order_of_names() -> None:
+    listed = sorted_keys(ODD_NAMES)
+    keys = [key for key, _ in listed]
+    assert keys == sorted(set(keys)) and len(keys) == len(ODD_NAMES)
+    assert sorted(name for _, name in listed) == sorted(ODD_NAMES)
+    assert sorted_keys(reversed(ODD_NAMES)) == listed
+    assert ("a_b", "a b.jpg") in listed

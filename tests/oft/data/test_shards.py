@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oft.data.shards import (
+    INDEX_NAME,
+    Sample,
+    decode_condition,
+    decode_image,
+    decode_labels,
+    num_samples,
+    num_shards,
+    pack_sample,
+    read_index,
+    read_shards,
+    shuffled_order,
+    verify_shards,
+    write_shards,
+)
+from oft.data.tars import OWNER
+from oft.errors import DataError
+from oft.types import Counts
+
+
+def samples(number: int, lossless: bool = False) -> Iterator[Sample]:
+    rng = np.random.default_rng(0)
+    for index in range(number):
+        image = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        labels = rng.integers(0, 151, (8, 8), dtype=np.uint8)
+        meta = {
+            "captions": [f"caption “{index}”"],
+            "dataset": "ade20k",
+            "licence": "none",
+            "source": f"{index}.jpg",
+        }
+        yield pack_sample(f"k{index:02d}", image, 255 - image, labels, meta, lossless=lossless)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "segm_ade20k"
+    write_shards(samples(7), folder, "train", 3)
+    write_shards(samples(2), folder, "val", 3)
+    return folder
+
+
+def corrupt(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[700] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_samples_come_back_in_order(folder: Path) -> None:
+    assert list(read_shards(folder, "train")) == list(samples(7))
+    assert list(read_shards(folder, "val")) == list(samples(2))
+
+
+def test_identical_input_gives_identical_bytes(folder: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    write_shards(samples(2), again, "val", 3)
+    write_shards(samples(7), again, "train", 3)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [
+        "index.json",
+        "train-000000.tar",
+        "train-000001.tar",
+        "train-000002.tar",
+        "val-000000.tar",
+    ]
+    assert names == sorted(path.name for path in again.iterdir())
+    for name in names:
+        assert (folder / name).read_bytes() == (again / name).read_bytes(), name
+
+
+def test_the_bytes_are_those_of_webdataset_s_writer(folder: Path) -> None:
+    import webdataset
+
+    buffer = io.BytesIO()
+    with webdataset.TarWriter(buffer, encoder=False, mtime=0, user=OWNER, group=OWNER) as writer:
+        for sample in samples(2):
+            meta = json.dumps(sample.meta, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+            members = {
+                "jpg": sample.image,
+                "cond.png": sample.condition,
+                "labels.png": sample.labels,
+                "json": meta,
+            }
+            writer.write({"__key__": sample.key, **members})
+    assert (folder / "val-000000.tar").read_bytes() == buffer.getvalue()
+
+
+def test_shard_size_changes_neither_samples_nor_order(folder: Path, tmp_path: Path) -> None:
+    for samples_per_shard in (1, 7, 100):
+        write_shards(samples(7), tmp_path / "other", "train", samples_per_shard)
+        assert list(read_shards(tmp_path / "other", "train")) == list(samples(7))
+        assert num_shards(tmp_path / "other", "train") == -(-7 // samples_per_shard)
+        verify_shards(tmp_path / "other")  # no shard of an earlier writing is left
+
+
+def test_maps_are_lossless_and_the_picture_is_when_asked(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    labels = rng.integers(0, 151, (8, 8), dtype=np.uint8)
+    sample = next(read_shards(folder, "train"))
+    condition, ids = decode_condition(sample), decode_labels(sample)
+    assert condition is not None and ids is not None
+    np.testing.assert_array_equal(condition, 255 - image)
+    np.testing.assert_array_equal(ids, labels)
+    assert decode_image(sample).shape == image.shape
+    write_shards(samples(1, lossless=True), folder, "val", 3)
+    exact = next(read_shards(folder, "val"))
+    assert exact.image.startswith(b"\x89PNG")
+    np.testing.assert_array_equal(decode_image(exact), image)
+
+
+def test_a_smooth_picture_survives_as_jpeg() -> None:
+    image = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)[..., None].repeat(3, axis=2)
+    decoded = decode_image(pack_sample("k", image)).astype(int)
+    assert np.abs(decoded - image).max() <= 4
+
+
+@pytest.mark.parametrize("highest", [255, 256, 65535])
+def test_ids_of_8_and_16_bits_survive(highest: int) -> None:
+    labels = np.array([[0, 1], [2, highest]], dtype=np.int64)
+    decoded = decode_labels(pack_sample("k", np.zeros((2, 2, 3), np.uint8), labels=labels))
+    assert decoded is not None
+    np.testing.assert_array_equal(decoded, labels)
+
+
+@pytest.mark.parametrize("value", [-1, 65536])
+def test_ids_that_no_png_holds_are_refused(value: int) -> None:
+    with pytest.raises(ValueError, match="65535"):
+        pack_sample("k", np.zeros((2, 2, 3), np.uint8), labels=np.full((2, 2), value))
+
+
+def test_a_picture_alone_is_a_sample(tmp_path: Path) -> None:
+    alone = pack_sample("dog-00", np.zeros((8, 8, 3), np.uint8))
+    write_shards([alone], tmp_path, "train", 10)
+    [sample] = read_shards(tmp_path, "train")
+    assert sample == alone and decode_condition(sample) is None and decode_labels(sample) is None
+
+
+def test_an_empty_split_stands_in_the_index(tmp_path: Path) -> None:
+    write_shards([], tmp_path, "val", 10)
+    assert num_samples(tmp_path, "val") == num_shards(tmp_path, "val") == 0
+    assert not list(read_shards(tmp_path, "val"))
+
+
+def test_the_index_tells_what_was_written(folder: Path) -> None:
+    counts = Counts()
+
+    def counted() -> Iterator[Sample]:
+        for sample in samples(4):
+            counts.seen += 1
+            counts.kept += 1
+            yield sample
+
+    index = write_shards(counted(), folder, "val", 3, params={"size_px": 8}, counts=counts)
+    assert index == read_index(folder) == verify_shards(folder)
+    val = index["splits"]["val"]
+    assert (val["params"], val["counts"], val["num_samples"]) == ({"size_px": 8}, counts.to_json(), 4)
+    assert val["counts"]["kept"] == 4
+    assert [(shard["name"], shard["num_samples"]) for shard in val["shards"]] == [
+        ("val-000000.tar", 3),
+        ("val-000001.tar", 1),
+    ]
+    assert num_samples(folder, "train") == 7 and num_samples(folder, "val") == 4
+
+
+def test_keys_and_shards_can_be_chosen(folder: Path) -> None:
+    everything = list(read_shards(folder, "train"))
+    assert list(read_shards(folder, "train", keys={"k05", "k01"})) == [everything[1], everything[5]]
+    assert list(read_shards(folder, "train", shards=[1])) == everything[3:6]
+    assert list(read_shards(folder, "train", shards=[1], keys={"k04", "k00"})) == [everything[4]]
+    with pytest.raises(DataError, match="no sample 'k99'"):
+        list(read_shards(folder, "train", keys={"k01", "k99"}))
+    with pytest.raises(DataError, match="3 shards of 'train', there is no number 3"):
+        list(read_shards(folder, "train", shards=[3]))
+
+
+def test_reading_may_stop_early(folder: Path) -> None:
+    stream = read_shards(folder, "train")
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("call", [verify_shards, lambda folder: list(read_shards(folder, "train"))])
+def test_a_corrupted_shard_is_named_with_hashes_and_remedy(folder: Path, call) -> None:  # type: ignore[no-untyped-def]
+    corrupt(folder / "train-000001.tar")
+    expected = read_index(folder)["splits"]["train"]["shards"][1]["sha256"]
+    with pytest.raises(
+        DataError,
+        match=rf"train-000001.tar is corrupted: .*[0-9a-f]{{64}}, .*{expected}; delete it and run "
+        r"`dvc repro shard@segm_ade20k`, or `dvc checkout`",
+    ):
+        call(folder)
+
+
+def test_no_sample_of_a_corrupted_shard_is_yielded(folder: Path) -> None:
+    corrupt(folder / "train-000000.tar")
+    with pytest.raises(DataError):
+        next(read_shards(folder, "train"))
+    assert list(read_shards(folder, "val")) == list(samples(2))
+
+
+def test_missing_and_stray_shards_are_named(folder: Path) -> None:
+    (folder / "val-000007.tar").write_bytes(b"")
+    with pytest.raises(DataError, match=r"val-000007\.tar does not stand in index.json"):
+        verify_shards(folder)
+    (folder / "val-000000.tar").unlink()
+    for call in (verify_shards, lambda folder: list(read_shards(folder, "val"))):
+        with pytest.raises(DataError, match=r"there is no shard .*val-000000\.tar"):
+            call(folder)
+
+
+def test_index_faults_are_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no index"):
+        num_samples(tmp_path / "nowhere", "val")
+    (folder / INDEX_NAME).write_text(json.dumps({"schema": 99}))
+    with pytest.raises(DataError, match="schema 99, this program reads 1"):
+        num_samples(folder, "val")
+    (folder / INDEX_NAME).write_text("{")
+    with pytest.raises(DataError, match="not valid JSON"):
+        verify_shards(folder)
+    write_shards(samples(1), tmp_path / "half", "train", 1)
+    with pytest.raises(DataError, match=r"no split 'val', only \['train'\]"):
+        num_samples(tmp_path / "half", "val")
+
+
+@pytest.mark.parametrize("key", ["a.b", "a/b", "", "é", "x" * 90])
+def test_a_key_not_fit_for_a_shard_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(DataError, match="not fit for a shard"):
+        write_shards([Sample(key, b"\xff\xd8\xff")], tmp_path, "train", 2)
+
+
+def test_a_key_that_occurs_twice_is_refused_across_shards(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'k00' occurs twice"):
+        write_shards([*samples(3), next(samples(1))], tmp_path, "train", 2)
+
+
+def test_the_shuffled_order_is_a_permutation_of_seed_and_epoch() -> None:
+    order = shuffled_order(100, seed=3, epoch=2)
+    assert sorted(order.tolist()) == list(range(100))
+    np.testing.assert_array_equal(order, shuffled_order(100, seed=3, epoch=2))
+    for seed, epoch in ((3, 3), (2, 3), (2, 2)):
+        assert (order != shuffled_order(100, seed=seed, epoch=epoch)).any()

@@ -1,0 +1,209 @@
+"""A small run in the layout the stages leave: a task of each kind, and everything a report reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oft.data.pictures import encode_png
+from oft.data.shards import Sample, pack_sample, write_shards
+from oft.report import collect, edge_reextractor, render
+from oft.report.results import Picture, Report
+
+SIDE_PX = 16
+KEYS = tuple(f"val{number:02d}" for number in range(8))
+PROMPTS = tuple(f"prompt{number:02d}" for number in range(6))
+CAPTION = "a house by the lake"
+
+WriteSamples = Callable[..., None]
+
+
+def draw_picture(*seed: int, side_px: int = SIDE_PX) -> Picture:
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((side_px, side_px), Image.Resampling.BICUBIC))
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def write_samples(folder: Path, entries: Iterable[tuple[str, int, Picture, str]], shard: int = 0) -> None:
+    """Write generated pictures as the stage `sample` does: entries are key, index, picture, prompt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(folder / f"{shard}.tar", "w") as archive:
+        for key, index, picture, prompt in entries:
+            record = {"key": key, "index": index, "prompt": prompt, "seed": 1000 + index}
+            for extension, data in (("png", encode_png(picture)), ("json", json.dumps(record).encode())):
+                member = tarfile.TarInfo(f"{key}-{index}.{extension}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+
+
+def write_curve(path: Path, num_steps: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"{step}\t{1 / (step + 1) + step % 3 / 10}\n" for step in range(num_steps))
+    path.write_text(f"step\t{path.stem}\n{rows}", encoding="utf-8")
+
+
+def _metrics(score: str, value: float, adapter: str) -> dict[str, Any]:
+    metrics: dict[str, Any] = {
+        score: value,
+        f"{score}_ceiling": 0.9,
+        "fid": 12.5,
+        "kid": 0.01,
+        "kid_ceiling": 0.0004,
+        "clip_t": 0.27,
+        "num_images": 8,
+        "num_real_images": 8,
+        "resolution_px": SIDE_PX,
+        "scheduler": "ddim",
+        "guidance_scale": 3.0,
+        "judges": "miniature",
+        "brand_new_key": 1.5,
+    }
+    if adapter != "none":
+        metrics |= {"trainable_parameters": 345600, "energy_change": 3.1e-7, "orthogonality_error": 4.8e-7}
+    return metrics
+
+
+def _samples(split: str, number: int, with_condition: bool) -> Iterable[Sample]:
+    for index in range(number):
+        picture = draw_picture(index, len(split))
+        condition = 255 - picture if with_condition else None
+        yield pack_sample(f"{split}{index:02d}", picture, condition, None, {"captions": [CAPTION]})
+
+
+def build_run(root: Path) -> None:
+    """Write a whole run into a folder."""
+    scores = {"segm_ade20k": "miou", "canny_coco": "canny_f1", "subject_duck_toy": "dino"}
+    counts = {
+        "train": {
+            "seen": 9,
+            "kept": 7,
+            "dropped": {"truncated": 2},
+            "offenders": {"truncated": ["broken.jpg"]},
+        },
+        "val": {"seen": 8, "kept": 8, "dropped": {}},
+    }
+    for task, score in scores.items():
+        is_subject = task.startswith("subject")
+        shards = root / "data" / "shards" / task
+        write_shards(_samples("train", 7, not is_subject), shards, "train", 4)
+        if not is_subject:
+            write_shards(_samples("val", len(KEYS), True), shards, "val", 3)
+            write_json(root / "data" / "conditions" / f"{task}.counts.json", counts)
+        write_json(root / "data" / "shards" / f"{task}.counts.json", counts)
+        for number, adapter in enumerate(("none", "oft", "coft")):
+            folder = root / "runs" / task / adapter
+            keys, indices = (PROMPTS, (0, 1)) if is_subject else (KEYS, (0,))
+            write_samples(
+                folder / "samples",
+                [
+                    (key, index, draw_picture(place, number, index), f"{CAPTION} {place}")
+                    for place, key in enumerate(keys)
+                    for index in indices
+                ],
+            )
+            write_json(folder / "metrics.json", _metrics(score, 0.1 + 0.3 * number, adapter))
+            if task == "segm_ade20k":
+                cells = [
+                    {"actual": actual, "predicted": predicted, "share": 0.8 if actual == predicted else 0.1}
+                    for actual in ("sky", "tree")
+                    for predicted in ("sky", "tree", "(rest)")
+                ]
+                write_json(folder / "plots" / "confusion.json", cells)
+            if adapter == "none":
+                continue
+            for phase in ("train", "magnitude"):
+                write_curve(folder / phase / "dvclive" / "plots" / "metrics" / "train" / "loss.tsv", 60)
+            write_curve(folder / "train" / "dvclive" / "plots" / "metrics" / "val_loss.tsv", 4)
+            write_json(folder / "train" / "summary.json", {"steps": 60, "nested": {"best": 0.5}})
+            write_json(
+                folder / "magnitude" / "summary.json", {"val_loss_before": 0.5, "val_loss_after": 0.25}
+            )
+            scored = [{"key": key, "index": 0, score: place / 10} for place, key in enumerate(keys)]
+            write_json(folder / "plots" / "per_image.json", scored)
+    for dataset in ("ade20k", "coco", "dreambooth"):
+        for folder_name in ("raw", "captions"):
+            write_json(root / "data" / folder_name / f"{dataset}.counts.json", counts)
+    write_json(
+        root / ".telemetry" / "train@segm_ade20k-oft.json", {"seconds": 95.2, "peak_memory_bytes": 3 * 2**30}
+    )
+
+
+PARAMS: dict[str, Any] = {
+    "seed": 0,
+    "resolution_px": SIDE_PX,
+    "base": {"source": "miniature"},
+    "datasets": {
+        "ade20k": {"source": "world"},
+        "coco": {"source": "world"},
+        "dreambooth": {"source": "world"},
+    },
+    "tasks": {
+        "segm_ade20k": {"dataset": "ade20k", "condition": "segmentation"},
+        "canny_coco": {"dataset": "coco", "condition": "canny"},
+    },
+    "subjects": {"subject_duck_toy": {"dataset": "dreambooth", "subject": "duck_toy"}},
+    "conditions": {"canny": {"low_threshold": 100, "high_threshold": 200}},
+    "control_tasks": ["segm_ade20k", "canny_coco"],
+    "subject_tasks": ["subject_duck_toy"],
+    "adapters": ["oft", "coft"],
+    "base_tasks": ["segm_ade20k", "canny_coco", "subject_duck_toy"],
+    "train": {"max_train_steps": 60, "batch_size": 4},
+    "train_subject": {"max_train_steps": 20, "batch_size": 2},
+    "sample": {"scheduler": "ddim", "num_inference_steps": 20, "guidance_scale": 3.0},
+}
+
+
+@pytest.fixture
+def params() -> dict[str, Any]:
+    copied: dict[str, Any] = json.loads(json.dumps(PARAMS))
+    return copied
+
+
+@pytest.fixture(scope="session")
+def pristine_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run; read it, never write into it."""
+    root = tmp_path_factory.mktemp("run")
+    build_run(root)
+    return root
+
+
+@pytest.fixture
+def run_folder(pristine_run: Path, tmp_path: Path) -> Path:
+    """A whole run of the test's own, to be damaged."""
+    return Path(shutil.copytree(pristine_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def report(pristine_run: Path) -> Report:
+    return collect(pristine_run, PARAMS, num_rows=3, seed=0)
+
+
+@pytest.fixture(scope="session")
+def rendered(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the whole run's page."""
+    out = tmp_path_factory.mktemp("report")
+    render(report, out, reextract=edge_reextractor(PARAMS))
+    return out
+
+
+@pytest.fixture(name="write_samples")
+def write_samples_fixture() -> WriteSamples:
+    return write_samples
+
+
+@pytest.fixture(name="draw_picture")
+def draw_picture_fixture() -> Callable[..., Picture]:
+    return draw_picture

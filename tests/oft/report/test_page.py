@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oft.report import collect, edge_reextractor, read_telemetry, render, render_telemetry
+from oft.report.page import anchor, data_uri
+from oft.report.results import Picture, Piece
+
+HOSTILE = "</p><script>alert('x')</script>\" onload=alert(1) {{ 7 * 7 }} & \u202e \ud800 $\\frac <b>"
+VOID = {"meta", "link", "img", "br"}
+SEGM = Path("runs") / "segm_ade20k"
+
+
+class Page(HTMLParser):
+    """Elements, ids and text of a page; asserts that what opens is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    def tags(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def render_page(root: Path, params: dict[str, Any], out: Path, num_rows: int = 2) -> Page:
+    render(collect(root, params, num_rows, seed=0), out)
+    return Page((out / "index.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def html(rendered: Path) -> str:
+    return (rendered / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_page_is_self_contained(page: Page, html: str) -> None:
+    addresses = [value for _, a in page.elements for name, value in a.items() if name in ("src", "href")]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert page.tags("script") == [] and page.tags("iframe") == []
+    assert "http:" not in html and "https:" not in html and "@import" not in html
+    assert re.findall(r"url\((?!#)", html) == []
+
+
+def test_page_is_light(rendered: Path) -> None:
+    assert (rendered / "index.html").stat().st_size < 500_000
+
+
+def test_links_lead_somewhere_and_ids_are_unique(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {a["href"][1:] for a in page.tags("a")} <= set(ids)
+    assert {"task-segm_ade20k", "task-canny_coco", "task-subject_duck_toy", "data", "settings"} <= set(ids)
+
+
+def test_every_picture_has_a_text(page: Page) -> None:
+    assert page.tags("img")
+    assert all(image["alt"].strip() for image in page.tags("img"))
+
+
+def test_every_metric_appears(page: Page, pristine_run: Path) -> None:
+    shown = {" ".join(words.split()) for words in page.words} | {
+        a.get("title", "") for a in page.tags("span")
+    }
+    for path in pristine_run.glob("runs/*/*/metrics.json"):
+        for key in json.loads(path.read_text()):
+            assert key in shown, key
+    assert {"brand_new_key", "kid_ceiling", "0.400", "345,600", "3.1 × 10⁻⁷", "ddim"} <= shown
+
+
+def test_headline_says_how_much_was_closed(page: Page) -> None:
+    # none .1, oft .4, coft .7, ceiling .9
+    assert "38 % closed" in page.text() and "75 % closed" in page.text()
+
+
+def test_explanations_are_there(page: Page) -> None:
+    text = page.text()
+    for words in (
+        "Orthogonal finetuning",
+        "rotation",
+        "higher is better",
+        "lower is better",
+        "Distance closed",
+        "miniature world",
+        "Tasks with a condition: 60 steps of 4 pictures",
+    ):
+        assert words in text
+
+
+def test_grids_head_their_columns(page: Page, rendered: Path) -> None:
+    text = page.text()
+    assert "Condition Target Base alone OFT COFT" in text
+    assert sorted(path.name for path in (rendered / "grids").iterdir()) == [
+        "canny_coco.png",
+        "segm_ade20k.png",
+        "subject_duck_toy.png",
+    ]
+
+
+def test_conditions_found_again_are_shown_for_canny_alone(page: Page) -> None:
+    again = [image["alt"] for image in page.tags("img") if "again" in image.get("class", "")]
+    assert len(again) == 3 * 3
+    assert "Below each generated picture are the edges found again" in page.text()
+
+
+def test_curves_confusion_and_magnitude_are_shown(page: Page) -> None:
+    text = page.text()
+    for words in ("Training: loss", "Training: validation loss", "Magnitude fitting: loss", "−50.00 %"):
+        assert words in text
+    # Two curves of training and one of the fitting for each task; one task's three confusion tables.
+    assert len(page.tags("svg")) == 3 * 3 + 3
+
+
+def test_failures_and_counts_are_shown(page: Page) -> None:
+    text = page.text()
+    assert "Mean IoU 0.100" in text
+    assert "train: 2 × file ends early broken.jpg" in text
+
+
+def test_telemetry_is_a_page_of_its_own(page: Page, pristine_run: Path, tmp_path: Path) -> None:
+    render_telemetry(read_telemetry(pristine_run), tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "1 min 35 s" in text and "3.0 GiB" in text and "train@segm_ade20k-oft" in text
+    assert "1 min 35 s" not in page.text()
+
+
+def test_settings_are_shown(page: Page) -> None:
+    assert "max_train_steps: 60" in page.text()
+
+
+def test_same_run_elsewhere_gives_the_same_bytes(
+    pristine_run: Path,
+    rendered: Path,
+    params: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy = Path(shutil.copytree(pristine_run, tmp_path / "another place" / "run"))
+    monkeypatch.chdir(copy)  # and by a relative path
+    again = collect(Path(), params, num_rows=3, seed=0)
+    render(again, tmp_path / "out", reextract=edge_reextractor(params))
+    files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
+    assert len(files) == 4
+    for name in files:
+        assert (tmp_path / "out" / name).read_bytes() == (rendered / name).read_bytes(), name
+
+
+def test_damaged_runs_name_no_folder_either(run_folder: Path, params: dict[str, Any], tmp_path: Path) -> None:
+    for path in run_folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"\x00broken")
+    page = render_page(run_folder, params, tmp_path / "out")
+    text = page.text()
+    assert str(tmp_path) not in text and os.uname().nodename not in text
+    assert text.count("cannot be read") > 20
+
+
+def test_all_that_is_missing_is_on_the_page(params: dict[str, Any], tmp_path: Path) -> None:
+    report = collect(tmp_path, params, num_rows=2, seed=0)
+    render(report, tmp_path / "out")
+    text = Page((tmp_path / "out" / "index.html").read_text(encoding="utf-8")).text()
+    notes = [*report.notes, *(note for task in report.tasks for note in task.notes)]
+    assert {note.piece for note in notes} == set(get_args(Piece)) - {"params"}
+    assert all(note.text in text for note in notes)
+    for words in (
+        "Nothing has been measured",
+        "There are no pictures to compare",
+        "There are no pictures of the subject to show",
+        "There are no samples to show",
+        "No pictures yet",
+    ):
+        assert words in text
+
+
+def test_an_empty_folder_is_a_page(tmp_path: Path) -> None:
+    text = render_page(tmp_path, {}, tmp_path / "out").text()
+    assert "There are no runs" in text and "The settings of this run were not given" in text
+
+
+def test_hostile_words_stay_words(
+    run_folder: Path,
+    params: dict[str, Any],
+    tmp_path: Path,
+    write_samples: Callable[..., None],
+    draw_picture: Callable[..., Picture],
+) -> None:
+    run = run_folder / SEGM / "oft"
+    write_samples(run / "samples", [("val01", 0, draw_picture(1), HOSTILE)])
+    metrics = {"miou": 0.5, HOSTILE: HOSTILE}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    cells = [{"actual": HOSTILE, "predicted": HOSTILE, "share": 0.9}]
+    (run / "plots" / "confusion.json").write_text(json.dumps(cells))
+    counts = {"train": {"seen": 1, "kept": 0, "dropped": {HOSTILE: 1}, "offenders": {HOSTILE: [HOSTILE]}}}
+    (run_folder / "data" / "raw" / "ade20k.counts.json").write_text(json.dumps(counts))
+    params["control_tasks"], params["subject_tasks"], params["base_tasks"] = ["segm_ade20k"], [], []
+    params["base"]["source"] = HOSTILE
+    page = render_page(run_folder, params, tmp_path / "out")
+    assert page.tags("script") == []
+    assert not any("onload" in attributes for _, attributes in page.elements)
+    assert "alert('x')" in page.text() and "{{ 7 * 7 }}" in page.text()
+    policy = next(meta for meta in page.tags("meta") if "http-equiv" in meta)
+    assert "default-src 'none'" in policy["content"]
+
+
+def test_equal_noise_is_claimed_only_where_seeds_are_equal(
+    run_folder: Path,
+    params: dict[str, Any],
+    tmp_path: Path,
+    write_samples: Callable[..., None],
+    draw_picture: Callable[..., Picture],
+) -> None:
+    params["control_tasks"], params["base_tasks"], params["adapters"] = [], ["subject_duck_toy"], ["oft"]
+    claim = "drawn from the same noise"
+    assert claim in render_page(run_folder, params, tmp_path / "equal").text()
+    # The writer of these samples gives each index another seed.
+    folder = run_folder / "runs" / "subject_duck_toy" / "oft" / "samples"
+    write_samples(folder, [("prompt01", 1, draw_picture(1), "p")])
+    text = render_page(run_folder, params, tmp_path / "other").text()
+    assert claim not in text and "seeds differ: Base alone 1000, OFT 1001" in text
+
+
+def test_hostile_task_names_stay_in_the_folder(run_folder: Path, tmp_path: Path) -> None:
+    name = "a\\<b> x"
+    (run_folder / SEGM).rename(run_folder / "runs" / name)
+    for other in ("canny_coco", "subject_duck_toy"):
+        shutil.rmtree(run_folder / "runs" / other)
+    out = tmp_path / "out"
+    page = render_page(run_folder, {}, out, num_rows=1)
+    assert f"task-{anchor(name)}" in [a.get("id") for a in page.tags("section")]
+    assert (out / "grids" / f"{anchor(name)}.png").is_file()
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", anchor(name))
+
+
+def test_small_pictures_are_kept_exactly(draw_picture: Callable[..., Picture]) -> None:
+    import base64
+    import io
+
+    picture = draw_picture(3, side_px=64)
+    head, _, data = data_uri(picture).partition(",")
+    assert head == "data:image/png;base64"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), picture)
+    large = data_uri(draw_picture(3, side_px=512))
+    assert large.startswith("data:image/jpeg") and len(large) < 60_000
+
+
+def test_old_grids_do_not_stay_half_written(rendered: Path) -> None:
+    assert not [path for path in rendered.rglob("*") if path.name.endswith(".partial")]

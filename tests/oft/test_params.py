@@ -1,0 +1,104 @@
+"""params.yaml: everything wrong is said at once, by key, rule, value and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oft.errors import ParamsError
+from oft.params import Params, load_params, parse_params
+
+Values = dict[str, Any]
+
+
+def faults(values: Values) -> str:
+    with pytest.raises(ParamsError) as raised:
+        parse_params(values)
+    return str(raised.value)
+
+
+def test_defaults_are_valid(params: Params) -> None:
+    assert params.train.batch_size == 16
+
+
+def test_all_faults_are_named_at_once(values: Values) -> None:
+    values["train"]["learning_rte"] = 1
+    values["train"]["batch_size"] = "16"
+    values["resolution_px"] = 63
+    values["sample"]["num_samples"] = 0
+    del values["identifier"]
+    message = faults(values)
+    assert "5 setting(s)" in message
+    assert "train.learning_rte: unknown key; did you mean 'learning_rate'?" in message
+    assert "train.batch_size" in message and "'16'" in message
+    assert "resolution_px: must be a multiple of 8, for example 56; it is 63" in message
+    assert "sample.num_samples" in message and "it is 0" in message
+    assert "identifier: missing" in message
+
+
+@pytest.mark.parametrize("value", [True, 1.5, "4", None])
+def test_a_whole_number_is_a_whole_number(values: Values, value: object) -> None:
+    values["report"]["num_rows"] = value
+    assert "report.num_rows" in faults(values)
+
+
+def test_a_whole_number_may_stand_for_a_real_one(values: Values) -> None:
+    values["sample"]["guidance_scale"] = 3
+    assert parse_params(values).sample.guidance_scale == 3
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "learning_rate", 0),
+        ("train", "prompt_dropout", 1.1),
+        ("train", "schedule", "linear"),
+        ("train", "warmup_steps", 500),
+        ("sample", "guidance_scale", 0.5),
+        ("sample", "scheduler", "plms"),
+        ("shards", "jpeg_quality", 101),
+        ("prior", "num_class_images", 0),
+    ],
+)
+def test_values_out_of_range_are_refused(values: Values, section: str, key: str, value: object) -> None:
+    values[section][key] = value
+    message = faults(values)
+    assert section in message and str(value) in message
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda v: v["control_tasks"].append("segm_mars"), "control_tasks[3]"),
+        (lambda v: v["tasks"]["canny_coco"].update(dataset="mars"), "tasks.canny_coco.dataset"),
+        (
+            lambda v: v["transfers"]["canny_photos-oft"].update(trained_on="canny_photos"),
+            "transfers.canny_photos-oft",
+        ),
+        (lambda v: v["adapters"].__setitem__(0, "coft"), "transfers.canny_photos-oft.adapter"),
+        (lambda v: v.update(sample_shards=[1]), "sample_shards"),
+        (lambda v: v["subjects"].update(canny_coco={"dataset": "dreambooth", "subject": "x"}), "subjects"),
+    ],
+)
+def test_names_must_agree(values: Values, change: Any, key: str) -> None:
+    change(values)
+    assert key in faults(values)
+
+
+def test_settings_cannot_be_changed_after_parsing(params: Params) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        params.train.batch_size = 1
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="make profile"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "params.yaml"
+    broken.write_text("seed: [0", encoding="utf-8")
+    with pytest.raises(ParamsError, match="no valid YAML"):
+        load_params(broken)

@@ -1,0 +1,59 @@
+"""Profiles: each composes to valid settings, keeps the comments, and the default is params.yaml itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from oft.errors import ParamsError
+from oft.params import parse_params
+from oft.profiles import compose_profile, list_profiles, write_profile
+from tests.conftest import ROOT
+
+CONF = ROOT / "conf"
+
+
+@pytest.mark.parametrize("name", list_profiles(CONF))
+def test_every_profile_is_valid_and_written_as_composed(name: str, tmp_path: Path) -> None:
+    target = tmp_path / "params.yaml"
+    write_profile(CONF, name, target)
+    text = target.read_text(encoding="utf-8")
+    assert yaml.safe_load(text) == compose_profile(CONF, name)
+    comments = [
+        line for line in (CONF / "defaults.yaml").read_text(encoding="utf-8").splitlines() if line[:1] == "#"
+    ]
+    assert set(comments) <= set(text.splitlines())
+
+
+def test_params_yaml_is_the_default_profile(tmp_path: Path) -> None:
+    write_profile(CONF, "miniature", tmp_path / "params.yaml")
+    assert (ROOT / "params.yaml").read_bytes() == (tmp_path / "params.yaml").read_bytes()
+
+
+def test_an_unknown_profile_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="full, miniature, smoke"):
+        write_profile(CONF, "nope", tmp_path / "params.yaml")
+    assert not (tmp_path / "params.yaml").exists()
+
+
+def test_a_profile_that_breaks_a_rule_leaves_the_file_alone(tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    (conf / "profile").mkdir(parents=True)
+    for name in ("config.yaml", "defaults.yaml"):
+        (conf / name).write_bytes((CONF / name).read_bytes())
+    (conf / "profile" / "miniature.yaml").write_text("# @package _global_\nseed: -1\n", encoding="utf-8")
+    target = tmp_path / "params.yaml"
+    target.write_text("kept", encoding="utf-8")
+    with pytest.raises(ParamsError, match="seed"):
+        write_profile(conf, "miniature", target)
+    assert target.read_text(encoding="utf-8") == "kept"
+
+
+def test_smoke_has_the_graph_of_the_default() -> None:
+    smoke, default = (parse_params(compose_profile(CONF, name)) for name in ("smoke", "miniature"))
+    for key in ("datasets", "tasks", "subjects", "transfers"):
+        assert set(getattr(smoke, key)) == set(getattr(default, key))
+    for key in ("control_tasks", "subject_tasks", "adapters", "base_tasks"):
+        assert getattr(smoke, key) == getattr(default, key)

@@ -1,0 +1,159 @@
+"""Sampling: a picture depends on its own seed, never on shard or batch; identity draws the base's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from oft.errors import DataError
+from oft.models.base import Base, load_base, make_pipeline
+from oft.params import Params, Sampling, SchedulerName
+from oft.sampling import (
+    Request,
+    generate,
+    make_scheduler,
+    plan,
+    read_samples,
+    shard_of,
+    task_conditions,
+    task_prompts,
+    write_samples,
+)
+from oft.seeding import generator_for
+from oft.training.adapters import init_adapter, merge
+from tests.conftest import SIZE_PX
+
+PROMPTS = {"b": "a red house", "a": "a tree on the grass", "c": "a boat"}
+
+
+@pytest.fixture
+def base(base_folder: Path) -> Base:
+    return load_base(base_folder)
+
+
+@pytest.fixture
+def settings(params: Params) -> Sampling:
+    return params.sample.model_copy(update={"num_inference_steps": 3, "batch_size": 4})
+
+
+def draw(base: Base, requests: list[Request], settings: Sampling) -> dict[str, np.ndarray]:
+    return {r.name: picture for r, picture in generate(base, requests, None, settings, SIZE_PX)}
+
+
+def test_requests_are_ordered_and_seeded_by_name() -> None:
+    requests = plan(PROMPTS, 2, seed=7)
+    assert [request.name for request in requests] == ["a-0", "a-1", "b-0", "b-1", "c-0", "c-1"]
+    assert len({request.seed for request in requests}) == 6
+    assert requests == plan(dict(reversed(PROMPTS.items())), 2, seed=7)
+    assert requests[0].seed != plan(PROMPTS, 2, seed=8)[0].seed
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 4, 9])
+def test_shards_cover_everything_once(num_shards: int) -> None:
+    requests = plan(PROMPTS, 2, seed=0)
+    dealt = [request for shard in range(num_shards) for request in shard_of(requests, shard, num_shards)]
+    assert sorted(dealt, key=lambda request: request.name) == requests
+
+
+def test_one_and_four_shards_give_the_same_bytes(base: Base, settings: Sampling) -> None:
+    requests = plan(PROMPTS, 2, seed=0)
+    whole = draw(base, requests, settings)
+    parts: dict[str, np.ndarray] = {}
+    for shard in range(4):
+        parts |= draw(base, shard_of(requests, shard, 4), settings)
+    assert whole.keys() == parts.keys()
+    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+
+
+def test_batch_size_changes_only_rounding(base: Base, settings: Sampling) -> None:
+    requests = plan(PROMPTS, 1, seed=0)
+    whole = draw(base, requests, settings)
+    single = draw(base, requests, settings.model_copy(update={"batch_size": 1}))
+    assert max(int(np.abs(whole[name].astype(int) - single[name]).max()) for name in whole) <= 1
+
+
+def test_an_adapter_at_identity_draws_what_the_base_draws(
+    base: Base, settings: Sampling, params: Params, shards_folder: Path
+) -> None:
+    conditions = task_conditions(shards_folder)
+    requests = plan(task_prompts(shards_folder), 1, seed=0)
+    alone = draw(base, requests, settings)
+    merge(init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0)))
+    adapted = {r.name: p for r, p in generate(base, requests, conditions, settings, SIZE_PX)}
+    assert max(int(np.abs(alone[name].astype(int) - adapted[name]).max()) for name in alone) <= 1
+
+
+@pytest.mark.parametrize("name", get_args(SchedulerName))
+def test_every_scheduler_draws_a_picture(base: Base, settings: Sampling, name: SchedulerName) -> None:
+    settings = settings.model_copy(update={"scheduler": name, "num_inference_steps": 4, "batch_size": 1})
+    (picture,) = draw(base, plan({"a": "a tree"}, 1, seed=0), settings).values()
+    assert picture.shape == (SIZE_PX, SIZE_PX, 3) and picture.dtype == np.uint8 and picture.std() > 1
+
+
+def test_schedulers_agree_in_the_limit(base: Base, settings: Sampling) -> None:
+    """All samplers integrate one equation: with many steps they reach about the same picture."""
+    request = plan({"a": "a red house"}, 1, seed=0)
+    pictures = [
+        draw(
+            base,
+            request,
+            settings.model_copy(update={"scheduler": n, "num_inference_steps": 60, "batch_size": 1}),
+        )["a-0"]
+        for n in ("ddim", "dpmsolver++")
+    ]
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 8
+
+
+def test_ddim_is_the_pipelines_own(base: Base, settings: Sampling) -> None:
+    """Parity with diffusers' pipeline called in its plain way."""
+    (request,) = plan({"a": "a boat on the sea"}, 1, seed=0)
+    ours = draw(base, [request], settings.model_copy(update={"batch_size": 1}))["a-0"]
+    pipeline = make_pipeline(base)
+    pipeline.scheduler = make_scheduler("ddim", base.noise_scheduler.config)
+    theirs = pipeline(
+        request.prompt,
+        height=SIZE_PX,
+        width=SIZE_PX,
+        latents=torch.randn((1, 16, 8, 8), generator=generator_for(request.seed)),
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
+        output_type="np",
+    ).images[0]
+    assert np.abs(ours.astype(int) - (theirs * 255).round().astype(int)).max() <= 1
+
+
+def test_samples_come_back_in_order_and_bytes_are_stable(tmp_path: Path) -> None:
+    requests = plan(PROMPTS, 2, seed=0)
+    pictures = {r.name: np.full((8, 8, 3), 20 * i, np.uint8) for i, r in enumerate(requests)}
+    for folder in ("one", "two"):
+        for shard in range(2):
+            mine = [(r, pictures[r.name]) for r in shard_of(requests, shard, 2)]
+            (tmp_path / folder).mkdir(exist_ok=True)
+            assert write_samples(tmp_path / folder / f"{shard}.tar", mine) == 3
+    assert (tmp_path / "one" / "0.tar").read_bytes() == (tmp_path / "two" / "0.tar").read_bytes()
+    found = list(read_samples(tmp_path / "one"))
+    assert [request for request, _ in found] == requests
+    assert all(np.array_equal(picture, pictures[request.name]) for request, picture in found)
+
+
+def test_a_damaged_tar_is_named(tmp_path: Path) -> None:
+    write_samples(tmp_path / "0.tar", [(plan(PROMPTS, 1, 0)[0], np.zeros((8, 8, 3), np.uint8))])
+    tar = tmp_path / "0.tar"
+    tar.write_bytes(tar.read_bytes()[:700])
+    with pytest.raises(DataError, match=r"0\.tar: damaged"):
+        list(read_samples(tmp_path))
+
+
+def test_a_failed_run_leaves_no_tar(tmp_path: Path) -> None:
+    def pictures() -> Iterator[tuple[Request, np.ndarray]]:
+        yield plan(PROMPTS, 1, 0)[0], np.zeros((8, 8, 3), np.uint8)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_samples(tmp_path / "0.tar", pictures())
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+"""The training loop: a resumed run equals an uninterrupted one, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from oft.params import Params, Training
+from oft.seeding import generator_for
+from oft.training.checkpoint import FILE_NAME, load_state, run_key
+from oft.training.loop import rate_factor, run_training
+
+STEPS = 12
+Rows = list[dict[str, float]]
+
+
+@pytest.fixture
+def settings(params: Params) -> Training:
+    changes = {
+        "max_train_steps": STEPS,
+        "warmup_steps": 3,
+        "checkpoint_every_steps": 5,
+        "validate_every_steps": 4,
+    }
+    return params.train.model_copy(update=changes)
+
+
+def train(
+    settings: Training, scratch: Path, stop_at: int | None = None
+) -> tuple[torch.Tensor, Rows, list[int]]:
+    """Fit a line; ``stop_at`` breaks off at that step as a kill would."""
+    weights = nn.Parameter(torch.zeros(3))
+
+    def objective(step: int) -> torch.Tensor:
+        if step == stop_at:
+            raise KeyboardInterrupt
+        inputs = torch.randn(16, 3, generator=generator_for("inputs", step))
+        return (inputs @ weights - inputs @ torch.tensor([1.0, -2.0, 0.5])).square().mean()
+
+    rows: Rows = []
+    validated: list[int] = []
+    run_training(
+        Accelerator(cpu=True),
+        {"weights": weights},
+        objective,
+        settings,
+        scratch=scratch,
+        name="line",
+        on_log=rows.append,
+        on_validate=validated.append,
+    )
+    return weights.detach(), rows, validated
+
+
+def test_resumed_equals_uninterrupted(settings: Training, tmp_path: Path) -> None:
+    whole, rows, validated = train(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "broken", stop_at=8)
+    resumed, rows_resumed, validated_resumed = train(settings, tmp_path / "broken")
+    assert torch.equal(whole, resumed)
+    assert rows == rows_resumed
+    assert validated == [4, 8, 12] and validated_resumed == [8, 12]
+
+
+def test_a_damaged_checkpoint_starts_over(settings: Training, tmp_path: Path) -> None:
+    whole, _, _ = train(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "broken", stop_at=8)
+    state = tmp_path / "broken" / FILE_NAME
+    state.write_bytes(state.read_bytes()[:100])
+    assert torch.equal(train(settings, tmp_path / "broken")[0], whole)
+
+
+def test_a_checkpoint_is_never_unpickled_freely(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+
+    class Attack:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return marker.touch, ()  # type: ignore[return-value]
+
+    torch.save(Attack(), tmp_path / FILE_NAME)
+    assert load_state(tmp_path) is None
+    assert not marker.exists()
+
+
+def test_the_rate_rises_then_falls_to_zero(settings: Training) -> None:
+    rates = [rate_factor(step, settings) for step in range(STEPS)]
+    assert rates[0] > 0
+    assert rates[:4] == sorted(rates[:4]) and rates[3] == 1.0
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert rate_factor(STEPS, settings) == pytest.approx(0.0)
+    constant = settings.model_copy(update={"schedule": "constant"})
+    assert rate_factor(STEPS - 1, constant) == 1.0
+
+
+def test_a_loss_that_is_no_number_ends_the_run(settings: Training, tmp_path: Path) -> None:
+    weights = nn.Parameter(torch.zeros(1))
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        run_training(
+            Accelerator(cpu=True), {"w": weights}, lambda step: weights.sum() * float("nan"), settings,
+            scratch=tmp_path, name="nan", on_log=lambda row: None, on_validate=lambda step: None,
+        )  # fmt: skip
+
+
+def test_a_run_is_named_by_settings_inputs_and_code(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    source, data = tmp_path / "code" / "a.py", tmp_path / "data"
+    source.write_text("1")
+    data.write_text("1")
+
+    def key(rate: float = 1.0) -> str:
+        return run_key({"rate": rate}, [data], [tmp_path / "code"])
+
+    first = key()
+    assert first == key() != key(2.0)
+    data.write_text("2")
+    assert key() != first
+    data.write_text("1")
+    source.write_text("2")
+    assert key() != first

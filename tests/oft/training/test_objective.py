@@ -1,0 +1,112 @@
+"""The objective: identity at initialisation, randomness from the seed alone, prior preservation added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from oft.data.shards import read_shards
+from oft.models.base import Base, load_base
+from oft.params import Params
+from oft.seeding import generator_for
+from oft.training.adapters import init_adapter, load_onto, store, trained_parameters
+from oft.training.dataset import EncodedSet, batch_indices, encode_samples
+from oft.training.objective import (
+    Denoiser,
+    data_objective,
+    denoising_loss,
+    draw_batch,
+    validation_loss,
+    with_prior,
+)
+
+
+@pytest.fixture
+def base(base_folder: Path) -> Base:
+    return load_base(base_folder)
+
+
+@pytest.fixture
+def data(base: Base, shards_folder: Path) -> EncodedSet:
+    return encode_samples(read_shards(shards_folder, "train"), base)
+
+
+def test_a_batch_depends_on_its_seed_alone(base: Base, data: EncodedSet) -> None:
+    indices = np.array([3, 1])
+    first, again, other = (draw_batch(base, data, indices, 0.5, 0, "t", step) for step in (4, 4, 5))
+    assert torch.equal(first.noise, again.noise) and torch.equal(first.latents, again.latents)
+    assert torch.equal(first.timesteps, again.timesteps)
+    assert not torch.equal(first.noise, other.noise)
+
+
+def test_an_adapter_at_identity_has_the_loss_of_the_base(
+    base: Base, data: EncodedSet, params: Params
+) -> None:
+    batch = draw_batch(base, data, np.arange(4), 0.0, 0)
+    with torch.no_grad():
+        without = base.unet(
+            base.noise_scheduler.add_noise(batch.latents, batch.noise, batch.timesteps),
+            batch.timesteps,
+            batch.encoder_hidden_states,
+        ).sample
+        expected = torch.nn.functional.mse_loss(without, batch.noise)
+        init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+        adapted = denoising_loss(base, Denoiser(base.unet), batch)
+    assert float(adapted) == pytest.approx(float(expected), abs=1e-7)
+
+
+def test_only_the_adapter_gets_gradients(base: Base, data: EncodedSet, params: Params) -> None:
+    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+    trained = trained_parameters(loaded)
+    denoising_loss(base, Denoiser(base.unet), draw_batch(base, data, np.arange(4), 0.0, 0)).backward()
+    with_gradient = {id(p) for p in base.unet.parameters() if p.grad is not None}
+    assert with_gradient <= {id(parameter) for parameter in trained.values()}
+    # The last convolution of the hint encoder is zero, so at first only it and the rotations move.
+    assert all(
+        parameter.grad is not None for name, parameter in trained.items() if name.startswith("rotation")
+    )
+    assert not any(p.requires_grad for p in [*base.vae.parameters(), *base.text_encoder.parameters()])
+
+
+def test_prior_preservation_adds_the_weighted_class_loss() -> None:
+    combined = with_prior(lambda step: torch.tensor(2.0), lambda step: torch.tensor(3.0), 0.5)
+    assert float(combined(0)) == 3.5
+
+
+def test_the_validation_loss_is_fixed(base: Base, data: EncodedSet) -> None:
+    data = EncodedSet(data.keys, data.means, data.deviations, None, data.captions)
+    first, again = (validation_loss(base, Denoiser(base.unet), data, 4, seed=1, rounds=1) for _ in range(2))
+    assert first == again > 0
+
+
+def test_objectives_of_two_names_see_other_batches(base: Base, data: EncodedSet, params: Params) -> None:
+    settings = params.train.model_copy(update={"batch_size": 2})
+    denoiser = Denoiser(base.unet)
+    data = EncodedSet(data.keys, data.means, data.deviations, None, data.captions)
+    with torch.no_grad():
+        instance, again, other = (
+            float(data_objective(base, denoiser, data, settings, 0, name)(0)) for name in ("a", "a", "b")
+        )
+    assert instance == again != other
+
+
+def test_an_epoch_shows_every_sample_once() -> None:
+    seen = np.concatenate([batch_indices(step, 3, 7, seed=5) for step in range(7)])
+    for epoch in range(3):
+        assert sorted(seen[7 * epoch : 7 * (epoch + 1)]) == list(range(7))
+    assert seen[:7].tolist() != seen[7:14].tolist()
+
+
+def test_a_stored_adapter_comes_back_as_it_was(base_folder: Path, params: Params, tmp_path: Path) -> None:
+    base = load_base(base_folder)
+    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+    with torch.no_grad():
+        for number, parameter in enumerate(trained_parameters(loaded).values()):
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
+    store(tmp_path, loaded, base)
+    again = trained_parameters(load_onto(load_base(base_folder), tmp_path))
+    for name, parameter in trained_parameters(loaded).items():
+        assert torch.equal(parameter, again[name])

@@ -1,0 +1,99 @@
+"""pyproject.toml, the lock files and the code agree with each other."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("flows", "oft", "stages")
+LOCKS = ("dev", "runtime", "uv")
+
+
+def read_project() -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project
+
+
+def read_requirements(extra: str | None = None) -> list[Requirement]:
+    """What pyproject.toml asks for: the run-time packages, or those of an extra."""
+    project = read_project()
+    lines = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    return [Requirement(line) for line in lines]
+
+
+def read_lock(name: str) -> dict[str, str]:
+    """Package names and versions of requirements/``name``.txt."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return {
+        canonicalize_name(package): version
+        for package, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, flags=re.MULTILINE)
+    }
+
+
+def imported_packages(folder: str) -> dict[str, str]:
+    """Top-level packages that the files under ``folder`` import, each with the first file that does."""
+    found: dict[str, str] = {}
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [node.module]
+            else:
+                continue
+            for name in names:
+                found.setdefault(name.partition(".")[0], str(file.relative_to(ROOT)))
+    return found
+
+
+@pytest.mark.parametrize(("lock", "extra"), [("runtime", None), ("dev", None), ("dev", "dev")])
+def test_a_lock_holds_a_fitting_version_of_everything_asked_for(lock: str, extra: str | None) -> None:
+    locked = read_lock(lock)
+    unfit = [
+        f"{wanted} (locked: {locked.get(canonicalize_name(wanted.name))})"
+        for wanted in read_requirements(extra)
+        if not wanted.specifier.contains(locked.get(canonicalize_name(wanted.name), "0"), prereleases=True)
+    ]
+    assert not unfit, f"run `make lock`: requirements/{lock}.txt does not fit {unfit}"
+
+
+def test_the_development_lock_holds_the_run_time_lock_unchanged() -> None:
+    assert read_lock("runtime").items() <= read_lock("dev").items()
+
+
+def test_what_only_tests_need_stays_out_of_a_run() -> None:
+    assert "peft" not in read_lock("runtime"), "diffusers imports peft wherever it is: 3 seconds a process"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_hashes_and_no_host_or_folder(lock: str) -> None:
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text()
+    entries = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    assert len(entries) == len(read_lock(lock))
+    assert all("--hash=sha256:" in entry for entry in entries)
+    words = {word for line in text.splitlines() for word in line.split()}
+    assert not [word for word in words if re.match(r"/|https?:|file:|--(extra-)?index|--find-links", word)]
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_every_imported_package_is_asked_for(folder: str) -> None:
+    asked = {canonicalize_name(wanted.name) for wanted in read_requirements()}
+    providers = packages_distributions()
+    missing = {
+        package: file
+        for package, file in imported_packages(folder).items()
+        if package not in sys.stdlib_module_names
+        and package not in PACKAGES
+        and not asked & {canonicalize_name(name) for name in providers.get(package, ())}
+    }
+    assert not missing, f"imported, yet not among the dependencies in pyproject.toml: {missing}"

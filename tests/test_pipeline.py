@@ -1,0 +1,90 @@
+"""dvc.yaml, stages/ and params.yaml hold together."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from oft.params import Params
+from tests.conftest import ROOT
+
+VARIANTS = ("subject", "base", "transfer")
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, dict[str, Any]] = {
+    name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()
+}
+SCRIPTS = {
+    path.stem for path in (ROOT / "stages").glob("*.py")
+} - {"__init__", "arguments", "entry", "paths", "warm"}  # fmt: skip
+
+
+def script_of(stage: dict[str, Any]) -> str:
+    match = re.match(r"python -m stages\.(\w+)", stage["cmd"])
+    assert match, stage["cmd"]
+    return match[1]
+
+
+def flat(entries: list[Any]) -> list[str]:
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_named_after_its_script(name: str) -> None:
+    script = script_of(STAGES[name])
+    assert script in SCRIPTS
+    assert name == script or name.removeprefix(f"{script}_") in VARIANTS
+
+
+def test_every_script_is_a_stage() -> None:
+    assert {script_of(stage) for stage in STAGES.values()} == SCRIPTS
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_says_what_it_does(name: str) -> None:
+    assert STAGES[name]["desc"].endswith(".")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_params_of_a_stage_exist(name: str, params: Params) -> None:
+    for entry in STAGES[name].get("params", []):
+        head = re.split(r"[.$]", entry)[0]
+        assert head in type(params).model_fields, entry
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_source_files_of_a_stage_exist_and_hold_its_script(name: str) -> None:
+    deps = flat(STAGES[name]["deps"])
+    sources = [dep for dep in deps if dep.startswith(("stages/", "oft/"))]
+    assert f"stages/{script_of(STAGES[name])}.py" in sources
+    assert all((ROOT / source).exists() for source in sources), sources
+
+
+def test_every_setting_belongs_to_a_stage(params: Params) -> None:
+    """A setting that no stage depends on could change without a stage being run again."""
+    used = {re.split(r"[.$]", entry)[0] for stage in STAGES.values() for entry in stage.get("params", [])}
+    matrices = re.findall(r"\$\{(\w+)\}", yaml.safe_dump(PIPELINE["stages"]))
+    assert set(type(params).model_fields) <= used | set(matrices)
+
+
+def test_every_out_is_made_by_one_stage_and_ignored_by_git() -> None:
+    outs = [
+        out for stage in STAGES.values() for out in flat(stage.get("outs", []) + stage.get("metrics", []))
+    ]
+    assert len([out for out in outs if "$" not in out]) == len({out for out in outs if "$" not in out})
+    tops = {"/runs/", "/report/", "/data/*", "/data/models/*"}
+    assert tops <= set((ROOT / ".gitignore").read_text(encoding="utf-8").splitlines())
+    assert all(out.startswith(("runs/", "report", "data/")) for out in outs)
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_help_teaches(script: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(f"stages.{script}")
+    with pytest.raises(SystemExit) as ended:
+        module.main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert module.__doc__ and module.__doc__.strip().splitlines()[0] in shown and "params.yaml" in shown
