@@ -9,6 +9,7 @@ in half precision.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,32 +35,35 @@ BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 def build_tokenizer(words: Iterable[str]) -> CLIPTokenizer:
     """Return a CLIP tokenizer whose byte-pair vocabulary holds every word of ``words`` as one token.
 
-    Words it has never seen are still spelt out in bytes, as CLIP does.
+    Words it has never seen are still spelt out in bytes, as CLIP does. It depends on the set of words alone.
     """
-    from tokenizers import Tokenizer, pre_tokenizers, trainers
-    from tokenizers.models import BPE
+    from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
     # No unknown words are possible: the alphabet has all bytes, alone and at the end of a word.
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=100_000,
-        min_frequency=1,
-        initial_alphabet=alphabet,
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    model = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    model.pre_tokenizer = pre_tokenizers.Whitespace()
-    model.train_from_iterator(sorted(set(words)), trainer)
-    import json
-
-    trained = json.loads(model.to_str())["model"]
-    tokens = dict.fromkeys([*alphabet, *(f"{letter}</w>" for letter in alphabet)])
-    merges = [tuple(merge) for merge in trained["merges"]]
-    tokens.update(dict.fromkeys("".join(merge) for merge in merges))
-    vocabulary = {token: index for index, token in enumerate([*tokens, BOS, EOS])}
+    merges = whole_word_merges(words)
+    tokens = [*alphabet, *(f"{letter}</w>" for letter in alphabet), *("".join(merge) for merge in merges)]
+    vocabulary = {token: index for index, token in enumerate([*dict.fromkeys(tokens), BOS, EOS])}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=TOKEN_LENGTH)
+
+
+def whole_word_merges(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Return byte-pair merges, first ones first, that make one token of each word (of letters a to z).
+
+    Unlike merges learned from counts they have no ties to break. A word adds merges of the pieces that those
+    before it leave; later merges rank lower, so they cannot split a word that is whole already.
+    """
+    ranks: dict[tuple[str, str], int] = {}
+    for word in sorted(set(words), key=lambda word: (len(word), word)):
+        pieces = [*word[:-1], f"{word[-1]}</w>"]
+        while len(pieces) > 1:
+            # The best known pair, else the first two pieces as a new one.
+            pairs = list(pairwise(pieces))
+            at = min(range(len(pairs)), key=lambda index: ranks.get(pairs[index], len(ranks)))
+            ranks.setdefault(pairs[at], len(ranks))
+            pieces[at : at + 2] = ["".join(pairs[at])]
+    return list(ranks)
 
 
 def build_vae() -> AutoencoderKL:

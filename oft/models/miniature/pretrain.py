@@ -6,27 +6,32 @@ one. A network depends on the seed, its recipe and the networks before it, never
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oft.data.world.vocabulary import world_words
 from oft.models.miniature import architecture, networks, quality
 from oft.models.miniature.pool import Pool, render_mixture, render_pool
 from oft.models.miniature.training import Recipe
 from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
     from torch import nn
 
 NUM_PARTS = 25
 NUM_ADE_CLASSES = 150
 # Pictures the networks never see are rendered from another seed.
 HELD_OUT_SEED_OFFSET = 1000
+# Networks that are trained one after the other; the chains side by side, the longest first.
+CHAINS = (("vae", "denoiser"), ("segmenter",), ("part_segmenter",), ("clip",), ("extractor",))
 
 
 @dataclass(frozen=True)
@@ -42,73 +47,33 @@ class PretrainRecipes:
     extractor: Recipe
 
 
+@dataclass(frozen=True)
+class Pools:
+    """The pictures every network learns from: the mixture of all kinds, and more figures and toys."""
+
+    mixture: Pool
+    figures: Pool
+    toys: Pool
+
+
 def pretrain(folder: Path, scratch: Path, recipes: PretrainRecipes, seed: int) -> dict[str, float]:
     """Write base and judges to ``folder`` and return the quality they reach.
 
     ``folder`` gets ``base/`` (diffusers layout), ``judges/{segmenter,part_segmenter,clip,extractor}``,
     ``training_log.json``, ``quality.json`` and ``hashes.json`` (SHA-256 of every weight file).
     """
-    from oft.data.world.vocabulary import world_words
+    if missing := [chain for chain in CHAINS if not (scratch / chain[-1]).is_dir()]:
+        pools = Pools(
+            render_mixture(recipes.pool_images, seed),
+            render_pool("figure", recipes.pool_images // 3, seed),
+            render_pool("toy", recipes.pool_images // 3, seed),
+        )
+        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as workers:
+            waiting = [workers.submit(train_chain, chain, scratch, pools, recipes, seed) for chain in missing]
+            for chain in as_completed(waiting):
+                chain.result()
 
     tokenizer = architecture.build_tokenizer(world_words())
-    mixture = cache(lambda: render_mixture(recipes.pool_images, seed))
-    scenes = cache(lambda: _of_kinds(mixture(), "scene", "object"))
-    figures = cache(lambda: render_pool("figure", recipes.pool_images // 3, seed))
-    toys = cache(lambda: render_pool("toy", recipes.pool_images // 3, seed))
-
-    def vae() -> nn.Module:
-        return _load(scratch / "vae")
-
-    def train(name: str, make: Callable[[], tuple[dict[str, Any], networks.Log]]) -> None:
-        """Train one network (or one pair) unless an earlier run left it in ``scratch``."""
-        if (scratch / name).is_dir():
-            return
-        modules, log = make()
-        with atomic_folder(scratch / name) as partial:
-            for part, module in modules.items():
-                module.half().save_pretrained(partial / part if part else partial)
-            write_json(partial / "log.json", log)
-
-    def one(result: tuple[nn.Module, networks.Log]) -> tuple[dict[str, Any], networks.Log]:
-        return {"": result[0]}, result[1]
-
-    def denoiser() -> tuple[dict[str, Any], networks.Log]:
-        (unet, text_encoder), log = networks.fit_denoiser(mixture(), vae(), tokenizer, recipes.denoiser, seed)
-        return {"unet": unet, "text_encoder": text_encoder}, log
-
-    train("vae", lambda: one(networks.fit_vae(mixture(), recipes.vae, seed)))
-    train("denoiser", denoiser)
-    train(
-        "segmenter",
-        lambda: one(
-            networks.fit_segmenter(
-                scenes(),
-                ade_targets(scenes().labels),
-                NUM_ADE_CLASSES,
-                recipes.segmenter,
-                seed,
-                name="segmenter",
-                mirror=True,
-            )
-        ),
-    )
-    train(
-        "part_segmenter",
-        lambda: one(
-            networks.fit_segmenter(
-                figures(),
-                figures().labels,
-                NUM_PARTS,
-                recipes.part_segmenter,
-                seed,
-                name="part_segmenter",
-                mirror=False,
-            )
-        ),
-    )
-    train("clip", lambda: one(networks.fit_clip(mixture(), tokenizer, recipes.clip, seed)))
-    train("extractor", lambda: one(networks.fit_extractor(mixture(), toys(), recipes.extractor, seed)))
-
     with atomic_folder(folder) as partial:
         _assemble_base(partial / "base", scratch, tokenizer)
         for judge in ("segmenter", "part_segmenter", "clip", "extractor"):
@@ -117,10 +82,9 @@ def pretrain(folder: Path, scratch: Path, recipes: PretrainRecipes, seed: int) -
             )
             architecture.save_preprocessing(partial / "judges" / judge)
         tokenizer.save_pretrained(partial / "judges" / "clip")
-        names = ("vae", "denoiser", "segmenter", "part_segmenter", "clip", "extractor")
         write_json(
             partial / "training_log.json",
-            [row for name in names for row in read_json(scratch / name / "log.json")],
+            [row for chain in CHAINS for name in chain for row in read_json(scratch / name / "log.json")],
         )
         reached = quality.measure(partial, seed + HELD_OUT_SEED_OFFSET)
         write_json(partial / "quality.json", reached)
@@ -130,6 +94,62 @@ def pretrain(folder: Path, scratch: Path, recipes: PretrainRecipes, seed: int) -
             {path.relative_to(partial).as_posix(): sha256_file(path) for path in weights},
         )
     return reached
+
+
+def train_chain(
+    chain: tuple[str, ...], scratch: Path, pools: Pools, recipes: PretrainRecipes, seed: int
+) -> None:
+    """Train networks that build on each other and keep each in ``scratch`` unless an earlier run has.
+
+    One thread each: chains share the cores without waiting for each other, and the number of cores changes
+    nothing.
+    """
+    import torch
+
+    from oft.models.device import make_deterministic
+
+    make_deterministic(cpu_threads=1)
+    for name in chain:
+        if (scratch / name).is_dir():
+            continue
+        torch.manual_seed(seed)
+        modules, log = train_network(name, scratch, pools, getattr(recipes, name), seed)
+        with atomic_folder(scratch / name) as partial:
+            for part, module in modules.items():
+                module.half().save_pretrained(partial / part if part else partial)
+            write_json(partial / "log.json", log)
+
+
+def train_network(
+    name: str, scratch: Path, pools: Pools, recipe: Recipe, seed: int
+) -> tuple[dict[str, Any], networks.Log]:
+    """Return a trained network's parts, named by their folder, and its log."""
+    if name == "denoiser":
+        tokenizer = architecture.build_tokenizer(world_words())
+        (unet, text_encoder), log = networks.fit_denoiser(
+            pools.mixture, _load_vae(scratch / "vae"), tokenizer, recipe, seed
+        )
+        return {"unet": unet, "text_encoder": text_encoder}, log
+    module: nn.Module
+    if name == "vae":
+        module, log = networks.fit_vae(pools.mixture, recipe, seed)
+    elif name == "segmenter":
+        scenes = _of_kinds(pools.mixture, "scene", "object")
+        labels = ade_targets(scenes.labels)
+        module, log = networks.fit_segmenter(
+            scenes, labels, NUM_ADE_CLASSES, recipe, seed, name=name, mirror=True
+        )
+    elif name == "part_segmenter":
+        figures = pools.figures
+        module, log = networks.fit_segmenter(
+            figures, figures.labels, NUM_PARTS, recipe, seed, name=name, mirror=False
+        )
+    elif name == "clip":
+        tokenizer = architecture.build_tokenizer(world_words())
+        module, log = networks.fit_clip(pools.mixture, pools.toys, tokenizer, recipe, seed)
+    else:
+        module, log = networks.fit_extractor(pools.mixture, pools.toys, recipe, seed)
+    return {"": module}, log
 
 
 def ade_targets(labels: np.ndarray) -> np.ndarray:
@@ -152,7 +172,7 @@ def _of_kinds(pool: Pool, *kinds: str) -> Pool:
     )
 
 
-def _load(folder: Path) -> nn.Module:
+def _load_vae(folder: Path) -> AutoencoderKL:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(folder).float().eval()

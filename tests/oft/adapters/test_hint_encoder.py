@@ -52,6 +52,19 @@ def test_the_encoder_is_controlnets(generator: torch.Generator) -> None:
     assert [conv.stride[0] for conv in convs] == [1, 1, 2, 1, 2, 1, 2, 1]
 
 
+def test_an_untrained_encoder_hands_the_condition_on_to_its_last_convolution(
+    generator: torch.Generator,
+) -> None:
+    """What the zero convolution sees differs between two conditions about as much as the conditions do."""
+    encoder = HintEncoder(generator=generator)
+    seen: list[Tensor] = []
+    encoder.convs[-1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    palettes = torch.rand(2, 3, 1, 1, generator=generator).expand(2, 3, 64, 64)
+    encoder(palettes)
+    difference = (seen[0][0] - seen[0][1]).square().mean().sqrt()
+    assert 0.2 < difference / (palettes[0] - palettes[1]).square().mean().sqrt() < 5
+
+
 def test_the_features_are_an_eighth_of_the_images_size(encoder: HintEncoder) -> None:
     assert encoder(torch.zeros(2, 3, 64, 48)).shape == (2, 8, 8, 6)
 
