@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# How many threads add up a sum decides how it is rounded, so the number is fixed, whatever the machine has. Two
-# is the fastest for the miniature networks; large ones are not computed on processors.
+# How many threads add up a sum decides how it is rounded, so the number is fixed, whatever the machine has.
+# Two suit the miniature networks; large ones are not trained on processors.
 CPU_THREADS = 2
 
 
