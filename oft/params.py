@@ -141,6 +141,7 @@ class Training(Section):
     warmup_steps: NaturalInt
     weight_decay: NonNegativeFloat
     max_grad_norm: PositiveFloat
+    mixed_precision: Literal["fp32", "bf16"]
     prompt_dropout: Share
     checkpoint_every_steps: PositiveInt
     validate_every_steps: PositiveInt

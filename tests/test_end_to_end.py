@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -127,25 +130,59 @@ def test_nothing_of_this_machine_is_in_the_outs(clone: Path) -> None:
         assert str(clone) not in path.read_text(encoding="utf-8")
 
 
+def start(clone: Path, stage: str) -> subprocess.Popen[bytes]:
+    """Start a stage's command as DVC would, in a process group of its own."""
+    command = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
+    return subprocess.Popen(
+        [sys.executable, *shlex.split(command)[1:]],
+        cwd=clone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+
+def kill_once(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
+    """Kill -9 a process as soon as it has reached something, which it must before it ends."""
+    deadline = time.monotonic() + 300
+    while not reached() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    there = reached()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert there
+
+
 def test_a_killed_training_goes_on_to_the_same_result(clone: Path) -> None:
     """Kill -9 after the first checkpoint; the stage run again gives the bytes of the undisturbed run."""
     before = lock(clone)
     stage = "train@segm_ade20k-oft"
-    out = clone / "runs" / "segm_ade20k" / "oft" / "train"
     checkpoints = clone / ".checkpoints"
     shutil.rmtree(checkpoints)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train", "--task", "segm_ade20k", "--adapter", "oft"],
-        cwd=clone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while not list(checkpoints.glob("*/state.pt")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert list(checkpoints.glob("*/state.pt"))
-    assert read_json(out / "summary.json")["step"] == 4  # the earlier result stands, whole
+    kill_once(start(clone, stage), lambda: bool(list(checkpoints.glob("*/state.pt"))))
+    summary = clone / "runs" / "segm_ade20k" / "oft" / "train" / "summary.json"
+    assert read_json(summary)["step"] == 4  # the earlier result stands, whole
     run(clone, "repro", "--force", "--single-item", stage)
+    assert lock(clone) == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "out"),
+    [
+        ("acquire@ade20k", "data/raw/ade20k"),
+        ("extract@canny_coco", "data/conditions/canny_coco"),
+        ("shard@segm_ade20k", "data/shards/segm_ade20k"),
+        ("fit_magnitude@canny_coco-oft", "runs/canny_coco/oft/magnitude"),
+        ("sample@segm_ade20k-oft-0", "runs/segm_ade20k/oft/samples/0.tar"),
+        ("report", "report"),
+    ],
+)
+def test_a_killed_stage_leaves_the_earlier_out_whole(clone: Path, stage: str, out: str) -> None:
+    before = lock(clone)
+    target = clone / out
+    partial = target.with_name(f".{target.name}.partial")
+    kill_once(start(clone, stage), partial.exists)
+    assert not run(clone, "status", stage, "--quiet", check=False).returncode
+    run(clone, "repro", "--force", "--single-item", stage)
+    assert not partial.exists()
     assert lock(clone) == before
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oft.adapters.hint_encoder import hint
+from oft.models.device import attention_kernel
 from oft.models.prompts import encode_prompts
 from oft.seeding import derive_seed, generator_for
 from oft.training.dataset import EncodedSet, batch_indices
@@ -47,11 +48,11 @@ class Denoiser(nn.Module):
         self, noisy: Tensor, timesteps: Tensor, encoder_hidden_states: Tensor, conditioning: Tensor | None
     ) -> Tensor:
         """Return the predicted noise (or velocity), like ``noisy``."""
-        if conditioning is None:
-            return self.unet(noisy, timesteps, encoder_hidden_states).sample
-        features = self.unet.hint_encoder(conditioning)
-        with hint(self.unet, features):
-            return self.unet(noisy, timesteps, encoder_hidden_states).sample
+        with attention_kernel(noisy.device.type):
+            if conditioning is None:
+                return self.unet(noisy, timesteps, encoder_hidden_states).sample
+            with hint(self.unet, self.unet.hint_encoder(conditioning)):
+                return self.unet(noisy, timesteps, encoder_hidden_states).sample
 
 
 def draw_batch(

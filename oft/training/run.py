@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from oft.types import Split
 
 GRID_PADDING_PX = 2
+# Accelerate's names for what params.yaml calls by the type of products.
+ACCELERATE_PRECISION = {"fp32": "no", "bf16": "bf16"}
 
 
 def train_adapter(
@@ -50,7 +52,9 @@ def train_adapter(
     from accelerate import Accelerator
 
     make_deterministic()
-    accelerator = Accelerator(cpu=choose_device() == "cpu")
+    accelerator = Accelerator(
+        cpu=choose_device() == "cpu", mixed_precision=ACCELERATE_PRECISION[settings.mixed_precision]
+    )
     denoiser = accelerator.prepare(Denoiser(base.unet))
     objective = data_objective(base, denoiser, data, settings, seed, "instance")
     if prior is not None and prior_loss_weight > 0:

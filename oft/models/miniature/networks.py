@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from oft.models.device import attention_kernel
 from oft.models.miniature import architecture
 from oft.models.miniature.pool import VIEWS_PER_TOY, Pool
 from oft.models.miniature.training import Recipe, fit, to_tensor
@@ -37,12 +37,8 @@ ENCODE_BATCH = 64
 
 @contextmanager
 def half_precision() -> Iterator[None]:
-    """Products in bfloat16, weights in float32: a third less time where the processor has the type.
-
-    Attention is left to plain products: the fused kernel's backward pass for bfloat16 takes a quarter of a
-    denoiser's step on such a processor.
-    """
-    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+    """Products in bfloat16, weights in float32: a third less time where the processor has the type."""
+    with torch.autocast("cpu", torch.bfloat16), attention_kernel("cpu"):
         yield
 
 
