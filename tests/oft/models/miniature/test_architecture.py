@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from oft.data.world.vocabulary import world_words
@@ -65,5 +66,24 @@ def test_shipped_weights_are_small_half_precision_and_as_recorded() -> None:
         assert dtypes <= {torch.float16, torch.int64}
 
 
-def test_the_shipped_autoencoder_reaches_its_quality() -> None:
-    assert read_json(MINIATURE / "quality.json")["psnr_db"] >= 28
+@pytest.mark.parametrize(
+    ("figure", "least"), [("psnr_db", 28), ("segmenter_miou", 0.85), ("classes_found_generated", 0.85)]
+)
+def test_the_shipped_networks_reach_their_quality(figure: str, least: float) -> None:
+    assert read_json(MINIATURE / "quality.json")[figure] >= least
+
+
+def test_the_shipped_tokenizer_is_the_one_that_is_built() -> None:
+    from transformers import CLIPTokenizer
+
+    built = architecture.build_tokenizer(world_words())
+    for folder in (MINIATURE / "base" / "tokenizer", MINIATURE / "judges" / "clip"):
+        shipped = CLIPTokenizer.from_pretrained(folder)
+        assert shipped.get_vocab() == built.get_vocab()
+        text = "a blue robot, seldom seen"
+        assert shipped(text).input_ids == built(text).input_ids
+
+
+def test_merges_follow_from_the_set_of_words_alone() -> None:
+    words = list(world_words())
+    assert architecture.whole_word_merges(words) == architecture.whole_word_merges(words[::-1] + words)
