@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from oft.data.captioning import caption_dataset
 from oft.data.captions import write_captions
-from oft.data.preparation import caption_dataset
 from oft.params import load_params
 from oft.progress import count
 from oft.storage import write_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from oft.data.conditions.store import write_conditions
-from oft.data.preparation import extract_split
+from oft.data.extraction import extract_split
 from oft.params import load_params
 from oft.progress import count
 from oft.storage import atomic_folder, write_json

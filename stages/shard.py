@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from oft.data.preparation import pack_split, pack_subject, subject_class, subject_prompts
+from oft.data.packing import pack_split, pack_subject, subject_class, subject_prompts
 from oft.data.shards import write_shards
 from oft.params import Params, load_params
 from oft.progress import count

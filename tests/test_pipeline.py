@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import cache
 from typing import Any
 
+import grimp
 import pytest
 import yaml
 
+from oft.data.readers import READERS
 from oft.params import Params
 from tests.conftest import ROOT
 
@@ -20,6 +23,16 @@ STAGES: dict[str, dict[str, Any]] = {
 SCRIPTS = {
     path.stem for path in (ROOT / "stages").glob("*.py")
 } - {"__init__", "arguments", "entry", "paths", "warm"}  # fmt: skip
+
+# Reached by nearly every script; what they mean for a result shows in the modules that use them or in params.
+PLUMBING = {
+    "oft.errors",  # what faults are called
+    "oft.models.loading",  # hides other people's progress bars
+    "oft.params",  # checks settings; their values stand in the params of a stage
+    "oft.progress",  # the progress bar
+    "oft.storage",  # writes files whole or not at all
+    "oft.types",  # records that modules hand each other
+}
 
 
 def script_of(stage: dict[str, Any]) -> str:
@@ -61,6 +74,49 @@ def test_source_files_of_a_stage_exist_and_hold_its_script(name: str) -> None:
     sources = [dep for dep in deps if dep.startswith(("stages/", "oft/"))]
     assert f"stages/{script_of(STAGES[name])}.py" in sources
     assert all((ROOT / source).exists() for source in sources), sources
+
+
+@cache
+def import_graph() -> grimp.ImportGraph:
+    """Every import inside oft and stages that can happen when a stage runs, those in functions too."""
+    graph = grimp.build_graph("oft", "stages", exclude_type_checking_imports=True, cache_dir=None)
+    for reader in READERS:  # imported by name, which no graph shows
+        graph.add_import(importer="oft.data.readers.registry", imported=f"oft.data.readers.{reader}")
+    return graph
+
+
+def shapes_results(module: str) -> bool:
+    """Return whether a module is one that deps must name: in oft, no plumbing, no package (it re-exports)."""
+    is_package = (ROOT / module.replace(".", "/")).is_dir()
+    return module.startswith("oft.") and module not in PLUMBING and not is_package
+
+
+def imported_modules(script: str) -> list[str]:
+    """Return the modules that a script imports, directly or through others."""
+    return sorted(filter(shapes_results, import_graph().find_upstream_modules(f"stages.{script}")))
+
+
+def listed_modules(stage: dict[str, Any]) -> list[str]:
+    """Return the modules that a stage's deps name, as often as they do, with those of each folder."""
+    paths = [ROOT / dep for dep in flat(stage["deps"]) if dep.startswith("oft/")]
+    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
+    names = (".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files)
+    return sorted(filter(shapes_results, (name.removesuffix(".__init__") for name in names)))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_depends_on_what_its_script_imports_and_on_nothing_else(name: str) -> None:
+    """An edit of a module left out is never noticed; an edit of one too many trains again for nothing."""
+    assert listed_modules(STAGES[name]) == imported_modules(script_of(STAGES[name]))
+
+
+def test_nothing_but_readers_is_imported_by_name() -> None:
+    """Such imports are hidden from the graph that holds the deps."""
+    files = (ROOT / "oft").rglob("*.py")
+    found = [
+        file.relative_to(ROOT).as_posix() for file in files if "import_module" in file.read_text("utf-8")
+    ]
+    assert found == ["oft/data/readers/registry.py"]
 
 
 def test_every_setting_belongs_to_a_stage(params: Params) -> None:

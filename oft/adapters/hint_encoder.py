@@ -130,7 +130,7 @@ def _conv(in_channels: int, out_channels: int, stride: int, generator: torch.Gen
     with torch.random.fork_rng(devices=[]):  # the module initialises itself from the global generator
         conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
     nn.init.normal_(conv.weight, std=math.sqrt(SILU_GAIN / (9 * in_channels)), generator=generator)
-    nn.init.zeros_(conv.bias)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv
 
 

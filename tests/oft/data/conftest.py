@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from oft.params import Dataset
 
 SavePicture = Callable[..., Path]
 SaveLabels = Callable[..., Path]
@@ -43,6 +46,12 @@ def truncate(path: Path, share: float = 0.6) -> Path:
     return path
 
 
+def dataset(reader: str, **changes: Any) -> Dataset:
+    """Settings of a data set that is read whole, with its own captions, but for ``changes``."""
+    values = {"source": "own", "num_train_images": 0, "num_val_images": 0, "fit": "crop", "captions": "own"}
+    return Dataset.model_validate({"reader": reader, **values, **changes})
+
+
 @pytest.fixture(name="save_picture")
 def save_picture_fixture() -> SavePicture:
     return save_picture
@@ -56,6 +65,17 @@ def save_labels_fixture() -> SaveLabels:
 @pytest.fixture(name="truncate")
 def truncate_fixture() -> Callable[..., Path]:
     return truncate
+
+
+@pytest.fixture
+def picture_folder(tmp_path: Path) -> Path:
+    """An image folder: four sound training pictures, one damaged, no validation pictures."""
+    root = tmp_path / "folder"
+    for number, name in enumerate(["a-dog", "a-cat", "a-tree", "a-house"]):
+        save_picture(root / "train" / f"{name}.png", seed=number)
+    (root / "train" / "broken.png").write_bytes(b"")
+    (root / "val").mkdir()
+    return root
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oft.models.miniature.pool import render
-from oft.models.miniature.pretrain import CHAINS, Pool, Pools, PretrainRecipes, train_chain
+from oft.models.miniature.pool import Pool, render
+from oft.models.miniature.pretrain import CHAINS, Pools, PretrainRecipes, train_chain
 from oft.models.miniature.training import Recipe
 from oft.storage import sha256_file
 

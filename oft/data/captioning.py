@@ -1,0 +1,48 @@
+"""Captions for a data set from where its settings say: its own, BLIP's, or a prompt file's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oft.data.blip import caption_with_blip
+from oft.data.captions import CaptionRecord
+from oft.data.decoding import iterate_pictures
+from oft.data.examples import read_dataset
+from oft.data.readers.prompt_files import read_prompt_file
+
+if TYPE_CHECKING:
+    from oft.params import Blip, Dataset
+    from oft.types import Counts, Example, Split
+
+
+def caption_dataset(
+    settings: Dataset, blip: Blip, root: Path, counts: dict[Split, Counts], device: str
+) -> Iterator[CaptionRecord]:
+    """Yield the captions of a data set from where its settings say: its own, BLIP, or a prompt file."""
+    given = None if settings.captions in ("own", "blip") else read_prompt_file(Path(settings.captions))
+    for split, tally in counts.items():
+        examples = read_dataset(settings, root, split, tally)
+        if settings.captions == "blip":
+            decoded = iterate_pictures(examples, tally, 1, with_annotations=False)
+            captions = caption_with_blip(
+                ((example.key, image) for example, image, _ in decoded),
+                blip.model,
+                blip.batch_size,
+                blip.num_beams,
+                device,
+                max_new_tokens=blip.max_new_tokens,
+            )
+            for key, caption in captions:
+                yield CaptionRecord(key, split, (caption,))
+            continue
+        for example in examples:
+            found = example.captions if given is None else _given_caption(given, example)
+            tally.kept += 1
+            yield CaptionRecord(example.key, split, found)
+
+
+def _given_caption(given: dict[str, str], example: Example) -> tuple[str, ...]:
+    caption = given.get(example.image.stem)
+    return (caption,) if caption else ()

@@ -1,0 +1,31 @@
+"""What a data set's settings mean: which of its examples are used, and how a picture becomes a square."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from oft.data.pictures import pad_to_square, prepare
+from oft.data.readers import read
+
+if TYPE_CHECKING:
+    from oft.params import Dataset
+    from oft.types import Counts, Examples, Split
+
+
+def read_dataset(settings: Dataset, root: Path, split: Split, counts: Counts) -> Examples:
+    """Yield the examples of a split, at most as many as the settings say (0 = all)."""
+    most = settings.num_train_images if split == "train" else settings.num_val_images
+    examples = read(settings.reader, root, split, counts)
+    return islice(examples, most) if most else examples
+
+
+def square(image: Image.Image, resolution_px: int, fit: str) -> Image.Image:
+    """Return a picture at the run's size: its centre square, or the whole padded to a square."""
+    return prepare(
+        Image.fromarray(pad_to_square(np.asarray(image))) if fit == "pad" else image, resolution_px
+    )
