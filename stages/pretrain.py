@@ -1,6 +1,7 @@
 """Train the miniature base and its judges on rendered pictures.
 
-Its results ship with the repository and the stage is frozen. To make them again (two hours on two cores):
+Its results ship with the repository and the stage is frozen. To make them again (some two and a half hours on
+two cores):
 `dvc unfreeze pretrain && dvc repro -s pretrain && dvc freeze pretrain`.
 """
 
@@ -30,7 +31,9 @@ def main(arguments: list[str]) -> None:
     }
     code = [
         Path("oft/models/miniature"),
+        Path("oft/models/device.py"),
         Path("oft/data/world"),
+        Path("oft/data/ade20k.py"),
         Path("oft/data/pictures.py"),
         Path(__file__),
     ]

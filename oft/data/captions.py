@@ -1,20 +1,17 @@
-"""Captions of a data set, kept as one JSON line a picture, and the choice among those of one picture."""
+"""Captions of a data set, kept as one JSON line a picture."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
-from oft.data.keys import stable_hash
 from oft.errors import DataError
 from oft.storage import atomic_file
-from oft.types import SPLITS, Example, Split
-
-CaptionRule = Literal["first", "random", "all"]
+from oft.types import SPLITS, Split
 
 _LINE_RULE = 'each line holds {"key", "split", "captions": [text, ...]}'
 
@@ -26,12 +23,6 @@ class CaptionRecord:
     key: str
     split: Split
     captions: tuple[str, ...]
-
-
-def own_captions(examples: Iterable[Example]) -> Iterator[CaptionRecord]:
-    """Yield the captions that the data set gives."""
-    for example in examples:
-        yield CaptionRecord(example.key, example.split, example.captions)
 
 
 def write_captions(target: Path, records: Iterable[CaptionRecord]) -> None:
@@ -67,29 +58,6 @@ def read_captions(source: Path, split: Split | None = None) -> dict[str, tuple[s
             if split in (None, record.split):
                 captions[record.key] = record.captions
     return captions
-
-
-def choose_caption(
-    captions: Sequence[str], rule: Literal["first", "random"], *, key: str = "", seed: int = 0, epoch: int = 0
-) -> str:
-    """Return one of a picture's captions, '' where it has none.
-
-    ``random`` depends on seed, key and epoch alone: not on the order of pictures, the machine or the process.
-    """
-    if not captions:
-        return ""
-    if rule == "first":
-        return captions[0]
-    return captions[int(stable_hash(f"{seed}/{epoch}/{key}"), 16) % len(captions)]
-
-
-def select_captions(
-    captions: Sequence[str], rule: CaptionRule, *, key: str = "", seed: int = 0
-) -> tuple[str, ...]:
-    """Return the captions that a shard keeps: all of them, or the one that `choose_caption` picks."""
-    if rule == "all" or not captions:
-        return tuple(captions)
-    return (choose_caption(captions, rule, key=key, seed=seed),)
 
 
 def _parse(source: Path, number: int, line: str) -> CaptionRecord:

@@ -3,31 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from oft.data.captions import (
-    CaptionRecord,
-    choose_caption,
-    own_captions,
-    read_captions,
-    select_captions,
-    write_captions,
-)
-from oft.data.readers import read
+from oft.data.captions import CaptionRecord, read_captions, write_captions
 from oft.errors import DataError
-from oft.types import Counts
 
 RECORDS = [
     CaptionRecord("b", "val", ("a “red” house", "a house")),
     CaptionRecord("a", "train", ()),
     CaptionRecord("c", "train", ("a tree",)),
 ]
-
-
-def test_own_captions_are_the_reader_s(coco_root: Path) -> None:
-    records = list(own_captions(read("coco", coco_root, "val", Counts())))
-    assert records[0] == CaptionRecord("000000000009", "val", ("a tree", "A tree by the road."))
 
 
 def test_written_captions_are_read_back_and_their_bytes_do_not_depend_on_order(tmp_path: Path) -> None:
@@ -66,22 +51,3 @@ def test_a_faulty_line_is_named(tmp_path: Path, line: str) -> None:
 def test_a_missing_file_names_the_stage_that_writes_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="dvc repro caption@"):
         read_captions(tmp_path / "c.jsonl")
-
-
-def test_the_first_caption_or_one_drawn_from_seed_key_and_epoch() -> None:
-    captions = [f"caption {number}" for number in range(5)]
-    assert choose_caption(captions, "first") == "caption 0"
-    drawn = [choose_caption(captions, "random", key=f"k{number}", seed=1) for number in range(500)]
-    assert drawn == [choose_caption(captions, "random", key=f"k{number}", seed=1) for number in range(500)]
-    assert min(np.unique(drawn, return_counts=True)[1]) > 60
-    for other in ({"seed": 2}, {"seed": 1, "epoch": 1}):
-        assert drawn != [choose_caption(captions, "random", key=f"k{n}", **other) for n in range(500)]
-    assert choose_caption([], "random") == choose_caption([], "first") == ""
-
-
-def test_a_shard_keeps_all_captions_or_the_chosen_one() -> None:
-    captions = ("a", "b", "c")
-    assert select_captions(captions, "all") == captions
-    assert select_captions(captions, "first") == ("a",)
-    assert select_captions(captions, "random", key="k") == (choose_caption(captions, "random", key="k"),)
-    assert select_captions((), "first") == select_captions((), "all") == ()
