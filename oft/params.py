@@ -143,6 +143,7 @@ class Training(Section):
     max_grad_norm: PositiveFloat
     mixed_precision: Literal["fp32", "bf16"]
     prompt_dropout: Share
+    snr_gamma: NonNegativeFloat
     checkpoint_every_steps: PositiveInt
     validate_every_steps: PositiveInt
     num_validation_images: Annotated[int, Field(ge=0, le=64)]

@@ -18,7 +18,7 @@ from oft.seeding import derive_seed, generator_for
 from oft.training.dataset import EncodedSet, batch_indices
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from diffusers import DDPMScheduler, UNet2DConditionModel
 
     from oft.models.base import Base
     from oft.params import Training
@@ -81,19 +81,35 @@ def draw_batch(
     )
 
 
-def denoising_loss(base: Base, denoiser: nn.Module, batch: Batch) -> Tensor:
+def denoising_loss(base: Base, denoiser: nn.Module, batch: Batch, snr_gamma: float = 0.0) -> Tensor:
     """Return the mean squared error of the prediction (Ho et al. 2020, eq. 14).
 
-    A base that predicts velocity is held to the velocity (Salimans & Ho 2022).
+    A base that predicts velocity is held to the velocity (Salimans & Ho 2022). With ``snr_gamma`` > 0 each
+    sample's error is weighted as in Min-SNR (Hang et al. 2023): steps with little noise, where captions and
+    conditions tell next to nothing, count less.
     """
     scheduler = base.noise_scheduler
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
     predicted = denoiser(noisy, batch.timesteps, batch.encoder_hidden_states, batch.conditioning)
-    if scheduler.config.prediction_type == "v_prediction":
-        target = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
-    else:
-        target = batch.noise
-    return F.mse_loss(predicted.float(), target.float())
+    velocity = scheduler.config.prediction_type == "v_prediction"
+    target = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps) if velocity else batch.noise
+    if not snr_gamma:
+        return F.mse_loss(predicted.float(), target.float())
+    errors = (predicted.float() - target.float()).square().flatten(1).mean(1)
+    return (errors * min_snr_weights(scheduler, batch.timesteps, snr_gamma, velocity=velocity)).mean()
+
+
+def min_snr_weights(
+    scheduler: DDPMScheduler, timesteps: Tensor, snr_gamma: float, *, velocity: bool
+) -> Tensor:
+    """Return Min-SNR's weight of each timestep for the predicted noise or velocity, [b] to [b].
+
+    min(SNR, gamma) / SNR for noise, min(SNR, gamma) / (SNR + 1) for velocity (Hang et al. 2023, section 3.4).
+    """
+    from diffusers.training_utils import compute_snr
+
+    snr = compute_snr(scheduler, timesteps)
+    return snr.clamp(max=snr_gamma) / (snr + 1 if velocity else snr)
 
 
 def data_objective(
@@ -103,9 +119,8 @@ def data_objective(
 
     def compute_loss(step: int) -> Tensor:
         indices = batch_indices(step, settings.batch_size, len(data), derive_seed(seed, name))
-        return denoising_loss(
-            base, denoiser, draw_batch(base, data, indices, settings.prompt_dropout, seed, name, step)
-        )
+        batch = draw_batch(base, data, indices, settings.prompt_dropout, seed, name, step)
+        return denoising_loss(base, denoiser, batch, settings.snr_gamma)
 
     return compute_loss
 
