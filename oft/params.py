@@ -211,6 +211,7 @@ class Pretraining(Section):
     pool_images: Annotated[int, Field(ge=64)]
     vae: NetworkRecipe
     denoiser: NetworkRecipe
+    refined_denoiser: NetworkRecipe
     segmenter: NetworkRecipe
     part_segmenter: NetworkRecipe
     clip: NetworkRecipe

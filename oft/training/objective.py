@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from oft.adapters.hint_encoder import hint
 from oft.models.device import attention_kernel
+from oft.models.min_snr import min_snr_weights
 from oft.models.prompts import encode_prompts
 from oft.seeding import derive_seed, generator_for
 from oft.training.dataset import EncodedSet, batch_indices
 
 if TYPE_CHECKING:
-    from diffusers import DDPMScheduler, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
 
     from oft.models.base import Base
     from oft.params import Training
@@ -97,19 +98,6 @@ def denoising_loss(base: Base, denoiser: nn.Module, batch: Batch, snr_gamma: flo
         return F.mse_loss(predicted.float(), target.float())
     errors = (predicted.float() - target.float()).square().flatten(1).mean(1)
     return (errors * min_snr_weights(scheduler, batch.timesteps, snr_gamma, velocity=velocity)).mean()
-
-
-def min_snr_weights(
-    scheduler: DDPMScheduler, timesteps: Tensor, snr_gamma: float, *, velocity: bool
-) -> Tensor:
-    """Return Min-SNR's weight of each timestep for the predicted noise or velocity, [b] to [b].
-
-    min(SNR, gamma) / SNR for noise, min(SNR, gamma) / (SNR + 1) for velocity (Hang et al. 2023, section 3.4).
-    """
-    from diffusers.training_utils import compute_snr
-
-    snr = compute_snr(scheduler, timesteps)
-    return snr.clamp(max=snr_gamma) / (snr + 1 if velocity else snr)
 
 
 def data_objective(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from oft.models.device import attention_kernel
+from oft.models.min_snr import min_snr_weights
 from oft.models.miniature import architecture
 from oft.models.miniature.pool import VIEWS_PER_TOY, Pool
 from oft.models.miniature.training import Recipe, fit, to_tensor
@@ -33,6 +34,8 @@ PROMPT_DROPOUT = 0.1
 KL_WEIGHT = 1e-4
 TEMPERATURE = 0.1
 ENCODE_BATCH = 64
+# The lower, the more the training is about shapes and colours, the less about texture.
+REFINING_SNR_GAMMA = 1.0
 
 
 @contextmanager
@@ -81,11 +84,19 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
 
 
 def fit_denoiser(
-    pool: Pool, vae: AutoencoderKL, tokenizer: CLIPTokenizer, recipe: Recipe, seed: int
+    pool: Pool,
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    recipe: Recipe,
+    seed: int,
+    *,
+    start: tuple[UNet2DConditionModel, CLIPTextModel] | None = None,
 ) -> tuple[tuple[UNet2DConditionModel, CLIPTextModel], Log]:
-    """Train UNet and text encoder together to predict the noise, captions only, some of them dropped."""
-    unet = architecture.build_unet()
-    text_encoder = architecture.build_text_encoder(tokenizer)
+    """Train UNet and text encoder together to predict the noise, captions only, some of them dropped.
+
+    ``start`` is refined: its training goes on with Min-SNR weights, on the timesteps that shapes come from.
+    """
+    unet, text_encoder = start or (architecture.build_unet(), architecture.build_text_encoder(tokenizer))
     scheduler = architecture.build_scheduler()
     latents = encode_pool(vae, pool.images) * vae.config.scaling_factor
 
@@ -101,9 +112,13 @@ def fit_denoiser(
         with half_precision():
             hidden_states = text_encoder(tokenize(tokenizer, captions))[0]
             predicted = unet(noisy, timesteps, hidden_states).sample
-        return F.mse_loss(predicted.float(), noise)
+        errors = (predicted.float() - noise).square().flatten(1).mean(1)
+        if start is not None:
+            errors = errors * min_snr_weights(scheduler, timesteps, REFINING_SNR_GAMMA, velocity=False)
+        return errors.mean()
 
-    averaged, log = fit("denoiser", [unet, text_encoder], compute_loss, len(pool), recipe, seed)
+    name = "denoiser" if start is None else "refined_denoiser"
+    averaged, log = fit(name, [unet, text_encoder], compute_loss, len(pool), recipe, seed)
     return (averaged[0], averaged[1]), log
 
 

@@ -23,15 +23,22 @@ from oft.models.miniature.training import Recipe
 from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from torch import nn
+    from transformers import CLIPTextModel
 
 NUM_PARTS = 25
 NUM_ADE_CLASSES = 150
 # Pictures the networks never see are rendered from another seed.
 HELD_OUT_SEED_OFFSET = 1000
 # Networks that are trained one after the other; the chains side by side, the longest first.
-CHAINS = (("vae", "denoiser"), ("segmenter",), ("part_segmenter",), ("clip",), ("extractor",))
+CHAINS = (
+    ("vae", "denoiser", "refined_denoiser"),
+    ("segmenter",),
+    ("part_segmenter",),
+    ("clip",),
+    ("extractor",),
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class PretrainRecipes:
     pool_images: int
     vae: Recipe
     denoiser: Recipe
+    refined_denoiser: Recipe
     segmenter: Recipe
     part_segmenter: Recipe
     clip: Recipe
@@ -124,10 +132,11 @@ def train_network(
     name: str, scratch: Path, pools: Pools, recipe: Recipe, seed: int
 ) -> tuple[dict[str, Any], networks.Log]:
     """Return a trained network's parts, named by their folder, and its log."""
-    if name == "denoiser":
+    if name in ("denoiser", "refined_denoiser"):
         tokenizer = architecture.build_tokenizer(world_words())
+        start = None if name == "denoiser" else _load_denoiser(scratch / "denoiser")
         (unet, text_encoder), log = networks.fit_denoiser(
-            pools.mixture, _load_vae(scratch / "vae"), tokenizer, recipe, seed
+            pools.mixture, _load_vae(scratch / "vae"), tokenizer, recipe, seed, start=start
         )
         return {"unet": unet, "text_encoder": text_encoder}, log
     module: nn.Module
@@ -178,6 +187,14 @@ def _load_vae(folder: Path) -> AutoencoderKL:
     return AutoencoderKL.from_pretrained(folder).float().eval()
 
 
+def _load_denoiser(folder: Path) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    return unet.float(), CLIPTextModel.from_pretrained(folder / "text_encoder").float()
+
+
 def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
     """Write the pipeline that ``StableDiffusionPipeline.from_pretrained`` loads."""
     import torch
@@ -187,10 +204,10 @@ def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
     pipeline = StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(scratch / "vae", dtype=torch.float16),
         text_encoder=CLIPTextModel.from_pretrained(
-            scratch / "denoiser" / "text_encoder", dtype=torch.float16
+            scratch / "refined_denoiser" / "text_encoder", dtype=torch.float16
         ),
         tokenizer=tokenizer,
-        unet=UNet2DConditionModel.from_pretrained(scratch / "denoiser" / "unet", dtype=torch.float16),
+        unet=UNet2DConditionModel.from_pretrained(scratch / "refined_denoiser" / "unet", dtype=torch.float16),
         scheduler=architecture.build_scheduler(),
         safety_checker=None,
         feature_extractor=None,

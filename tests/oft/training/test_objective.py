@@ -19,7 +19,6 @@ from oft.training.objective import (
     data_objective,
     denoising_loss,
     draw_batch,
-    min_snr_weights,
     validation_loss,
     with_prior,
 )
@@ -57,21 +56,6 @@ def test_an_adapter_at_identity_has_the_loss_of_the_base(
         init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
         adapted = denoising_loss(base, Denoiser(base.unet), batch)
     assert float(adapted) == pytest.approx(float(expected), abs=1e-7)
-
-
-@pytest.mark.parametrize("gamma", [1.0, 5.0])
-def test_min_snr_makes_errors_of_noise_and_velocity_weigh_alike(base: Base, gamma: float) -> None:
-    """Both weights are min(SNR, gamma) on the error of the clean picture, seen through each prediction."""
-    timesteps = torch.arange(1, 1000, 37)
-    alphas = base.noise_scheduler.alphas_cumprod[timesteps]
-    snr = alphas / (1 - alphas)
-    noise, velocity = (
-        min_snr_weights(base.noise_scheduler, timesteps, gamma, velocity=velocity)
-        for velocity in (False, True)
-    )
-    # An error e of the clean picture is e sqrt(SNR) in the noise and e sqrt(SNR + 1) in the velocity.
-    torch.testing.assert_close(noise * snr, velocity * (snr + 1))
-    torch.testing.assert_close(noise * snr, snr.clamp(max=gamma))
 
 
 def test_without_min_snr_every_timestep_counts_alike(base: Base, data: EncodedSet, params: Params) -> None:
