@@ -55,7 +55,7 @@ def test_a_whole_number_may_stand_for_a_real_one(values: Values) -> None:
         ("train", "learning_rate", 0),
         ("train", "prompt_dropout", 1.1),
         ("train", "schedule", "linear"),
-        ("train", "warmup_steps", 500),
+        ("train", "warmup_steps", 10_000_000),
         ("sample", "guidance_scale", 0.5),
         ("sample", "scheduler", "plms"),
         ("shards", "jpeg_quality", 101),
