@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from oft.evaluation.features import Judge, load_clip, load_extractor, load_segmenter
+from oft.models.miniature.architecture import whole_word_merges
 
 WORDS = ["a", "red", "car", "green", "house", "by", "the", "sea"]
 
@@ -57,19 +58,9 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = ["<|startoftext|>", "<|endoftext|>", *(f"{word}</w>" for word in WORDS)]
     vocabulary += sorted({letter for word in WORDS for letter in word})
     vocabulary += sorted({f"{word[-1]}</w>" for word in WORDS} - set(vocabulary))
-    merges: list[tuple[str, str]] = []
-    pieces = set(vocabulary)
-    for word in WORDS:
-        piece = word[0]
-        for i in range(1, len(word)):
-            following = word[i] + ("</w>" if i == len(word) - 1 else "")
-            merges.append((piece, following))
-            piece += following
-            if piece not in pieces:
-                pieces.add(piece)
-                vocabulary.append(piece)
-    unique_merges: Any = list(dict.fromkeys(merges))
-    tokenizer = CLIPTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, merges=unique_merges)
+    merges: Any = whole_word_merges(WORDS)
+    vocabulary = list(dict.fromkeys([*vocabulary, *("".join(merge) for merge in merges)]))
+    tokenizer = CLIPTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, merges=merges)
     layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = CLIPConfig(
         text_config={
