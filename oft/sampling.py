@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.data.pictures import decode_array, encode_png
 from oft.data.shards import read_shards
-from oft.data.tars import add_member
-from oft.errors import DataError
 from oft.seeding import derive_seed, generator_for
-from oft.storage import atomic_file, read_json
+from oft.storage import read_json
+from oft.types import Request
 
 if TYPE_CHECKING:
     from oft.models.base import Base
     from oft.params import Sampling, SchedulerName
-
-
-@dataclass(frozen=True)
-class Request:
-    """One picture to generate: which sample, the how manieth of it, from what and with which seed."""
-
-    key: str
-    index: int
-    prompt: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The picture's name in its tar."""
-        return f"{self.key}-{self.index}"
 
 
 def task_prompts(shards: Path) -> dict[str, str]:
@@ -140,38 +120,3 @@ def _hinted(
 
     images = conditioning_tensor(conditions[request.key] for request in requests).to(base.unet.device)
     return hint(base.unet, base.unet.hint_encoder(images))
-
-
-def write_samples(target: Path, pictures: Iterable[tuple[Request, NDArray[np.uint8]]]) -> int:
-    """Write pictures (PNG) and requests (JSON) as one tar, whole or not at all; return how many."""
-    count = 0
-    with atomic_file(target) as partial, tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for request, picture in pictures:
-            add_member(tar, f"{request.name}.png", encode_png(picture))
-            add_member(tar, f"{request.name}.json", json.dumps(asdict(request), sort_keys=True).encode())
-            count += 1
-    return count
-
-
-def read_samples(folder: Path) -> Iterator[tuple[Request, NDArray[np.uint8]]]:
-    """Yield the requests and pictures of all sample tars in a folder, in order of key and index.
-
-    Raises:
-        DataError: a tar is damaged.
-    """
-    found: dict[tuple[str, int], tuple[Request, bytes]] = {}
-    for path in sorted(folder.glob("*.tar")):
-        try:
-            with tarfile.open(path) as tar:
-                members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
-                contents = {name: stream.read() for name, stream in members.items() if stream}
-        except (tarfile.TarError, OSError) as fault:
-            raise DataError(
-                f"{path}: damaged ({fault}); delete it and run `dvc repro` for its stage again"
-            ) from fault
-        for name, data in contents.items():
-            if name.endswith(".json"):
-                request = Request(**json.loads(data))
-                found[request.key, request.index] = (request, contents[f"{request.name}.png"])
-    for _, (request, data) in sorted(found.items()):
-        yield request, decode_array(data).astype(np.uint8)

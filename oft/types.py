@@ -62,3 +62,18 @@ class Counts:
 
 
 Examples = Iterator[Example]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture to generate: which sample, the how manieth of it, from what and with which seed."""
+
+    key: str
+    index: int
+    prompt: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The picture's name in its tar."""
+        return f"{self.key}-{self.index}"

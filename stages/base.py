@@ -16,8 +16,7 @@ def main(arguments: list[str]) -> None:
     """Write data/models/base in diffusers' layout, with base.json (origin, hash)."""
     parse(arguments, __doc__)
     source = load_params().base.source
-    folder = paths.MINIATURE / "base" if source == "miniature" else Path(source)
-    card = place_base(folder, paths.BASE, origin=Path(source).name)
+    card = place_base(paths.base_source(source), paths.BASE, origin=Path(source).name)
     print(f"base {card['origin']}: {card['hash'][:16]}")
 
 

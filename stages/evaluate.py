@@ -29,9 +29,7 @@ def main(arguments: list[str]) -> None:
     device = choose_device()
     base = load_base(paths.BASE, device)
     folder = paths.run(task, options.adapter)
-    judges = (
-        paths.MINIATURE / "judges" if params.evaluate.judges == "miniature" else Path(params.evaluate.judges)
-    )
+    judges = paths.judges(params.evaluate.judges)
     measured = Measured()
     if task in params.subjects:
         measure_subject_task(base, paths.shards(task), folder / "samples", judges, params.evaluate, measured)

@@ -13,9 +13,10 @@ from stages.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/samples/<shard>.tar: PNG pictures, each with its prompt and seed."""
+    from oft.data.samples import write_samples
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
-    from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts, write_samples
+    from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts
     from oft.training.adapters import load_onto, merge
 
     options = parse(arguments, __doc__, "task", "adapter", optional=["shard", "trained_on"])

@@ -1,6 +1,5 @@
 """Adapters: what is trained on top of a frozen base."""
 
-from oft.adapters.energy import hyperspherical_energy, relative_energy_change
 from oft.adapters.hint_encoder import HintEncoder, attach_hint, detach_hint, hint
 from oft.adapters.interop import LoadedAdapter, load_adapter, save_adapter
 from oft.adapters.magnitude import MagnitudeAdapter, inject_magnitude
@@ -17,10 +16,8 @@ __all__ = [
     "attach_hint",
     "detach_hint",
     "hint",
-    "hyperspherical_energy",
     "inject_magnitude",
     "inject_oft",
     "load_adapter",
-    "relative_energy_change",
     "save_adapter",
 ]

@@ -66,7 +66,8 @@ class HintEncoder(nn.Module):
     def forward(self, conditioning: Tensor) -> Tensor:
         """Return the features of conditioning images."""
         first, *others = self.convs
-        features: Tensor = first(conditioning)
+        # Channels last is the layout convolutions are fastest in.
+        features: Tensor = first(conditioning.contiguous(memory_format=torch.channels_last))
         for conv in others:
             features = conv(F.silu(features))
         return features

@@ -21,8 +21,8 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
     Args:
         adapter_folder: a trained adapter, before magnitude fitting.
     """
-    from oft.adapters.energy import hyperspherical_energy
     from oft.adapters.interop import load_adapter
+    from oft.evaluation.energy import hyperspherical_energy
 
     names_before = dict(base.unet.named_modules())
     loaded = load_adapter(adapter_folder, base.unet, base_hash=base.hash)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from oft.data.conditions.canny import extract_canny
+from oft.data.samples import read_samples
 from oft.data.shards import Sample, decode_image, decode_labels, num_samples, read_shards
 from oft.errors import DataError
 from oft.evaluation import measure
@@ -24,7 +25,6 @@ from oft.evaluation.features import (
     load_segmenter,
 )
 from oft.evaluation.measure import Generated, Measured, Pictures
-from oft.sampling import read_samples
 from oft.storage import read_json
 
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oft.adapters.hint_encoder import hint
 from oft.models.device import attention_kernel
-from oft.models.min_snr import min_snr_weights
+from oft.models.loss import prediction_loss
 from oft.models.prompts import encode_prompts
 from oft.seeding import derive_seed, generator_for
 from oft.training.dataset import EncodedSet, batch_indices
@@ -83,21 +82,16 @@ def draw_batch(
 
 
 def denoising_loss(base: Base, denoiser: nn.Module, batch: Batch, snr_gamma: float = 0.0) -> Tensor:
-    """Return the mean squared error of the prediction (Ho et al. 2020, eq. 14).
+    """Return the error of the denoiser's prediction; see ``prediction_loss`` for ``snr_gamma``.
 
-    A base that predicts velocity is held to the velocity (Salimans & Ho 2022). With ``snr_gamma`` > 0 each
-    sample's error is weighted as in Min-SNR (Hang et al. 2023): steps with little noise, where captions and
-    conditions tell next to nothing, count less.
+    A base that predicts velocity is held to the velocity (Salimans & Ho 2022).
     """
     scheduler = base.noise_scheduler
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
     predicted = denoiser(noisy, batch.timesteps, batch.encoder_hidden_states, batch.conditioning)
     velocity = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps) if velocity else batch.noise
-    if not snr_gamma:
-        return F.mse_loss(predicted.float(), target.float())
-    errors = (predicted.float() - target.float()).square().flatten(1).mean(1)
-    return (errors * min_snr_weights(scheduler, batch.timesteps, snr_gamma, velocity=velocity)).mean()
+    return prediction_loss(scheduler, predicted, target, batch.timesteps, snr_gamma)
 
 
 def data_objective(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -10,22 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from oft.errors import DataError
 from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params, Sampling, SchedulerName
 from oft.sampling import (
-    Request,
     generate,
     make_scheduler,
     plan,
-    read_samples,
     shard_of,
     task_conditions,
     task_prompts,
-    write_samples,
 )
 from oft.seeding import generator_for
 from oft.training.adapters import init_adapter, merge
+from oft.types import Request
 from tests.conftest import SIZE_PX
 
 PROMPTS = {"b": "a red house", "a": "a tree on the grass", "c": "a boat"}
@@ -126,35 +122,3 @@ def test_ddim_is_the_pipelines_own(base: Base, settings: Sampling) -> None:
         output_type="np",
     ).images[0]
     assert np.abs(ours.astype(int) - (theirs * 255).round().astype(int)).max() <= 1
-
-
-def test_samples_come_back_in_order_and_bytes_are_stable(tmp_path: Path) -> None:
-    requests = plan(PROMPTS, 2, seed=0)
-    pictures = {r.name: np.full((8, 8, 3), 20 * i, np.uint8) for i, r in enumerate(requests)}
-    for folder in ("one", "two"):
-        for shard in range(2):
-            mine = [(r, pictures[r.name]) for r in shard_of(requests, shard, 2)]
-            (tmp_path / folder).mkdir(exist_ok=True)
-            assert write_samples(tmp_path / folder / f"{shard}.tar", mine) == 3
-    assert (tmp_path / "one" / "0.tar").read_bytes() == (tmp_path / "two" / "0.tar").read_bytes()
-    found = list(read_samples(tmp_path / "one"))
-    assert [request for request, _ in found] == requests
-    assert all(np.array_equal(picture, pictures[request.name]) for request, picture in found)
-
-
-def test_a_damaged_tar_is_named(tmp_path: Path) -> None:
-    write_samples(tmp_path / "0.tar", [(plan(PROMPTS, 1, 0)[0], np.zeros((8, 8, 3), np.uint8))])
-    tar = tmp_path / "0.tar"
-    tar.write_bytes(tar.read_bytes()[:700])
-    with pytest.raises(DataError, match=r"0\.tar: damaged"):
-        list(read_samples(tmp_path))
-
-
-def test_a_failed_run_leaves_no_tar(tmp_path: Path) -> None:
-    def pictures() -> Iterator[tuple[Request, np.ndarray]]:
-        yield plan(PROMPTS, 1, 0)[0], np.zeros((8, 8, 3), np.uint8)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_samples(tmp_path / "0.tar", pictures())
-    assert list(tmp_path.iterdir()) == []

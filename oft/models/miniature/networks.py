@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from oft.models.device import attention_kernel
-from oft.models.min_snr import min_snr_weights
+from oft.models.loss import prediction_loss
 from oft.models.miniature import architecture
 from oft.models.miniature.pool import VIEWS_PER_TOY, Pool
 from oft.models.miniature.training import Recipe, fit, to_tensor
@@ -35,7 +35,7 @@ KL_WEIGHT = 1e-4
 TEMPERATURE = 0.1
 ENCODE_BATCH = 64
 # The lower, the more the training is about shapes and colours, the less about texture.
-REFINING_SNR_GAMMA = 1.0
+REFINING_SNR_GAMMA = 2.0
 
 
 @contextmanager
@@ -45,26 +45,38 @@ def half_precision() -> Iterator[None]:
         yield
 
 
-def fit_vae(pool: Pool, recipe: Recipe, seed: int) -> tuple[AutoencoderKL, Log]:
-    """Train the autoencoder on absolute and squared error and a little KL; its latents get unit variance."""
-    vae = architecture.build_vae()
+def fit_vae(
+    pool: Pool, recipe: Recipe, seed: int, *, start: AutoencoderKL | None = None
+) -> tuple[AutoencoderKL, Log]:
+    """Train the autoencoder on absolute and squared error and a little KL; its latents get unit variance.
+
+    ``start`` is refined: its decoder alone goes on, so that its latents stay what they are, and edges count
+    as much as colours (the gradient difference loss of Mathieu et al. 2016).
+    """
+    vae = start or architecture.build_vae()
+    trained = vae if start is None else vae.decoder
+    encoder_gradients = nullcontext if start is None else torch.no_grad
 
     def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
         images = to_tensor(pool.images[indices])
         if rng.random() < 0.5:
             images = images.flip(3)
         with half_precision():
-            posterior = vae.encode(images).latent_dist
-            latents = posterior.sample(generator)
+            with encoder_gradients():
+                posterior = vae.encode(images).latent_dist
+                latents = posterior.sample(generator)
             decoded = vae.decode(latents).sample
         difference = decoded.float() - images
-        return (
-            difference.abs().mean()
-            + 2 * difference.square().mean()
-            + KL_WEIGHT * posterior.kl().mean() / latents[0].numel()
-        )
+        loss = difference.abs().mean() + 2 * difference.square().mean()
+        if start is None:
+            return loss + KL_WEIGHT * posterior.kl().mean() / latents[0].numel()
+        return loss + difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
 
-    (averaged,), log = fit("vae", [vae], compute_loss, len(pool), recipe, seed)
+    name = "vae" if start is None else "refined_vae"
+    (averaged,), log = fit(name, [trained], compute_loss, len(pool), recipe, seed)
+    if start is not None:
+        vae.decoder.load_state_dict(averaged.state_dict())
+        return vae, log
     latents = encode_pool(averaged, pool.images[:: max(1, len(pool) // 1024)])
     averaged.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
     return averaged, log
@@ -98,6 +110,7 @@ def fit_denoiser(
     """
     unet, text_encoder = start or (architecture.build_unet(), architecture.build_text_encoder(tokenizer))
     scheduler = architecture.build_scheduler()
+    snr_gamma = 0.0 if start is None else REFINING_SNR_GAMMA
     latents = encode_pool(vae, pool.images) * vae.config.scaling_factor
 
     def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
@@ -112,10 +125,7 @@ def fit_denoiser(
         with half_precision():
             hidden_states = text_encoder(tokenize(tokenizer, captions))[0]
             predicted = unet(noisy, timesteps, hidden_states).sample
-        errors = (predicted.float() - noise).square().flatten(1).mean(1)
-        if start is not None:
-            errors = errors * min_snr_weights(scheduler, timesteps, REFINING_SNR_GAMMA, velocity=False)
-        return errors.mean()
+        return prediction_loss(scheduler, predicted, noise, timesteps, snr_gamma)
 
     name = "denoiser" if start is None else "refined_denoiser"
     averaged, log = fit(name, [unet, text_encoder], compute_loss, len(pool), recipe, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 from PIL import Image
@@ -31,6 +31,14 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __add__(self, other: Pool) -> Pool:
+        return Pool(
+            np.concatenate([self.images, other.images]),
+            np.concatenate([self.labels, other.labels]),
+            [*self.captions, *other.captions],
+            [*self.names, *other.names],
+        )
 
 
 def render(
@@ -70,10 +78,6 @@ def render_pool(kind: str, num_images: int, seed: int, first: int = 0) -> Pool:
 
 def render_mixture(num_images: int, seed: int) -> Pool:
     """Return a pool of all kinds in the shares of ``MIXTURE``, kind after kind."""
-    pools = [render_pool(kind, round(num_images * share), seed) for kind, share in MIXTURE.items()]
-    return Pool(
-        np.concatenate([pool.images for pool in pools]),
-        np.concatenate([pool.labels for pool in pools]),
-        [captions for pool in pools for captions in pool.captions],
-        [names for pool in pools for names in pool.names],
+    return reduce(
+        Pool.__add__, [render_pool(kind, round(num_images * share), seed) for kind, share in MIXTURE.items()]
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from torch import nn
     from transformers import CLIPTextModel
 
 NUM_PARTS = 25
@@ -33,7 +33,7 @@ NUM_ADE_CLASSES = 150
 HELD_OUT_SEED_OFFSET = 1000
 # Networks that are trained one after the other; the chains side by side, the longest first.
 CHAINS = (
-    ("vae", "denoiser", "refined_denoiser"),
+    ("vae", "refined_vae", "denoiser", "refined_denoiser"),
     ("segmenter",),
     ("part_segmenter",),
     ("clip",),
@@ -47,6 +47,7 @@ class PretrainRecipes:
 
     pool_images: int
     vae: Recipe
+    refined_vae: Recipe
     denoiser: Recipe
     refined_denoiser: Recipe
     segmenter: Recipe
@@ -70,16 +71,16 @@ def pretrain(folder: Path, scratch: Path, recipes: PretrainRecipes, seed: int) -
     ``folder`` gets ``base/`` (diffusers layout), ``judges/{segmenter,part_segmenter,clip,extractor}``,
     ``training_log.json``, ``quality.json`` and ``hashes.json`` (SHA-256 of every weight file).
     """
-    if missing := [chain for chain in CHAINS if not (scratch / chain[-1]).is_dir()]:
+    if missing := [chain for chain in CHAINS if not all((scratch / name).is_dir() for name in chain)]:
         pools = Pools(
             render_mixture(recipes.pool_images, seed),
             render_pool("figure", recipes.pool_images // 3, seed),
             render_pool("toy", recipes.pool_images // 3, seed),
         )
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as workers:
-            waiting = [workers.submit(train_chain, chain, scratch, pools, recipes, seed) for chain in missing]
-            for chain in as_completed(waiting):
-                chain.result()
+            runs = [workers.submit(train_chain, chain, scratch, pools, recipes, seed) for chain in missing]
+            for run in as_completed(runs):
+                run.result()
 
     tokenizer = architecture.build_tokenizer(world_words())
     with atomic_folder(folder) as partial:
@@ -120,45 +121,15 @@ def train_chain(
     for name in chain:
         if (scratch / name).is_dir():
             continue
-        torch.manual_seed(seed)
-        modules, log = train_network(name, scratch, pools, getattr(recipes, name), seed)
+        training = Training(pools, getattr(recipes, name), seed, scratch)
+        # Networks initialise themselves from the global generator, which is left as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            modules, log = TRAIN_FUNCTIONS[name](training)
         with atomic_folder(scratch / name) as partial:
             for part, module in modules.items():
                 module.half().save_pretrained(partial / part if part else partial)
             write_json(partial / "log.json", log)
-
-
-def train_network(
-    name: str, scratch: Path, pools: Pools, recipe: Recipe, seed: int
-) -> tuple[dict[str, Any], networks.Log]:
-    """Return a trained network's parts, named by their folder, and its log."""
-    if name in ("denoiser", "refined_denoiser"):
-        tokenizer = architecture.build_tokenizer(world_words())
-        start = None if name == "denoiser" else _load_denoiser(scratch / "denoiser")
-        (unet, text_encoder), log = networks.fit_denoiser(
-            pools.mixture, _load_vae(scratch / "vae"), tokenizer, recipe, seed, start=start
-        )
-        return {"unet": unet, "text_encoder": text_encoder}, log
-    module: nn.Module
-    if name == "vae":
-        module, log = networks.fit_vae(pools.mixture, recipe, seed)
-    elif name == "segmenter":
-        scenes = _of_kinds(pools.mixture, "scene", "object")
-        labels = ade_targets(scenes.labels)
-        module, log = networks.fit_segmenter(
-            scenes, labels, NUM_ADE_CLASSES, recipe, seed, name=name, mirror=True
-        )
-    elif name == "part_segmenter":
-        figures = pools.figures
-        module, log = networks.fit_segmenter(
-            figures, figures.labels, NUM_PARTS, recipe, seed, name=name, mirror=False
-        )
-    elif name == "clip":
-        tokenizer = architecture.build_tokenizer(world_words())
-        module, log = networks.fit_clip(pools.mixture, pools.toys, tokenizer, recipe, seed)
-    else:
-        module, log = networks.fit_extractor(pools.mixture, pools.toys, recipe, seed)
-    return {"": module}, log
 
 
 def ade_targets(labels: np.ndarray) -> np.ndarray:
@@ -202,7 +173,7 @@ def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
     from transformers import CLIPTextModel
 
     pipeline = StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(scratch / "vae", dtype=torch.float16),
+        vae=AutoencoderKL.from_pretrained(scratch / "refined_vae", dtype=torch.float16),
         text_encoder=CLIPTextModel.from_pretrained(
             scratch / "refined_denoiser" / "text_encoder", dtype=torch.float16
         ),
@@ -214,3 +185,102 @@ def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a network is trained from: pictures, its recipe, the seed, and the networks trained before it."""
+
+    pools: Pools
+    recipe: Recipe
+    seed: int
+    scratch: Path
+
+
+# A network's parts by their folder ("" if it is one), and its log.
+Trained = tuple[dict[str, Any], networks.Log]
+
+
+def _train_vae(training: Training) -> Trained:
+    vae, log = networks.fit_vae(training.pools.mixture, training.recipe, training.seed)
+    return {"": vae}, log
+
+
+def _train_refined_vae(training: Training) -> Trained:
+    start = _load_vae(training.scratch / "vae")
+    vae, log = networks.fit_vae(training.pools.mixture, training.recipe, training.seed, start=start)
+    return {"": vae}, log
+
+
+def _train_denoiser(training: Training) -> Trained:
+    return _fit_denoiser(training, training.pools.mixture, start=None)
+
+
+def _train_refined_denoiser(training: Training) -> Trained:
+    # Toys are few words and many looks: the refinement sees more of them.
+    pool = training.pools.mixture + training.pools.toys
+    return _fit_denoiser(training, pool, start=_load_denoiser(training.scratch / "denoiser"))
+
+
+def _fit_denoiser(
+    training: Training, pool: Pool, *, start: tuple[UNet2DConditionModel, CLIPTextModel] | None
+) -> Trained:
+    tokenizer = architecture.build_tokenizer(world_words())
+    # The refined autoencoder has the same encoder, so the latents are its own too.
+    vae = _load_vae(training.scratch / "vae")
+    (unet, text_encoder), log = networks.fit_denoiser(
+        pool, vae, tokenizer, training.recipe, training.seed, start=start
+    )
+    return {"unet": unet, "text_encoder": text_encoder}, log
+
+
+def _train_segmenter(training: Training) -> Trained:
+    scenes = _of_kinds(training.pools.mixture, "scene", "object")
+    segmenter, log = networks.fit_segmenter(
+        scenes,
+        ade_targets(scenes.labels),
+        NUM_ADE_CLASSES,
+        training.recipe,
+        training.seed,
+        name="segmenter",
+        mirror=True,
+    )
+    return {"": segmenter}, log
+
+
+def _train_part_segmenter(training: Training) -> Trained:
+    figures = training.pools.figures
+    segmenter, log = networks.fit_segmenter(
+        figures,
+        figures.labels,
+        NUM_PARTS,
+        training.recipe,
+        training.seed,
+        name="part_segmenter",
+        mirror=False,
+    )
+    return {"": segmenter}, log
+
+
+def _train_clip(training: Training) -> Trained:
+    pools, tokenizer = training.pools, architecture.build_tokenizer(world_words())
+    clip, log = networks.fit_clip(pools.mixture, pools.toys, tokenizer, training.recipe, training.seed)
+    return {"": clip}, log
+
+
+def _train_extractor(training: Training) -> Trained:
+    pools = training.pools
+    extractor, log = networks.fit_extractor(pools.mixture, pools.toys, training.recipe, training.seed)
+    return {"": extractor}, log
+
+
+TRAIN_FUNCTIONS: dict[str, Callable[[Training], Trained]] = {
+    "vae": _train_vae,
+    "refined_vae": _train_refined_vae,
+    "denoiser": _train_denoiser,
+    "refined_denoiser": _train_refined_denoiser,
+    "segmenter": _train_segmenter,
+    "part_segmenter": _train_part_segmenter,
+    "clip": _train_clip,
+    "extractor": _train_extractor,
+}

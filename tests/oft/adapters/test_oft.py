@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from oft.adapters.energy import relative_energy_change
 from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTAdapter, OFTConfig, inject_oft
 from oft.adapters.rotation import cayley, coft_bound, skew_norm
 from oft.errors import CheckpointError, ParamsError
+from oft.evaluation.energy import relative_energy_change
 
 from .conftest import MLP_TARGETS, Mlp, cosines, naive_forward
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from oft.data.samples import write_samples
 from oft.data.shards import Sample, pack_sample, write_shards
 from oft.errors import DataError
 from oft.evaluation import task
@@ -25,7 +26,7 @@ from oft.evaluation.task import (
 )
 from oft.models.base import Base
 from oft.params import Params
-from oft.sampling import plan, write_samples
+from oft.sampling import plan
 from oft.storage import write_json
 
 CAPTIONS = ["a red car", "a green house", "the sea", "a house by the sea"] * 2

@@ -15,7 +15,7 @@ from oft.models.miniature.training import Recipe
 from oft.storage import sha256_file
 
 RECIPE = Recipe(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=1)
-RECIPES = PretrainRecipes(4, *[RECIPE] * 7)
+RECIPES = PretrainRecipes(4, *[RECIPE] * 8)
 
 
 def pool(*kinds: str) -> Pool:
@@ -36,7 +36,7 @@ def test_every_network_has_a_recipe_and_one_place_in_a_chain() -> None:
 
 
 def test_an_interrupted_chain_goes_on_to_the_same_weights(pools: Pools, tmp_path: Path) -> None:
-    chain = ("vae", "denoiser", "refined_denoiser")
+    chain = ("vae", "refined_vae", "denoiser", "refined_denoiser")
     train_chain(chain, tmp_path / "whole", pools, RECIPES, seed=0)
     train_chain(chain[:2], tmp_path / "resumed", pools, RECIPES, seed=0)
     train_chain(chain, tmp_path / "resumed", pools, RECIPES, seed=0)

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from oft.adapters import energy
-from oft.adapters.energy import hyperspherical_energy, relative_energy_change
+from oft.evaluation import energy
+from oft.evaluation.energy import hyperspherical_energy, relative_energy_change
 
 
 def test_energy_is_the_sum_over_ordered_pairs() -> None:
