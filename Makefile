@@ -23,7 +23,7 @@ repro flow: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow test check lock clean setup setup-dev
+.PHONY: help repro profile flow test check bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,9 @@ check: setup-dev ## lint, formatting, types and import rules
 	@python -m ruff format --check .
 	@python -m mypy
 	@lint-imports --no-logo
+
+bench: setup-dev ## time a training step of each adapter against its peers (ARGS="--help" for its options)
+	@python -m benchmarks.training_step $(ARGS)
 
 lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--upgrade" to move to the newest)
 	@echo uv | $(COMPILE) $(ARGS) - --output-file requirements/uv.txt

@@ -6,6 +6,7 @@ The meaning, unit and range of every setting stand in ``conf/defaults.yaml``; th
 from __future__ import annotations
 
 import difflib
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 AdapterName = Literal["oft", "coft"]
+# Conditions that are made from an annotation beside the picture, and the readers that find one.
+READERS_WITH_MAPS = {"segmentation": ("ade20k",), "densepose": ("deepfashion",)}
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
 
@@ -34,9 +37,9 @@ def _multiple_of_8(value: int) -> int:
 
 
 class Section(BaseModel):
-    """A group of settings: immutable, strict about types, closed to unknown keys."""
+    """A group of settings: immutable, strict about types, closed to unknown keys, finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Dataset(Section):
@@ -277,6 +280,26 @@ class Params(Section):
                 faults.append(
                     f"transfers.{key}: the key must be task-adapter, here {transfer.task}-{transfer.adapter}"
                 )
+            if transfer.task in self.control_tasks:
+                faults.append(
+                    f"transfers.{key}: {transfer.task} is in control_tasks and trains its own "
+                    f"{transfer.adapter}; take it out of one of them"
+                )
+        for key, task in self.tasks.items():
+            readers = READERS_WITH_MAPS.get(task.condition)
+            dataset = self.datasets.get(task.dataset)
+            if readers and dataset and dataset.reader not in readers:
+                faults.append(
+                    f"tasks.{key}: condition {task.condition} needs maps, which reader {dataset.reader} "
+                    f"does not give; choose a data set with reader {' or '.join(readers)}"
+                )
+        for key, subject in self.subjects.items():
+            dataset = self.datasets.get(subject.dataset)
+            if dataset and dataset.reader != "dreambooth":
+                faults.append(
+                    f"subjects.{key}: a subject's data set has reader dreambooth; {subject.dataset} has "
+                    f"{dataset.reader}"
+                )
         if both := set(self.tasks) & set(self.subjects):
             faults.append(f"subjects: {', '.join(sorted(both))} stands in tasks too; rename one of them")
         if self.sample_shards != list(range(len(self.sample_shards))) or not self.sample_shards:
@@ -321,6 +344,10 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     """
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ParamsError(
+            f"{path} is not UTF-8 text ({error}); save it as UTF-8 or run `git checkout {path}`"
+        ) from None
     except FileNotFoundError:
         raise ParamsError(
             f"{path} is missing; run from the repository's root, "
@@ -349,9 +376,24 @@ def _describe(fault: Any) -> list[str]:
                 return message.split("\n")
             shown = "" if isinstance(value, dict) else f"; it is {value!r}"
             return [f"{key}: {message}{shown}"]
+        case "float_type" if isinstance(value, str) and _is_number(value):
+            return [f"{key}: YAML reads {value!r} as text; write {_yaml_number(float(value))}"]
         case _:
             rule = fault["msg"][0].lower() + fault["msg"][1:]
             return [f"{key}: {rule}; it is {value!r}"]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _yaml_number(value: float) -> str:
+    """Return a number as YAML 1.1 reads one: with a point before the exponent."""
+    text = repr(value)
+    return text if "." in text else text.replace("e", ".0e")
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:

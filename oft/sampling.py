@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.data.shards import read_shards
+from oft.errors import DataError
 from oft.seeding import derive_seed, generator_for
 from oft.storage import read_json
 from oft.types import Request
@@ -21,11 +22,21 @@ if TYPE_CHECKING:
 
 
 def task_prompts(shards: Path) -> dict[str, str]:
-    """Return the prompts by key: a subject's own, else each validation sample's first caption."""
+    """Return the prompts by key: a subject's own, else each validation sample's first caption.
+
+    Raises:
+        DataError: there is nothing to draw.
+    """
     prompts_file = shards / "prompts.json"
     if prompts_file.is_file():
         return dict(read_json(prompts_file)["prompts"])
-    return {sample.key: sample.meta["captions"][0] for sample in read_shards(shards, "val")}
+    prompts = {sample.key: sample.meta["captions"][0] for sample in read_shards(shards, "val")}
+    if not prompts:
+        raise DataError(
+            f"{shards}: there is no validation sample to draw for; give the data set validation pictures "
+            f"(num_val_images in params.yaml), or see {shards}.counts.json for what was dropped"
+        )
+    return prompts
 
 
 def task_conditions(shards: Path) -> dict[str, bytes]:

@@ -33,7 +33,8 @@ def run(
         arguments: what it is given, without the program's name.
         heavy: the stage imports torch and its friends, so it starts warm (see stages/warm.py) where the
             environment has OFT_WARM=1.
-        name: the stage's name; if left out, DVC's own: ``sample@segm_ade20k-oft-0``.
+        name: the stage's name; if left out, that of its script and what it is given:
+            ``sample@segm_ade20k-oft-0``.
     """
     module = module_name()
     try:
@@ -68,7 +69,7 @@ def module_name() -> str:
 
 
 def stage_name(module: str, arguments: list[str]) -> str:
-    """Return DVC's name of a stage: ``stages.sample --task a --shard 0`` is ``sample@a-0``."""
+    """Return a stage's name in telemetry: ``stages.sample --task a --shard 0`` is ``sample@a-0``."""
     values = [part.partition("=")[2] if part.startswith("--") else part for part in arguments]
     item = "-".join(value for value in values if value)
     stage = module.rpartition(".")[2]

@@ -30,9 +30,13 @@ def main(arguments: list[str]) -> None:
     base = load_base(paths.BASE, device)
     folder = paths.run(task, options.adapter)
     judges = paths.judges(params.evaluate.judges)
+    # Transfers are drawn in one piece.
+    num_shards = 1 if f"{task}-{options.adapter}" in params.transfers else len(params.sample_shards)
     measured = Measured()
     if task in params.subjects:
-        measure_subject_task(base, paths.shards(task), folder / "samples", judges, params.evaluate, measured)
+        measure_subject_task(
+            base, paths.shards(task), folder / "samples", num_shards, judges, params.evaluate, measured
+        )
     else:
         measure_control_task(
             base,
@@ -40,6 +44,7 @@ def main(arguments: list[str]) -> None:
             params.conditions,
             paths.shards(task),
             folder / "samples",
+            num_shards,
             judges,
             params.evaluate,
             np.random.default_rng(params.seed),

@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
         render(report, partial, reextract=edge_reextractor(settings))
     render_telemetry(read_telemetry(Path()), paths.TELEMETRY / "index.html")
     print(f"open {paths.REPORT / 'index.html'}")
+    print(f"seconds and memory of each stage: {paths.TELEMETRY / 'index.html'}")
 
 
 if __name__ == "__main__":

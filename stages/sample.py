@@ -13,7 +13,7 @@ from stages.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/samples/<shard>.tar: PNG pictures, each with its prompt and seed."""
-    from oft.data.samples import write_samples
+    from oft.data.samples import sample_archive, write_samples
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     mine = shard_of(requests, shard, num_shards)
     pictures = generate(base, mine, conditions, params.sample, params.resolution_px)
     shown = count(pictures, f"{task} {options.adapter}", "pictures", len(mine))
-    write_samples(paths.run(task, options.adapter) / "samples" / f"{shard}.tar", shown)
+    write_samples(sample_archive(paths.run(task, options.adapter) / "samples", shard), shown)
 
 
 if __name__ == "__main__":

@@ -56,12 +56,11 @@ PHOTOS: tuple[Photo, ...] = (
 )
 
 
-def place_folder(source: Path, target: Path, *, link: bool = False) -> None:
+def place_folder(source: Path, target: Path) -> None:
     """Make a user's own folder the data set at ``target``, whole or not at all.
 
-    A copy is the default: what lies in a DVC out is made read-only or linked into its cache, and a user's
-    originals must stay as they are. ``link`` makes ``target`` a symbolic link, for archives too large to
-    copy.
+    A copy: what lies in a DVC out is made read-only or linked into its cache, and a user's originals must
+    stay as they are.
 
     Raises:
         DataError: the source is missing, empty, unreadable, or one of the two folders lies within the other.
@@ -85,9 +84,6 @@ def place_folder(source: Path, target: Path, *, link: bool = False) -> None:
         raise DataError(
             f"data folder {source} is empty; put the data set there or correct the path in params"
         )
-    if link:
-        _place_link(real_source, target)
-        return
     _refuse_loops(source)
     with atomic_folder(target) as partial:
         try:
@@ -112,7 +108,7 @@ def write_photos(root: Path) -> None:
         DataError: one of the packages is not installed or came without the picture.
     """
     with atomic_folder(root) as partial:
-        lines = ["CC0-1.0, CC-BY-2.0 or public domain: see LICENCE of the photos", ""]
+        lines = ["various: see LICENCE of the photos", ""]
         for photo in PHOTOS:
             image = load_picture(_installed_file(photo))
             image.thumbnail((PHOTO_SIDE_PX, PHOTO_SIDE_PX), RESAMPLING["lanczos"])
@@ -148,16 +144,6 @@ def _refuse_loops(source: Path) -> None:
         for path in (Path(folder) / name for name in subfolders):
             if path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve()):
                 raise DataError(f"in data folder {source} the link {path} leads back up; remove the link")
-
-
-def _place_link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    partial.symlink_to(source, target_is_directory=True)
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    os.replace(partial, target)
 
 
 def _installed_file(photo: Photo) -> Path:

@@ -11,17 +11,23 @@ from oft.data.captions import CaptionRecord
 from oft.data.decoding import iterate_pictures
 from oft.data.examples import read_dataset
 from oft.data.readers.prompt_files import read_prompt_file
+from oft.errors import DataError
 
 if TYPE_CHECKING:
     from oft.params import Blip, Dataset
-    from oft.types import Counts, Example, Split
+    from oft.types import Counts, Split
 
 
 def caption_dataset(
     settings: Dataset, blip: Blip, root: Path, counts: dict[Split, Counts], device: str
 ) -> Iterator[CaptionRecord]:
-    """Yield the captions of a data set from where its settings say: its own, BLIP, or a prompt file."""
+    """Yield the captions of a data set from where its settings say: its own, BLIP, or a prompt file.
+
+    Raises:
+        DataError: the prompt file is missing or damaged, or two pictures have one name in it.
+    """
     given = None if settings.captions in ("own", "blip") else read_prompt_file(Path(settings.captions))
+    captioned: dict[str, str] = {}
     for split, tally in counts.items():
         examples = read_dataset(settings, root, split, tally)
         if settings.captions == "blip":
@@ -38,11 +44,14 @@ def caption_dataset(
                 yield CaptionRecord(key, split, (caption,))
             continue
         for example in examples:
-            found = example.captions if given is None else _given_caption(given, example)
+            found = example.captions
+            if given is not None:
+                stem = example.image.stem
+                if captioned.setdefault(stem, example.key) != example.key:
+                    raise DataError(
+                        f"{settings.captions}: it tells pictures apart by the names of their files, and "
+                        f"{captioned[stem]} and {example.key} are both {stem!r}; rename one"
+                    )
+                found = (given[stem],) if given.get(stem) else ()
             tally.kept += 1
             yield CaptionRecord(example.key, split, found)
-
-
-def _given_caption(given: dict[str, str], example: Example) -> tuple[str, ...]:
-    caption = given.get(example.image.stem)
-    return (caption,) if caption else ()

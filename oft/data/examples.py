@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 
 def read_dataset(settings: Dataset, root: Path, split: Split, counts: Counts) -> Examples:
-    """Yield the examples of a split, at most as many as the settings say (0 = all)."""
+    """Yield the examples of a split, at most as many as the settings say (0 = all).
+
+    Subjects are used whole: a few pictures each are all there are.
+    """
     most = settings.num_train_images if split == "train" else settings.num_val_images
+    if settings.reader == "dreambooth":
+        most = 0
     examples = read(settings.reader, root, split, counts)
     return islice(examples, most) if most else examples
 

@@ -29,18 +29,27 @@ def write_samples(target: Path, pictures: Iterable[tuple[Request, NDArray[np.uin
     return count
 
 
-def read_samples(folder: Path) -> Iterator[tuple[Request, NDArray[np.uint8]]]:
-    """Yield the requests and pictures of all sample tars in a folder, in order of key and index.
+def sample_archive(folder: Path, shard: int) -> Path:
+    """Return where the pictures of a shard lie."""
+    return folder / f"{shard}.tar"
+
+
+def read_samples(folder: Path, num_shards: int) -> Iterator[tuple[Request, NDArray[np.uint8]]]:
+    """Yield the requests and pictures of the first ``num_shards`` shards, in order of key and index.
+
+    A run in more shards may have left others behind; they are not this run's.
 
     Raises:
-        DataError: a tar is damaged.
+        DataError: a tar is missing or damaged.
     """
     found: dict[tuple[str, int], tuple[Request, bytes]] = {}
-    for path in sorted(folder.glob("*.tar")):
+    for path in (sample_archive(folder, shard) for shard in range(num_shards)):
         try:
             with tarfile.open(path) as tar:
                 members = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
                 contents = {name: stream.read() for name, stream in members.items() if stream}
+        except FileNotFoundError as fault:
+            raise DataError(f"{path}: missing; draw it with `dvc repro`") from fault
         except (tarfile.TarError, OSError) as fault:
             raise DataError(
                 f"{path}: damaged ({fault}); delete it and run `dvc repro` for its stage again"

@@ -41,6 +41,7 @@ def measure_control_task(
     condition_settings: Conditions,
     shards: Path,
     samples: Path,
+    num_sample_shards: int,
     judges: Path,
     settings: Evaluation,
     rng: np.random.Generator,
@@ -50,7 +51,7 @@ def measure_control_task(
 
     Args:
         shards: the task's shards; their ``val`` split is what was asked for.
-        samples: folder of sample tars.
+        samples: folder of sample tars, ``num_sample_shards`` of them.
         judges: folder with segmenter/, part_segmenter/, clip/ and extractor/.
 
     Raises:
@@ -59,7 +60,7 @@ def measure_control_task(
     """
     real_samples = list(read_shards(shards, "val"))
     real = stack(real_samples)
-    generated = read_generated(samples, [sample.key for sample in real_samples])
+    generated = read_generated(samples, num_sample_shards, [sample.key for sample in real_samples])
     compared = measure.compared_pictures(generated, real, reconstruct(base, real, settings.batch_size))
     device = base.vae.device
     match condition:
@@ -101,7 +102,13 @@ def measure_control_task(
 
 
 def measure_subject_task(
-    base: Base, shards: Path, samples: Path, judges: Path, settings: Evaluation, measured: Measured
+    base: Base,
+    shards: Path,
+    samples: Path,
+    num_sample_shards: int,
+    judges: Path,
+    settings: Evaluation,
+    measured: Measured,
 ) -> None:
     """Add the metrics of a subject: CLIP-I, DINO-like similarity, CLIP-T, LPIPS diversity (Ruiz et al. 2023).
 
@@ -110,7 +117,7 @@ def measure_subject_task(
     described = read_json(shards / "prompts.json")
     keys = sorted(described["prompts"])
     real = stack(list(read_shards(shards, "train")))
-    generated = read_generated(samples, keys)
+    generated = read_generated(samples, num_sample_shards, keys)
     device = base.vae.device
     extractor, clip = load_extractor(judges / "extractor", device), load_clip(judges / "clip", device)
     images = partial(extract_clip_images, judge=clip, batch_size=settings.batch_size)
@@ -153,13 +160,13 @@ def stack_labels(samples: list[Sample]) -> Pictures:
     return np.stack([labels.astype(np.uint8) for labels in maps if labels is not None])
 
 
-def read_generated(samples: Path, keys: list[str]) -> Generated:
+def read_generated(samples: Path, num_shards: int, keys: list[str]) -> Generated:
     """Return the generated pictures of a task, each with the place of its source among ``keys``.
 
     Raises:
         DataError: a key has no picture, or a picture has a key that was not asked for.
     """
-    rows = list(read_samples(samples))
+    rows = list(read_samples(samples, num_shards))
     place = {key: index for index, key in enumerate(keys)}
     found = {request.key for request, _ in rows}
     if found != set(keys):

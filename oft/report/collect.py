@@ -11,7 +11,7 @@ import numpy as np
 from oft.data.keys import stable_hash
 from oft.data.shards import Sample
 from oft.report.glossary import adapter_title
-from oft.report.plan import TaskKind, datasets_of, describe_task, planned_runs, trained_on
+from oft.report.plan import TaskKind, datasets_of, describe_task, num_sample_shards, planned_runs, trained_on
 from oft.report.reading import (
     SampleKey,
     StoredOutput,
@@ -107,7 +107,7 @@ def _collect_task(
     notes: list[Note] = []
     # The task's own generator: its rows do not change when another task joins the run.
     rng = np.random.default_rng([seed, int(stable_hash(task)[:8], 16)])
-    stored = {adapter: _index_run(root, task, adapter, notes) for adapter in adapters}
+    stored = {adapter: _index_run(root, task, adapter, params, notes) for adapter in adapters}
     runs = tuple(
         _collect_run(root, params, kind, task, adapter, len(stored[adapter]), notes) for adapter in adapters
     )
@@ -153,9 +153,11 @@ def _collect_task(
     )
 
 
-def _index_run(root: Path, task: str, adapter: str, notes: list[Note]) -> dict[SampleKey, StoredOutput]:
+def _index_run(
+    root: Path, task: str, adapter: str, params: Mapping[str, Any], notes: list[Note]
+) -> dict[SampleKey, StoredOutput]:
     folder = f"runs/{task}/{adapter}/samples"
-    found = index_samples(root, folder, notes)
+    found = index_samples(root, folder, num_sample_shards(task, adapter, params), notes)
     if not found:
         notes.append(Note("samples", f"{adapter_title(adapter)} has no pictures: {absent(folder, 'sample')}"))
     return found

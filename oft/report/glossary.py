@@ -111,11 +111,26 @@ METRICS: dict[str, Metric] = {
         "Mean perceptual distance between pictures of one prompt: 0 means that they are all alike.",
         "higher",
     ),
-    "lpips_prompts": Metric("Prompts in the variety score", "Prompts that have at least two pictures."),
-    "lpips_single": Metric("Prompts with one picture", "They cannot count in the variety score."),
     "trainable_parameters": Metric(
         "Trained parameters", "How many numbers training may change.", group="adapter"
     ),
+    "rotation_parameters": Metric(
+        "Parameters of the rotations", "How many of them say how layers are rotated.", group="adapter"
+    ),
+    "hint_encoder_parameters": Metric(
+        "Parameters of the condition's encoder", "How many of them read the condition.", group="adapter"
+    ),
+    "val_loss_before": Metric(
+        "Validation loss before magnitude fitting", "See the words below.", "lower", "adapter"
+    ),
+    "val_loss_after": Metric(
+        "Validation loss after magnitude fitting", "See the words below.", "lower", "adapter"
+    ),
+    "num_val_images": Metric("Pictures the validation loss is over", "", group="protocol"),
+    "adapter": Metric("Adapter", "", group="protocol"),
+    "base": Metric("Base", "The checkpoint everything starts from.", group="protocol"),
+    "num_prompts": Metric("Prompts", "", group="protocol"),
+    "num_ceiling_images": Metric("Real pictures FID's ceiling is taken over", "", group="protocol"),
     "energy_change": Metric(
         "Change of hyperspherical energy",
         "The energy says how evenly the directions of a layer's weight vectors are spread. This is its "
@@ -144,7 +159,6 @@ METRICS: dict[str, Metric] = {
     "kid_subsets": Metric("KID subsets", "Random subsets that KID is averaged over.", group="protocol"),
     "kid_subset_size": Metric("KID subset size", "Pictures in each of them.", group="protocol"),
 }
-METRICS["kid_mean"] = METRICS["kid"]
 
 CEILING = "_ceiling"
 """``<metric>_ceiling`` is the same metric on real pictures."""
@@ -169,7 +183,8 @@ ADAPTERS: dict[str, str] = {
 
 ADAPTER_MEANINGS: dict[str, str] = {
     "none": "the base model without any adapter: it sees the prompt and nothing else",
-    "oft": "orthogonal finetuning: rotations and nothing else",
+    "oft": "orthogonal finetuning: each adapted layer's input is rotated; a small encoder lets the condition "
+    "in",
     "coft": "constrained orthogonal finetuning: rotations that must stay close to no rotation",
     "lora": "low-rank adaptation: a small matrix is added to each adapted layer",
     "controlnet": "a trained copy of half the network that steers the frozen base",
@@ -237,15 +252,21 @@ TERMS: dict[str, str] = {
     "noise.",
     "Magnitude fitting": "a last, short training that turns nothing any more and learns one scale for each "
     "neuron.",
-    "Validation loss": "the error of the model's noise prediction on pictures it was not trained on; lower "
-    "is better.",
+    "Training loss": "the error of the model's noise prediction, noisy steps counting more than nearly clean "
+    "ones (Min-SNR) and, for a subject, pictures of its class beside its own.",
+    "Validation loss": "the same error, all steps counting alike, on pictures it was not trained on (a "
+    "subject has none: there it is on its own pictures); lower is better.",
+    "Reconstruction": "the same score on the real pictures after the base's autoencoder, through which "
+    "every generated picture comes: nothing drawn with this base can be expected to score higher.",
+    "Ceiling of FID and KID": "the distance between two sets of real pictures that share no condition; "
+    "pictures drawn for the very conditions can come closer than that.",
 }
 
 STAGES: dict[str, str] = {
     "acquire": "Pictures found",
     "extract": "Conditions made",
     "caption": "Captions",
-    "shard": "Packed for training",
+    "shard": "Packed into shards",
 }
 
 REASONS: dict[str, str] = {

@@ -60,6 +60,14 @@ def describe_task(task: str, params: Mapping[str, Any]) -> TaskKind:
     return TaskKind(condition, dataset, str(source))
 
 
+def num_sample_shards(task: str, adapter: str, params: Mapping[str, Any]) -> int | None:
+    """Return in how many shards a run's pictures were drawn, None where the params do not say."""
+    if trained_on(task, adapter, params) is not None:
+        return 1
+    shards = params.get("sample_shards")
+    return len(shards) if isinstance(shards, list) else None
+
+
 def trained_on(task: str, adapter: str, params: Mapping[str, Any]) -> str | None:
     """Return the task whose adapter a run uses, None where it trained its own."""
     for transfer in _mapping(params.get("transfers")).values():

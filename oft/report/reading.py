@@ -100,10 +100,17 @@ def read_curves(root: Path, folder: str, phase: str, notes: list[Note]) -> tuple
     return tuple(curves)
 
 
-def index_samples(root: Path, folder: str, notes: list[Note]) -> dict[SampleKey, StoredOutput]:
-    """Return where each generated picture lies in the archives of a folder; no picture is read yet."""
+def index_samples(
+    root: Path, folder: str, num_shards: int | None, notes: list[Note]
+) -> dict[SampleKey, StoredOutput]:
+    """Return where each generated picture lies in the archives of a folder; no picture is read yet.
+
+    Archives from ``num_shards`` on are what a run in more shards left behind; None takes all there are.
+    """
     found: dict[SampleKey, StoredOutput] = {}
     for archive in sorted((root / folder).glob("*.tar")):
+        if num_shards is not None and archive.stem.isdecimal() and int(archive.stem) >= num_shards:
+            continue
         name = archive.relative_to(root).as_posix()
         pictures: dict[str, tuple[int, int]] = {}
         records: dict[str, dict[str, Any]] = {}

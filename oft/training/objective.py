@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,15 @@ class Batch:
     timesteps: Tensor
     encoder_hidden_states: Tensor
     conditioning: Tensor | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples to train on; ``name`` sets their randomness apart, ``weight`` is that of their loss."""
+
+    data: EncodedSet
+    name: str
+    weight: float = 1.0
 
 
 class Denoiser(nn.Module):
@@ -81,35 +90,57 @@ def draw_batch(
     )
 
 
-def denoising_loss(base: Base, denoiser: nn.Module, batch: Batch, snr_gamma: float = 0.0) -> Tensor:
-    """Return the error of the denoiser's prediction; see ``prediction_loss`` for ``snr_gamma``.
+def join(batches: Sequence[Batch]) -> Batch:
+    """Return batches of one task, all with conditioning or none, as one."""
+    conditioning = [batch.conditioning for batch in batches if batch.conditioning is not None]
+    return Batch(
+        torch.cat([batch.latents for batch in batches]),
+        torch.cat([batch.noise for batch in batches]),
+        torch.cat([batch.timesteps for batch in batches]),
+        torch.cat([batch.encoder_hidden_states for batch in batches]),
+        torch.cat(conditioning) if conditioning else None,
+    )
+
+
+def denoising_losses(
+    base: Base, denoiser: nn.Module, batches: Sequence[Batch], snr_gamma: float = 0.0
+) -> list[Tensor]:
+    """Return each batch's error, predicted in one forward pass; ``snr_gamma`` is ``prediction_loss``'s.
 
     A base that predicts velocity is held to the velocity (Salimans & Ho 2022).
     """
     scheduler = base.noise_scheduler
+    batch = join(batches)
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
     predicted = denoiser(noisy, batch.timesteps, batch.encoder_hidden_states, batch.conditioning)
     velocity = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps) if velocity else batch.noise
-    return prediction_loss(scheduler, predicted, target, batch.timesteps, snr_gamma)
+    sizes = [len(part.latents) for part in batches]
+    parts = zip(predicted.split(sizes), target.split(sizes), batch.timesteps.split(sizes), strict=True)
+    return [prediction_loss(scheduler, *part, snr_gamma) for part in parts]
 
 
 def data_objective(
-    base: Base, denoiser: nn.Module, data: EncodedSet, settings: Training, seed: int, name: str
+    base: Base, denoiser: nn.Module, sources: Sequence[Source], settings: Training, seed: int
 ) -> Objective:
-    """Return the loss of a step over batches of ``data``; ``name`` sets its randomness apart."""
+    """Return the loss of a step: the weighted sum of the errors on a batch of each source.
+
+    A second source of class pictures is prior preservation (Ruiz et al. 2023, eq. 2).
+    """
 
     def compute_loss(step: int) -> Tensor:
-        indices = batch_indices(step, settings.batch_size, len(data), derive_seed(seed, name))
-        batch = draw_batch(base, data, indices, settings.prompt_dropout, seed, name, step)
-        return denoising_loss(base, denoiser, batch, settings.snr_gamma)
+        batches = []
+        for source in sources:
+            order_seed = derive_seed(seed, source.name)
+            indices = batch_indices(step, settings.batch_size, len(source.data), order_seed)
+            batches.append(
+                draw_batch(base, source.data, indices, settings.prompt_dropout, seed, source.name, step)
+            )
+        losses = denoising_losses(base, denoiser, batches, settings.snr_gamma)
+        weights = torch.tensor([source.weight for source in sources], device=losses[0].device)
+        return torch.stack(losses) @ weights
 
     return compute_loss
-
-
-def with_prior(instance: Objective, prior: Objective, prior_loss_weight: float) -> Objective:
-    """Return instance loss plus weighted class loss (prior preservation, Ruiz et al. 2023, eq. 2)."""
-    return lambda step: instance(step) + prior_loss_weight * prior(step)
 
 
 @torch.no_grad()
@@ -122,5 +153,6 @@ def validation_loss(
         for start in range(0, len(data), batch_size):
             indices = np.arange(start, min(start + batch_size, len(data)))
             batch = draw_batch(base, data, indices, 0.0, seed, "validation", turn, start)
-            total += float(denoising_loss(base, denoiser, batch)) * len(indices)
+            (loss,) = denoising_losses(base, denoiser, [batch])
+            total += float(loss) * len(indices)
     return total / (rounds * len(data))

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from oft.data.shards import read_shards
+from oft.data.shards import num_samples, read_shards
+from oft.errors import DataError
 from oft.models.device import choose_device, make_deterministic
 from oft.training.adapters import trained_parameters
 from oft.training.dataset import EncodedSet, encode_samples
 from oft.training.log import training_log
 from oft.training.loop import run_training
-from oft.training.objective import Denoiser, data_objective, with_prior
+from oft.training.objective import Denoiser, Source, data_objective
 
 if TYPE_CHECKING:
     from oft.adapters.interop import LoadedAdapter
@@ -56,11 +57,10 @@ def train_adapter(
         cpu=choose_device() == "cpu", mixed_precision=ACCELERATE_PRECISION[settings.mixed_precision]
     )
     denoiser = accelerator.prepare(Denoiser(base.unet))
-    objective = data_objective(base, denoiser, data, settings, seed, "instance")
+    sources = [Source(data, "instance")]
     if prior is not None and prior_loss_weight > 0:
-        objective = with_prior(
-            objective, data_objective(base, denoiser, prior, settings, seed, "class"), prior_loss_weight
-        )
+        sources.append(Source(prior, "class", prior_loss_weight))
+    objective = data_objective(base, denoiser, sources, settings, seed)
     with training_log(folder / "dvclive", scratch) as log:
 
         def validate(step: int) -> None:
@@ -80,7 +80,16 @@ def train_adapter(
 
 
 def read_encoded(base: Base, folder: Path, split: Split) -> EncodedSet:
-    """Return a split of a task's shards, encoded."""
+    """Return a split of a task's shards, encoded.
+
+    Raises:
+        DataError: it has no sample.
+    """
+    if not num_samples(folder, split):
+        raise DataError(
+            f"{folder}: there is no {split} sample to learn from; "
+            f"see {folder}.counts.json for what was dropped, and why"
+        )
     return encode_samples(read_shards(folder, split), base)
 
 

@@ -80,11 +80,30 @@ def test_values_out_of_range_are_refused(values: Values, section: str, key: str,
         (lambda v: v["adapters"].__setitem__(0, "coft"), "transfers.canny_photos-oft.adapter"),
         (lambda v: v.update(sample_shards=[1]), "sample_shards"),
         (lambda v: v["subjects"].update(canny_coco={"dataset": "dreambooth", "subject": "x"}), "subjects"),
+        (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),
+        (lambda v: v["tasks"]["canny_coco"].update(condition="segmentation"), "reader coco does not give"),
+        (lambda v: v["subjects"]["subject_robot_toy"].update(dataset="coco"), "subjects.subject_robot_toy"),
     ],
 )
 def test_names_must_agree(values: Values, change: Any, key: str) -> None:
     change(values)
     assert key in faults(values)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("1e-3", "write 0.001"),
+        ("1e-07", "write 1.0e-07"),
+        ("fast", "valid number"),
+        (float("inf"), "finite"),
+        (float("nan"), "finite"),
+    ],
+)
+def test_a_real_number_is_a_finite_number(values: Values, value: object, said: str) -> None:
+    values["train"]["learning_rate"] = value
+    message = faults(values)
+    assert "train.learning_rate" in message and said in message
 
 
 def test_settings_cannot_be_changed_after_parsing(params: Params) -> None:
@@ -95,6 +114,13 @@ def test_settings_cannot_be_changed_after_parsing(params: Params) -> None:
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="make profile"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "params.yaml"
+    broken.write_bytes(b"seed: \xff")
+    with pytest.raises(ParamsError, match="UTF-8"):
+        load_params(broken)
 
 
 def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def test_a_process_ends_the_same_cold_and_warm(tmp_path: Path, warm: str) -> Non
         ("stages.acquire", ["--dataset", "../my pictures"], "acquire@.._my_pictures"),
     ],
 )
-def test_a_stage_is_called_what_dvc_calls_it(module: str, arguments: list[str], name: str) -> None:
+def test_a_stage_is_named_after_its_script_and_arguments(
+    module: str, arguments: list[str], name: str
+) -> None:
     assert entry.stage_name(module, arguments) == name
 
 

@@ -19,7 +19,8 @@ def read_prompt_file(path: Path) -> dict[str, str]:
     """Return the caption of each picture, by the stem of its file name.
 
     Raises:
-        DataError: the file is missing or an entry has another form; the message names the line or entry.
+        DataError: the file is missing, an entry has another form, or two differ for one name; the message
+            names the line or entry.
     """
     path = Path(path)
     if not path.is_file():
@@ -38,7 +39,12 @@ def read_prompt_file(path: Path) -> dict[str, str]:
             raise DataError(
                 f"{path}, {place}: got {json.dumps(entry)[:80]}; {_RULE}; mend or remove the entry"
             )
-        captions[Path(target).stem] = " ".join(clean_captions([prompt]))
+        stem, caption = Path(target).stem, " ".join(clean_captions([prompt]))
+        if captions.setdefault(stem, caption) != caption:
+            raise DataError(
+                f"{path}, {place}: a second caption for {stem!r}; pictures are told apart by the names of "
+                "their files; give each its own name, or one caption"
+            )
     return captions
 
 

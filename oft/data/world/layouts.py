@@ -32,7 +32,8 @@ DEEPFASHION_HEIGHT, DEEPFASHION_WIDTH = 1101, 750
 
 def picture_rng(seed: int, kind: str, *place: int) -> np.random.Generator:
     """The generator of one picture, from the seed, the data set's name and its place there (split, index)."""
-    return np.random.default_rng(np.random.SeedSequence([seed, _KINDS.index(kind), *place]))
+    # The spawn key keeps these pictures apart from those the miniature base is trained on.
+    return np.random.default_rng(np.random.SeedSequence([seed, _KINDS.index(kind), *place], spawn_key=(1,)))
 
 
 def write_ade20k(root: Path, *, seed: int, num_train_images: int, num_val_images: int, size_px: int) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from oft.data import captioning
 from oft.data.captioning import caption_dataset
 from oft.data.captions import CaptionRecord
+from oft.errors import DataError
 from oft.params import Blip
 from oft.types import SPLITS, Counts, Split
 
@@ -40,6 +41,17 @@ def test_a_prompt_file_captions_by_the_stem_and_leaves_others_without(
         "train-a-dog": ("a brown dog",)
     }
     assert len(records) == 5
+
+
+def test_two_pictures_of_one_name_have_no_caption_in_a_prompt_file(tmp_path: Path) -> None:
+    for folder in ("cats", "dogs"):
+        (tmp_path / "own" / "train" / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "own" / "train" / folder / "1.png")
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps([{"image": "1.png", "prompt": "an animal"}]), encoding="utf-8")
+    settings = dataset("image_folder", captions=str(prompts))
+    with pytest.raises(DataError, match="are both '1'; rename one"):
+        list(caption_dataset(settings, BLIP, tmp_path / "own", {"train": Counts()}, "cpu"))
 
 
 def test_blip_sees_the_pictures_that_can_be_decoded(

@@ -25,9 +25,16 @@ def test_samples_come_back_in_order_and_bytes_are_stable(tmp_path: Path) -> None
             (tmp_path / folder).mkdir(exist_ok=True)
             assert write_samples(tmp_path / folder / f"{shard}.tar", mine) == 3
     assert (tmp_path / "one" / "0.tar").read_bytes() == (tmp_path / "two" / "0.tar").read_bytes()
-    found = list(read_samples(tmp_path / "one"))
+    found = list(read_samples(tmp_path / "one", 2))
     assert [request for request, _ in found] == REQUESTS
     assert all(np.array_equal(picture, pictures[request.name]) for request, picture in found)
+
+
+def test_what_a_run_in_more_shards_left_behind_is_not_read(tmp_path: Path) -> None:
+    write_samples(tmp_path / "0.tar", [(REQUESTS[0], np.zeros((8, 8, 3), np.uint8))])
+    write_samples(tmp_path / "1.tar", [(REQUESTS[0], np.ones((8, 8, 3), np.uint8))])
+    ((request, picture),) = read_samples(tmp_path, 1)
+    assert request == REQUESTS[0] and not picture.any()
 
 
 def test_a_damaged_tar_is_named(tmp_path: Path) -> None:
@@ -35,7 +42,7 @@ def test_a_damaged_tar_is_named(tmp_path: Path) -> None:
     tar = tmp_path / "0.tar"
     tar.write_bytes(tar.read_bytes()[:700])
     with pytest.raises(DataError, match=r"0\.tar: damaged"):
-        list(read_samples(tmp_path))
+        list(read_samples(tmp_path, 1))
 
 
 def test_a_failed_run_leaves_no_tar(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def control_task(tmp_path: Path, pictures: np.ndarray) -> tuple[Path, Path]:
 def test_generated_pictures_know_their_sources_whatever_tar_they_lie_in(tmp_path: Path) -> None:
     pictures = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
     folder = sample_folder(tmp_path / "samples", {"b": "a car", "a": "the sea"}, 2, pictures)
-    generated = read_generated(folder, ["b", "a"])
+    generated = read_generated(folder, 2, ["b", "a"])
     assert generated.requests == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert generated.sources.tolist() == [1, 1, 0, 0]
     assert generated.prompts == ["the sea", "the sea", "a car", "a car"]
@@ -106,12 +106,12 @@ def test_keys_of_samples_and_shards_must_be_the_same(tmp_path: Path, keys: list[
     pictures = np.zeros((2, 8, 8, 3), np.uint8)
     folder = sample_folder(tmp_path / "samples", {"a": "a car", "b": "the sea"}, 1, pictures)
     with pytest.raises(DataError, match=f"samples: {odd} is only among .*run `dvc repro` again"):
-        read_generated(folder, keys)
+        read_generated(folder, 2, keys)
 
 
 def test_a_folder_without_samples_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a is only among the samples or only among the shards"):
-        read_generated(tmp_path, ["a"])
+    with pytest.raises(DataError, match=r"0\.tar: missing .*dvc repro"):
+        read_generated(tmp_path, 1, ["a"])
 
 
 def test_stacks_hold_the_samples_pictures_and_id_maps(pictures: np.ndarray) -> None:
@@ -166,7 +166,7 @@ def test_samples_that_are_the_real_pictures_reach_the_ceiling(
     rng = np.random.default_rng(0)
     shards, samples = control_task
     measure_control_task(
-        base, condition, params.conditions, shards, samples, judges, params.evaluate, rng, measured
+        base, condition, params.conditions, shards, samples, 2, judges, params.evaluate, rng, measured
     )
     metrics = measured.metrics
     assert metrics[metric] == pytest.approx(metrics[f"{metric}_ceiling"])
@@ -191,7 +191,7 @@ def test_distributions_are_measured_once_there_are_pictures_enough(
     rng = np.random.default_rng(0)
     shards, samples = control_task
     measure_control_task(
-        base, "canny", params.conditions, shards, samples, judges, params.evaluate, rng, measured
+        base, "canny", params.conditions, shards, samples, 2, judges, params.evaluate, rng, measured
     )
     assert measured.metrics["fid"] == pytest.approx(0, abs=1e-4)
     assert measured.metrics["fid_ceiling"] > measured.metrics["fid"]
@@ -208,7 +208,7 @@ def test_a_subject_is_judged_by_its_prompts_without_the_identifier(
     write_json(shards / "prompts.json", {"class": "car", "identifier": "sks", "prompts": prompts})
     samples = sample_folder(tmp_path / "samples", prompts, 2, pictures[:4])
     measured = Measured()
-    measure_subject_task(base, shards, samples, judges, params.evaluate, measured)
+    measure_subject_task(base, shards, samples, 2, judges, params.evaluate, measured)
     read = ["a car"] * 2 + ["a house by the sea"] * 2
     expected = compute_text_image(
         extract_clip_texts(read, clip, params.evaluate.batch_size),

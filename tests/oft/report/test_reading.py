@@ -29,13 +29,14 @@ def test_samples_come_back_as_written(
     write_samples(tmp_path / FOLDER, entries[:3], shard=0)
     write_samples(tmp_path / FOLDER, entries[3:], shard=1)
     notes: list[Note] = []
-    stored = index_samples(tmp_path, FOLDER, notes)
+    stored = index_samples(tmp_path, FOLDER, 2, notes)
     assert list(stored) == sorted((key, index) for key, index, _, _ in entries)
     for key, index, picture, prompt in entries:
         found = stored[key, index]
         np.testing.assert_array_equal(read_output(tmp_path, found, notes), picture)
         assert (found.prompt, found.seed) == (prompt, 1000 + index)
     assert notes == []
+    assert list(index_samples(tmp_path, FOLDER, 1, notes)) == sorted((key, i) for key, i, _, _ in entries[:3])
 
 
 @pytest.mark.parametrize("size_bytes", [0, 100, 512, 700, 4096, 4196, 6144])
@@ -43,7 +44,7 @@ def test_cut_archive_is_a_note_and_keeps_what_is_whole(run_folder: Path, size_by
     archive = run_folder / FOLDER / "0.tar"
     archive.write_bytes(archive.read_bytes()[:size_bytes])
     notes: list[Note] = []
-    stored = index_samples(run_folder, FOLDER, notes)
+    stored = index_samples(run_folder, FOLDER, None, notes)
     assert len(stored) < 8
     assert notes and all(note.piece == "samples" and f"{FOLDER}/0.tar" in note.text for note in notes)
     whole = [read_output(run_folder, entry, notes) for entry in stored.values()]
@@ -53,7 +54,7 @@ def test_cut_archive_is_a_note_and_keeps_what_is_whole(run_folder: Path, size_by
 def test_notes_never_name_the_folder(run_folder: Path) -> None:
     notes: list[Note] = []
     (run_folder / FOLDER / "0.tar").write_bytes(b"no archive at all" * 100)
-    index_samples(run_folder, FOLDER, notes)
+    index_samples(run_folder, FOLDER, None, notes)
     shard = run_folder / "data" / "shards" / "segm_ade20k" / "val-000000.tar"
     shard.write_bytes(shard.read_bytes()[:-600])
     read_samples(run_folder, "segm_ade20k", "val", {"val00"}, notes)

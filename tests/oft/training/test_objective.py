@@ -16,11 +16,11 @@ from oft.training.adapters import init_adapter, load_onto, store, trained_parame
 from oft.training.dataset import EncodedSet, batch_indices, encode_samples
 from oft.training.objective import (
     Denoiser,
+    Source,
     data_objective,
-    denoising_loss,
+    denoising_losses,
     draw_batch,
     validation_loss,
-    with_prior,
 )
 
 
@@ -54,7 +54,7 @@ def test_an_adapter_at_identity_has_the_loss_of_the_base(
         ).sample
         expected = torch.nn.functional.mse_loss(without, batch.noise)
         init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
-        adapted = denoising_loss(base, Denoiser(base.unet), batch)
+        (adapted,) = denoising_losses(base, Denoiser(base.unet), [batch])
     assert float(adapted) == pytest.approx(float(expected), abs=1e-7)
 
 
@@ -63,7 +63,7 @@ def test_without_min_snr_every_timestep_counts_alike(base: Base, data: EncodedSe
     batch = draw_batch(base, data, np.arange(4), 0.0, 0)
     with torch.no_grad():
         off, unbounded, low = (
-            float(denoising_loss(base, Denoiser(base.unet), batch, gamma)) for gamma in (0.0, 1e9, 0.1)
+            float(denoising_losses(base, Denoiser(base.unet), [batch], gamma)[0]) for gamma in (0.0, 1e9, 0.1)
         )
     assert off == pytest.approx(unbounded, rel=1e-5)
     assert low < off
@@ -72,7 +72,8 @@ def test_without_min_snr_every_timestep_counts_alike(base: Base, data: EncodedSe
 def test_only_the_adapter_gets_gradients(base: Base, data: EncodedSet, params: Params) -> None:
     loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
     trained = trained_parameters(loaded)
-    denoising_loss(base, Denoiser(base.unet), draw_batch(base, data, np.arange(4), 0.0, 0)).backward()
+    (loss,) = denoising_losses(base, Denoiser(base.unet), [draw_batch(base, data, np.arange(4), 0.0, 0)])
+    loss.backward()
     with_gradient = {id(p) for p in base.unet.parameters() if p.grad is not None}
     assert with_gradient <= {id(parameter) for parameter in trained.values()}
     # The last convolution of the hint encoder is zero, so at first only it and the rotations move.
@@ -82,9 +83,21 @@ def test_only_the_adapter_gets_gradients(base: Base, data: EncodedSet, params: P
     assert not any(p.requires_grad for p in [*base.vae.parameters(), *base.text_encoder.parameters()])
 
 
-def test_prior_preservation_adds_the_weighted_class_loss() -> None:
-    combined = with_prior(lambda step: torch.tensor(2.0), lambda step: torch.tensor(3.0), 0.5)
-    assert float(combined(0)) == 3.5
+def test_prior_preservation_adds_the_weighted_class_loss(
+    base: Base, data: EncodedSet, params: Params
+) -> None:
+    settings = params.train_subject.model_copy(update={"batch_size": 2})
+    data = EncodedSet(data.keys, data.means, data.deviations, None, data.captions)
+    denoiser = Denoiser(base.unet)
+
+    def loss(*sources: Source) -> float:
+        with torch.no_grad():
+            return float(data_objective(base, denoiser, sources, settings, seed=0)(3))
+
+    instance, prior = loss(Source(data, "instance")), loss(Source(data, "class"))
+    both = loss(Source(data, "instance"), Source(data, "class", weight=0.5))
+    assert instance != prior
+    assert both == pytest.approx(instance + 0.5 * prior, rel=1e-5)
 
 
 def test_the_validation_loss_is_fixed(base: Base, data: EncodedSet) -> None:
@@ -99,7 +112,8 @@ def test_objectives_of_two_names_see_other_batches(base: Base, data: EncodedSet,
     data = EncodedSet(data.keys, data.means, data.deviations, None, data.captions)
     with torch.no_grad():
         instance, again, other = (
-            float(data_objective(base, denoiser, data, settings, 0, name)(0)) for name in ("a", "a", "b")
+            float(data_objective(base, denoiser, [Source(data, name)], settings, 0)(0))
+            for name in ("a", "a", "b")
         )
     assert instance == again != other
 

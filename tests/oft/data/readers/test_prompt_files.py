@@ -29,6 +29,10 @@ def test_json_lines_and_one_array_give_the_same(tmp_path: Path) -> None:
         ('[{"image": "a.png", "prompt": "x"}, {"image": 3, "prompt": "x"}]', "entry 1"),
         ('[{"image": "a.png"', "not valid JSON"),
         ("7", "line 1"),
+        (
+            '[{"image": "cats/1.png", "prompt": "a cat"}, {"image": "dogs/1.png", "prompt": "a dog"}]',
+            "entry 1",
+        ),
     ],
 )
 def test_a_fault_names_its_place(tmp_path: Path, content: str, place: str) -> None:
