@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from oft.data.shards import pack_sample, write_shards
@@ -29,6 +30,11 @@ def values() -> dict[str, Any]:
 def params(values: dict[str, Any]) -> Params:
     """The default settings."""
     return parse_params(values)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -38,11 +38,6 @@ class Mlp(nn.Module):
 
 
 @pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
 def mlp(generator: torch.Generator) -> Mlp:
     return Mlp(generator)
 

@@ -110,7 +110,7 @@ def test_keys_of_samples_and_shards_must_be_the_same(tmp_path: Path, keys: list[
 
 
 def test_a_folder_without_samples_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"0\.tar: missing .*dvc repro"):
+    with pytest.raises(DataError, match=r"0\.tar: missing; .*dvc repro"):
         read_generated(tmp_path, 1, ["a"])
 
 
