@@ -15,5 +15,9 @@ class DataError(UserError):
     """A data set, shard or picture is missing, damaged or of another layout than expected."""
 
 
+class TrainingError(UserError):
+    """A training cannot go on with the settings given."""
+
+
 class CheckpointError(UserError):
     """Weights are missing, damaged or belong to another architecture."""

@@ -134,7 +134,7 @@ class AdapterSettings(Section):
     coft: Rotation
 
 
-class Training(Section):
+class Optimization(Section):
     """Optimization of one set of parameters."""
 
     max_train_steps: Annotated[int, Field(ge=1, le=10_000_000)]
@@ -148,16 +148,21 @@ class Training(Section):
     prompt_dropout: Share
     snr_gamma: NonNegativeFloat
     checkpoint_every_steps: PositiveInt
-    validate_every_steps: PositiveInt
-    num_validation_images: Annotated[int, Field(ge=0, le=64)]
 
     @model_validator(mode="after")
-    def _warmup_ends(self) -> Training:
+    def _warmup_ends(self) -> Optimization:
         if self.warmup_steps >= self.max_train_steps:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must be below max_train_steps ({self.max_train_steps})"
             )
         return self
+
+
+class Training(Optimization):
+    """Training of an adapter, with validation grids on the way."""
+
+    validate_every_steps: PositiveInt
+    num_validation_images: Annotated[int, Field(ge=0, le=64)]
 
 
 class SubjectTraining(Training):
@@ -245,7 +250,7 @@ class Params(Section):
     train_subject: SubjectTraining
     prior: Prior
     identifier: Annotated[str, Field(pattern=r"^\S+$")]
-    fit_magnitude: Training
+    fit_magnitude: Optimization
     sample: Sampling
     evaluate: Evaluation
     report: Report

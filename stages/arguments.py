@@ -44,6 +44,11 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
     return name
 
 
+def known_adapter(params: Params, name: str) -> str:
+    """Return ``name`` if it is an adapter of the params, or ``none``."""
+    return known("adapter", name, ["none", *type(params.adapter).model_fields])
+
+
 def known_task(params: Params, name: str) -> str:
     """Return ``name`` if it is a task or a subject of the params."""
     return known("task", name, [*params.tasks, *params.subjects])

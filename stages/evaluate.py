@@ -11,7 +11,7 @@ import numpy as np
 from oft.params import Params, load_params
 from oft.storage import atomic_folder, read_json, write_json
 from stages import paths
-from stages.arguments import known_task, parse
+from stages.arguments import known_adapter, known_task, parse
 from stages.entry import run
 
 
@@ -25,13 +25,15 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
     task = known_task(params, options.task)
+    adapter = known_adapter(params, options.adapter)
     make_deterministic()
     device = choose_device()
     base = load_base(paths.BASE, device)
-    folder = paths.run(task, options.adapter)
+    folder = paths.run(task, adapter)
     judges = paths.judges(params.evaluate.judges)
-    # Transfers are drawn in one piece.
-    num_shards = 1 if f"{task}-{options.adapter}" in params.transfers else len(params.sample_shards)
+    # A transfer is drawn in one piece, with an adapter that is measured where it was trained.
+    transfer = f"{task}-{adapter}" in params.transfers
+    num_shards = 1 if transfer else len(params.sample_shards)
     measured = Measured()
     if task in params.subjects:
         measure_subject_task(
@@ -51,13 +53,13 @@ def main(arguments: list[str]) -> None:
             measured,
         )
     layers: list[dict[str, Any]] = []
-    if (folder / "train").is_dir():
+    if adapter != "none" and not transfer:
         from oft.evaluation.geometry import measure_geometry
 
         geometry, layers = measure_geometry(base, folder / "train")
         measured.add(geometry)
         measured.add(read_json(folder / "magnitude" / "summary.json"))
-    measured.metrics.update(describe_run(params, options.adapter))
+    measured.metrics.update(describe_run(params, adapter))
     with atomic_folder(folder / "plots") as partial:
         write_json(partial / "confusion.json", measured.confusion)
         write_json(partial / "per_image.json", measured.score_rows())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> None:
     """
     from oft.data.shards import num_samples
     from oft.models.base import load_base
-    from oft.models.device import choose_device
+    from oft.models.device import choose_device, make_deterministic
     from oft.training.adapters import add_magnitude, load_onto, store
     from oft.training.checkpoint import run_key
     from oft.training.objective import Denoiser, validation_loss
@@ -32,10 +33,11 @@ def main(arguments: list[str]) -> None:
     settings = params.fit_magnitude
     folder = paths.run(task, adapter)
     shards = paths.shards(task)
-    inputs = [paths.BASE / "base.json", shards / "index.json", folder / "train"]
+    inputs = [paths.BASE, shards / "index.json", folder / "train"]
     described = {"seed": params.seed, "fit_magnitude": settings.model_dump()}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
+    make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_onto(base, folder / "train")
     # Rotations do not change any more: folded into the weights they cost nothing.
@@ -67,6 +69,8 @@ def main(arguments: list[str]) -> None:
             partial / "summary.json",
             {"val_loss_before": before, "val_loss_after": measure(), "num_val_images": len(held_out)},
         )
+    # There is nothing left to resume.
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

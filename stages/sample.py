@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from oft.errors import ParamsError
 from oft.params import load_params
 from oft.progress import count
 from stages import paths
-from stages.arguments import known_task, parse
+from stages.arguments import known_adapter, known_task, parse
 from stages.entry import run
 
 
@@ -22,22 +23,25 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task", "adapter", optional=["shard", "trained_on"])
     params = load_params()
     task = known_task(params, options.task)
+    adapter = known_adapter(params, options.adapter)
+    num_shards = 1 if options.shard is None else len(params.sample_shards)
+    shard = options.shard or 0
+    if not 0 <= shard < num_shards:
+        raise ParamsError(f"--shard {shard}: sample_shards in params.yaml has 0 to {num_shards - 1}")
     subject = task in params.subjects
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     conditions = None
-    if options.adapter != "none":
-        loaded = load_onto(base, paths.run(options.trained_on or task, options.adapter) / "magnitude")
+    if adapter != "none":
+        loaded = load_onto(base, paths.run(options.trained_on or task, adapter) / "magnitude")
         merge(loaded)
         conditions = None if subject else task_conditions(paths.shards(task))
     num_samples = params.sample.num_subject_samples if subject else params.sample.num_samples
     requests = plan(task_prompts(paths.shards(task)), num_samples, params.seed)
-    num_shards = 1 if options.shard is None else len(params.sample_shards)
-    shard = options.shard or 0
     mine = shard_of(requests, shard, num_shards)
     pictures = generate(base, mine, conditions, params.sample, params.resolution_px)
-    shown = count(pictures, f"{task} {options.adapter}", "pictures", len(mine))
-    write_samples(sample_archive(paths.run(task, options.adapter) / "samples", shard), shown)
+    shown = count(pictures, f"{task} {adapter}", "pictures", len(mine))
+    write_samples(sample_archive(paths.run(task, adapter) / "samples", shard), shown)
 
 
 if __name__ == "__main__":

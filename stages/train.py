@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from stages.entry import run
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/train: the adapter, DVCLive's curves and validation grids, summary.json."""
     from oft.models.base import load_base
-    from oft.models.device import choose_device
+    from oft.models.device import choose_device, make_deterministic
     from oft.training.adapters import load_onto, store
     from oft.training.checkpoint import run_key
     from oft.training.run import read_encoded, train_adapter
@@ -28,12 +29,13 @@ def main(arguments: list[str]) -> None:
     subject = task in params.subjects
     settings = params.train_subject if subject else params.train
     folder = paths.run(task, adapter)
-    inputs = [paths.BASE / "base.json", paths.shards(task) / "index.json", folder / "init"]
+    inputs = [paths.BASE, paths.shards(task) / "index.json", folder / "init"]
     if subject:
         inputs.append(paths.prior(task) / "index.json")
     described = {"seed": params.seed, "train": settings.model_dump(), "sample": params.sample.model_dump()}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
+    make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_onto(base, folder / "init")
     data = read_encoded(base, paths.shards(task), "train")
@@ -58,9 +60,12 @@ def main(arguments: list[str]) -> None:
                 params.resolution_px,
                 params.seed,
             ),
+            validate_every_steps=settings.validate_every_steps,
         )
         store(partial, loaded, base)
         write_json(partial / "summary.json", {**log[-1], "num_images": len(data)})
+    # There is nothing left to resume.
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

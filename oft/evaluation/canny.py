@@ -1,4 +1,4 @@
-"""Canny consistency: edges of generated pictures against the edges they were made from.
+"""Canny consistency: edges of generated pictures against the edges of the real ones they were made for.
 
 The protocol of the OFT release: cv2.Canny 100/200 on both sides, scores per picture, then their mean.
 ControlNet++'s protocol (other thresholds, four generations a prompt) is another metric and must not share

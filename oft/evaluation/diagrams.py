@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from oft.errors import DataError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int64
+    from jaxtyping import Int64
 
 REST = "(rest)"
 """The column that gathers predictions outside the classes shown."""
@@ -44,29 +44,3 @@ def confusion_rows(
             for name, pixels in columns
         )
     return rows
-
-
-def histogram_rows(series: Mapping[str, Float[np.ndarray, " _"]], num_bins: int) -> list[dict[str, Any]]:
-    """Return a long table {series, low, high, count, share}: histograms over one set of equal bins.
-
-    The bins span all finite values of all series; values that are not finite are not counted.
-
-    Raises:
-        DataError: no series has a finite value.
-    """
-    finite = {name: np.asarray(values)[np.isfinite(values)] for name, values in series.items()}
-    pooled = np.concatenate([*finite.values(), np.empty(0)])
-    if pooled.size == 0:
-        raise DataError(f"no finite value in the series {sorted(series)}; nothing to draw")
-    edges = np.histogram_bin_edges(pooled, bins=num_bins)
-    return [
-        {
-            "series": name,
-            "low": float(low),
-            "high": float(high),
-            "count": int(count),
-            "share": float(count / max(len(values), 1)),
-        }
-        for name, values in finite.items()
-        for low, high, count in zip(edges[:-1], edges[1:], np.histogram(values, bins=edges)[0], strict=True)
-    ]

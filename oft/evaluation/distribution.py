@@ -12,17 +12,14 @@ from oft.evaluation.checks import check_features, check_same_width
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
 
-FID_MIN_IMAGES = 2048
-"""Below this number on either side FID is biased upwards by much; report KID beside it."""
-
 
 def compute_fid(real: Float[np.ndarray, "n d"], generated: Float[np.ndarray, "m d"]) -> float:
     """Return the Fréchet distance of two Gaussians fitted to the features (Heusel et al. 2017, eq. 6), >= 0.
 
     |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)) in float64. With S = R^T R, where R comes from the QR
     decomposition of the centred features, Tr (S_r S_g)^(1/2) is the nuclear norm of R_r R_g^T: no root of a
-    nearly singular matrix is taken, so sets smaller than D are exact as well. Below ``FID_MIN_IMAGES``
-    pictures the figure is biased.
+    nearly singular matrix is taken, so sets smaller than D are exact as well. Below about
+    2,048 pictures a side the figure is biased upwards by much: read KID beside it.
 
     Raises:
         DataError: fewer than 2 rows on a side, widths differ, or a value is not finite.

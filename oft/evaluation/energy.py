@@ -33,9 +33,3 @@ def hyperspherical_energy(weight: Tensor) -> float:
         distances.diagonal(offset=start).fill_(torch.inf)
         energy += distances.reciprocal_().sum()
     return energy.item()
-
-
-def relative_energy_change(base: Tensor, adapted: Tensor) -> float:
-    """Return |HE(adapted) - HE(base)| / HE(base) of two weights ``[out, in]``."""
-    energy = hyperspherical_energy(base)
-    return abs(hyperspherical_energy(adapted) - energy) / energy

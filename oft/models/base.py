@@ -47,6 +47,11 @@ def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
                 f"{', '.join(PARTS)}; {part}/ is missing; "
                 "set base.source in params.yaml to the folder that holds model_index.json"
             )
+    if not (source / "model_index.json").is_file():
+        raise CheckpointError(
+            f"{source}: model_index.json is missing, which says what the folders hold; "
+            "set base.source in params.yaml to the folder that has it"
+        )
     for part in ("unet", "vae", "text_encoder"):
         if not sorted((source / part).glob("*.safetensors")):
             raise CheckpointError(
@@ -118,7 +123,7 @@ def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
         model = model.to(device, memory_format=torch.channels_last)
         return model.eval().requires_grad_(False)
 
-    return Base(
+    base = Base(
         unet=network(UNet2DConditionModel, "unet"),
         vae=network(AutoencoderKL, "vae"),
         text_encoder=network(CLIPTextModel, "text_encoder"),
@@ -126,6 +131,29 @@ def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
         noise_scheduler=load(DDPMScheduler, "scheduler", local_files_only=True),
         hash=base_hash,
     )
+    _refuse_misfits(base, folder)
+    return base
+
+
+def _refuse_misfits(base: Base, folder: Path) -> None:
+    unet, vae, text = base.unet.config, base.vae.config, base.text_encoder.config
+    widths = {
+        "unet in_channels": (unet.in_channels, "vae latent_channels", vae.latent_channels),
+        "unet out_channels": (unet.out_channels, "vae latent_channels", vae.latent_channels),
+        "unet cross_attention_dim": (unet.cross_attention_dim, "text encoder hidden_size", text.hidden_size),
+    }
+    faults = [
+        f"{name} is {value}, {other} {expected}"
+        for name, (value, other, expected) in widths.items()
+        if value != expected
+    ]
+    if unet.addition_embed_type:
+        faults.append(f"the unet wants more than a prompt (addition_embed_type {unet.addition_embed_type})")
+    if faults:
+        raise CheckpointError(
+            f"{folder}: its parts must make up one Stable Diffusion 1 or 2 text-to-image model, and "
+            f"{'; '.join(faults)}; set base.source in params.yaml to such a checkpoint"
+        )
 
 
 def latent_shape(base: Base, resolution_px: int) -> tuple[int, int, int]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oft.storage import atomic_file
+
 if TYPE_CHECKING:
     from dvclive.live import Live
     from PIL import Image
@@ -30,8 +32,8 @@ class TrainingLog:
     def grid(self, step: int, image: Image.Image) -> None:
         """Log the validation grid of a step."""
         kept = self._kept(step)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        image.save(kept)
+        with atomic_file(kept) as partial:
+            image.save(partial, format="PNG")
         self._live.log_image(kept.name, image)
 
     def replay_grids(self) -> None:

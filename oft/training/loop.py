@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from oft.errors import TrainingError
 from oft.progress import progress
 from oft.training.checkpoint import TrainState, load_state, save_state
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from oft.params import Training
+    from oft.params import Optimization
     from oft.training.objective import Objective
 
 LOG_EVERY_STEPS = 10
 
 
-def rate_factor(step: int, settings: Training) -> float:
+def rate_factor(step: int, settings: Optimization) -> float:
     """Return the learning rate of a step as a share of its peak: linear warm-up, then constant or cosine."""
     if step < settings.warmup_steps:
         return (step + 1) / (settings.warmup_steps + 1)
@@ -36,12 +37,13 @@ def run_training(
     accelerator: Accelerator,
     parameters: Mapping[str, nn.Parameter],
     objective: Objective,
-    settings: Training,
+    settings: Optimization,
     *,
     scratch: Path,
     name: str,
     on_log: Callable[[dict[str, float]], None],
-    on_validate: Callable[[int], None],
+    on_validate: Callable[[int], None] | None = None,
+    validate_every_steps: int = 1,
 ) -> list[dict[str, float]]:
     """Minimise ``objective`` over ``parameters`` in place and return the log.
 
@@ -76,8 +78,9 @@ def run_training(
                 group["lr"] = rate
             loss = objective(step)
             if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"{name}: the loss is {float(loss.detach())} at step {step}; lower the learning rate"
+                raise TrainingError(
+                    f"{name}: the loss is {float(loss.detach())} at step {step}; "
+                    f"lower learning_rate ({settings.learning_rate}) in params.yaml"
                 )
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(list(parameters.values()), settings.max_grad_norm)
@@ -96,7 +99,7 @@ def run_training(
                 losses.clear()
                 on_log(row)
                 bar.describe(f"loss {row['loss']:.4f}")
-            if done % settings.validate_every_steps == 0 or last:
+            if on_validate is not None and (done % validate_every_steps == 0 or last):
                 on_validate(done)
             if done % settings.checkpoint_every_steps == 0 and not last and accelerator.is_main_process:
                 values = {key: parameter.detach().clone() for key, parameter in parameters.items()}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
     from oft.models.base import Base
-    from oft.params import Training
+    from oft.params import Optimization
 
 Objective = Callable[[int], Tensor]
 
@@ -121,7 +121,7 @@ def denoising_losses(
 
 
 def data_objective(
-    base: Base, denoiser: nn.Module, sources: Sequence[Source], settings: Training, seed: int
+    base: Base, denoiser: nn.Module, sources: Sequence[Source], settings: Optimization, seed: int
 ) -> Objective:
     """Return the loss of a step: the weighted sum of the errors on a batch of each source.
 

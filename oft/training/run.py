@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from oft.data.shards import num_samples, read_shards
-from oft.errors import DataError
-from oft.models.device import choose_device, make_deterministic
+from oft.errors import DataError, TrainingError
+from oft.models.device import choose_device
 from oft.training.adapters import trained_parameters
 from oft.training.dataset import EncodedSet, encode_samples
 from oft.training.log import training_log
@@ -21,7 +21,7 @@ from oft.training.objective import Denoiser, Source, data_objective
 if TYPE_CHECKING:
     from oft.adapters.interop import LoadedAdapter
     from oft.models.base import Base
-    from oft.params import Training
+    from oft.params import Optimization
     from oft.types import Split
 
 GRID_PADDING_PX = 2
@@ -33,7 +33,7 @@ def train_adapter(
     base: Base,
     loaded: LoadedAdapter,
     data: EncodedSet,
-    settings: Training,
+    settings: Optimization,
     *,
     prior: EncodedSet | None = None,
     prior_loss_weight: float = 0.0,
@@ -42,31 +42,31 @@ def train_adapter(
     folder: Path,
     scratch: Path,
     draw_grid: Callable[[], Image.Image] | None = None,
+    validate_every_steps: int = 1,
 ) -> list[dict[str, float]]:
     """Train what ``trained_parameters`` names, in place; return the log, also in ``folder``/dvclive.
 
     Args:
         prior: class pictures for prior preservation.
         scratch: where checkpoints live.
-        draw_grid: makes a validation picture with the weights as they stand.
+        draw_grid: makes a validation picture with the weights as they stand, every ``validate_every_steps``.
     """
     from accelerate import Accelerator
 
-    make_deterministic()
     accelerator = Accelerator(
         cpu=choose_device() == "cpu", mixed_precision=ACCELERATE_PRECISION[settings.mixed_precision]
     )
+    if accelerator.num_processes > 1:
+        raise TrainingError(
+            f"a training runs in one process, and this one was started as {accelerator.num_processes}; "
+            "start it without torchrun or accelerate launch"
+        )
     denoiser = accelerator.prepare(Denoiser(base.unet))
     sources = [Source(data, "instance")]
     if prior is not None and prior_loss_weight > 0:
         sources.append(Source(prior, "class", prior_loss_weight))
     objective = data_objective(base, denoiser, sources, settings, seed)
     with training_log(folder / "dvclive", scratch) as log:
-
-        def validate(step: int) -> None:
-            if draw_grid is not None:
-                log.grid(step, draw_grid())
-
         return run_training(
             accelerator,
             trained_parameters(loaded),
@@ -75,7 +75,8 @@ def train_adapter(
             scratch=scratch,
             name=name,
             on_log=log.row,
-            on_validate=validate,
+            on_validate=None if draw_grid is None else lambda step: log.grid(step, draw_grid()),
+            validate_every_steps=validate_every_steps,
         )
 
 
@@ -94,7 +95,7 @@ def read_encoded(base: Base, folder: Path, split: Split) -> EncodedSet:
 
 
 def tile(rows: Iterable[Iterable[np.ndarray]]) -> Image.Image:
-    """Return pictures uint8 [h, w, 3] as one grid on white."""
+    """Return pictures uint8 [h, w, 3] of one size as one grid on white; rows may differ in length."""
     padded = [
         [
             np.pad(cell, ((GRID_PADDING_PX,) * 2, (GRID_PADDING_PX,) * 2, (0, 0)), constant_values=255)
@@ -102,4 +103,7 @@ def tile(rows: Iterable[Iterable[np.ndarray]]) -> Image.Image:
         ]
         for row in rows
     ]
+    longest = max(len(row) for row in padded)
+    for row in padded:
+        row.extend([np.full_like(padded[0][0], 255)] * (longest - len(row)))
     return Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in padded], axis=0))

@@ -185,6 +185,9 @@ def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(folder)
+    for path in folder.rglob("config.json"):
+        # Where a part was loaded from is no property of it.
+        write_json(path, {key: value for key, value in read_json(path).items() if key != "_name_or_path"})
 
 
 @dataclass(frozen=True)

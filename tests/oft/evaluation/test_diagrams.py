@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oft.errors import DataError
-from oft.evaluation.diagrams import REST, confusion_rows, histogram_rows
+from oft.evaluation.diagrams import REST, confusion_rows
 
 NAMES = ["other", "wall", "sky", "tree", "lamp"]
 CONFUSION = np.array(
@@ -42,25 +42,3 @@ def test_a_perfect_judge_fills_the_diagonal() -> None:
 def test_names_must_match_the_classes() -> None:
     with pytest.raises(DataError, match="4 class names for 5 classes"):
         confusion_rows(CONFUSION, NAMES[1:], 2)
-
-
-def test_histograms_share_their_bins_and_lose_no_value() -> None:
-    rng = np.random.default_rng(0)
-    series = {"real": rng.normal(size=50), "generated": rng.normal(3, 1, size=70)}
-    rows = histogram_rows(series, 8)
-    bins = {name: [(r["low"], r["high"]) for r in rows if r["series"] == name] for name in series}
-    assert bins["real"] == bins["generated"]
-    assert len(bins["real"]) == 8
-    for name, values in series.items():
-        own = [row for row in rows if row["series"] == name]
-        assert sum(row["count"] for row in own) == len(values)
-        assert sum(row["share"] for row in own) == pytest.approx(1)
-
-
-def test_values_that_are_not_finite_are_not_counted() -> None:
-    assert sum(row["count"] for row in histogram_rows({"iou": np.array([0.1, np.nan, 0.3])}, 4)) == 2
-
-
-def test_nothing_to_draw_is_refused() -> None:
-    with pytest.raises(DataError, match="no finite value"):
-        histogram_rows({"iou": np.array([np.nan])}, 4)

@@ -52,6 +52,35 @@ def test_the_hash_follows_the_weights(source: Path, tmp_path: Path) -> None:
     assert hash_weights(source) != before
 
 
+def test_parts_that_do_not_fit_are_named(source: Path, tmp_path: Path) -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=16,
+        layers_per_block=1,
+        block_out_channels=(16,),
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        cross_attention_dim=64,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
+    shutil.rmtree(source / "unet")
+    unet.save_pretrained(source / "unet")
+    place_base(source, tmp_path / "out", "mine")
+    with pytest.raises(CheckpointError, match="unet in_channels is 4, vae latent_channels 16") as raised:
+        load_base(tmp_path / "out")
+    assert "unet cross_attention_dim is 64, text encoder hidden_size 128" in str(raised.value)
+
+
+def test_a_checkpoint_without_its_index_is_refused(source: Path, tmp_path: Path) -> None:
+    (source / "model_index.json").unlink()
+    with pytest.raises(CheckpointError, match=r"model_index\.json is missing.*base\.source"):
+        place_base(source, tmp_path / "out", "mine")
+
+
 @pytest.mark.parametrize("part", ["unet", "tokenizer"])
 def test_a_missing_part_is_named(source: Path, tmp_path: Path, part: str) -> None:
     shutil.rmtree(source / part)

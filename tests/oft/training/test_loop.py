@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from oft.errors import TrainingError
 from oft.params import Params, Training
 from oft.seeding import generator_for
 from oft.training.checkpoint import FILE_NAME, load_state, run_key
@@ -24,7 +25,6 @@ def settings(params: Params) -> Training:
         "max_train_steps": STEPS,
         "warmup_steps": 3,
         "checkpoint_every_steps": 5,
-        "validate_every_steps": 4,
     }
     return params.train.model_copy(update=changes)
 
@@ -52,6 +52,7 @@ def train(
         name="line",
         on_log=rows.append,
         on_validate=validated.append,
+        validate_every_steps=4,
     )
     return weights.detach(), rows, validated
 
@@ -99,10 +100,10 @@ def test_the_rate_rises_then_falls_to_zero(settings: Training) -> None:
 
 def test_a_loss_that_is_no_number_ends_the_run(settings: Training, tmp_path: Path) -> None:
     weights = nn.Parameter(torch.zeros(1))
-    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+    with pytest.raises(TrainingError, match="lower learning_rate"):
         run_training(
             Accelerator(cpu=True), {"w": weights}, lambda step: weights.sum() * float("nan"), settings,
-            scratch=tmp_path, name="nan", on_log=lambda row: None, on_validate=lambda step: None,
+            scratch=tmp_path, name="nan", on_log=lambda row: None,
         )  # fmt: skip
 
 
