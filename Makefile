@@ -32,9 +32,10 @@ repro: ## run the whole pipeline, or the part that changed (ARGS="train report" 
 	@printf '%s\n' \
 	  'Reproducing the pipeline of dvc.yaml with the settings of params.yaml:' \
 	  'data, conditions, shards, adapters, samples, metrics, report.' \
-	  'The first run takes about ten minutes on two cores; later ones redo what a change touches.' ''
+	  'The first run takes about ten minutes on two cores, independent branches side by side; later ones redo' \
+	  'what a change touches.' ''
 	@$(MAKE) --no-print-directory setup
-	@python -m dvc repro $(ARGS)
+	@python -m $(if $(ARGS),dvc repro $(ARGS),flows.branches)
 	@[ ! -e report/index.html ] || printf '\nReport: %s\n' "$(CURDIR)/report/index.html"
 
 profile: setup ## choose what a run does: make profile PROFILE=full (or miniature, smoke; see conf/profile/)

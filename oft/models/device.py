@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 # How many threads add up a sum decides how it is rounded, so the number is fixed, whatever the machine has.
-# Two suit the miniature networks; large ones are not trained on processors.
-CPU_THREADS = 2
+# One, because the miniature networks gain little from more, and stages run side by side; large ones are not
+# trained on processors.
+CPU_THREADS = 1
 
 
 def choose_device() -> str:

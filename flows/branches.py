@@ -1,0 +1,174 @@
+"""``python -m flows.branches``: bring the whole pipeline up to date, independent branches side by side.
+
+Every branch is one ``dvc repro``, so a plain ``dvc repro`` afterwards has nothing to do, and the results are the
+same whichever of the two was used. Needs neither Prefect nor a server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands import dvc_environment
+from flows.graph import StageGraph, plan_stages, read_graph
+from flows.process import POLL_SECONDS, end_group
+from flows.reproduce import leave
+from oft.errors import UserError
+
+# A stage that this share of all stages leads to, or comes from, belongs to no branch.
+SHARED = 0.5
+GPUS = Path("/proc/driver/nvidia/gpus")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Branches at a time. Default: one a core, and one in all where there is a GPU."
+        ),
+    ] = None,
+) -> None:
+    """Bring the whole pipeline of dvc.yaml up to date, branches that do not need each other side by side.
+
+    The lines of a branch begin with its name. Where one fails no other is started, and those that run end in
+    peace; run it again to go on. `dvc repro` does the same, one stage after the other.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+    root = Path.cwd()
+    try:
+        if up_to_date(root):
+            typer.echo("Data and pipelines are up to date.")
+            return
+        trunk, branches = split(read_graph(root))
+        status = run_all([trunk] if trunk else [], 1, root) or run_all(branches, jobs or default_jobs(), root)
+        # What joins the branches comes last.
+        status = (
+            status or subprocess.run(command([]), cwd=root, env=dvc_environment(), check=False).returncode
+        )
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(code=1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(code=130) from None
+    raise typer.Exit(code=status)
+
+
+def up_to_date(root: Path) -> bool:
+    """Return whether no stage has anything to do.
+
+    Raises:
+        UserError: ``root`` holds no DVC repository, or DVC refuses dvc.yaml or params.yaml.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            return not repo.status()
+    except DvcException as error:
+        raise UserError(
+            f"DVC cannot read the pipeline in {root}: {error}. `dvc stage list` shows the fault in full."
+        ) from error
+
+
+def split(graph: StageGraph) -> tuple[list[str], list[list[str]]]:
+    """Return the trunk, which most stages need, and the branches, which share nothing but it; longest first.
+
+    What needs most stages, such as a report, is in neither.
+    """
+    needs = {stage: set(plan_stages(graph, [stage])) - {stage} for stage in graph}
+    most = SHARED * len(graph)
+    joins = {stage for stage in graph if len(needs[stage]) >= most}
+    trunk = {stage for stage in graph if sum(stage in needed for needed in needs.values()) >= most}
+    branch_of: dict[str, set[str]] = {}
+    for stage in plan_stages(graph):
+        if stage in joins | trunk:
+            continue
+        branch = {stage}.union(*(branch_of[producer] for producer in graph[stage] if producer in branch_of))
+        for member in branch:
+            branch_of[member] = branch
+    unique = {id(branch): branch for branch in branch_of.values()}
+    ordered = plan_stages(graph)
+    branches = [[stage for stage in ordered if stage in branch] for branch in unique.values()]
+    return [stage for stage in ordered if stage in trunk], sorted(branches, key=len, reverse=True)
+
+
+def default_jobs() -> int:
+    """Return how many branches run at a time: one a core; a GPU is not shared."""
+    return 1 if GPUS.is_dir() and any(GPUS.iterdir()) else os.cpu_count() or 1
+
+
+def command(stages: Iterable[str]) -> list[str]:
+    """Return the DVC command that brings ``stages`` (none: all) up to date beside other DVC processes."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *stages]
+
+
+def run_all(branches: Sequence[Sequence[str]], jobs: int, root: Path) -> int:
+    """Bring branches up to date, at most ``jobs`` at a time, and return the first exit status that is not 0.
+
+    Whatever interrupts it ends every process it has started, with their children.
+    """
+    waiting, status = deque(branches), 0
+    running: dict[subprocess.Popen[str], threading.Thread] = {}
+    try:
+        while running or (waiting and not status):
+            while waiting and len(running) < jobs and not status:
+                stages = waiting.popleft()
+                process = subprocess.Popen(
+                    command(stages),
+                    cwd=root,
+                    env=dvc_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    start_new_session=True,
+                )
+                reader = threading.Thread(target=show, args=(process, name_branch(stages)), daemon=True)
+                reader.start()
+                running[process] = reader
+            for process in [process for process in running if process.poll() is not None]:
+                running.pop(process).join()
+                status = status or process.returncode
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        for process in running:
+            end_group(process)
+        raise
+    return status
+
+
+def name_branch(stages: Sequence[str]) -> str:
+    """Return what a branch's last stage is about: ``evaluate@canny_coco-oft`` is ``canny_coco``."""
+    return stages[-1].partition("@")[2].rpartition("-")[0] or stages[-1].partition("@")[2] or stages[-1]
+
+
+def show(process: subprocess.Popen[str], name: str) -> None:
+    """Print what a process says, each line under its branch's name, without what all branches say alike."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        text = line.rstrip()
+        if text and not text.startswith(
+            ("Updating lock file", "Verifying outputs in frozen", "WARNING: stage:")
+        ):
+            print(f"[{name}] {text}", flush=True)
+
+
+if __name__ == "__main__":
+    app()
