@@ -1,7 +1,7 @@
 """``python -m flows.branches``: bring the whole pipeline up to date, independent branches side by side.
 
-Every branch is one ``dvc repro``, so a plain ``dvc repro`` afterwards has nothing to do, and the results are the
-same whichever of the two was used. Needs neither Prefect nor a server.
+Every branch is one ``dvc repro``, so a plain ``dvc repro`` afterwards has nothing to do, and the results are
+the same whichever of the two was used. Needs neither Prefect nor a server.
 """
 
 from __future__ import annotations
@@ -27,6 +27,17 @@ from oft.errors import UserError
 
 # A stage that this share of all stages leads to, or comes from, belongs to no branch.
 SHARED = 0.5
+# What DVC says of every stage and every run.
+UNSAID = (
+    "Updating lock file",
+    "Verifying outputs in frozen",
+    "WARNING: stage:",
+    "To track the changes with git",
+    "To enable auto staging",
+    "\tgit add",
+    "\tdvc config",
+    "Use `dvc push`",
+)
 GPUS = Path("/proc/driver/nvidia/gpus")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -36,9 +47,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     jobs: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Branches at a time. Default: one a core, and one in all where there is a GPU."
-        ),
+        typer.Option(min=1, help="Branches at a time. Default: one a core, or one where there is a GPU."),
     ] = None,
 ) -> None:
     """Bring the whole pipeline of dvc.yaml up to date, branches that do not need each other side by side.
@@ -54,11 +63,9 @@ def main(
             typer.echo("Data and pipelines are up to date.")
             return
         trunk, branches = split(read_graph(root))
-        status = run_all([trunk] if trunk else [], 1, root) or run_all(branches, jobs or default_jobs(), root)
-        # What joins the branches comes last.
-        status = (
-            status or subprocess.run(command([]), cwd=root, env=dvc_environment(), check=False).returncode
-        )
+        # Last comes the whole: what joins the branches.
+        steps = ([trunk] if trunk else [], 1), (branches, jobs or default_jobs()), ([[]], 1)
+        status = next((status for part, slots in steps if (status := run_all(part, slots, root))), 0)
     except UserError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(code=1) from None
@@ -156,6 +163,8 @@ def run_all(branches: Sequence[Sequence[str]], jobs: int, root: Path) -> int:
 
 def name_branch(stages: Sequence[str]) -> str:
     """Return what a branch's last stage is about: ``evaluate@canny_coco-oft`` is ``canny_coco``."""
+    if not stages:
+        return ""
     return stages[-1].partition("@")[2].rpartition("-")[0] or stages[-1].partition("@")[2] or stages[-1]
 
 
@@ -164,10 +173,8 @@ def show(process: subprocess.Popen[str], name: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         text = line.rstrip()
-        if text and not text.startswith(
-            ("Updating lock file", "Verifying outputs in frozen", "WARNING: stage:")
-        ):
-            print(f"[{name}] {text}", flush=True)
+        if text and not text.startswith(UNSAID) and not text.endswith("didn't change, skipping"):
+            print(f"[{name}] {text}" if name else text, flush=True)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ def choose_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def make_deterministic(cpu_threads: int = CPU_THREADS) -> None:
+def make_deterministic() -> None:
     """Let every operation give the same result each time on one machine; those that cannot raise an error.
 
-    OMP_NUM_THREADS and the number of cores change nothing: torch uses ``cpu_threads``.
+    OMP_NUM_THREADS and the number of cores change nothing: torch uses ``CPU_THREADS``.
     """
     import os
 
@@ -30,7 +30,7 @@ def make_deterministic(cpu_threads: int = CPU_THREADS) -> None:
     # cuBLAS needs a fixed workspace for it.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(cpu_threads)
+    torch.set_num_threads(CPU_THREADS)
 
 
 def attention_kernel(device_type: str) -> AbstractContextManager[Any]:

@@ -110,14 +110,13 @@ def train_chain(
 ) -> None:
     """Train networks that build on each other and keep each in ``scratch`` unless an earlier run has.
 
-    One thread each: chains share the cores without waiting for each other, and the number of cores changes
-    nothing.
+    Each has one thread: chains share the cores without waiting for each other.
     """
     import torch
 
     from oft.models.device import make_deterministic
 
-    make_deterministic(cpu_threads=1)
+    make_deterministic()
     for name in chain:
         if (scratch / name).is_dir():
             continue
