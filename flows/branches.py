@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +64,11 @@ def main(
             return
         trunk, branches = split(read_graph(root))
         # Last comes the whole: what joins the branches.
-        steps = ([trunk] if trunk else [], 1), (branches, jobs or default_jobs()), ([[]], 1)
+        steps: list[tuple[list[list[str]], int]] = [
+            ([trunk] if trunk else [], 1),
+            (branches, jobs or default_jobs()),
+            ([[]], 1),
+        ]
         status = next((status for part, slots in steps if (status := run_all(part, slots, root))), 0)
     except UserError as error:
         typer.echo(str(error), err=True)
@@ -119,9 +123,19 @@ def default_jobs() -> int:
     return 1 if GPUS.is_dir() and any(GPUS.iterdir()) else os.cpu_count() or 1
 
 
-def command(stages: Iterable[str]) -> list[str]:
-    """Return the DVC command that brings ``stages`` (none: all) up to date beside other DVC processes."""
-    return [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *stages]
+def command(stages: Sequence[str]) -> list[str]:
+    """Return the DVC command that brings ``stages`` up to date in this order; all there are if none is named.
+
+    Single items: to look at what they share, another branch's DVC would want it for itself and fail.
+    """
+    return [
+        sys.executable,
+        "-m",
+        "dvc",
+        "--wait-for-lock",
+        "repro",
+        *(["--single-item", *stages] if stages else []),
+    ]
 
 
 def run_all(branches: Sequence[Sequence[str]], jobs: int, root: Path) -> int:
