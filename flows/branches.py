@@ -7,9 +7,7 @@ the same whichever of the two was used. Needs neither Prefect nor a server.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -19,10 +17,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import dvc_environment
-from flows.graph import StageGraph, plan_stages, read_graph
-from flows.process import POLL_SECONDS, end_group
-from flows.reproduce import leave
+from flows.commands import dvc_command, dvc_environment
+from flows.graph import StageGraph, open_repository, plan_stages, read_graph
+from flows.process import POLL_SECONDS, end_group, leave_on_signals, start_command
 from oft.errors import UserError
 
 # A stage that this share of all stages leads to, or comes from, belongs to no branch.
@@ -55,8 +52,7 @@ def main(
     The lines of a branch begin with its name. Where one fails no other is started, and those that run end in
     peace; run it again to go on. `dvc repro` does the same, one stage after the other.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
+    leave_on_signals()
     root = Path.cwd()
     try:
         if up_to_date(root):
@@ -84,16 +80,8 @@ def up_to_date(root: Path) -> bool:
     Raises:
         UserError: ``root`` holds no DVC repository, or DVC refuses dvc.yaml or params.yaml.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(root)) as repo:
-            return not repo.status()
-    except DvcException as error:
-        raise UserError(
-            f"DVC cannot read the pipeline in {root}: {error}. `dvc stage list` shows the fault in full."
-        ) from error
+    with open_repository(root) as repo:
+        return not repo.status()
 
 
 def split(graph: StageGraph) -> tuple[list[str], list[list[str]]]:
@@ -105,15 +93,15 @@ def split(graph: StageGraph) -> tuple[list[str], list[list[str]]]:
     most = SHARED * len(graph)
     joins = {stage for stage in graph if len(needs[stage]) >= most}
     trunk = {stage for stage in graph if sum(stage in needed for needed in needs.values()) >= most}
+    ordered = plan_stages(graph)
     branch_of: dict[str, set[str]] = {}
-    for stage in plan_stages(graph):
+    for stage in ordered:
         if stage in joins | trunk:
             continue
         branch = {stage}.union(*(branch_of[producer] for producer in graph[stage] if producer in branch_of))
         for member in branch:
             branch_of[member] = branch
     unique = {id(branch): branch for branch in branch_of.values()}
-    ordered = plan_stages(graph)
     branches = [[stage for stage in ordered if stage in branch] for branch in unique.values()]
     return [stage for stage in ordered if stage in trunk], sorted(branches, key=len, reverse=True)
 
@@ -128,14 +116,7 @@ def command(stages: Sequence[str]) -> list[str]:
 
     Single items: to look at what they share, another branch's DVC would want it for itself and fail.
     """
-    return [
-        sys.executable,
-        "-m",
-        "dvc",
-        "--wait-for-lock",
-        "repro",
-        *(["--single-item", *stages] if stages else []),
-    ]
+    return dvc_command(["repro", *(["--single-item", *stages] if stages else [])])
 
 
 def run_all(branches: Sequence[Sequence[str]], jobs: int, root: Path) -> int:
@@ -149,18 +130,7 @@ def run_all(branches: Sequence[Sequence[str]], jobs: int, root: Path) -> int:
         while running or (waiting and not status):
             while waiting and len(running) < jobs and not status:
                 stages = waiting.popleft()
-                process = subprocess.Popen(
-                    command(stages),
-                    cwd=root,
-                    env=dvc_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    encoding="utf-8",
-                    errors="replace",
-                    start_new_session=True,
-                )
+                process = start_command(command(stages), root=root, environment=dvc_environment())
                 reader = threading.Thread(target=show, args=(process, name_branch(stages)), daemon=True)
                 reader.start()
                 running[process] = reader

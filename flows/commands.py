@@ -17,8 +17,12 @@ Outcome = Literal["ran", "restored", "unchanged"]
 
 def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> Finished:
     """Run ``dvc ARGUMENTS`` in ``root``; it waits for another DVC process instead of failing beside it."""
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-    return run_command(command, root=root, log=log, environment=dvc_environment())
+    return run_command(dvc_command(arguments), root=root, log=log, environment=dvc_environment())
+
+
+def dvc_command(arguments: Sequence[str]) -> list[str]:
+    """``dvc ARGUMENTS`` by this interpreter; beside another DVC process it waits instead of failing."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
 def dvc_environment() -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,30 @@ from typing import TYPE_CHECKING
 from oft.errors import UserError
 
 if TYPE_CHECKING:
+    from dvc.repo import Repo
     from dvc.stage import Stage
 
 StageGraph = Mapping[str, tuple[str, ...]]
 """Each stage's name and the stages whose outs it reads, both in the order dvc.yaml declares them."""
+
+
+@contextmanager
+def open_repository(root: Path) -> Iterator[Repo]:
+    """The DVC repository whose root is ``root``.
+
+    Raises:
+        UserError: there is none, or DVC refuses dvc.yaml or params.yaml, at once or inside the block.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            yield repo
+    except DvcException as error:
+        raise UserError(
+            f"DVC cannot read the pipeline in {root}: {error}. `dvc stage list` shows the fault in full."
+        ) from error
 
 
 def read_graph(root: Path) -> StageGraph:
@@ -25,17 +46,9 @@ def read_graph(root: Path) -> StageGraph:
     Raises:
         UserError: ``root`` holds no DVC repository, or DVC refuses dvc.yaml or params.yaml.
     """
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(str(root)) as repo:
-            stages = repo.index.stages
-            graph = repo.index.graph
-    except DvcException as error:
-        raise UserError(
-            f"DVC cannot read the pipeline in {root}: {error}. `dvc stage list` shows the fault in full."
-        ) from error
+    with open_repository(root) as repo:
+        stages = repo.index.stages
+        graph = repo.index.graph
     position = {stage: index for index, stage in enumerate(stages)}
     return {
         name_stage(stage, root): tuple(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 TAIL_LINES = 20
@@ -21,6 +23,24 @@ class Finished(NamedTuple):
 
     exit_code: int
     tail: tuple[str, ...]
+
+
+def start_command(
+    command: Sequence[str], *, root: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start ``command`` in ``root`` as the leader of a process group of its own, its lines on one pipe."""
+    return subprocess.Popen(
+        list(command),
+        cwd=root,
+        env=None if environment is None else dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
 
 
 def run_command(
@@ -36,18 +56,7 @@ def run_command(
     SIGTERM turned into an exception, a fault in ``log``) ends that whole group, grandchildren too, before it
     is raised again.
     """
-    process = subprocess.Popen(
-        list(command),
-        cwd=root,
-        env=None if environment is None else dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
-    )
+    process = start_command(command, root=root, environment=environment)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     try:
         assert process.stdout is not None
@@ -60,6 +69,16 @@ def run_command(
     except BaseException:
         end_group(process)
         raise
+
+
+def leave_on_signals() -> None:
+    """Exit in order on SIGTERM and SIGHUP, which would else end Python at once and its children never."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
+
+from flows.process import leave_on_signals
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -40,8 +39,7 @@ def main(
     `prefect artifact inspect metrics` prints the page again; `dvc stage list` names the stages, `dvc dag`
     draws them.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
+    leave_on_signals()
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from flows.pipeline import reproduce  # imports Prefect, seconds that --help must not cost
 
@@ -49,11 +47,6 @@ def main(
     if not state.is_completed():
         typer.echo(f"\n{state.message}", err=True)
         raise typer.Exit(code=1)
-
-
-def leave(number: int, _frame: FrameType | None) -> None:
-    """Exit in order on a signal that would else end Python at once and leave Prefect's server running."""
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":
