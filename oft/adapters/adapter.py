@@ -1,13 +1,17 @@
-"""What the adapters of a model's linear layers share: finding the layers, holding their parameters, merging.
+"""What the adapters of a model's layers share: finding the layers, holding their parameters, merging.
 
 An adapter is a module that owns its parameters and becomes the model's child: it moves, is wrapped (DDP,
-accelerate) and is listed with the model, whose own names stay as they are. Its layers, ``AdaptedLinear``, ask
+accelerate) and is listed with the model, whose own names stay as they are. Its layers, ``AdaptedLayer``, ask
 it for their part.
+
+A model may carry several adapters of a kind under different names; those enabled apply one after the other,
+in the order in which they were put on (``activate`` chooses some of them).
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,50 +22,60 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from oft.adapters.linear import AdaptedLinear, Part, Slot, adapt, restore
+from oft.adapters.layers import AdaptedLayer, Part, Slot, adapt, is_adaptable, restore
 from oft.errors import CheckpointError, ParamsError
 
+DEFAULT_NAME = "default"
 
-class LinearAdapter(nn.Module):
+
+class LayerAdapter(nn.Module):
     """One parameter for each of a model's target layers, and what it does to them.
 
-    Layers are known by their names in the model. Subclasses say which slot of ``AdaptedLinear`` they fill,
+    Layers are known by their names in the model. Subclasses say which slot of ``AdaptedLayer`` they fill,
     and with what.
     """
 
-    child_name: ClassVar[str]
+    kind: ClassVar[str]
     slot: ClassVar[Slot]
 
-    def __init__(self, model: nn.Module, initial: Mapping[str, Tensor]) -> None:
+    def __init__(self, model: nn.Module, initial: Mapping[str, Tensor], name: str = DEFAULT_NAME) -> None:
         """Take the slot in the layers named in ``initial`` and become ``model``'s child.
 
         Raises:
-            ParamsError: the model has such an adapter already.
+            ParamsError: the model has an adapter of this kind and name already, or ``name`` is no identifier.
         """
         super().__init__()
+        self.child_name = child_name(self.kind, name)
         refuse_second(model, self.child_name)
         self.values = nn.ParameterDict()
         # Hidden in a list and a dictionary: as submodules they would make the model its own descendant.
         self._model = [model]
-        self._linears: dict[str, AdaptedLinear] = {}
+        self._layers: dict[str, AdaptedLayer] = {}
+        self._parts: dict[str, Part] = {}
         self._enabled = True
-        for name, value in initial.items():
-            self.values[_key(name)] = nn.Parameter(value)
-            linear = model.get_submodule(name)
-            assert isinstance(linear, nn.Linear)
-            self._linears[name] = adapt(linear)
-            setattr(linear, self.slot, Part(partial(self._value_if_enabled, name)))
+        self._strength = 1.0
+        for layer_name, value in initial.items():
+            self.values[_key(layer_name)] = nn.Parameter(value)
+            layer = adapt(model.get_submodule(layer_name))
+            part = Part(partial(self._value_if_enabled, layer_name))
+            getattr(layer, self.slot).append(part)
+            self._layers[layer_name], self._parts[layer_name] = layer, part
         model.add_module(self.child_name, self)
         _LIVE_ADAPTERS.add(self)
 
+    def parameter_of(self, name: str) -> nn.Parameter:
+        """Return the parameter of layer ``name``."""
+        return self.values[_key(name)]
+
     def layer_value(self, name: str) -> Tensor:
         """Return what the layer ``name`` applies, as part of the autograd graph."""
-        return self.values[_key(name)]
+        value = self.parameter_of(name)
+        return value if self._strength == 1.0 else value * self._strength
 
     def named_values(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield (layer name, parameter) in the model's order."""
-        for name in self._linears:
-            yield name, self.values[_key(name)]
+        for name in self._layers:
+            yield name, self.parameter_of(name)
 
     def adapter_parameters(self) -> list[nn.Parameter]:
         """Return the parameters to train."""
@@ -83,13 +97,39 @@ class LinearAdapter(nn.Module):
         check_names_and_shapes(self.child_name, {name: value.shape for name, value in own.items()}, values)
         for name, value in own.items():
             value.copy_(values[name])
-        if self.merged:
-            self.merge()
+        self._update_layers()
+
+    @property
+    def strength(self) -> float:
+        """How much of the adapter applies: its parameters count times this. 0 is the base, 1 what was
+        trained.
+
+        A rotation stays one at every strength. For use at inference; a merged adapter is merged anew.
+        """
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._strength = float(strength)
+        self._update_layers()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the adapter applies at all."""
+        return self._enabled
+
+    def enable(self) -> None:
+        """Let the adapter apply again, merged if it was."""
+        self._set_enabled(True)
+
+    def disable(self) -> None:
+        """Leave the model without this adapter until ``enable``."""
+        self._set_enabled(False)
 
     @property
     def merged(self) -> bool:
-        """Whether the layers' weights contain the adapter."""
-        return any(self._part(linear).merged for linear in self._linears.values())
+        """Whether the layers' weights are to contain the adapter, and do while it is enabled."""
+        return any(part.merged for part in self._parts.values())
 
     def merge(self) -> None:
         """Put the adapted weight in place of each W, kept aside: inference then costs what the base does."""
@@ -112,20 +152,22 @@ class LinearAdapter(nn.Module):
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Without this adapter inside the block, merged or not; as before after it."""
-        merged, enabled = self.merged, self._enabled
-        self._set_merged(False)
-        self._enabled = False
+        enabled = self._enabled
+        self._set_enabled(False)
         try:
             yield
         finally:
-            self._enabled = enabled
-            self._set_merged(merged)
+            self._set_enabled(enabled)
 
     def remove(self, keep_merged: bool = False) -> None:
-        """Take the adapter off the model; with ``keep_merged`` a merged one stays in the weights for good."""
-        for linear in self._linears.values():
-            linear.take_out(self.slot, keep_merged)
-            restore(linear)
+        """Take the adapter off the model; with ``keep_merged`` a merged one stays in the weights for good.
+
+        Raises:
+            RuntimeError: a rotation is to stay, and an earlier one is on the model still.
+        """
+        for name, layer in self._layers.items():
+            layer.take_out(self.slot, self._parts[name], keep_merged)
+            restore(layer)
         delattr(self._model[0], self.child_name)
         _LIVE_ADAPTERS.discard(self)
 
@@ -134,7 +176,7 @@ class LinearAdapter(nn.Module):
         return x
 
     def extra_repr(self) -> str:
-        return f"{len(self._linears)} layers, {self.num_parameters:,} parameters, merged={self.merged}"
+        return f"{len(self._layers)} layers, {self.num_parameters:,} parameters, merged={self.merged}"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -154,50 +196,107 @@ class LinearAdapter(nn.Module):
     def _value_if_enabled(self, name: str) -> Tensor | None:
         return self.layer_value(name) if self._enabled else None
 
-    def _part(self, linear: AdaptedLinear) -> Part:
-        part = getattr(linear, self.slot)
-        assert isinstance(part, Part)
-        return part
+    def _set_enabled(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._update_layers()
 
     def _set_merged(self, merged: bool) -> None:
         if merged or self.merged:
-            for linear in self._linears.values():
-                self._part(linear).merged = merged
-                linear.update_merged_weight()
+            for name, layer in self._layers.items():
+                self._parts[name].merged = merged
+                layer.update_merged_weight()
+
+    def _update_layers(self) -> None:
+        """Make the weights follow a change of this adapter, in layers where any part is folded in."""
+        for layer in self._layers.values():
+            if any(part.merged for part in (*layer.rotations, *layer.log_scales)):
+                layer.update_merged_weight()
 
 
-def find_targets(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.Linear]:
-    """Return the linear layers whose name is a pattern or ends with one after a dot, in the model's order.
+def activate(model: nn.Module, kind: type[LayerAdapter], *names: str) -> None:
+    """Enable the model's adapters of a kind that are named, disable the others; no name leaves the base
+    alone.
 
-    This is PEFT's rule for a list of ``target_modules``.
+    Those enabled apply in the order in which they were put on the model, whatever the order of the names.
 
     Raises:
-        ParamsError: a pattern matches nothing, or matches a module that is not a plain linear layer.
+        ParamsError: the model has no such adapter.
     """
-    targets: dict[str, nn.Linear] = {}
-    unmatched = dict.fromkeys(patterns)
+    present = {child_name: child for child_name, child in model.named_children() if isinstance(child, kind)}
+    wanted = {child_name(kind.kind, name): name for name in names}
+    missing = [name for child, name in wanted.items() if child not in present]
+    if missing:
+        raise ParamsError(
+            f"{type(model).__name__} carries no {kind.kind} named {', '.join(map(repr, missing))}; "
+            f"its own: {', '.join(present) or 'none'}"
+        )
+    for child, adapter in present.items():
+        adapter._set_enabled(child in wanted)
+
+
+def child_name(kind: str, name: str) -> str:
+    """Return the name of the child that an adapter becomes: its kind, and its own name unless it is the
+    default.
+
+    Raises:
+        ParamsError: the name could not be a child's.
+    """
+    if not name.isidentifier():
+        raise ParamsError(
+            f"an adapter's name must be letters, digits and _, and begin with no digit, got {name!r}"
+        )
+    return kind if name == DEFAULT_NAME else f"{kind}_{name}"
+
+
+def find_targets(model: nn.Module, patterns: Sequence[str] | str) -> dict[str, nn.Module]:
+    """Return the linear layers and convolutions that patterns name, in the model's order.
+
+    A list names layers by their names or what ends them after a dot; one string is a regular expression for
+    the whole name. These are PEFT's rules for ``target_modules``.
+
+    Raises:
+        ParamsError: a pattern matches nothing, is no regular expression, or matches a module of another
+        class.
+    """
+    targets: dict[str, nn.Module] = {}
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    unmatched = dict.fromkeys(listed)
     for name, module in model.named_modules():
-        matches = [pattern for pattern in patterns if name == pattern or name.endswith(f".{pattern}")]
-        if not matches:
+        matches = _matches(name, patterns)
+        if not matches or isinstance(module, LayerAdapter):
             continue
-        if type(module) not in (nn.Linear, AdaptedLinear) or "forward" in vars(module):
+        if not is_adaptable(module):
+            if isinstance(patterns, str):
+                continue  # an expression for whole names sweeps over containers
             raise ParamsError(
-                f"target_modules: only plain torch.nn.Linear layers can be adapted, and {matches[0]!r} "
-                f"matches {name!r}, a {type(module).__name__} (or one whose forward was replaced); "
-                "narrow the pattern or take off what wraps the layer"
+                "target_modules: only plain torch.nn.Linear and torch.nn.Conv2d layers can be adapted, and "
+                f"{matches[0]!r} matches {name!r}, a {type(module).__name__} (or one whose forward was "
+                "replaced); narrow the pattern or take off what wraps the layer"
             )
         targets[name] = module
         for pattern in matches:
             unmatched.pop(pattern, None)
     if unmatched:
-        linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-        near = difflib.get_close_matches(next(iter(unmatched)), linears, n=3, cutoff=0.0)
+        layers = [name for name, module in model.named_modules() if is_adaptable(module)]
+        near = difflib.get_close_matches(next(iter(unmatched)), layers, n=3, cutoff=0.0)
         raise ParamsError(
-            f"target_modules: every pattern must end the name of a linear layer, and "
-            f"{', '.join(map(repr, unmatched))} ends none of {type(model).__name__}'s; "
-            f"linear layers near it: {', '.join(near) or 'none'}"
+            f"target_modules: every pattern must name a linear layer or a convolution, and "
+            f"{', '.join(map(repr, unmatched))} names none of {type(model).__name__}'s; "
+            f"layers near it: {', '.join(near) or 'none'}"
         )
     return targets
+
+
+def _matches(name: str, patterns: Sequence[str] | str) -> list[str]:
+    if not isinstance(patterns, str):
+        return [pattern for pattern in patterns if name == pattern or name.endswith(f".{pattern}")]
+    try:
+        return [patterns] if re.fullmatch(patterns, name) else []
+    except re.error as fault:
+        raise ParamsError(
+            f"target_modules: one string is a regular expression for whole names, and {patterns!r} is none "
+            f"({fault}); give a list of name endings, or mend it"
+        ) from fault
 
 
 def freeze(model: nn.Module, keep: Sequence[str] = ()) -> None:
@@ -247,7 +346,7 @@ def check_names_and_shapes(
             )
 
 
-_LIVE_ADAPTERS: weakref.WeakSet[LinearAdapter] = weakref.WeakSet()
+_LIVE_ADAPTERS: weakref.WeakSet[LayerAdapter] = weakref.WeakSet()
 
 
 def _after_any_optimizer_step(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:

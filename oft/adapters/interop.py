@@ -111,7 +111,7 @@ def load_adapter(folder: Path, unet: nn.Module, *, base_hash: str | None = None)
         ParamsError: the model has an adapter already.
     """
     folder = Path(folder)
-    for child_name in (OFTAdapter.child_name, MagnitudeAdapter.child_name, HINT_ENCODER_CHILD):
+    for child_name in (OFTAdapter.kind, MagnitudeAdapter.kind, HINT_ENCODER_CHILD):
         refuse_second(unet, child_name)
     packed, metadata = _read_rotations(folder / ROTATION_FILE, base_hash)
     try:

@@ -17,18 +17,22 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.adapter import LinearAdapter, find_targets, freeze, zeros_beside
+from oft.adapters.adapter import DEFAULT_NAME, LayerAdapter, find_targets, freeze, zeros_beside
 
 
-class MagnitudeAdapter(LinearAdapter):
+class MagnitudeAdapter(LayerAdapter):
     """The logarithms of the layers' magnitudes, ``[out]`` each; the model's child ``magnitude_adapter``."""
 
-    child_name = "magnitude_adapter"
-    slot = "log_scale"
+    kind = "magnitude_adapter"
+    slot = "log_scales"
 
-    def __init__(self, model: nn.Module, targets: Mapping[str, nn.Linear]) -> None:
-        sizes = {name: linear.weight.shape[:1] for name, linear in targets.items()}
-        super().__init__(model, {name: zeros_beside(targets[name].weight, sizes[name]) for name in targets})
+    def __init__(self, model: nn.Module, targets: Mapping[str, nn.Module], name: str = DEFAULT_NAME) -> None:
+        initial = {}
+        for layer_name, layer in targets.items():
+            weight = layer.weight
+            assert isinstance(weight, Tensor)
+            initial[layer_name] = zeros_beside(weight, weight.shape[:1])
+        super().__init__(model, initial, name)
 
     @torch.no_grad()
     def scales(self) -> dict[str, Tensor]:
@@ -36,14 +40,16 @@ class MagnitudeAdapter(LinearAdapter):
         return {name: log_scale.exp() for name, log_scale in self.named_values()}
 
 
-def inject_magnitude(model: nn.Module, target_modules: Sequence[str]) -> MagnitudeAdapter:
+def inject_magnitude(
+    model: nn.Module, target_modules: Sequence[str] | str, name: str = DEFAULT_NAME
+) -> MagnitudeAdapter:
     """Give each target layer of ``model`` scales of 1, freeze everything else, and return the adapter.
 
     "Everything else" includes an OFT adapter and a hint encoder. Outputs are unchanged until the first step.
 
     Raises:
-        ParamsError: a pattern matches no linear layer, or the model has a magnitude adapter already.
+        ParamsError: a pattern matches no layer, or the model has a magnitude adapter of that name already.
     """
-    adapter = MagnitudeAdapter(model, find_targets(model, target_modules))
+    adapter = MagnitudeAdapter(model, find_targets(model, target_modules), name)
     freeze(model, keep=(adapter.child_name,))
     return adapter

@@ -1,4 +1,4 @@
-"""Orthogonal finetuning (OFT, arXiv 2306.07280) of a model's linear layers: W' = W Rᵀ, R trained, W frozen.
+"""Orthogonal finetuning (OFT, arXiv 2306.07280) of a model's layers: W' = W Rᵀ, R trained, W frozen.
 
 Training needs nothing beyond the usual loop::
 
@@ -9,7 +9,8 @@ Training needs nothing beyond the usual loop::
     optimizer.step()         # any torch.optim.Optimizer, fused ones and wrapped ones (accelerate) included
     optimizer.zero_grad()
 
-and ``with adapter.merging():`` (or ``merge()``) samples at the base's own speed.
+and ``with adapter.merging():`` (or ``merge()``) samples at the base's own speed. ``strength``, ``enable``,
+``disable`` and, for several adapters on one base, ``activate`` choose what applies.
 
 What happens underneath:
 
@@ -21,6 +22,11 @@ What happens underneath:
   behind autograd's version counters) and through the version counter, address and ``requires_grad`` of each
   parameter (``load_state_dict``, ``copy_``, ``.to``). One thing escapes both: writing in place through
   ``parameter.data``. Call ``refresh()`` after that.
+- The model's forward pass begins by bringing the rotations up to date, outside what ``torch.compile`` traces:
+  compiled code takes them as inputs and is not compiled anew when they change.
+- Dropout is multiplicative: while the adapter is in training mode each block is the identity with probability
+  ``dropout``, drawn anew for each optimizer step, so that micro-batches and recomputed checkpoints see the
+  same blocks. Merged, or in evaluation mode, all blocks apply. It draws from ``dropout_generator``.
 - COFT's constraint is a projection of the parameters after each optimizer step, made by the same hook. No
   forward pass ever writes a parameter. Parameters changed by other means are projected by ``project()``; a
   forward pass that finds them outside the bound refuses to run.
@@ -30,17 +36,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.adapter import LinearAdapter, find_targets, freeze, zeros_beside
+from oft.adapters.adapter import DEFAULT_NAME, LayerAdapter, find_targets, freeze, zeros_beside
+from oft.adapters.layers import Application, num_features, num_groups
 from oft.adapters.rotation import (
+    EpsConvention,
     cayley,
     coft_bound,
     orthogonality_error,
     project_skew,
+    scale_packed,
     skew_from_packed,
     skew_norm,
 )
@@ -66,29 +75,37 @@ class OFTConfig:
     """What is rotated and how.
 
     Attributes:
-        target_modules: endings of the names of the linear layers to adapt (see ``find_targets``).
-        num_blocks: blocks on R's diagonal, the paper's r; must divide every target's in_features.
+        target_modules: endings of the names of the layers to adapt, or one regular expression for whole names
+            (see ``find_targets``).
+        num_blocks: blocks on R's diagonal, the paper's r; must divide the width of every target's input.
         block_size: size of a block instead of their number; exactly one of the two is given.
         block_share: one block serves a layer's whole diagonal.
         coft: keep S within ``coft_bound(eps, ...)`` of zero (constrained OFT).
-        eps: COFT's freedom of rotation, in the reference implementation's convention.
+        eps: COFT's freedom of rotation.
+        eps_convention: what eps means, see ``coft_bound``.
+        dropout: probability with which training leaves a block out of a step.
+        application: what a forward pass turns, ``weight`` or ``input``; ``auto`` takes, layer by layer, what
+            needs fewer operations. The results are the same but for rounding.
 
     Raises:
         ParamsError: a value breaks its rule.
     """
 
-    target_modules: tuple[str, ...]
+    target_modules: tuple[str, ...] | str
     num_blocks: int | None = None
     block_size: int | None = None
     block_share: bool = False
     coft: bool = False
     eps: float = 1e-3
+    eps_convention: EpsConvention = "reference"
+    dropout: float = 0.0
+    application: Application = "auto"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.target_modules, tuple) or not self.target_modules:
+        if not isinstance(self.target_modules, tuple | str) or not self.target_modules:
             raise ParamsError(
-                f"target_modules must be a non-empty tuple of name endings, got {self.target_modules!r}; "
-                "give for example UNET_CONTROL_TARGETS"
+                "target_modules must be a non-empty tuple of name endings or a regular expression, got "
+                f"{self.target_modules!r}; give for example UNET_CONTROL_TARGETS"
             )
         if (self.num_blocks is None) == (self.block_size is None):
             raise ParamsError(
@@ -101,37 +118,51 @@ class OFTConfig:
             raise ParamsError(f"block_size must be at least 2 to rotate anything, got {self.block_size}")
         if self.coft and not self.eps > 0:
             raise ParamsError(f"eps must be positive for coft, got {self.eps}; the paper uses 1e-3 and 6e-5")
+        if not 0 <= self.dropout < 1:
+            raise ParamsError(
+                f"dropout must be a probability below 1, got {self.dropout}; 0 leaves no block out"
+            )
+        for key, value, known in (
+            ("eps_convention", self.eps_convention, get_args(EpsConvention)),
+            ("application", self.application, get_args(Application)),
+        ):
+            if value not in known:
+                raise ParamsError(f"{key} must be one of {', '.join(known)}, got {value!r}")
 
-    def blocks_of(self, in_features: int, name: str) -> tuple[int, int]:
-        """Return (number of blocks, block size) for the layer ``name``.
+    def blocks_of(self, layer: nn.Module, name: str) -> tuple[int, int]:
+        """Return (number of blocks, block size) for a layer of that name.
+
+        A block of a grouped convolution lies within one group.
 
         Raises:
-            ParamsError: the layer's in_features cannot be cut into such blocks.
+            ParamsError: the layer's input cannot be cut into such blocks.
         """
+        features, groups = num_features(layer), num_groups(layer)
         value = self.num_blocks or self.block_size
         assert value is not None
-        quotient, remainder = divmod(in_features, value)
+        quotient, remainder = divmod(features, value)
         num_blocks, block_size = (value, quotient) if self.num_blocks else (quotient, value)
-        if remainder or block_size < 2:
+        if remainder or block_size < 2 or (features // groups) % block_size:
             key = "num_blocks" if self.num_blocks else "block_size"
-            divisors = [divisor for divisor in range(1, in_features + 1) if in_features % divisor == 0]
-            fitting = divisors[:-1] if self.num_blocks else divisors[1:]
+            sizes = [size for size in range(2, features // groups + 1) if features // groups % size == 0]
+            fitting = sorted(features // size for size in sizes) if self.num_blocks else sizes
             near = sorted(sorted(fitting, key=lambda divisor: abs(divisor - value))[:3])
+            grouped = f" and none of them over two of its {groups} groups" if groups > 1 else ""
             raise ParamsError(
-                f"{key} ({value}) must cut in_features ({in_features}) of {name!r} into equal blocks of 2 or "
-                f"more; divisors near it: {', '.join(map(str, near)) or 'none'}"
+                f"{key} ({value}) must cut in_features ({features}) of {name!r} into equal blocks of 2 or "
+                f"more{grouped}; divisors near it: {', '.join(map(str, near)) or 'none'}"
             )
         return num_blocks, block_size
 
-    def packed_shapes(self, targets: Mapping[str, nn.Linear]) -> dict[str, tuple[int, int]]:
+    def packed_shapes(self, targets: Mapping[str, nn.Module]) -> dict[str, tuple[int, int]]:
         """Return the shape of each layer's packed parameter, (stored blocks, b(b-1)/2).
 
         Raises:
-            ParamsError: a layer's in_features cannot be cut into such blocks.
+            ParamsError: a layer's input cannot be cut into such blocks.
         """
         shapes = {}
-        for name, linear in targets.items():
-            num_blocks, block_size = self.blocks_of(linear.in_features, name)
+        for name, layer in targets.items():
+            num_blocks, block_size = self.blocks_of(layer, name)
             shapes[name] = (1 if self.block_share else num_blocks, block_size * (block_size - 1) // 2)
         return shapes
 
@@ -141,23 +172,33 @@ class _Cached(NamedTuple):
     state: tuple[object, ...]
 
 
-class OFTAdapter(LinearAdapter):
+class OFTAdapter(LayerAdapter):
     """The packed skew parameters of a model's adapted layers, and the rotations made from them.
 
-    Made by ``inject_oft``; the model's child ``oft_adapter``.
+    Made by ``inject_oft``; the model's child ``oft_adapter``, or ``oft_adapter_<name>``.
+
+    Attributes:
+        dropout_generator: what dropout draws from, on the CPU; seeded with 0 until somebody seeds it
+        otherwise.
     """
 
-    child_name = "oft_adapter"
-    slot = "rotation"
+    kind = "oft_adapter"
+    slot = "rotations"
 
-    def __init__(self, model: nn.Module, config: OFTConfig, targets: Mapping[str, nn.Linear]) -> None:
+    def __init__(
+        self, model: nn.Module, config: OFTConfig, targets: Mapping[str, nn.Module], name: str = DEFAULT_NAME
+    ) -> None:
         shapes = config.packed_shapes(targets)
-        super().__init__(model, {name: zeros_beside(targets[name].weight, shapes[name]) for name in targets})
+        weights = {layer_name: _weight(layer) for layer_name, layer in targets.items()}
+        initial = {key: zeros_beside(weight, shapes[key]) for key, weight in weights.items()}
+        super().__init__(model, initial, name)
+        for layer in self._layers.values():
+            layer.application = config.application
         self.config = config
-        self.block_shapes = {
-            name: config.blocks_of(linear.in_features, name) for name, linear in targets.items()
-        }
+        self.block_shapes = {key: config.blocks_of(layer, key) for key, layer in targets.items()}
+        self.dropout_generator = torch.Generator().manual_seed(0)
         self._cache: dict[str, _Cached] = {}
+        self._hook = model.register_forward_pre_hook(_Updater(self))
 
     def named_packed(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield (layer name, packed parameter ``[r, b(b-1)/2]``, one row where blocks are shared)."""
@@ -173,8 +214,10 @@ class OFTAdapter(LinearAdapter):
 
     def layer_value(self, name: str) -> Tensor:
         """Return the rotations of layer ``name``, ``[r, b, b]`` or ``[1, b, b]``, in the autograd graph."""
+        if torch.compiler.is_compiling():
+            return self._cache[name].rotations  # the model's forward has seen to them
         cached = self._cache.get(name)
-        if cached is None or cached.state != _state(super().layer_value(name)):
+        if cached is None or cached.state != self._state(self.parameter_of(name)):
             self.refresh()
             cached = self._cache[name]
         return cached.rotations
@@ -202,10 +245,21 @@ class OFTAdapter(LinearAdapter):
         # pass of reentrant checkpointing) must leave rotations that the next one can train through.
         with torch.inference_mode(False), torch.enable_grad():
             for group in groups.values():
-                rotations = cayley(skew_from_packed(torch.cat([packed for _, packed in group])))
+                together = torch.cat([packed for _, packed in group])
+                rotations = cayley(skew_from_packed(self._in_force(together)))
                 parts = rotations.split([packed.shape[0] for _, packed in group])
                 for (name, packed), part in zip(group, parts, strict=True):
-                    self._cache[name] = _Cached(part, _state(packed))
+                    self._cache[name] = _Cached(part, self._state(packed))
+
+    def update(self) -> None:
+        """Compute the rotations anew if a parameter, the strength or the mode has changed since."""
+        if not self.enabled:
+            return
+        for name, packed in self.named_packed():
+            cached = self._cache.get(name)
+            if cached is None or cached.state != self._state(packed):
+                self.refresh()
+                return
 
     @torch.no_grad()
     def project(self) -> None:
@@ -222,13 +276,34 @@ class OFTAdapter(LinearAdapter):
         self.project()
         self._cache.clear()
 
+    def remove(self, keep_merged: bool = False) -> None:
+        super().remove(keep_merged)
+        self._hook.remove()
+
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes its own rotations: tensors inside a graph can be neither copied nor pickled.
         return {**self.__dict__, "_cache": {}}
 
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.config.dropout > 0 and not self.merged
+
+    def _in_force(self, packed: Tensor) -> Tensor:
+        """Return the parameters that apply: scaled by the strength, those of dropped blocks zero."""
+        if self._strength != 1.0:
+            packed = scale_packed(packed, self._strength)
+        if self._drops:
+            kept = torch.rand(len(packed), 1, generator=self.dropout_generator) >= self.config.dropout
+            packed = scale_packed(packed, kept.to(packed))
+        return packed
+
+    def _state(self, packed: Tensor) -> tuple[object, ...]:
+        return packed._version, packed.data_ptr(), packed.requires_grad, self._strength, self._drops
+
     def _bound(self, name: str) -> float:
         num_blocks, block_size = self.block_shapes[name]
-        return coft_bound(self.config.eps, block_size, num_blocks, self.config.block_share)
+        config = self.config
+        return coft_bound(config.eps, block_size, num_blocks, config.block_share, config.eps_convention)
 
     @torch.no_grad()
     def _check_bound(self) -> None:
@@ -243,19 +318,37 @@ class OFTAdapter(LinearAdapter):
             )
 
 
-def inject_oft(model: nn.Module, config: OFTConfig) -> OFTAdapter:
+class _Updater:
+    """Brings an adapter's rotations up to date before its model's forward pass; may be copied with it."""
+
+    def __init__(self, adapter: OFTAdapter) -> None:
+        self._child_name = adapter.child_name
+
+    @torch.compiler.disable
+    def __call__(self, model: nn.Module, inputs: object) -> None:
+        adapter = getattr(model, self._child_name)
+        assert isinstance(adapter, OFTAdapter)
+        adapter.update()
+
+
+def inject_oft(model: nn.Module, config: OFTConfig, name: str = DEFAULT_NAME) -> OFTAdapter:
     """Adapt the target layers of ``model`` at identity, freeze everything else, and return the adapter.
 
     Outputs are unchanged to the bit until the first step. Every parameter but the adapter's, and those of an
     attached hint encoder, loses its gradient.
 
+    Args:
+        name: sets it apart from other OFT adapters on the model, which go on applying, frozen.
+
     Raises:
-        ParamsError: a pattern matches no linear layer, blocks do not fit, or there is an OFT adapter already.
+        ParamsError: a pattern matches no layer, blocks do not fit, or there is an OFT adapter of that name.
     """
-    adapter = OFTAdapter(model, config, find_targets(model, config.target_modules))
+    adapter = OFTAdapter(model, config, find_targets(model, config.target_modules), name)
     freeze(model, keep=(adapter.child_name, "hint_encoder"))
     return adapter
 
 
-def _state(parameter: Tensor) -> tuple[object, ...]:
-    return parameter._version, parameter.data_ptr(), parameter.requires_grad
+def _weight(layer: nn.Module) -> Tensor:
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight

@@ -11,7 +11,7 @@ Convention, used everywhere in this project and equal to PEFT's exact path (``us
 
 Rotations are stacks ``[r, b, b]`` for r blocks with r b = in_features, or ``[1, b, b]``, one block for all.
 
-Both maps of the chain packed -> S -> R keep what their gradient needs outside autograd's saved tensors. A
+The maps of the chain packed -> S -> R keep what their gradient needs outside autograd's saved tensors. A
 graph through them can therefore be walked backward any number of times, which lets one computed R serve
 several micro-batches (gradient accumulation), and it is the same to gradient checkpointing whether R was
 computed inside or outside a checkpointed region. The price: they are differentiable once.
@@ -23,11 +23,14 @@ Qiu et al., "Orthogonal Finetuning Made Scalable" (rotating the input instead of
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+# Whose eps bounds COFT, the paper's implementation's or PEFT's (see coft_bound).
+EpsConvention = Literal["reference", "peft"]
 
 
 def block_size_of(packed: Tensor) -> int:
@@ -50,6 +53,14 @@ def skew_from_packed(packed: Tensor) -> Tensor:
         ValueError: the last dimension is not of the form b(b-1)/2.
     """
     return _SkewFromPacked.apply(packed)
+
+
+def scale_packed(packed: Tensor, factor: Tensor | float) -> Tensor:
+    """Return packed parameters ``[*, b(b-1)/2]`` times constants, one for all or ``[*, 1]``.
+
+    A block whose factor is zero is the identity; any factor leaves rotations rotations.
+    """
+    return _ScalePacked.apply(packed, factor)
 
 
 def packed_from_skew(skew: Tensor) -> Tensor:
@@ -88,13 +99,38 @@ def rotate_input(x: Tensor, rotations: Tensor) -> Tensor:
     return torch.bmm(by_block, rotations).transpose(0, 1).reshape(x.shape)
 
 
-def rotate_weight(weight: Tensor, rotations: Tensor) -> Tensor:
-    """Return W' = W Rᵀ, ``[out, in]``, for rotations as in ``rotate_input``; the weight keeps its type.
+def rotate_weight(weight: Tensor, rotations: Tensor, groups: int = 1) -> Tensor:
+    """Return W' = W Rᵀ, ``[out, in / groups]``, for rotations as in ``rotate_input``; the weight keeps its
+    type.
 
-    The product is taken in the more precise of the two types: a half-precision weight is rotated in float32.
+    With ``groups`` (a grouped convolution's) the rows and the blocks fall into as many equal parts, and each
+    part of the rows is turned by its own part of the blocks. The product is taken in the more precise of the
+    two types: a half-precision weight is rotated in float32.
+
+    Raises:
+        ValueError: the blocks do not make up the weight's input, or straddle its groups.
     """
     precise = torch.promote_types(weight.dtype, rotations.dtype)
-    return rotate_input(weight.to(precise), rotations.mT).to(weight.dtype)
+    if groups == 1 or rotations.shape[0] == 1:
+        return rotate_input(weight.to(precise), rotations.mT).to(weight.dtype)
+    if rotations.shape[0] % groups:
+        raise ValueError(f"{rotations.shape[0]} blocks do not fall into {groups} groups")
+    parts = zip(weight.to(precise).chunk(groups), rotations.mT.chunk(groups), strict=True)
+    return torch.cat([rotate_input(rows, blocks) for rows, blocks in parts]).to(weight.dtype)
+
+
+def compose_rotations(first: Tensor, second: Tensor, in_features: int) -> Tensor:
+    """Return the rotations of a weight turned by ``first`` and then by ``second``: W R₁ᵀ R₂ᵀ = W (R₂ R₁)ᵀ.
+
+    The blocks may differ in size; the result's have the least common multiple of the two sizes.
+
+    Raises:
+        ValueError: either does not make up ``in_features``.
+    """
+    if first.shape == second.shape:
+        return second @ first
+    size = math.lcm(first.shape[-1], second.shape[-1])
+    return _with_block_size(second, size, in_features) @ _with_block_size(first, size, in_features)
 
 
 def rotation_gradient(x: Tensor, grad: Tensor, like: Tensor) -> Tensor:
@@ -116,15 +152,18 @@ def orthogonality_error(rotations: Tensor) -> float:
     return gram.abs().max().item()
 
 
-def coft_bound(eps: float, block_size: int, num_blocks: int, shared: bool) -> float:
+def coft_bound(
+    eps: float, block_size: int, num_blocks: int, shared: bool, convention: EpsConvention = "reference"
+) -> float:
     """Return the largest Frobenius norm constrained finetuning (COFT) allows a block's S.
 
-    eps b² / √r, or eps b² where one block is shared: the convention of the paper's reference implementation.
-    Its parameter, unlike the packed one, is a full matrix halved to S = (P - Pᵀ) / 2, but P stays
-    skew-symmetric under training from zero, so its norm is that of S and the bound means the same here. PEFT
-    bounds S too, by eps / √r: PEFT's eps is ours times b².
+    ``reference``: eps b² / √r, or eps b² where one block is shared, as in the paper's implementation. Its
+    parameter, unlike the packed one, is a full matrix halved to S = (P - Pᵀ) / 2, but P stays skew-symmetric
+    under training from zero, so its norm is that of S and the bound means the same here. ``peft``: the same
+    without b²; an eps of PEFT's is b² times as tight as the reference's.
     """
-    return eps * block_size**2 / (1.0 if shared else math.sqrt(num_blocks))
+    scale = float(block_size**2) if convention == "reference" else 1.0
+    return eps * scale / (1.0 if shared else math.sqrt(num_blocks))
 
 
 @torch.no_grad()
@@ -151,6 +190,34 @@ def without_autocast(device: torch.device) -> torch.autocast:
 def _upper_triangle(block_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     rows, columns = torch.triu_indices(block_size, block_size, 1, device=device)
     return rows, columns
+
+
+def _with_block_size(rotations: Tensor, size: int, in_features: int) -> Tensor:
+    """Return the same rotation in blocks of ``size``, a multiple of their own: ``[in / size, *, *]``."""
+    num_blocks, block_size = rotations.shape[0], rotations.shape[-1]
+    if in_features % size or num_blocks not in (1, in_features // block_size):
+        raise ValueError(f"{num_blocks} blocks of {block_size} do not make up {in_features} features")
+    rotations = rotations.expand(in_features // block_size, -1, -1)
+    merged = size // block_size
+    if merged == 1:
+        return rotations
+    wide = rotations.new_zeros(in_features // size, merged, block_size, merged, block_size)
+    diagonal = torch.arange(merged, device=rotations.device)
+    # Two advanced indices apart put their dimension first.
+    wide[:, diagonal, :, diagonal, :] = rotations.unflatten(0, (-1, merged)).transpose(0, 1)
+    return wide.reshape(-1, size, size)
+
+
+class _ScalePacked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, factor: Tensor | float) -> Tensor:
+        ctx.factor = factor
+        return packed * factor
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.factor, None
 
 
 class _SkewFromPacked(torch.autograd.Function):

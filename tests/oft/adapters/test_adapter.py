@@ -16,13 +16,21 @@ def test_targets_are_found_by_the_end_of_their_name(mlp: Mlp) -> None:
 
 
 def test_a_pattern_without_a_layer_is_named_with_what_is_near(mlp: Mlp) -> None:
-    with pytest.raises(ParamsError, match=r"'to_p' ends none of Mlp's; linear layers near it: to_q"):
+    with pytest.raises(ParamsError, match=r"'to_p' names none of Mlp's; layers near it: to_q"):
         find_targets(mlp, ("to_q", "to_p"))
 
 
-def test_a_module_that_is_no_linear_layer_is_refused() -> None:
-    with pytest.raises(ParamsError, match=r"'conv' matches 'conv', a Conv2d"):
-        find_targets(nn.ModuleDict({"conv": nn.Conv2d(1, 1, 1)}), ("conv",))
+def test_a_string_is_an_expression_for_whole_names(mlp: Mlp) -> None:
+    assert list(find_targets(mlp, r"to_(q|out\.\d)")) == ["to_q", "to_out.0"]
+    with pytest.raises(ParamsError, match=r"'to' names none of Mlp's"):
+        find_targets(mlp, "to")
+    with pytest.raises(ParamsError, match=r"regular expression for whole names, and 'to\(' is none"):
+        find_targets(mlp, "to(")
+
+
+def test_a_module_of_another_class_is_refused() -> None:
+    with pytest.raises(ParamsError, match=r"'conv' matches 'conv', a Conv1d"):
+        find_targets(nn.ModuleDict({"conv": nn.Conv1d(1, 1, 1)}), ("conv",))
 
 
 def test_a_layer_whose_forward_was_replaced_is_refused(mlp: Mlp) -> None:

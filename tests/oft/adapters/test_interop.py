@@ -243,7 +243,7 @@ def test_another_architecture_is_refused(saved: Path, generator: torch.Generator
     model = Mlp(generator)
     model.to_q = nn.Linear(32, 24)
     refuse(saved, model, r"'to_q' must have the shape \(2, 120\) for this model, got \(2, 28\)")
-    refuse(saved, nn.ModuleDict({"to_q": nn.Linear(16, 24)}), r"adapter_config.json: .*'to_out.0' ends none")
+    refuse(saved, nn.ModuleDict({"to_q": nn.Linear(16, 24)}), r"adapter_config.json: .*'to_out.0' names none")
     two = nn.ModuleDict({"a": Mlp(generator), "b": Mlp(generator)})
     refuse(saved, two, r"adapter_model.safetensors: .*4 are missing \(a.to_q, .*2 unexpected \(to_o")
 

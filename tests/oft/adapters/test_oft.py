@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from oft.adapters import layers, rotation
 from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTAdapter, OFTConfig, inject_oft
 from oft.adapters.rotation import cayley, coft_bound, skew_norm
 from oft.errors import CheckpointError, ParamsError
@@ -401,7 +402,10 @@ def test_autocast_computes_in_its_type_from_exact_rotations(
         ({"block_size": 1}, "block_size must be at least 2"),
         ({"num_blocks": 2, "coft": True, "eps": 0.0}, "eps must be positive for coft, got 0.0"),
         ({"num_blocks": 2, "target_modules": ()}, "non-empty tuple"),
-        ({"num_blocks": 2, "target_modules": "to_q"}, "non-empty tuple"),
+        ({"num_blocks": 2, "target_modules": ""}, "non-empty tuple"),
+        ({"num_blocks": 2, "dropout": 1.0}, "dropout must be a probability below 1, got 1.0"),
+        ({"num_blocks": 2, "application": "output"}, "application must be one of auto, weight, input"),
+        ({"num_blocks": 2, "eps_convention": "ours"}, "eps_convention must be one of reference, peft"),
     ],
 )
 def test_a_config_that_breaks_a_rule_is_refused(options: dict[str, Any], message: str) -> None:
@@ -443,3 +447,179 @@ def test_the_number_of_parameters_is_the_papers_formula(mlp: Mlp) -> None:
         sizes = [16 // num_blocks, 24 // num_blocks]
         assert adapter.num_parameters == sum(num_blocks * math.comb(size, 2) for size in sizes)
         adapter.remove()
+
+
+@pytest.mark.parametrize("application", ["weight", "input"])
+@pytest.mark.parametrize("tokens", [2, 40])
+def test_every_application_is_the_same_function(
+    mlp: Mlp, turn: Turn, application: Any, tokens: int, generator: torch.Generator
+) -> None:
+    x = torch.randn(tokens, 16, generator=generator)
+    plain = copy.deepcopy(mlp)
+    adapter = inject_oft(mlp, OFTConfig(MLP_TARGETS, num_blocks=2, application=application))
+    turn(adapter)
+    packed = {name: value.detach() for name, value in adapter.named_packed()}
+    torch.testing.assert_close(mlp(x), naive_forward(plain, packed, x))
+
+
+def _noting(what: str, turned: list[str]) -> Callable[..., Tensor]:
+    original: Callable[..., Tensor] = getattr(rotation, f"rotate_{what}")
+
+    def noting(*arguments: Any) -> Tensor:
+        turned.append(what)
+        return original(*arguments)
+
+    return noting
+
+
+def test_forcing_an_application_forces_it(mlp: Mlp, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    turned: list[str] = []
+    for what in ("input", "weight"):
+        monkeypatch.setattr(layers, f"rotate_{what}", _noting(what, turned))
+    for application in ("weight", "input"):
+        adapter = inject_oft(mlp, OFTConfig(MLP_TARGETS, num_blocks=2, application=application))
+        with torch.no_grad():
+            mlp(x)
+        assert set(turned) == {application}
+        turned.clear()
+        adapter.remove()
+
+
+DROPPING = OFTConfig(MLP_TARGETS, num_blocks=4, dropout=0.5)
+
+
+def dropped(adapter: OFTAdapter) -> Tensor:
+    """Which blocks are the identity, over all layers."""
+    one = {name: torch.eye(r.shape[-1]) for name, r in adapter.rotations().items()}
+    return torch.cat([(r == one[name]).all((1, 2)) for name, r in adapter.rotations().items()])
+
+
+def test_dropout_leaves_whole_blocks_out_of_a_step(mlp: Mlp, x: Tensor, turn: Turn) -> None:
+    adapter = inject_oft(mlp, DROPPING)
+    turn(adapter)
+    optimizer = torch.optim.SGD(adapter.adapter_parameters(), lr=0.01)
+    seen = []
+    for _ in range(200):
+        before = dropped(adapter)
+        mlp(x).square().mean().backward()
+        mlp(x).square().mean().backward()
+        assert torch.equal(dropped(adapter), before)  # micro-batches of one step see the same blocks
+        rows = torch.cat([p.grad.abs().sum(1) for p in adapter.adapter_parameters() if p.grad is not None])
+        assert torch.equal(rows == 0, before)
+        optimizer.step()
+        optimizer.zero_grad()
+        seen.append(before)
+    share = torch.stack(seen).double().mean(0)
+    assert ((share > 0.35) & (share < 0.65)).all()  # four standard deviations of 200 tosses
+    assert len({tuple(row.tolist()) for row in seen}) > 50
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_dropout_is_the_same_in_recomputed_checkpoints(
+    mlp: Mlp, x: Tensor, turn: Turn, reentrant: bool
+) -> None:
+    adapter = inject_oft(mlp, DROPPING)
+    turn(adapter)
+    gradients = []
+    leaf = x.clone().requires_grad_()
+    for checkpointed in (False, True):
+        adapter.dropout_generator.manual_seed(5)
+        adapter.refresh()
+        output = checkpoint(mlp, leaf, use_reentrant=reentrant) if checkpointed else mlp(leaf)
+        assert isinstance(output, Tensor)
+        output.square().mean().backward()
+        gradients.append([packed.grad for packed in adapter.adapter_parameters()])
+        for packed in adapter.adapter_parameters():
+            packed.grad = None
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_nothing_is_dropped_in_evaluation_or_merged(mlp: Mlp, x: Tensor, turn: Turn) -> None:
+    plain = copy.deepcopy(mlp)
+    adapter = inject_oft(mlp, DROPPING)
+    turn(adapter)
+    packed = {name: value.detach() for name, value in adapter.named_packed()}
+    whole = naive_forward(plain, packed, x)
+    assert dropped(adapter).any() and not torch.allclose(mlp(x), whole)
+    with adapter.merging():
+        torch.testing.assert_close(mlp(x), whole)
+    adapter.eval()
+    assert not dropped(adapter).any()
+    torch.testing.assert_close(mlp(x), whole)
+    adapter.train()
+    assert dropped(adapter).any()
+
+
+def test_pefts_eps_is_the_references_times_the_squared_block_size(mlp: Mlp, turn: Turn) -> None:
+    reference = inject_oft(mlp, OFTConfig(("to_q",), block_size=8, coft=True, eps=1e-3), "reference")
+    peft = inject_oft(
+        mlp, OFTConfig(("to_q",), block_size=8, coft=True, eps=0.064, eps_convention="peft"), "peft"
+    )
+    for adapter in (reference, peft):
+        turn(adapter)
+        (packed,) = adapter.adapter_parameters()
+        torch.testing.assert_close(skew_norm(packed), torch.full((2,), 1e-3 * 64 / math.sqrt(2)))
+
+
+def test_layers_that_read_one_tensor_share_its_copy_under_autocast(generator: torch.Generator) -> None:
+    heads = nn.ModuleDict({name: nn.Linear(16, 16) for name in "qkv"})
+    adapter = inject_oft(heads, OFTConfig(tuple("qkv"), num_blocks=2))
+    x = torch.randn(4, 16, generator=generator, requires_grad=True)
+    saved: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.shape == x.shape:
+            saved.append(tensor.data_ptr())
+        return tensor
+
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+    ):
+        outputs = [head(x) for head in heads.values()]
+    assert len(saved) == 3 and len(set(saved)) == 1
+    torch.stack(outputs).float().sum().backward()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        copied = [head(x) for head in heads.values()]
+    torch.testing.assert_close(copied, [output.detach() for output in outputs])
+    assert x.grad is not None and all(packed.grad is not None for packed in adapter.adapter_parameters())
+
+
+def test_a_changed_tensor_gets_a_new_copy_under_autocast(generator: torch.Generator) -> None:
+    head = nn.ModuleDict({"q": nn.Linear(16, 16)})
+    inject_oft(head, OFTConfig(("q",), num_blocks=2))
+    x = torch.randn(4, 16, generator=generator)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        before = head["q"](x)
+        x.mul_(2)
+        assert not torch.equal(head["q"](x), before)
+
+
+# Dynamo looks at every input tensor's .grad, and a rotation's is not kept.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_compiled_code_is_one_graph_and_follows_training(mlp: Mlp, x: Tensor, turn: Turn) -> None:
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    adapter = inject_oft(mlp, CONFIG)
+    turn(adapter)
+    twin = copy.deepcopy(mlp)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(twin, backend=counter)
+    assert isinstance(twin.oft_adapter, OFTAdapter)
+    pairs: list[tuple[Any, list[nn.Parameter]]]
+    pairs = [(mlp, adapter.adapter_parameters()), (compiled, twin.oft_adapter.adapter_parameters())]
+    optimizers = [torch.optim.AdamW(parameters, lr=0.05) for _, parameters in pairs]
+    losses = []
+    for _ in range(3):
+        step = []
+        for (model, _), optimizer in zip(pairs, optimizers, strict=True):
+            loss = model(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            step.append(loss.detach())
+        losses.append(step)
+    for ours, compiled_loss in losses:
+        torch.testing.assert_close(ours, compiled_loss)
+    assert losses[0][0] != losses[2][0]
+    assert counter.frame_count == 1

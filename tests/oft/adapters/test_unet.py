@@ -92,7 +92,7 @@ def test_the_attention_backend_does_not_matter(unet: Any, unet_inputs: Inputs, t
 def test_gradients_are_those_of_the_plain_composition(
     unet: Any, unet_inputs: Inputs, turn: Turn, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import oft.adapters.linear as linear
+    import oft.adapters.layers as layers
     from oft.adapters.rotation import rotate_weight
 
     adapter = inject_oft(unet, CONFIG)
@@ -100,9 +100,9 @@ def test_gradients_are_those_of_the_plain_composition(
     unet.train()
     with monkeypatch.context() as patch:  # autograd's own gradients through W Rᵀ
         patch.setattr(
-            linear,
+            layers,
             "rotated_linear",
-            lambda x, w, b, r: torch.nn.functional.linear(x, rotate_weight(w, r), b),
+            lambda x, w, b, r, _: torch.nn.functional.linear(x, rotate_weight(w, r), b),
         )
         unet(*unet_inputs).sample.square().mean().backward()
     expected = [packed.grad for packed in adapter.adapter_parameters()]

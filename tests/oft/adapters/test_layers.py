@@ -5,14 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oft.adapters.linear import (
+from oft.adapters.layers import (
     AdaptedLinear,
     adapt,
     restore,
     rotated_linear,
     scale_rows,
     scaled_linear,
-    weight_side,
+    turns_weight,
 )
 from oft.adapters.rotation import cayley, rotate_weight, skew_from_packed
 
@@ -35,7 +35,7 @@ def layer(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize(("shape", "expected"), [(FEW, False), (MANY, True)])
 def test_the_smaller_of_weight_and_input_is_rotated(shape: tuple[int, ...], expected: bool) -> None:
     tokens = torch.zeros(shape).numel()
-    assert weight_side(tokens, OUT) is expected
+    assert turns_weight(tokens, OUT) is expected
 
 
 @pytest.mark.parametrize("shape", [FEW, MANY])
@@ -90,7 +90,7 @@ def test_an_adapted_layer_without_parts_is_the_layer(generator: torch.Generator)
     x = torch.randn(3, IN, generator=generator)
     before, names = linear(x), list(linear.state_dict())
     adapted = adapt(linear)
-    assert adapted is linear and isinstance(linear, AdaptedLinear)
+    assert isinstance(linear, AdaptedLinear) and id(adapted) == id(linear)
     assert torch.equal(linear(x), before) and list(linear.state_dict()) == names
     restore(adapted)
     assert type(linear) is nn.Linear and set(vars(linear)) == set(vars(nn.Linear(1, 1)))

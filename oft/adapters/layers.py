@@ -1,0 +1,362 @@
+"""Frozen linear and convolutional layers under adaptation: y = diag(s) W Rᵀ x + bias.
+
+``adapt`` turns a ``torch.nn.Linear`` or ``torch.nn.Conv2d`` into its adapted twin by changing its class in
+place (the way ``torch.nn.utils.parametrize`` does). The model's tree, parameter names and state dict stay
+those of the base; code that looks at ``layer.weight`` or asks ``isinstance(layer, nn.Linear)``, attention
+processors of every backend among it, sees the layer it knows. The parameters of R and s live in the adapters,
+not here.
+
+A convolution's W is ``[out, in k k]``, its input the unfolded windows: R turns a window's entries, channel by
+channel in the order of the weight, and a group's filters are turned among themselves. Blocks of k² entries
+are one rotation per input channel (arXiv 2306.07280, appendix D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils.weak import WeakIdKeyDictionary
+
+from oft.adapters.rotation import (
+    compose_rotations,
+    rotate_input,
+    rotate_weight,
+    rotation_gradient,
+    without_autocast,
+)
+
+Slot = Literal["rotations", "log_scales"]
+# What a forward pass turns: the weight, the input, or whichever takes fewer operations.
+Application = Literal["auto", "weight", "input"]
+
+
+@dataclass(eq=False)
+class Part:
+    """What one adapter contributes to one layer.
+
+    Attributes:
+        value: returns the tensor in force (rotations, log-magnitudes), None while the adapter is disabled.
+        merged: the part is to be in the layer's weight rather than in its forward pass.
+        folded: the layer's weight contains it.
+    """
+
+    value: Callable[[], Tensor | None]
+    merged: bool = False
+    folded: bool = False
+
+
+class AdaptedLayer(nn.Module):
+    """What adapted linear layers and convolutions share: their parts, and the weight with parts folded in.
+
+    Rotations apply in the order of their parts: W R₁ᵀ R₂ᵀ ... Merged or not, the layer computes the same.
+    """
+
+    plain_class: ClassVar[type[nn.Module]]
+
+    weight: Tensor
+    rotations: list[Part]
+    log_scales: list[Part]
+    application: Application
+    unmerged_weight: Tensor | None
+
+    @torch.no_grad()
+    def update_merged_weight(self) -> None:
+        """Make the weight what the parts' ``merged`` flags say; the base's own is kept aside, bit for bit."""
+        base = self._base_weight()
+        weight = self._fold_rotations(base)
+        for part in self.log_scales:
+            value = part.value() if part.merged else None
+            part.folded = value is not None
+            if value is not None:
+                weight = scale_rows(weight, value)
+        self.weight.data = weight
+        self.unmerged_weight = None if weight is base else base
+
+    @torch.no_grad()
+    def take_out(self, slot: Slot, part: Part, keep_merged: bool) -> None:
+        """Remove a part; if ``keep_merged``, what it has done to the weight becomes the base's own.
+
+        Raises:
+            RuntimeError: the part is to stay, and an earlier rotation is not merged: W R₁ᵀ R₂ᵀ without R₁ in
+                the weight has no place for R₂.
+        """
+        parts: list[Part] = getattr(self, slot)
+        value = part.value() if keep_merged and part.merged else None
+        if value is not None:
+            if slot == "rotations" and any(
+                earlier.value() is not None for earlier in parts[: parts.index(part)]
+            ):
+                raise RuntimeError(
+                    "rotations become part of the weights in their order; remove the earlier first"
+                )
+            base = self._base_weight()
+            self.unmerged_weight = self._turn(base, value) if slot == "rotations" else scale_rows(base, value)
+        parts.remove(part)
+        self.update_merged_weight()
+
+    def _base_weight(self) -> Tensor:
+        # The layer may have moved since it was merged; the weight kept aside is no buffer and stayed behind.
+        kept = self.weight.data if self.unmerged_weight is None else self.unmerged_weight
+        return kept.to(device=self.weight.device, dtype=self.weight.dtype)
+
+    def _fold_rotations(self, weight: Tensor) -> Tensor:
+        # Rotations do not commute: one can be in the weight only if all before it are.
+        leading = True
+        for part in self.rotations:
+            value = part.value()
+            leading = leading and (part.merged or value is None)
+            part.folded = leading and value is not None
+            if part.folded:
+                assert value is not None
+                weight = self._turn(weight, value)
+        return weight
+
+    def _pending(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return the rotations and log-magnitudes that the weight does not contain, each as one tensor."""
+        rotations: Tensor | None = None
+        for part in self.rotations:
+            if part.folded or (value := part.value()) is None:
+                continue
+            rotations = (
+                value if rotations is None else compose_rotations(rotations, value, num_features(self))
+            )
+        log_scale: Tensor | None = None
+        for part in self.log_scales:
+            if part.folded or (value := part.value()) is None:
+                continue
+            log_scale = value if log_scale is None else log_scale + value
+        return rotations, log_scale
+
+    def _turn(self, weight: Tensor, rotations: Tensor) -> Tensor:
+        return rotate_weight(weight.flatten(1), rotations, num_groups(self)).view_as(weight)
+
+
+class AdaptedLinear(AdaptedLayer, nn.Linear):
+    """``nn.Linear`` whose forward applies the parts of its adapters. Made by ``adapt``, never constructed."""
+
+    plain_class = nn.Linear
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return diag(s) W Rᵀ x + bias, ``[*, out]`` for ``[*, in]``."""
+        rotations, log_scale = self._pending()
+        if rotations is None and log_scale is None:
+            return F.linear(input, self.weight, self.bias)
+        input = as_autocast(input)
+        with without_autocast(input.device):
+            if log_scale is None:
+                assert rotations is not None
+                return rotated_linear(input, self.weight, self.bias, rotations, self.application)
+            weight = self.weight if rotations is None else rotate_weight(self.weight, rotations)
+            return scaled_linear(input, weight, self.bias, log_scale)
+
+
+class AdaptedConv2d(AdaptedLayer, nn.Conv2d):
+    """``nn.Conv2d`` whose forward applies the parts of its adapters. Made by ``adapt``, never constructed."""
+
+    plain_class = nn.Conv2d
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution with diag(s) W Rᵀ, ``[n, out, h', w']`` for ``[n, in, h, w]``."""
+        rotations, log_scale = self._pending()
+        if rotations is None and log_scale is None:
+            return self._conv_forward(input, self.weight, self.bias)
+        input = as_autocast(input)
+        with without_autocast(input.device):
+            if rotations is not None and log_scale is None and self._by_windows(input):
+                return self._on_windows(input, rotations)
+            weight: Tensor = self.weight
+            if rotations is not None:
+                weight = self._turn(weight, rotations)
+            if log_scale is not None:
+                weight = scale_rows(weight, log_scale)
+            return self._conv_forward(input, weight.to(input.dtype), _to(self.bias, input.dtype))
+
+    def _by_windows(self, input: Tensor) -> bool:
+        # Unfolding knows zero padding alone, and groups would have to be unfolded one by one.
+        if self.groups != 1 or self.padding_mode != "zeros" or isinstance(self.padding, str):
+            return False
+        positions = input.shape[0] * self._out_height(input) * self._out_width(input)
+        return self._is_pointwise or not turns_weight(positions, self.out_channels, self.application)
+
+    def _on_windows(self, input: Tensor, rotations: Tensor) -> Tensor:
+        assert not isinstance(self.padding, str)
+        windows = F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
+        # A pointwise convolution is a linear layer, and turns what one would.
+        application = self.application if self._is_pointwise else "input"
+        output = rotated_linear(windows.mT, self.weight.flatten(1), self.bias, rotations, application)
+        return output.mT.unflatten(-1, (self._out_height(input), self._out_width(input)))
+
+    @property
+    def _is_pointwise(self) -> bool:
+        return self.kernel_size == (1, 1)
+
+    def _out_height(self, input: Tensor) -> int:
+        return self._out_size(input.shape[-2], 0)
+
+    def _out_width(self, input: Tensor) -> int:
+        return self._out_size(input.shape[-1], 1)
+
+    def _out_size(self, in_size: int, axis: int) -> int:
+        padding = self.padding[axis]
+        assert isinstance(padding, int)
+        window = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+        return (in_size + 2 * padding - window) // self.stride[axis] + 1
+
+
+ADAPTABLE: dict[type[nn.Module], type[AdaptedLayer]] = {nn.Linear: AdaptedLinear, nn.Conv2d: AdaptedConv2d}
+
+
+def is_adaptable(module: nn.Module) -> bool:
+    """Return whether ``adapt`` takes the module: a plain or an adapted layer with its class's forward."""
+    return type(module) in (*ADAPTABLE, *ADAPTABLE.values()) and "forward" not in vars(module)
+
+
+def adapt(layer: nn.Module) -> AdaptedLayer:
+    """Turn a layer into its adapted twin, in place, and return it; leave an adapted one as it is."""
+    if not isinstance(layer, AdaptedLayer):
+        layer.__class__ = ADAPTABLE[type(layer)]
+        assert isinstance(layer, AdaptedLayer)
+        layer.rotations, layer.log_scales = [], []
+        layer.application, layer.unmerged_weight = "auto", None
+    return layer
+
+
+def restore(layer: AdaptedLayer) -> None:
+    """Turn an adapted layer back into the plain one it was, unless an adapter still has a part in it."""
+    if not layer.rotations and not layer.log_scales:
+        del layer.rotations, layer.log_scales, layer.application, layer.unmerged_weight
+        layer.__class__ = type(layer).plain_class  # type: ignore[assignment]
+
+
+def num_features(layer: nn.Module) -> int:
+    """Return what R turns: a linear layer's in_features, a convolution's in_channels times its window."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
+    assert isinstance(layer, nn.Linear)
+    return layer.in_features
+
+
+def num_groups(layer: nn.Module) -> int:
+    """Return a convolution's groups, 1 for a linear layer; no block of R may lie in two of them."""
+    return layer.groups if isinstance(layer, nn.Conv2d) else 1
+
+
+def turns_weight(tokens: int, out_features: int, application: Application = "auto") -> bool:
+    """Return whether to turn the weight (out x in x b operations) rather than the input (tokens x in x b)."""
+    return tokens > out_features if application == "auto" else application == "weight"
+
+
+def rotated_linear(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    rotations: Tensor,
+    application: Application = "auto",
+) -> Tensor:
+    """Return W Rᵀ x + bias, ``[*, out]``; fast where W and bias are frozen, as an adapted base's are."""
+    if weight.requires_grad or (bias is not None and bias.requires_grad):
+        return F.linear(rotate_input(input, rotations), weight.to(input.dtype), _to(bias, input.dtype))
+    tokens = input.numel() // input.shape[-1]
+    return _RotatedLinear.apply(
+        input, weight, bias, rotations, turns_weight(tokens, weight.shape[0], application)
+    )
+
+
+def scaled_linear(input: Tensor, weight: Tensor, bias: Tensor | None, log_scale: Tensor) -> Tensor:
+    """Return diag(s) W x + bias, ``[*, out]``, with s = exp(log_scale); fast where W and bias are frozen."""
+    if weight.requires_grad or (bias is not None and bias.requires_grad):
+        return F.linear(input, scale_rows(weight, log_scale).to(input.dtype), _to(bias, input.dtype))
+    return _ScaledLinear.apply(input, weight, bias, log_scale)
+
+
+def scale_rows(weight: Tensor, log_scale: Tensor) -> Tensor:
+    """Return diag(s) W in the weight's type, s = exp(log_scale): magnitudes scaled, directions kept."""
+    scale = log_scale.exp().reshape(-1, *(1,) * (weight.dim() - 1))
+    return (scale * weight).to(weight.dtype)
+
+
+def as_autocast(input: Tensor) -> Tensor:
+    """Return the input in autocast's type, if it is on; layers that read one tensor share one copy of it.
+
+    Autocast itself makes a copy for each layer, and a layer that trains keeps it for the backward pass.
+    """
+    kind = input.device.type
+    if not torch.is_autocast_enabled(kind) or input.dtype == torch.get_autocast_dtype(kind):
+        return input
+    lowered = torch.get_autocast_dtype(kind)
+    if torch.compiler.is_compiling():
+        return input.to(lowered)
+    state = (lowered, input._version, torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+    cached = _LOWERED.get(input)
+    if cached is None or cached[0] != state:
+        cached = _LOWERED[input] = (state, input.to(lowered))
+    return cached[1]
+
+
+# An entry lives as long as the tensor it was made from.
+_LOWERED = WeakIdKeyDictionary()
+
+
+def _to(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if bias is None else bias.to(dtype)
+
+
+class _RotatedLinear(torch.autograd.Function):
+    """y = W Rᵀ x + bias with W and bias frozen.
+
+    Forward turns weight or input. Backward is the same for both: dz = dy W is the product the frozen layer
+    takes anyway, then dx = dz Rᵀ and dRᵢ = xᵢᵀ dzᵢ. No dense dW is formed, and neither the turned weight nor
+    the turned input is kept; x is shared with the layers that read the same one.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, rotations: Tensor, turn_weight: bool
+    ) -> Tensor:
+        ctx.save_for_backward(input if ctx.needs_input_grad[3] else None, weight, rotations)
+        bias = _to(bias, input.dtype)
+        if turn_weight:
+            return F.linear(input, rotate_weight(weight, rotations).to(input.dtype), bias)
+        return F.linear(rotate_input(input, rotations), weight.to(input.dtype), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor | None, None]:
+        input, weight, rotations = ctx.saved_tensors
+        with without_autocast(grad.device):
+            grad_rotated = grad @ weight.to(grad.dtype)
+            grad_input = rotate_input(grad_rotated, rotations.mT) if ctx.needs_input_grad[0] else None
+            grad_rotations = rotation_gradient(input, grad_rotated, rotations) if input is not None else None
+        return grad_input, None, None, grad_rotations, None
+
+
+class _ScaledLinear(torch.autograd.Function):
+    """y = diag(s) W x + bias with s = exp(log_scale) and W, bias frozen; the output serves its own gradient.
+
+    ds/dlog s = s, so d log sⱼ = Σₜ dyₜⱼ (yₜⱼ - biasⱼ): no dense dW and no x kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, log_scale: Tensor) -> Tensor:
+        output = F.linear(input, scale_rows(weight, log_scale).to(input.dtype), _to(bias, input.dtype))
+        ctx.save_for_backward(output, weight, bias, log_scale)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor]:
+        output, weight, bias, log_scale = ctx.saved_tensors
+        with without_autocast(grad.device):
+            grad_input = None
+            if ctx.needs_input_grad[0]:
+                grad_input = grad @ scale_rows(weight, log_scale).to(grad.dtype)
+            unbiased = output if bias is None else output - bias.to(output.dtype)
+            by_token = (grad * unbiased).reshape(-1, grad.shape[-1])
+            grad_log_scale = by_token.sum(0, dtype=log_scale.dtype)
+        return grad_input, None, None, grad_log_scale
