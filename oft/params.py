@@ -121,10 +121,30 @@ class Base(Section):
 class Rotation(Section):
     """Shape of the orthogonal adapter."""
 
-    num_blocks: PositiveInt
+    num_blocks: PositiveInt | None
+    block_size: Annotated[int, Field(ge=2)] | None
     block_share: bool
     coft: bool
     eps: PositiveFloat
+    eps_convention: Literal["reference", "peft"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    application: Literal["auto", "weight", "input"]
+    target_modules: list[str] | None
+
+    @model_validator(mode="after")
+    def _blocks_are_given_once(self) -> Rotation:
+        if (self.num_blocks is None) == (self.block_size is None):
+            raise ValueError(
+                f"one of num_blocks ({self.num_blocks}) and block_size ({self.block_size}) must be a number "
+                "and the other null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _targets_are_null_or_some(self) -> Rotation:
+        if self.target_modules is not None and not self.target_modules:
+            raise ValueError("target_modules must name a layer, got []; null takes those of the paper")
+        return self
 
 
 class AdapterSettings(Section):
@@ -186,6 +206,7 @@ class Sampling(Section):
     num_samples: Annotated[int, Field(ge=1, le=64)]
     num_subject_samples: Annotated[int, Field(ge=1, le=64)]
     batch_size: Annotated[int, Field(ge=1, le=1024)]
+    strength: Annotated[float, Field(ge=-10, le=10)]
 
 
 class Evaluation(Section):

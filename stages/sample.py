@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     conditions = None
     if adapter != "none":
         loaded = load_onto(base, paths.run(options.trained_on or task, adapter) / "magnitude")
-        merge(loaded)
+        merge(loaded, params.sample.strength)
         conditions = None if subject else task_conditions(paths.shards(task))
     num_samples = params.sample.num_subject_samples if subject else params.sample.num_samples
     requests = plan(task_prompts(paths.shards(task)), num_samples, params.seed)

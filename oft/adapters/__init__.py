@@ -1,5 +1,6 @@
 """Adapters: what is trained on top of a frozen base."""
 
+from oft.adapters.adapter import activate
 from oft.adapters.hint_encoder import HintEncoder, attach_hint, detach_hint, hint
 from oft.adapters.interop import LoadedAdapter, load_adapter, save_adapter
 from oft.adapters.magnitude import MagnitudeAdapter, inject_magnitude
@@ -13,6 +14,7 @@ __all__ = [
     "MagnitudeAdapter",
     "OFTAdapter",
     "OFTConfig",
+    "activate",
     "attach_hint",
     "detach_hint",
     "hint",

@@ -61,6 +61,7 @@ class LayerAdapter(nn.Module):
             getattr(layer, self.slot).append(part)
             self._layers[layer_name], self._parts[layer_name] = layer, part
         model.add_module(self.child_name, self)
+        self.train(model.training)
         _LIVE_ADAPTERS.add(self)
 
     def parameter_of(self, name: str) -> nn.Parameter:

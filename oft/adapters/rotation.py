@@ -31,6 +31,8 @@ from torch.autograd.function import once_differentiable
 
 # Whose eps bounds COFT, the paper's implementation's or PEFT's (see coft_bound).
 EpsConvention = Literal["reference", "peft"]
+# Below this size a batched library call beats products of still smaller blocks.
+LEAF_SIZE = 40
 
 
 def block_size_of(packed: Tensor) -> int:
@@ -65,8 +67,8 @@ def scale_packed(packed: Tensor, factor: Tensor | float) -> Tensor:
 
 def packed_from_skew(skew: Tensor) -> Tensor:
     """Return the packed upper triangles ``[*, b(b-1)/2]`` of skew-symmetric matrices ``[*, b, b]``."""
-    rows, columns = _upper_triangle(skew.shape[-1], skew.device)
-    return skew[..., rows, columns]
+    rows, columns = torch.triu_indices(skew.shape[-1], skew.shape[-1], 1, device=skew.device)
+    return skew.flatten(-2).index_select(-1, rows * skew.shape[-1] + columns)
 
 
 def cayley(skew: Tensor) -> Tensor:
@@ -187,27 +189,6 @@ def without_autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, enabled=False)
 
 
-def _upper_triangle(block_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    rows, columns = torch.triu_indices(block_size, block_size, 1, device=device)
-    return rows, columns
-
-
-def _with_block_size(rotations: Tensor, size: int, in_features: int) -> Tensor:
-    """Return the same rotation in blocks of ``size``, a multiple of their own: ``[in / size, *, *]``."""
-    num_blocks, block_size = rotations.shape[0], rotations.shape[-1]
-    if in_features % size or num_blocks not in (1, in_features // block_size):
-        raise ValueError(f"{num_blocks} blocks of {block_size} do not make up {in_features} features")
-    rotations = rotations.expand(in_features // block_size, -1, -1)
-    merged = size // block_size
-    if merged == 1:
-        return rotations
-    wide = rotations.new_zeros(in_features // size, merged, block_size, merged, block_size)
-    diagonal = torch.arange(merged, device=rotations.device)
-    # Two advanced indices apart put their dimension first.
-    wide[:, diagonal, :, diagonal, :] = rotations.unflatten(0, (-1, merged)).transpose(0, 1)
-    return wide.reshape(-1, size, size)
-
-
 class _ScalePacked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, packed: Tensor, factor: Tensor | float) -> Tensor:
@@ -223,11 +204,13 @@ class _ScalePacked(torch.autograd.Function):
 class _SkewFromPacked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, packed: Tensor) -> Tensor:
-        block_size = block_size_of(packed)
-        rows, columns = _upper_triangle(block_size, packed.device)
-        upper = packed.new_zeros(*packed.shape[:-1], block_size, block_size)
-        upper[..., rows, columns] = packed
-        return upper - upper.mT
+        size = block_size_of(packed)
+        index = torch.arange(size, device=packed.device)
+        low, high = torch.minimum(index[:, None], index), torch.maximum(index[:, None], index)
+        # Where entry (low, high) stands in the packed triangle; the diagonal, which is zero, takes the first.
+        source = (low * (2 * size - low - 1) // 2 + high - low - 1).clamp_min(0).flatten()
+        sign = (index - index[:, None]).sign().to(packed.dtype)
+        return packed.index_select(-1, source).unflatten(-1, (size, size)) * sign
 
     @staticmethod
     @once_differentiable
@@ -255,17 +238,39 @@ class _Cayley(torch.autograd.Function):
 
 
 def _cayley(skew: Tensor, working_dtype: torch.dtype) -> Tensor:
-    # (I + S)⁻¹ = (I - S)(I - S²)⁻¹ and I - S² = I + SᵀS is symmetric positive definite: Cholesky serves, no
-    # pivoting. R = (I - S)(I + S)⁻¹ = 2 (I + S)⁻¹ - I = 2 (I + SᵀS)⁻¹ (I - S) - I, exactly I for S = 0.
+    # R = (I - S)(I + S)⁻¹ = 2 (I + S)⁻¹ - I, exactly I for S = 0.
     result_dtype = torch.promote_types(skew.dtype, torch.float32)
-    skew = skew.to(working_dtype)
-    cholesky_factor, _ = torch.linalg.cholesky_ex(_plus_identity(skew.mT @ skew, 1.0))
-    rotations = torch.cholesky_solve(_plus_identity(-skew, 1.0), cholesky_factor)
-    rotations = _plus_identity(2.0 * rotations, -1.0)
+    inverse = _inverse(_plus_identity(skew.to(working_dtype), 1.0))
+    rotations = _plus_identity(2.0 * inverse, -1.0)
     if working_dtype == torch.float32:
         defect = _plus_identity(-(rotations.mT @ rotations), 1.0)
         rotations = rotations + 0.5 * (rotations @ defect)
     return rotations.to(result_dtype)
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Return the inverse of ``[*, b, b]`` whose symmetric part is positive definite, as that of I + S is.
+
+    Elimination by halves: 2 b³ operations like any other inversion, but all in batched products, which run at
+    several times the speed of batched factorisations. Such a matrix needs no pivoting, for its leading blocks and
+    their Schur complements are of the same kind (Golub & Van Loan, Matrix Computations, 4.2).
+    """
+    size = matrix.shape[-1]
+    if size <= LEAF_SIZE:
+        return torch.linalg.inv_ex(matrix).inverse
+    half = size // 2
+    a, b = matrix[..., :half, :half], matrix[..., :half, half:]
+    c, d = matrix[..., half:, :half], matrix[..., half:, half:]
+    a_inverse = _inverse(a)
+    ab = a_inverse @ b
+    lower_right = _inverse(d - c @ ab)
+    dc = lower_right @ (c @ a_inverse)
+    result = torch.empty_like(matrix)
+    result[..., :half, :half] = a_inverse + ab @ dc
+    result[..., :half, half:] = -ab @ lower_right
+    result[..., half:, :half] = -dc
+    result[..., half:, half:] = lower_right
+    return result
 
 
 def _plus_identity(matrix: Tensor, factor: float) -> Tensor:

@@ -28,16 +28,9 @@ def init_adapter(
     adapt attention alone (arXiv 2306.07280, appendix A).
     """
     targets = UNET_CONTROL_TARGETS if with_condition else UNET_SUBJECT_TARGETS
-    adapter = inject_oft(
-        base.unet,
-        OFTConfig(
-            targets,
-            num_blocks=settings.num_blocks,
-            block_share=settings.block_share,
-            coft=settings.coft,
-            eps=settings.eps,
-        ),
-    )
+    given = settings.model_dump()
+    chosen = given.pop("target_modules")
+    adapter = inject_oft(base.unet, OFTConfig(tuple(chosen or targets), **given))
     encoder = None
     if with_condition:
         encoder = HintEncoder(out_channels=base.unet.config.block_out_channels[0], generator=generator)
@@ -73,8 +66,15 @@ def add_magnitude(loaded: LoadedAdapter, base: Base) -> LoadedAdapter:
     return replace(loaded, magnitude=inject_magnitude(base.unet, targets))
 
 
-def merge(loaded: LoadedAdapter) -> None:
-    """Fold rotations and magnitudes into the weights: sampling then costs what the base costs."""
+def merge(loaded: LoadedAdapter, strength: float = 1.0) -> None:
+    """Fold rotations and magnitudes into the weights: sampling then costs what the base costs.
+
+    Args:
+        strength: how much of them applies; a hint encoder always does.
+    """
+    loaded.adapter.strength = strength
+    if loaded.magnitude is not None:
+        loaded.magnitude.strength = strength
     loaded.adapter.merge()
     if loaded.magnitude is not None:
         loaded.magnitude.merge()

@@ -12,6 +12,7 @@ from PIL import Image
 from oft.data.shards import num_samples, read_shards
 from oft.errors import DataError, TrainingError
 from oft.models.device import choose_device
+from oft.seeding import derive_seed
 from oft.training.adapters import trained_parameters
 from oft.training.dataset import EncodedSet, encode_samples
 from oft.training.log import training_log
@@ -19,6 +20,8 @@ from oft.training.loop import run_training
 from oft.training.objective import Denoiser, Source, data_objective
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from oft.adapters.interop import LoadedAdapter
     from oft.models.base import Base
     from oft.params import Optimization
@@ -66,11 +69,18 @@ def train_adapter(
     if prior is not None and prior_loss_weight > 0:
         sources.append(Source(prior, "class", prior_loss_weight))
     objective = data_objective(base, denoiser, sources, settings, seed)
+
+    def objective_with_dropout(step: int) -> Tensor:
+        # A resumed run leaves out the blocks that an uninterrupted one does.
+        loaded.adapter.dropout_generator.manual_seed(derive_seed(seed, "dropout", step))
+        return objective(step)
+
+    loaded.adapter.train()
     with training_log(folder / "dvclive", scratch) as log:
-        return run_training(
+        rows = run_training(
             accelerator,
             trained_parameters(loaded),
-            objective,
+            objective_with_dropout,
             settings,
             scratch=scratch,
             name=name,
@@ -78,6 +88,8 @@ def train_adapter(
             on_validate=None if draw_grid is None else lambda step: log.grid(step, draw_grid()),
             validate_every_steps=validate_every_steps,
         )
+    loaded.adapter.eval()
+    return rows
 
 
 def read_encoded(base: Base, folder: Path, split: Split) -> EncodedSet:
