@@ -189,6 +189,22 @@ def without_autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, enabled=False)
 
 
+def _with_block_size(rotations: Tensor, size: int, in_features: int) -> Tensor:
+    """Return the same rotation in blocks of ``size``, a multiple of their own: ``[in / size, *, *]``."""
+    num_blocks, block_size = rotations.shape[0], rotations.shape[-1]
+    if in_features % size or num_blocks not in (1, in_features // block_size):
+        raise ValueError(f"{num_blocks} blocks of {block_size} do not make up {in_features} features")
+    rotations = rotations.expand(in_features // block_size, -1, -1)
+    merged = size // block_size
+    if merged == 1:
+        return rotations
+    wide = rotations.new_zeros(in_features // size, merged, block_size, merged, block_size)
+    diagonal = torch.arange(merged, device=rotations.device)
+    # Two advanced indices apart put their dimension first.
+    wide[:, diagonal, :, diagonal, :] = rotations.unflatten(0, (-1, merged)).transpose(0, 1)
+    return wide.reshape(-1, size, size)
+
+
 class _ScalePacked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, packed: Tensor, factor: Tensor | float) -> Tensor:
@@ -252,8 +268,8 @@ def _inverse(matrix: Tensor) -> Tensor:
     """Return the inverse of ``[*, b, b]`` whose symmetric part is positive definite, as that of I + S is.
 
     Elimination by halves: 2 b³ operations like any other inversion, but all in batched products, which run at
-    several times the speed of batched factorisations. Such a matrix needs no pivoting, for its leading blocks and
-    their Schur complements are of the same kind (Golub & Van Loan, Matrix Computations, 4.2).
+    several times the speed of batched factorisations. Such a matrix needs no pivoting, for its leading blocks
+    and their Schur complements are of the same kind (Golub & Van Loan, Matrix Computations, 4.2).
     """
     size = matrix.shape[-1]
     if size <= LEAF_SIZE:

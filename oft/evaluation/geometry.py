@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oft.errors import CheckpointError
+
 if TYPE_CHECKING:
+    from torch import nn
+
     from oft.models.base import Base
+
+
+def measure_energies(unet: nn.Module, layers: Iterable[str]) -> dict[str, float]:
+    """Return the hyperspherical energy of each named layer's weight as it stands.
+
+    Raises:
+        CheckpointError: a neuron is zero and has no direction.
+    """
+    from oft.evaluation.energy import hyperspherical_energy
+
+    energies = {}
+    for name in layers:
+        try:
+            energies[name] = hyperspherical_energy(unet.get_parameter(f"{name}.weight"))
+        except ValueError as fault:
+            raise CheckpointError(f"layer {name!r}: {fault}") from fault
+    return energies
 
 
 def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -16,21 +39,18 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
 
     ``energy_change`` is the largest relative change over the layers of the hyperspherical energy (sum over
     pairs of normalised neurons of 1 / ||w_i - w_j||, arXiv 2306.07280, eq. 1), ``orthogonality_error`` the
-    largest entry of |R R^T - I|.
+    largest entry of |R R^T - I|. Magnitudes change no direction, and so no energy.
 
-    Args:
-        adapter_folder: a trained adapter, before magnitude fitting.
+    Raises:
+        CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
     """
     from oft.adapters.interop import load_adapter
-    from oft.evaluation.energy import hyperspherical_energy
 
-    names_before = dict(base.unet.named_modules())
     loaded = load_adapter(adapter_folder, base.unet, base_hash=base.hash)
     targets = [name for name, _ in loaded.adapter.named_values()]
-    layers = {name: names_before[name] for name in targets}
-    before = {name: hyperspherical_energy(layer.weight) for name, layer in layers.items()}
+    before = measure_energies(base.unet, targets)
     with loaded.adapter.merging():
-        after = {name: hyperspherical_energy(base.unet.get_submodule(name).weight) for name in targets}
+        after = measure_energies(base.unet, targets)
     changes = {name: after[name] / before[name] - 1 for name in targets}
     trainable = loaded.adapter.num_parameters
     hint_parameters = (
@@ -56,5 +76,36 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
         from oft.adapters.hint_encoder import detach_hint
 
         detach_hint(base.unet)
+    if loaded.magnitude is not None:
+        loaded.magnitude.remove()
     loaded.adapter.remove()
     return metrics, rows
+
+
+def report_energy(
+    base: Base, adapter_folder: Path | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the energy of a base's layers with and without an adapter: one summary, one row a layer.
+
+    The layers are the adapter's; without one, those that controllable generation adapts, and their energy
+    alone. In the summary an energy is the sum over the layers, ``energy_change`` the largest relative change
+    of one; None stands for what is not finite (two neurons of one direction).
+
+    Raises:
+        CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
+    """
+    if adapter_folder is None:
+        from oft.adapters.adapter import find_targets
+        from oft.adapters.oft import UNET_CONTROL_TARGETS
+
+        energies = measure_energies(base.unet, find_targets(base.unet, UNET_CONTROL_TARGETS))
+        rows: list[dict[str, Any]] = [{"layer": name, "energy": value} for name, value in energies.items()]
+        summary: dict[str, float] = {"energy": sum(energies.values())}
+    else:
+        metrics, rows = measure_geometry(base, adapter_folder)
+        summary = {
+            **{key: sum(row[key] for row in rows) for key in ("energy_before", "energy_after")},
+            **{key: metrics[key] for key in ("energy_change", "orthogonality_error")},
+        }
+    finite = {key: value if math.isfinite(value) else None for key, value in summary.items()}
+    return {"base_hash": base.hash, "layers": len(rows), **finite}, rows

@@ -102,7 +102,7 @@ def test_every_application_has_the_same_gradients(
     for application in ("weight", "input"):
         twin = nn.Sequential(nn.Conv2d(IN, OUT, **options).double())
         twin.load_state_dict(state)
-        adapter, _ = adapted(twin, options, application)  # type: ignore[arg-type]
+        adapter, _ = adapted(twin, options, application)
         turn_generator = torch.Generator().manual_seed(3)
         (packed,) = adapter.adapter_parameters()
         packed.data.copy_(torch.randn(packed.shape, generator=turn_generator))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
 
@@ -133,7 +134,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, turn: Turn, generator: 
     batches = torch.randn(3, 2, 6, 8, generator=generator)  # steps, micro-batches, pictures
     alone = copy.deepcopy(model)
     torch.save((model, batches), tmp_path / "job.pt")
-    torch.multiprocessing.spawn(_train_shard, (tmp_path,), nprocs=2)
+    spawn(_train_shard, (tmp_path,), nprocs=2)
     trained = torch.load(tmp_path / "trained.pt", weights_only=True)
 
     assert isinstance(alone.oft_adapter, OFTAdapter)

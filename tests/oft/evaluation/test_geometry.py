@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
+from oft.errors import CheckpointError
 from oft.evaluation.energy import hyperspherical_energy
-from oft.evaluation.geometry import measure_geometry
+from oft.evaluation.geometry import measure_energies, measure_geometry, report_energy
 from oft.models.base import load_base
 from oft.params import Params
-from oft.training.adapters import init_adapter, store
+from oft.training.adapters import add_magnitude, init_adapter, store
 
 
 @pytest.mark.parametrize("with_condition", [False, True])
@@ -41,3 +43,46 @@ def test_a_rotation_keeps_the_energy_and_the_base_comes_back(
     after = adapted.unet.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_magnitudes_do_not_change_the_energy_and_come_off(
+    base_folder: Path, params: Params, tmp_path: Path, generator: torch.Generator
+) -> None:
+    base = load_base(base_folder)
+    loaded = init_adapter(base, params.adapter.oft, with_condition=False, generator=generator)
+    loaded = add_magnitude(loaded, base)
+    assert loaded.magnitude is not None
+    with torch.no_grad():
+        for parameter in [*loaded.adapter.adapter_parameters(), *loaded.magnitude.adapter_parameters()]:
+            parameter.normal_(std=0.1, generator=generator)
+    store(tmp_path, loaded, base)
+    adapted = load_base(base_folder)
+    names = set(adapted.unet.state_dict())
+    assert 0 < measure_geometry(adapted, tmp_path)[0]["energy_change"] <= 1e-5
+    assert set(adapted.unet.state_dict()) == names
+    assert all(type(module).__name__ != "AdaptedLinear" for module in adapted.unet.modules())
+
+
+def test_the_report_of_a_base_alone_is_that_of_its_layers(base_folder: Path) -> None:
+    base = load_base(base_folder)
+    summary, rows = report_energy(base)
+    assert summary == {
+        "base_hash": base.hash,
+        "layers": len(rows),
+        "energy": sum(row["energy"] for row in rows),
+    }
+    assert measure_energies(base.unet, [rows[0]["layer"]]) == {rows[0]["layer"]: rows[0]["energy"]}
+
+
+def test_an_infinite_energy_is_none_and_a_dead_neuron_is_named(base_folder: Path) -> None:
+    base = load_base(base_folder)
+    layer = report_energy(base)[1][0]["layer"]
+    weight = base.unet.get_parameter(f"{layer}.weight")
+    with torch.no_grad():
+        weight[1] = weight[0]
+    summary, rows = report_energy(base)
+    assert summary["energy"] is None and rows[0]["energy"] == math.inf
+    with torch.no_grad():
+        weight[3] = 0
+    with pytest.raises(CheckpointError, match=rf"layer '{layer}': .*row 3 of the weight is zero"):
+        report_energy(base)

@@ -1,0 +1,332 @@
+"""What a saved adapter is, read from its files alone: no base, no model.
+
+Settings and sizes come from the headers; only the rotations' values are read, a layer at a time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from oft.adapters.interop import (
+    CONFIG_FILE,
+    CONVENTION,
+    HINT_ENCODER_FILE,
+    MAGNITUDE_FILE,
+    PEFT_PREFIX,
+    PEFT_SUFFIX,
+    ROTATION_FILE,
+)
+from oft.adapters.rotation import block_size_of
+from oft.errors import CheckpointError
+from oft.storage import read_json
+
+Part = Literal["rotation", "magnitude", "hint_encoder"]
+
+PART_FILES: Mapping[str, Part] = {
+    ROTATION_FILE: "rotation",
+    MAGNITUDE_FILE: "magnitude",
+    HINT_ENCODER_FILE: "hint_encoder",
+}
+NEUMANN_CONVENTION = (
+    "x R with R near (I + S)(I - S)^-1, S = U - U^T: PEFT's truncated Cayley-Neumann series, which turns the "
+    "other way than the exact transform and is only nearly orthogonal"
+)
+_TENSOR_NAMES: Mapping[Part, re.Pattern[str]] = {
+    "rotation": re.compile(f"{re.escape(PEFT_PREFIX)}.+{re.escape(PEFT_SUFFIX)}"),
+    "magnitude": re.compile(r".+\.log_scale"),
+    "hint_encoder": re.compile(r"convs\.\d+\.(weight|bias)"),
+}
+_TITLES: Mapping[str, str] = {
+    "adapter": "an OFT adapter",
+    "rotation": "the rotations of an OFT adapter",
+    "magnitude": "the magnitudes of an OFT adapter",
+    "hint_encoder": "the hint encoder of an OFT adapter",
+}
+# Entries of the metadata that have a field of their own here, or say nothing.
+_TOLD = frozenset(
+    ("format", "base_hash", "convention", "num_blocks", "block_size", "block_share", "coft", "eps")
+)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Layers whose rotations have one shape: ``stored_blocks`` blocks of ``block_size`` rows and columns."""
+
+    layers: int
+    stored_blocks: int
+    block_size: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What one safetensors file of an adapter holds.
+
+    Attributes:
+        layers: how many layers it has values for; of a hint encoder, its convolutions.
+        parameters: its scalars.
+        metadata: as it stands in the header.
+        blocks: of rotations, their shapes.
+        max_abs_skew: of rotations, the largest |entry| of any S.
+    """
+
+    part: Part
+    layers: int
+    parameters: int
+    metadata: dict[str, str]
+    blocks: tuple[Blocks, ...] = ()
+    max_abs_skew: float | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a saved adapter is; None where its files do not say.
+
+    Attributes:
+        path: what was asked about.
+        kind: ``adapter`` for a folder; for a file, the part it holds.
+        layers: adapted layers; for a hint encoder's file, its convolutions.
+        blocks: the shapes of the rotations.
+        block_share: one stored block serves a layer's whole diagonal.
+        coft: S is kept within a bound.
+        eps: COFT's freedom in the convention of ``OFTConfig``.
+        peft_eps: COFT's freedom where only PEFT's configuration has it: ``OFTConfig``'s times b².
+        convention: how R is made of the stored values, and which way it is applied.
+        base_hash: of the base it was trained on.
+        max_abs_skew: the largest |entry| of any S.
+        parameters: trained scalars by part.
+        metadata: further entries of the metadata.
+        files: the adapter's files in the folder, with their sizes in bytes.
+    """
+
+    path: str
+    kind: Part | Literal["adapter"]
+    layers: int
+    blocks: tuple[Blocks, ...]
+    block_share: bool | None
+    coft: bool | None
+    eps: float | None
+    peft_eps: float | None
+    convention: str | None
+    base_hash: str | None
+    max_abs_skew: float | None
+    parameters: dict[str, int]
+    metadata: dict[str, str]
+    files: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Return the same for people: one fact a line, without those that the files do not say."""
+        shared = ", shared by the whole diagonal" if self.block_share else ""
+        facts = {
+            "layers": str(self.layers),
+            "blocks": "; ".join(
+                f"{group.stored_blocks} of {group.block_size} x {group.block_size} in {group.layers} layers"
+                for group in self.blocks
+            )
+            + shared,
+            "convention": self.convention,
+            "COFT": self._coft_text(),
+            "max |S|": None if self.max_abs_skew is None else f"{self.max_abs_skew:.4g}",
+            "trained": ", ".join(f"{count:,} ({part})" for part, count in self.parameters.items()),
+            "base hash": self.base_hash or "not recorded",
+            "metadata": ", ".join(f"{key}={value}" for key, value in self.metadata.items()),
+            "files": ", ".join(f"{name} ({size:,} bytes)" for name, size in self.files.items()),
+        }
+        lines = [f"  {name:<12}{text}" for name, text in facts.items() if text]
+        return "\n".join([f"{self.path}: {_TITLES[self.kind]}", *lines])
+
+    def _coft_text(self) -> str | None:
+        if not self.coft:
+            return None if self.coft is None else "no"
+        return f"eps {self.eps}" if self.eps is not None else f"eps {self.peft_eps} in PEFT's convention"
+
+
+def describe_adapter(path: Path) -> Description:
+    """Return what the adapter in a folder is, or the part of one in a .safetensors file.
+
+    A folder is described by its configuration and all its parts, a file by its own header.
+
+    Raises:
+        CheckpointError: nothing is there, or it is damaged, or it is no OFT adapter of this project or PEFT.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _describe_folder(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file or folder; give an adapter's folder or one of its .safetensors files"
+        )
+    contents = read_contents(path)
+    return _describe(path, contents.part, contents, {contents.part: contents.parameters}, {})
+
+
+def read_contents(source: Path) -> Contents:
+    """Return what a safetensors file of an adapter holds.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds something else.
+    """
+    with _opened(source) as file:
+        names = list(file.keys())
+        metadata = dict(file.metadata() or {})
+        sizes = [math.prod(file.get_slice(name).get_shape()) for name in names]
+        part = _part_of(source, names)
+        layers = sum(not name.endswith(".bias") for name in names)
+        if part != "rotation":
+            return Contents(part, layers, sum(sizes), metadata)
+        groups: Counter[tuple[int, int]] = Counter()
+        largest = 0.0
+        for name in names:
+            packed = file.get_tensor(name)
+            groups[_blocks_of(source, name, packed)] += 1
+            largest = max(largest, _largest(source, name, packed))
+        blocks = tuple(Blocks(count, rows, size) for (rows, size), count in sorted(groups.items()))
+        return Contents(part, layers, sum(sizes), metadata, blocks, largest)
+
+
+def _describe_folder(folder: Path) -> Description:
+    if not (folder / ROTATION_FILE).is_file():
+        names = sorted(path.name for path in folder.iterdir())[:5]
+        raise CheckpointError(
+            f"{folder}: an adapter's folder holds {ROTATION_FILE}, and this one "
+            f"{', '.join(names) or 'nothing'}; give the folder that a training wrote"
+        )
+    held = {name: read_contents(folder / name) for name in PART_FILES if (folder / name).is_file()}
+    for name, contents in held.items():
+        if contents.part != PART_FILES[name]:
+            raise CheckpointError(
+                f"{folder / name}: must hold {_TITLES[PART_FILES[name]]}, and holds "
+                f"{_TITLES[contents.part]}; copy the adapter again"
+            )
+    hashes = {name: contents.metadata.get("base_hash") for name, contents in held.items()}
+    if len({recorded for recorded in hashes.values() if recorded is not None}) > 1:
+        raise CheckpointError(
+            f"{folder}: its files must belong to one base, and record "
+            f"{', '.join(f'{recorded} ({name})' for name, recorded in hashes.items())}; "
+            "copy the adapter again"
+        )
+    parameters = {str(contents.part): contents.parameters for contents in held.values()}
+    return _describe(folder, "adapter", held[ROTATION_FILE], parameters, _read_config(folder / CONFIG_FILE))
+
+
+def _describe(
+    path: Path,
+    kind: Part | Literal["adapter"],
+    contents: Contents,
+    parameters: dict[str, int],
+    config: Mapping[str, Any],
+) -> Description:
+    metadata = contents.metadata
+    convention = metadata.get("convention")
+    if convention is None and config:
+        convention = NEUMANN_CONVENTION if config.get("use_cayley_neumann", True) else CONVENTION
+    coft = _flag("coft", metadata, config)
+    eps = metadata.get("eps") if coft else None
+    peft_eps = config.get("eps") if coft and eps is None else None
+    folder = path if path.is_dir() else path.parent
+    return Description(
+        path=str(path),
+        kind=kind,
+        layers=contents.layers,
+        blocks=contents.blocks,
+        block_share=_flag("block_share", metadata, config),
+        coft=coft,
+        eps=None if eps is None else _number(path, eps),
+        peft_eps=None if peft_eps is None else _number(path, peft_eps),
+        convention=convention,
+        base_hash=metadata.get("base_hash"),
+        max_abs_skew=contents.max_abs_skew,
+        parameters=parameters,
+        metadata={key: value for key, value in sorted(metadata.items()) if key not in _TOLD},
+        files={
+            name: (folder / name).stat().st_size
+            for name in (CONFIG_FILE, *PART_FILES)
+            if (folder / name).is_file()
+        },
+    )
+
+
+def _read_config(source: Path) -> Mapping[str, Any]:
+    try:
+        values = read_json(source)
+        peft_type = values["peft_type"]
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise CheckpointError(
+            f"{source}: an adapter's folder holds PEFT's JSON here, with its peft_type, got {fault!r}; "
+            "copy the adapter again"
+        ) from fault
+    if peft_type != "OFT":
+        raise CheckpointError(f"{source}: peft_type must be 'OFT', got {peft_type!r}; give an OFT adapter")
+    assert isinstance(values, dict)
+    return values
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[Any]:
+    try:
+        with safe_open(source, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as fault:
+        raise CheckpointError(
+            f"{source}: must be a whole safetensors file, got {fault}; copy it again"
+        ) from fault
+
+
+def _part_of(source: Path, names: Sequence[str]) -> Part:
+    for part, pattern in _TENSOR_NAMES.items():
+        if names and all(pattern.fullmatch(name) for name in names):
+            return part
+    raise CheckpointError(
+        f"{source}: the tensors of an OFT adapter are called {PEFT_PREFIX}<layer>{PEFT_SUFFIX}, "
+        f"<layer>.log_scale or convs.<i>.weight, and here "
+        f"{', '.join(map(repr, sorted(names)[:3])) or 'there is none'}; "
+        "give an adapter of this project or of PEFT's OFT"
+    )
+
+
+def _blocks_of(source: Path, name: str, packed: Tensor) -> tuple[int, int]:
+    try:
+        rows, _ = packed.shape
+        return rows, block_size_of(packed)
+    except ValueError as fault:
+        raise CheckpointError(
+            f"{source}: rotations are stored as [blocks, b(b-1)/2], and {name!r} as {list(packed.shape)} "
+            f"({fault}); give an adapter of this project or of PEFT's OFT"
+        ) from fault
+
+
+def _largest(source: Path, name: str, packed: Tensor) -> float:
+    largest = float(packed.abs().max()) if packed.numel() else 0.0
+    if not math.isfinite(largest):
+        raise CheckpointError(
+            f"{source}: every value must be finite, and {name!r} holds {largest}; train the adapter again"
+        )
+    return largest
+
+
+def _flag(name: str, metadata: Mapping[str, str], config: Mapping[str, Any]) -> bool | None:
+    if name in metadata:
+        return metadata[name] == "true"
+    return bool(config[name]) if name in config else None
+
+
+def _number(path: Path, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as fault:
+        raise CheckpointError(
+            f"{path}: eps must be a number, got {value!r}; copy the adapter again"
+        ) from fault
