@@ -53,7 +53,14 @@ def load_onto(base: Base, folder: Path) -> LoadedAdapter:
 
 def store(folder: Path, loaded: LoadedAdapter, base: Base) -> None:
     """Save an adapter with everything beside it."""
-    save_adapter(folder, loaded.adapter, loaded.magnitude, loaded.hint_encoder, base_hash=base.hash)
+    save_adapter(
+        folder,
+        loaded.adapter,
+        loaded.magnitude,
+        loaded.hint_encoder,
+        base_hash=base.hash,
+        base_name=base.origin,
+    )
 
 
 def trained_parameters(loaded: LoadedAdapter) -> dict[str, nn.Parameter]:
