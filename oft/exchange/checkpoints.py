@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from oft.adapters.tensors import read_tensors
 from oft.errors import CheckpointError
@@ -45,7 +47,8 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, or of one ``torch.save`` wrote (``.ckpt .pt .bin``).
 
     Of a training checkpoint (PyTorch Lightning's) only the state dict is taken. A pickle that names anything
-    but tensors and plain containers is refused: it could run code.
+    but tensors, plain containers and Lightning's own classes is refused, as it could run code; those classes
+    are not imported either.
 
     Raises:
         CheckpointError: the file is missing, damaged, refused or without tensors.
@@ -55,7 +58,8 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
     if not source.is_file():
         raise CheckpointError(f"{source}: must be a file of weights, and does not exist")
     try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
+        with safe_globals(_lightning_stubs(source)):
+            content = torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as fault:
         raise CheckpointError(
             f"{source}: a pickle may hold tensors and plain containers alone, as others can run code, "
@@ -78,6 +82,19 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
             f"{source}: must hold a dictionary of tensors, got {type(content).__name__}; give a state dict"
         )
     return tensors
+
+
+class _Stub:
+    """Stands in for a class of Lightning's that a checkpoint names beside its weights; does nothing."""
+
+
+def _lightning_stubs(source: Path) -> list[Any]:
+    # Lightning's checkpoints name callbacks by class. The restricted unpickler takes a stub for each.
+    try:
+        named = get_unsafe_globals_in_checkpoint(source)
+    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError):  # an old or damaged file
+        return []
+    return [(_Stub, name) for name in named if name.split(".")[0] in ("lightning", "pytorch_lightning")]
 
 
 def _first_line(fault: Exception) -> str:

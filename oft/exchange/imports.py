@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.adapters.interop import save_adapter
+from oft.adapters.interop import HINT_ENCODER_FILE, MAGNITUDE_FILE, save_adapter
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange.bases import identify_base, load_unet
 from oft.exchange.checkpoints import find_checkpoint, read_checkpoint
@@ -92,6 +92,11 @@ def read_foreign(
         ParamsError: the options do not fit the file.
     """
     file = find_checkpoint(source)
+    for own in (MAGNITUDE_FILE, HINT_ENCODER_FILE):
+        if (file.parent / own).exists():
+            raise ParamsError(
+                f"{file.parent}: is an adapter of this project already ({own} is beside it); use it as it is"
+            )
     tensors = read_checkpoint(file)
     if is_peft(tensors):
         if sign != "current" or coft_eps is not None:

@@ -95,7 +95,7 @@ def read_peft(
             kept = "the weights are merged with PEFT's product as it is: no adapter, and no rotation"
             return TruncatedAdapter(str(source), products, (f"{measured}; {kept}",))
         notes.append(
-            f"{measured}; the exact rotation is taken, so outputs differ from PEFT's by as much "
+            f"{measured}; the exact rotation is taken, and outputs differ from PEFT's accordingly "
             "(--cayley neumann keeps PEFT's own weights)"
         )
         packed = {name: -value for name, value in packed.items()}

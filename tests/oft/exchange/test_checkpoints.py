@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,20 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"file\.ckpt: a pickle may hold tensors and plain"):
         read_checkpoint(tmp_path / "file.ckpt")
     assert not trace.exists()
+
+
+def test_lightnings_classes_are_passed_over_without_lightning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "pytorch_lightning.callbacks"
+    callback = type("ModelCheckpoint", (), {"__module__": name})
+    for module in (name.partition(".")[0], name):
+        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    setattr(sys.modules[name], "ModelCheckpoint", callback)  # noqa: B010 (the type checker knows modules)
+    torch.save({"state_dict": TENSORS, "callbacks": {callback: {"best": 1}}}, tmp_path / "last.ckpt")
+    monkeypatch.undo()
+    assert read_checkpoint(tmp_path / "last.ckpt").keys() == TENSORS.keys()
+    assert name not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["file.safetensors", "file.ckpt"])

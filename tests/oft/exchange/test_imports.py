@@ -151,6 +151,13 @@ def test_the_reference_has_no_truncated_product(
         import_adapter(tmp_path / "x.ckpt", base_folder, tmp_path / "out", cayley="neumann")
 
 
+def test_an_adapter_of_this_project_is_no_import(
+    adapter_folder: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ParamsError, match=r"is an adapter of this project already \(magnitude.safetensors"):
+        import_adapter(adapter_folder, base_folder, tmp_path / "out")
+
+
 def test_an_interrupted_import_leaves_nothing(
     peft_folder: Path, base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
