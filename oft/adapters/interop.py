@@ -281,8 +281,8 @@ def build_hint_encoder(what: str, tensors: Mapping[str, Tensor], unet: nn.Module
         CheckpointError: the tensors are not a hint encoder's, or those of one for another UNet.
     """
     weights = [tensors[key] for i in range(len(tensors)) if (key := f"convs.{i}.weight") in tensors]
-    widths = [weight.shape[0] for weight in weights]
-    if len(widths) < 2:
+    widths = [weight.shape[0] for weight in weights if weight.dim() == 4]
+    if len(widths) < 2 or len(widths) < len(weights):
         raise CheckpointError(
             f"{what}: must hold convs.<i>.weight, got {sorted(tensors)[:3]}; give a hint encoder"
         )

@@ -142,6 +142,46 @@ def target_patterns(
     return tuple(in_order)
 
 
+def check_packed(source: str, packed: Mapping[str, Tensor]) -> None:
+    """Refuse parameters that are not ``[r, b(b-1)/2]``.
+
+    Raises:
+        CheckpointError: there are none, or one has another shape.
+    """
+    if not packed:
+        raise CheckpointError(f"{source}: must hold at least one rotation, and holds none; copy it again")
+    for name, value in packed.items():
+        try:
+            fits = value.dim() == 2 and value.is_floating_point() and block_size_of(value) >= 2
+        except ValueError:
+            fits = False
+        if not fits:
+            raise CheckpointError(
+                f"{source}: every rotation must be [r, b(b-1)/2] numbers, got {tuple(value.shape)} of "
+                f"{value.dtype} for {name!r}; give an OFT adapter as its program saved it"
+            )
+
+
+def check_matrices(source: str, matrices: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Refuse full parameters that are not, all of them, ``[r, b, b]`` or ``[b, b]`` for b dividing the input.
+
+    Args:
+        weights: ``[out, in]`` of the same layers.
+
+    Raises:
+        CheckpointError: one has another shape.
+    """
+    dimensions = next(iter(matrices.values())).dim()
+    for name, value in matrices.items():
+        square = value.dim() == dimensions in (2, 3) and 2 <= value.shape[-1] == value.shape[-2]
+        if not square or weights[name].shape[1] % value.shape[-1]:
+            raise CheckpointError(
+                f"{source}: every R must be [r, b, b], or every one [b, b], b dividing the layer's inputs, "
+                f"got {tuple(value.shape)} for the {weights[name].shape[1]} of {name!r}; "
+                "use the base it was trained on, and the checkpoint as it was saved"
+            )
+
+
 def packed_from_matrices(matrices: Tensor, bound: float | None) -> Tensor:
     """Return the packed form of full parameters P, ``[r, b, b]`` or ``[b, b]``, with S = (P - Pᵀ) / 2.
 

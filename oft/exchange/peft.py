@@ -22,7 +22,14 @@ from torch import Tensor, nn
 from oft.adapters.interop import CONFIG_FILE, PEFT_PREFIX
 from oft.adapters.rotation import block_size_of, project_skew
 from oft.errors import CheckpointError, ParamsError
-from oft.exchange.foreign import ForeignAdapter, linear_weights, log_scales_from, packed_from_matrices
+from oft.exchange.foreign import (
+    ForeignAdapter,
+    check_matrices,
+    check_packed,
+    linear_weights,
+    log_scales_from,
+    packed_from_matrices,
+)
 from oft.exchange.neumann import truncated_rotations, truncation_error
 from oft.storage import read_json
 
@@ -76,14 +83,15 @@ def read_peft(
     if old:
         return _read_matrices(source, tensors, config, unet)
     packed = _split(source, tensors, (PACKED_SUFFIX,))[PACKED_SUFFIX]
-    coft, eps = bool(config.get("coft", False)), float(config.get("eps", 6e-5))
+    check_packed(str(source), packed)
+    coft, eps = bool(config.get("coft", False)), config.get("eps", 6e-5)
     if coft:  # PEFT saves what its next forward pass would project
         packed = {
             name: project_skew(value, eps / math.sqrt(value.shape[0])) for name, value in packed.items()
         }
     notes = []
     if truncated:
-        terms = int(config.get("num_cayley_neumann_terms", 5))
+        terms = config.get("num_cayley_neumann_terms", 5)
         products = truncated_rotations(packed, terms, _halves_last_term(config))
         error = truncation_error(packed, products)
         measured = (
@@ -123,8 +131,10 @@ def _read_matrices(
             f"{source}: an adapter of PEFT before 0.14 turns the outputs of layers, which no rotation of "
             "inputs equals; merge it with that version, or train it again"
         )
-    coft, eps, bounds = bool(config.get("coft", False)), float(config.get("eps", 6e-5)), {}
-    for name, weight in linear_weights(str(source), matrices, unet).items():
+    weights = linear_weights(str(source), matrices, unet)
+    check_matrices(str(source), matrices, weights)
+    coft, eps, bounds = bool(config.get("coft", False)), config.get("eps", 6e-5), {}
+    for name, weight in weights.items():
         stored, num_blocks = matrices[name].shape[0], weight.shape[1] // matrices[name].shape[-1]
         # PEFT 0.14 scales eps by the block size the layer's output would have.
         bounds[name] = eps * math.ceil(weight.shape[0] / num_blocks) ** 2 / math.sqrt(stored)
@@ -161,6 +171,9 @@ def _read_config(source: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{source}: peft_type must be OFT, got {peft_type!r}; only OFT adapters can be converted"
         )
+    for key, kind in (("eps", (int, float)), ("num_cayley_neumann_terms", int), ("r", int)):
+        if not isinstance(config.get(key, 1), kind):
+            raise CheckpointError(f"{source}: {key} must be a number, got {config[key]!r}; copy it again")
     assert isinstance(config, dict)
     return config
 

@@ -24,7 +24,13 @@ from torch import Tensor, nn
 
 from oft.adapters.rotation import coft_bound
 from oft.errors import CheckpointError
-from oft.exchange.foreign import ForeignAdapter, linear_weights, log_scales_from, packed_from_matrices
+from oft.exchange.foreign import (
+    ForeignAdapter,
+    check_matrices,
+    linear_weights,
+    log_scales_from,
+    packed_from_matrices,
+)
 from oft.exchange.ldm import PREFIX, diffusers_name
 
 Sign = Literal["current", "early"]
@@ -65,10 +71,12 @@ def read_reference(
         scales = _by_layer(names, tensors, "scaling_factors")
         shared_keeps_early_sign = True
         _refuse_another_base(source, _by_layer(names, tensors, "OFT.weight"), unet)
-    shared = _is_shared(source, matrices)
+    weights = linear_weights(str(source), matrices, unet)
+    check_matrices(str(source), matrices, weights)
+    shared = next(iter(matrices.values())).dim() == 2
     flipped = sign == "early" or (shared and shared_keeps_early_sign)
     packed = {}
-    for name, weight in linear_weights(str(source), matrices, unet).items():
+    for name, weight in weights.items():
         matrix, bound = matrices[name], None
         if coft_eps is not None:
             bound = coft_bound(coft_eps, matrix.shape[-1], weight.shape[1] // matrix.shape[-1], shared)
@@ -124,17 +132,6 @@ def _recorded_eps(tensors: Mapping[str, Tensor]) -> float | None:
     if not constrained or not all(bool(value) for value in constrained):
         return None
     return max(float(value) for key, value in tensors.items() if key.endswith("_oft.oft_eps"))
-
-
-def _is_shared(source: Path, matrices: Mapping[str, Tensor]) -> bool:
-    dimensions = next(iter(matrices.values())).dim()
-    for name, value in matrices.items():
-        if value.dim() != dimensions or dimensions not in (2, 3) or value.shape[-1] != value.shape[-2]:
-            raise CheckpointError(
-                f"{source}: every R must be [r, b, b], or every one [b, b], got {tuple(value.shape)} for "
-                f"{name!r}; give a checkpoint of the reference implementation as it was saved"
-            )
-    return dimensions == 2
 
 
 def _by_layer(names: Mapping[str, str], tensors: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:

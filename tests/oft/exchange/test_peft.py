@@ -244,6 +244,28 @@ def test_values_that_are_no_numbers_are_refused(unet: Any, tmp_path: Path) -> No
         put_foreign_on(unet, foreign)
 
 
+@pytest.mark.parametrize("shape", [(32, 7), (32,), (2, 2, 6), (32, 0)])
+def test_values_of_odd_shapes_are_named(unet: Any, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write_tiny(tmp_path, {f"{QUERY}.oft_R.weight": torch.zeros(shape)})
+    with pytest.raises(CheckpointError, match=rf"every rotation must be .* for '{QUERY}'"):
+        read_foreign(tmp_path, unet)
+
+
+@pytest.mark.parametrize("shape", [(4, 32, 31), (32, 4), (1, 256, 256), (4, 30, 30), (1,)])
+def test_matrices_of_odd_shapes_are_named(unet: Any, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    tensors = {f"{QUERY}.oft_r": torch.zeros(shape), f"{QUERY}.oft_s": torch.ones(128, 1)}
+    write_tiny(tmp_path, tensors, coft=True)
+    with pytest.raises(CheckpointError, match=rf"every R must be .* for the 128 of '{QUERY}'"):
+        read_foreign(tmp_path, unet)
+
+
+@pytest.mark.parametrize("change", [{"eps": None}, {"r": "4"}, {"num_cayley_neumann_terms": 2.5}])
+def test_numbers_in_the_config_are_numbers(unet: Any, tmp_path: Path, change: dict[str, Any]) -> None:
+    write_tiny(tmp_path, {f"{QUERY}.oft_R.weight": torch.zeros(32, 6)}, **change)
+    with pytest.raises(CheckpointError, match=rf"adapter_config.json: {next(iter(change))} must be a number"):
+        read_foreign(tmp_path, unet)
+
+
 def test_more_than_rotations_is_refused(unet: Any, tmp_path: Path) -> None:
     write_tiny(tmp_path, {f"{QUERY}.oft_R.weight": torch.zeros(32, 6), "conv_out.bias": torch.zeros(1)})
     with pytest.raises(CheckpointError, match=r"must end with .oft_R.weight, got 'conv_out.bias'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -192,12 +193,13 @@ def test_convolutions_are_refused(unet: Any, tmp_path: Path) -> None:
         load(tmp_path / "x.ckpt", unet)
 
 
-def test_matrices_of_odd_shapes_are_named(unet: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("coft_eps", [None, 1e-4])
+@pytest.mark.parametrize("shape", [(4, 31, 32), (32, 32), (4,), (1, 256, 256), (4, 36, 36)])
+def test_matrices_of_odd_shapes_are_named(
+    unet: Any, tmp_path: Path, shape: tuple[int, ...], coft_eps: float | None
+) -> None:
     raw = raw_matrices(unet, linear_names(unet), False)
-    name = next(iter(raw))
-    torch.save(ldm_state(unet, {**raw, name: raw[name][:, :-1]}), tmp_path / "x.ckpt")
-    with pytest.raises(CheckpointError, match=rf"must be \[r, b, b\], .* got \(4, 31, 32\) for '{name}'"):
-        load(tmp_path / "x.ckpt", unet)
-    torch.save(ldm_state(unet, {**raw, name: raw[name][0]}), tmp_path / "x.ckpt")
-    with pytest.raises(CheckpointError, match=r"got \(4, "):
-        load(tmp_path / "x.ckpt", unet)
+    name = list(raw)[-1]
+    torch.save(ldm_state(unet, {**raw, name: torch.zeros(shape)}), tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError, match=rf"every R must be .* got {re.escape(str(shape))} for the"):
+        load(tmp_path / "x.ckpt", unet, coft_eps=coft_eps)
