@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -97,19 +97,6 @@ def info(
         typer.echo(description.to_text())
 
 
-def _print_json(value: dict[str, object]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
-
-
-def _print_table(rows: list[dict[str, object]]) -> None:
-    """Print rows that have the same keys, their first value a name, the others numbers."""
-    name, *numbers = rows[0]
-    width = max(len(str(row[name])) for row in rows)
-    typer.echo("  ".join([f"{name:<{width}}", *(f"{key:>14}" for key in numbers)]))
-    for row in rows:
-        typer.echo("  ".join([f"{row[name]:<{width}}", *(f"{row[key]:>14.8g}" for key in numbers)]))
-
-
 @app.command()
 def profile(
     name: Annotated[
@@ -123,6 +110,118 @@ def profile(
 
     write_profile(conf, name, params)
     typer.echo(f"{params}: profile {name}")
+
+
+AdapterFolder = Annotated[Path, typer.Argument(help="Folder of the adapter: runs/<task>/<adapter>/train.")]
+BaseFolder = Annotated[Path, typer.Argument(help="Folder of the base it was trained on: data/models/base.")]
+Dtype = Annotated[
+    Literal["fp32", "fp16"], typer.Option("--dtype", help="Type of the weights in delta and diffusers.")
+]
+
+Strength = Annotated[
+    float,
+    typer.Option(help="How much of the adapter goes into merged weights: 0 none, 1 what was trained."),
+]
+
+
+@app.command("export")
+def export_command(
+    adapter: AdapterFolder,
+    base: BaseFolder,
+    out: Annotated[Path, typer.Argument(help="What to make: a folder; for delta a file .safetensors.")],
+    form: Annotated[
+        Literal["peft", "delta", "diffusers"],
+        typer.Option(
+            "--format",
+            help="peft: for PeftModel.from_pretrained. delta: weight differences, which AUTOMATIC1111 and "
+            "ComfyUI load like a LoRA. diffusers: a merged checkpoint, for "
+            "StableDiffusionPipeline.from_pretrained.",
+        ),
+    ] = "peft",
+    dtype: Dtype = "fp32",
+    strength: Strength = 1.0,
+) -> None:
+    """Write an adapter for another program.
+
+    Magnitudes are in delta and diffusers; the hint encoder, which no other format has a place for, in none.
+
+    Example: oft export runs/subject_robot/oft/train data/models/base robot.safetensors --format delta
+    """
+    from oft.exchange import export_adapter
+
+    _report(out, export_adapter(adapter, base, out, form, dtype, strength))
+
+
+@app.command("merge")
+def merge_command(
+    adapter: AdapterFolder,
+    base: BaseFolder,
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    dtype: Dtype = "fp32",
+    strength: Strength = 1.0,
+) -> None:
+    """Merge an adapter into its base: a whole checkpoint in diffusers' layout (export --format diffusers).
+
+    Example: oft merge runs/subject_robot/oft/train data/models/base robot
+    """
+    from oft.exchange import export_adapter
+
+    _report(out, export_adapter(adapter, base, out, "diffusers", dtype, strength))
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="File or folder of another program's OFT adapter.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    base: Annotated[Path, typer.Option(help="Folder of the base the adapter was trained on.")],
+    cayley: Annotated[
+        Literal["exact", "neumann"],
+        typer.Option(
+            help="Of PEFT's truncated transform take exact: the rotation it approximates. neumann: its own "
+            "product, no rotation, written as merged weights (OUT: a folder, or a file .safetensors of ΔW)."
+        ),
+    ] = "exact",
+    reference: Annotated[
+        Literal["current", "early"],
+        typer.Option(help="The sign a file of the reference implementation has: of its later or first code."),
+    ] = "current",
+    coft_eps: Annotated[
+        float | None,
+        typer.Option(help="--eps of a reference training with --coft, where the file does not record it."),
+    ] = None,
+    dtype: Dtype = "fp32",
+) -> None:
+    """Convert an OFT adapter of PEFT (0.14 and later) or of the paper's reference implementation.
+
+    Nothing in the file is run: safetensors, or PyTorch's own format restricted to tensors.
+
+    Example: oft import model-epoch=19.ckpt runs/imported --base data/models/base
+    """
+    from oft.exchange import import_adapter
+
+    _report(
+        out,
+        import_adapter(file, base, out, cayley=cayley, sign=reference, coft_eps=coft_eps, precision=dtype),
+    )
+
+
+def _print_json(value: dict[str, object]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def _print_table(rows: list[dict[str, object]]) -> None:
+    """Print rows that have the same keys, their first value a name, the others numbers."""
+    name, *numbers = rows[0]
+    width = max(len(str(row[name])) for row in rows)
+    typer.echo("  ".join([f"{name:<{width}}", *(f"{key:>14}" for key in numbers)]))
+    for row in rows:
+        typer.echo("  ".join([f"{row[name]:<{width}}", *(f"{row[key]:>14.8g}" for key in numbers)]))
+
+
+def _report(made: Path, notes: list[str]) -> None:
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(made)
 
 
 def main() -> None:

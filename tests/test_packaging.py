@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import oft
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("flows", "oft", "stages")
 LOCKS = ("dev", "runtime", "uv")
@@ -65,6 +67,10 @@ def test_a_lock_holds_a_fitting_version_of_everything_asked_for(lock: str, extra
         if not wanted.specifier.contains(locked.get(canonicalize_name(wanted.name), "0"), prereleases=True)
     ]
     assert not unfit, f"run `make lock`: requirements/{lock}.txt does not fit {unfit}"
+
+
+def test_the_version_in_files_is_the_packages() -> None:
+    assert oft.__version__ == read_project()["version"]
 
 
 def test_the_development_lock_holds_the_run_time_lock_unchanged() -> None:

@@ -5,31 +5,35 @@
     magnitude.safetensors       <layer>.log_scale  [out]
     hint_encoder.safetensors    convs.<i>.weight, convs.<i>.bias
 
-``PeftModel.from_pretrained(unet, folder)`` reproduces the rotations. Each tensor file's metadata names the
-base it belongs to. Equal adapters give equal bytes. Nothing is pickled.
+``PeftModel.from_pretrained(unet, folder)`` reproduces the rotations, and so does a UNet of diffusers after
+``unet.add_adapter(PeftConfig.from_pretrained(folder))`` and ``set_peft_model_state_dict`` (names without
+``base_model.model.``). Each tensor file's metadata names the base it belongs to, by origin and hash, and the
+version that wrote it. Equal adapters give equal bytes. Nothing is pickled.
+
+What other programs write is read and written by ``oft.exchange``.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from oft import __version__
 from oft.adapters.adapter import check_names_and_shapes, find_targets, freeze, refuse_second
 from oft.adapters.hint_encoder import CHILD_NAME as HINT_ENCODER_CHILD
 from oft.adapters.hint_encoder import HintEncoder, attach_hint
+from oft.adapters.layers import Application, is_adaptable, is_pointwise, weight_of
 from oft.adapters.magnitude import MagnitudeAdapter
 from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
-from oft.adapters.rotation import block_size_of
+from oft.adapters.rotation import EpsConvention
+from oft.adapters.tensors import read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
-from oft.storage import atomic_file, read_json, write_json
+from oft.storage import read_json, write_json
 
 CONFIG_FILE = "adapter_config.json"
 ROTATION_FILE = "adapter_model.safetensors"
@@ -57,19 +61,21 @@ def save_adapter(
     hint_encoder: HintEncoder | None = None,
     *,
     base_hash: str,
+    base_name: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write an adapter to ``folder``, in place of the one there; files of other names are left alone.
 
     Args:
         base_hash: hash of the base's weights; ``load_adapter`` compares it.
+        base_name: where the base came from, for people to read; None records nothing.
         metadata: further entries for each file's metadata.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    common = {**(metadata or {}), "format": "pt", "base_hash": base_hash}
+    common = {**(metadata or {}), **file_metadata(base_hash, base_name)}
     config = adapter.config
-    write_json(folder / CONFIG_FILE, _peft_config(adapter))
+    write_json(folder / CONFIG_FILE, peft_config(adapter))
     write_tensors(
         folder / ROTATION_FILE,
         {f"{PEFT_PREFIX}{name}{PEFT_SUFFIX}": packed for name, packed in adapter.named_packed()},
@@ -81,6 +87,8 @@ def save_adapter(
             "block_share": str(config.block_share).lower(),
             "coft": str(config.coft).lower(),
             "eps": repr(config.eps),
+            "eps_convention": config.eps_convention,
+            "application": config.application,
         },
     )
     if magnitude is None:
@@ -99,15 +107,14 @@ def load_adapter(folder: Path, unet: nn.Module, *, base_hash: str | None = None)
     touched.
 
     The base is frozen. Rotations and hint encoder are trainable, or, where magnitudes were fitted, only
-    those. Also reads what PEFT's exact path saved for linear layers.
+    those. Also reads what PEFT's exact path saved for linear layers and pointwise convolutions.
 
     Args:
         base_hash: hash of the base's weights; None skips the comparison.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the adapter belongs to another base, architecture or
-        Cayley
-            convention.
+            Cayley convention.
         ParamsError: the model has an adapter already.
     """
     folder = Path(folder)
@@ -120,87 +127,103 @@ def load_adapter(folder: Path, unet: nn.Module, *, base_hash: str | None = None)
         shapes = config.packed_shapes(targets)
     except ParamsError as fault:
         raise CheckpointError(f"{folder / CONFIG_FILE}: {fault}") from fault
+    if "convention" not in metadata:
+        _refuse_pefts_convolutions(folder / CONFIG_FILE, targets)
     check_names_and_shapes(str(folder / ROTATION_FILE), shapes, packed)
     log_scales = _read_magnitudes(folder / MAGNITUDE_FILE, base_hash, unet)
     encoder = _read_hint_encoder(folder / HINT_ENCODER_FILE, base_hash, unet)
 
+    loaded = put_on(unet, config, packed, log_scales, encoder, metadata)
+    if "convention" not in metadata:
+        loaded.adapter.project()  # PEFT saves what its next forward pass would project
+    return loaded
+
+
+def put_on(
+    unet: nn.Module,
+    config: OFTConfig,
+    packed: Mapping[str, Tensor],
+    log_scales: Mapping[str, Tensor] | None,
+    encoder: HintEncoder | None,
+    metadata: Mapping[str, str],
+) -> LoadedAdapter:
+    """Put an adapter of given values on ``unet``: packed parameters and log-magnitudes by layer name.
+
+    The base is frozen. Rotations and hint encoder are trainable, or, where there are magnitudes, only those.
+
+    Raises:
+        CheckpointError: a layer is missing or unexpected, or a shape differs.
+        ParamsError: the model has an adapter already, or the configuration does not fit it.
+    """
     adapter = inject_oft(unet, config)
     adapter.load_packed(packed)
-    if "convention" not in metadata:
-        adapter.project()  # PEFT saves what its next forward pass would project
     if encoder is not None:
         attach_hint(unet, encoder)
     magnitude = None
     if log_scales is not None:
-        magnitude = MagnitudeAdapter(unet, {name: _linear(unet, name) for name in log_scales})
+        magnitude = MagnitudeAdapter(unet, {name: unet.get_submodule(name) for name in log_scales})
         magnitude.load_values(log_scales)
         freeze(unet, keep=(magnitude.child_name,))
-    return LoadedAdapter(adapter, magnitude, encoder, metadata)
+    return LoadedAdapter(adapter, magnitude, encoder, dict(metadata))
 
 
-def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically; equal contents give equal bytes.
-
-    (The library alone writes its metadata in an order that changes from process to process.)
-    """
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    header_bytes = int.from_bytes(content[:8], "little")
-    header = {"__metadata__": dict(sorted(metadata.items())), **json.loads(content[8 : 8 + header_bytes])}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    with atomic_file(target) as partial:
-        partial.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + header_bytes :])
+def set_strength(loaded: LoadedAdapter, strength: float) -> None:
+    """Let rotations and magnitudes apply ``strength`` times, 1 as trained; a hint encoder always does."""
+    loaded.adapter.strength = strength
+    if loaded.magnitude is not None:
+        loaded.magnitude.strength = strength
 
 
-def read_tensors(source: Path, base_hash: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return a safetensors file's tensors, on the CPU, and its metadata.
-
-    Raises:
-        CheckpointError: the file is missing or damaged, or its metadata names another base than
-        ``base_hash``.
-    """
-    if not source.is_file():
-        raise CheckpointError(
-            f"{source}: an adapter needs this file, and it is missing; train or copy the adapter again"
-        )
-    try:
-        with safe_open(source, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as fault:
-        raise CheckpointError(
-            f"{source}: must be a whole safetensors file, got {fault}; copy it again"
-        ) from fault
-    recorded = metadata.get("base_hash")
-    if base_hash is not None and recorded is not None and recorded != base_hash:
-        raise CheckpointError(
-            f"{source}: must belong to the base in use, of hash {base_hash}, and was trained on {recorded}; "
-            "use that base, or train the adapter on this one"
-        )
-    return tensors, metadata
+def file_metadata(base_hash: str, base_name: str | None) -> dict[str, str]:
+    """Return what the metadata of every file says: the base it belongs to and what wrote it."""
+    named = {"base_name": base_name} if base_name else {}
+    return {"format": "pt", "base_hash": base_hash, "project": f"oft-pipeline {__version__}", **named}
 
 
-def _peft_config(adapter: OFTAdapter) -> dict[str, Any]:
+def peft_config(adapter: OFTAdapter) -> dict[str, Any]:
+    """Return the contents of PEFT's adapter_config.json for an adapter."""
     config = adapter.config
     return {
         "base_model_name_or_path": None,
         "bias": "none",
         "block_share": config.block_share,
         "coft": config.coft,
-        # PEFT bounds S by eps / sqrt(r), we by eps b^2 / sqrt(r); it has one eps for all layers, so take the
-        # widest: our parameters are within their bounds already, and PEFT leaves them alone.
-        "eps": config.eps * max(block_size for _, block_size in adapter.block_shapes.values()) ** 2,
+        "eps": _pefts_eps(adapter),
         "fan_in_fan_out": False,
         "inference_mode": True,
         "init_weights": True,
-        "module_dropout": 0.0,
+        "module_dropout": config.dropout,
         "oft_block_size": config.block_size or 0,
         "peft_type": "OFT",
         "r": config.num_blocks or 0,
-        "target_modules": list(config.target_modules),
+        "target_modules": _listed(config.target_modules),
         "task_type": None,
         "use_cayley_neumann": False,
     }
+
+
+def _pefts_eps(adapter: OFTAdapter) -> float:
+    """Return eps in PEFT's convention: it bounds S by eps / √r, the reference by eps b² / √r.
+
+    PEFT has one eps for all layers, so take the widest: our parameters are within their own bounds already,
+    and PEFT leaves them alone.
+    """
+    if adapter.config.eps_convention == "peft":
+        return adapter.config.eps
+    return adapter.config.eps * max(block_size for _, block_size in adapter.block_shapes.values()) ** 2
+
+
+def _listed(target_modules: tuple[str, ...] | str) -> list[str] | str:
+    return target_modules if isinstance(target_modules, str) else list(target_modules)
+
+
+def _refuse_pefts_convolutions(source: Path, targets: Mapping[str, nn.Module]) -> None:
+    for name, layer in targets.items():
+        if isinstance(layer, nn.Conv2d) and not is_pointwise(layer):
+            raise CheckpointError(
+                f"{source}: PEFT's OFT of a convolution larger than 1x1 is no rotation of its weight "
+                f"(overlapping patches are summed), and {name!r} is one; train it again here"
+            )
 
 
 def _config_from_peft(source: Path, metadata: Mapping[str, str], packed: Mapping[str, Tensor]) -> OFTConfig:
@@ -215,33 +238,29 @@ def _config_from_peft(source: Path, metadata: Mapping[str, str], packed: Mapping
         raise CheckpointError(
             f"{source}: must be PEFT's JSON with peft_type and target_modules, got {fault!r}; copy it again"
         ) from fault
-    if peft_type != "OFT" or not isinstance(targets, list):
+    if peft_type != "OFT" or not isinstance(targets, list | str):
         raise CheckpointError(
-            f"{source}: must be of an OFT adapter with a list of target_modules, got peft_type {peft_type!r} "
+            f"{source}: must be of an OFT adapter with target_modules in it, got peft_type {peft_type!r} "
             f"and target_modules {targets!r}; give an OFT adapter"
         )
     if values.get("use_cayley_neumann", True):
         raise CheckpointError(
             f"{source}: use_cayley_neumann must be false, and is not: its truncated series approximates the "
-            "inverse rotation; train with the exact transform"
+            "inverse rotation; convert the adapter with `oft import`"
         )
-    coft = bool(values.get("coft", False))
-    eps = float(metadata["eps"]) if "eps" in metadata else float(values.get("eps", 6e-5))
-    if coft and "eps" not in metadata:
-        sizes = {block_size_of(value) for value in packed.values()}
-        if len(sizes) > 1:
-            raise CheckpointError(
-                f"{source}: coft with PEFT's eps needs blocks of one size, got {sorted(sizes)}; "
-                "set coft to false there to use the rotations as they are"
-            )
-        eps /= sizes.pop() ** 2
+    # An adapter of this project says more than PEFT's configuration has a place for.
+    ours = "convention" in metadata
+    eps = metadata["eps"] if ours else values.get("eps", 6e-5)
     return OFTConfig(
-        target_modules=tuple(targets),
+        target_modules=targets if isinstance(targets, str) else tuple(targets),
         num_blocks=values.get("r") or None,
         block_size=values.get("oft_block_size") or None,
         block_share=bool(values.get("block_share", False)),
-        coft=coft,
-        eps=eps,
+        coft=bool(values.get("coft", False)),
+        eps=float(eps),
+        eps_convention=cast("EpsConvention", metadata.get("eps_convention", "reference") if ours else "peft"),
+        dropout=float(values.get("module_dropout", 0.0)),
+        application=cast("Application", metadata.get("application", "auto")),
     )
 
 
@@ -263,36 +282,48 @@ def _read_magnitudes(source: Path, base_hash: str | None, unet: nn.Module) -> di
         return None
     tensors, _ = read_tensors(source, base_hash)
     log_scales = {key.removesuffix(".log_scale"): value for key, value in tensors.items()}
-    linears = {name: module for name, module in unet.named_modules() if isinstance(module, nn.Linear)}
-    expected = {name: (linears[name].out_features,) for name in log_scales if name in linears}
-    check_names_and_shapes(str(source), expected, log_scales)
+    check_magnitudes(str(source), log_scales, unet)
     return log_scales
+
+
+def check_magnitudes(what: str, log_scales: Mapping[str, Tensor], unet: nn.Module) -> None:
+    """Refuse log-magnitudes of layers ``unet`` does not have; ``what`` names them in the message.
+
+    Raises:
+        CheckpointError: a layer is unknown or cannot be adapted, or a length differs.
+    """
+    layers = {name: layer for name, layer in unet.named_modules() if is_adaptable(layer)}
+    expected = {name: weight_of(layers[name]).shape[:1] for name in log_scales if name in layers}
+    check_names_and_shapes(what, expected, log_scales)
 
 
 def _read_hint_encoder(source: Path, base_hash: str | None, unet: nn.Module) -> HintEncoder | None:
     if not source.exists():
         return None
     tensors, _ = read_tensors(source, base_hash)
+    return build_hint_encoder(str(source), tensors, unet)
+
+
+def build_hint_encoder(what: str, tensors: Mapping[str, Tensor], unet: nn.Module) -> HintEncoder:
+    """Return the hint encoder with the state ``tensors``, beside ``unet``; ``what`` names them in messages.
+
+    Raises:
+        CheckpointError: the tensors are not a hint encoder's, or those of one for another UNet.
+    """
     weights = [tensors[key] for i in range(len(tensors)) if (key := f"convs.{i}.weight") in tensors]
-    widths = [weight.shape[0] for weight in weights]
-    if len(widths) < 2:
+    widths = [weight.shape[0] for weight in weights if weight.dim() == 4]
+    if len(widths) < 2 or len(widths) < len(weights):
         raise CheckpointError(
-            f"{source}: must hold convs.<i>.weight, got {sorted(tensors)[:3]}; give a hint encoder"
+            f"{what}: must hold convs.<i>.weight, got {sorted(tensors)[:3]}; give a hint encoder"
         )
     encoder = HintEncoder(weights[0].shape[1], widths[-1], widths[:-1], generator=torch.Generator())
     expected = {name: value.shape for name, value in encoder.state_dict().items()}
-    check_names_and_shapes(str(source), expected, tensors)
+    check_names_and_shapes(what, expected, tensors)
     conv_in = getattr(unet, "conv_in", None)
     if not isinstance(conv_in, nn.Conv2d) or conv_in.out_channels != widths[-1]:
         raise CheckpointError(
-            f"{source}: the last width ({widths[-1]}) must be that of the UNet's conv_in "
+            f"{what}: the last width ({widths[-1]}) must be that of the UNet's conv_in "
             f"({getattr(conv_in, 'out_channels', None)}); use the base it was trained on"
         )
     encoder.load_state_dict(tensors)
     return encoder.to(conv_in.weight.device)
-
-
-def _linear(model: nn.Module, name: str) -> nn.Linear:
-    module = model.get_submodule(name)
-    assert isinstance(module, nn.Linear)
-    return module

@@ -182,19 +182,15 @@ class AdaptedConv2d(AdaptedLayer, nn.Conv2d):
         if self.groups != 1 or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return False
         positions = input.shape[0] * self._out_height(input) * self._out_width(input)
-        return self._is_pointwise or not turns_weight(positions, self.out_channels, self.application)
+        return is_pointwise(self) or not turns_weight(positions, self.out_channels, self.application)
 
     def _on_windows(self, input: Tensor, rotations: Tensor) -> Tensor:
         assert not isinstance(self.padding, str)
         windows = F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
         # A pointwise convolution is a linear layer, and turns what one would.
-        application = self.application if self._is_pointwise else "input"
+        application = self.application if is_pointwise(self) else "input"
         output = rotated_linear(windows.mT, self.weight.flatten(1), self.bias, rotations, application)
         return output.mT.unflatten(-1, (self._out_height(input), self._out_width(input)))
-
-    @property
-    def _is_pointwise(self) -> bool:
-        return self.kernel_size == (1, 1)
 
     def _out_height(self, input: Tensor) -> int:
         return self._out_size(input.shape[-2], 0)
@@ -242,9 +238,21 @@ def num_features(layer: nn.Module) -> int:
     return layer.in_features
 
 
+def weight_of(layer: nn.Module) -> Tensor:
+    """Return the weight of a layer that can be adapted, ``[out, ...]``."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
 def num_groups(layer: nn.Module) -> int:
     """Return a convolution's groups, 1 for a linear layer; no block of R may lie in two of them."""
     return layer.groups if isinstance(layer, nn.Conv2d) else 1
+
+
+def is_pointwise(layer: nn.Module) -> bool:
+    """Return whether a layer is a convolution that does to each position what a linear layer does."""
+    return isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.groups == 1
 
 
 def turns_weight(tokens: int, out_features: int, application: Application = "auto") -> bool:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.adapter import DEFAULT_NAME, LayerAdapter, find_targets, freeze, zeros_beside
+from oft.adapters.layers import weight_of
 
 
 class MagnitudeAdapter(LayerAdapter):
@@ -27,12 +28,10 @@ class MagnitudeAdapter(LayerAdapter):
     slot = "log_scales"
 
     def __init__(self, model: nn.Module, targets: Mapping[str, nn.Module], name: str = DEFAULT_NAME) -> None:
-        initial = {}
-        for layer_name, layer in targets.items():
-            weight = layer.weight
-            assert isinstance(weight, Tensor)
-            initial[layer_name] = zeros_beside(weight, weight.shape[:1])
-        super().__init__(model, initial, name)
+        weights = {key: weight_of(layer) for key, layer in targets.items()}
+        super().__init__(
+            model, {key: zeros_beside(weight, weight.shape[:1]) for key, weight in weights.items()}, name
+        )
 
     @torch.no_grad()
     def scales(self) -> dict[str, Tensor]:

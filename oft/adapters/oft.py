@@ -42,7 +42,7 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.adapter import DEFAULT_NAME, LayerAdapter, find_targets, freeze, zeros_beside
-from oft.adapters.layers import Application, num_features, num_groups
+from oft.adapters.layers import Application, num_features, num_groups, weight_of
 from oft.adapters.rotation import (
     EpsConvention,
     cayley,
@@ -189,8 +189,7 @@ class OFTAdapter(LayerAdapter):
         self, model: nn.Module, config: OFTConfig, targets: Mapping[str, nn.Module], name: str = DEFAULT_NAME
     ) -> None:
         shapes = config.packed_shapes(targets)
-        weights = {layer_name: _weight(layer) for layer_name, layer in targets.items()}
-        initial = {key: zeros_beside(weight, shapes[key]) for key, weight in weights.items()}
+        initial = {key: zeros_beside(weight_of(layer), shapes[key]) for key, layer in targets.items()}
         super().__init__(model, initial, name)
         for layer in self._layers.values():
             layer.application = config.application
@@ -346,9 +345,3 @@ def inject_oft(model: nn.Module, config: OFTConfig, name: str = DEFAULT_NAME) ->
     adapter = OFTAdapter(model, config, find_targets(model, config.target_modules), name)
     freeze(model, keep=(adapter.child_name, "hint_encoder"))
     return adapter
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return weight

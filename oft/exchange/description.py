@@ -54,7 +54,18 @@ _TITLES: Mapping[str, str] = {
 }
 # Entries of the metadata that have a field of their own here, or say nothing.
 _TOLD = frozenset(
-    ("format", "base_hash", "convention", "num_blocks", "block_size", "block_share", "coft", "eps")
+    (
+        "format",
+        "base_hash",
+        "convention",
+        "num_blocks",
+        "block_size",
+        "block_share",
+        "coft",
+        "eps",
+        "eps_convention",
+        "application",
+    )
 )
 
 
@@ -98,8 +109,8 @@ class Description:
         blocks: the shapes of the rotations.
         block_share: one stored block serves a layer's whole diagonal.
         coft: S is kept within a bound.
-        eps: COFT's freedom in the convention of ``OFTConfig``.
-        peft_eps: COFT's freedom where only PEFT's configuration has it: ``OFTConfig``'s times b².
+        eps: COFT's freedom, in ``eps_convention``.
+        eps_convention: whose, see ``coft_bound``.
         convention: how R is made of the stored values, and which way it is applied.
         base_hash: of the base it was trained on.
         max_abs_skew: the largest |entry| of any S.
@@ -115,7 +126,7 @@ class Description:
     block_share: bool | None
     coft: bool | None
     eps: float | None
-    peft_eps: float | None
+    eps_convention: str | None
     convention: str | None
     base_hash: str | None
     max_abs_skew: float | None
@@ -151,7 +162,7 @@ class Description:
     def _coft_text(self) -> str | None:
         if not self.coft:
             return None if self.coft is None else "no"
-        return f"eps {self.eps}" if self.eps is not None else f"eps {self.peft_eps} in PEFT's convention"
+        return f"eps {self.eps}, convention {self.eps_convention}"
 
 
 def describe_adapter(path: Path) -> Description:
@@ -234,8 +245,7 @@ def _describe(
     if convention is None and config:
         convention = NEUMANN_CONVENTION if config.get("use_cayley_neumann", True) else CONVENTION
     coft = _flag("coft", metadata, config)
-    eps = metadata.get("eps") if coft else None
-    peft_eps = config.get("eps") if coft and eps is None else None
+    eps = metadata.get("eps", config.get("eps")) if coft else None
     folder = path if path.is_dir() else path.parent
     return Description(
         path=str(path),
@@ -245,7 +255,9 @@ def _describe(
         block_share=_flag("block_share", metadata, config),
         coft=coft,
         eps=None if eps is None else _number(path, eps),
-        peft_eps=None if peft_eps is None else _number(path, peft_eps),
+        eps_convention=None
+        if eps is None
+        else metadata.get("eps_convention", "reference" if "eps" in metadata else "peft"),
         convention=convention,
         base_hash=metadata.get("base_hash"),
         max_abs_skew=contents.max_abs_skew,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,10 @@ CARD_NAME = "base.json"
 
 @dataclass(frozen=True)
 class Base:
-    """The frozen networks training needs, in float32, and the hash that adapters are tied to."""
+    """The frozen networks training needs, in float32, and the hash that adapters are tied to.
+
+    ``origin`` says where the checkpoint came from, for people to read.
+    """
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL
@@ -30,6 +34,7 @@ class Base:
     tokenizer: CLIPTokenizer
     noise_scheduler: DDPMScheduler
     hash: str
+    origin: str = ""
 
 
 def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
@@ -72,10 +77,11 @@ def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
     return card
 
 
-def hash_weights(folder: Path) -> str:
-    """Return one SHA-256 over the names and hashes of all weight files of a checkpoint."""
+def hash_weights(folder: Path, parts: Sequence[str] | None = None) -> str:
+    """Return one SHA-256 over the names and hashes of all weight files of a checkpoint, or of some parts."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")):
+    within = [folder] if parts is None else [folder / part for part in parts]
+    for path in sorted(path for top in within for path in top.rglob("*.safetensors")):
         digest.update(f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n".encode())
     return digest.hexdigest()
 
@@ -86,10 +92,20 @@ def read_base_hash(folder: Path) -> str:
     Raises:
         CheckpointError: the card is missing.
     """
+    return str(read_card(folder)["hash"])
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return what was recorded when the base was placed: origin, hash, parts.
+
+    Raises:
+        CheckpointError: the card is missing.
+    """
     card = folder / CARD_NAME
     if not card.is_file():
         raise CheckpointError(f"{card} is missing; place the base checkpoint with `dvc repro base`")
-    return str(read_json(card)["hash"])
+    values: dict[str, Any] = read_json(card)
+    return values
 
 
 def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
@@ -105,7 +121,7 @@ def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
     from oft.models.loading import hide_loading_bars
 
     hide_loading_bars()
-    base_hash = read_base_hash(folder)
+    card = read_card(folder)
 
     def load(model_class: Any, part: str, **options: Any) -> Any:
         try:
@@ -129,7 +145,8 @@ def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
         text_encoder=network(CLIPTextModel, "text_encoder"),
         tokenizer=load(CLIPTokenizer, "tokenizer", local_files_only=True),
         noise_scheduler=load(DDPMScheduler, "scheduler", local_files_only=True),
-        hash=base_hash,
+        hash=card["hash"],
+        origin=card["origin"],
     )
     _refuse_misfits(base, folder)
     return base

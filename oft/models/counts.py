@@ -15,7 +15,7 @@ from torch import nn
 
 from oft.adapters.adapter import find_targets
 from oft.adapters.hint_encoder import HintEncoder
-from oft.adapters.layers import num_features
+from oft.adapters.layers import num_features, weight_of
 from oft.adapters.oft import OFTConfig
 from oft.errors import ParamsError
 
@@ -79,7 +79,7 @@ def count_lora(
     if rank < 1:
         raise ParamsError(f"rank must be at least 1, got {rank}; LoRA's are 4 to 128")
     targets = find_targets(unet, target_modules)
-    lora = sum(rank * (num_features(layer) + _out_features(layer)) for layer in targets.values())
+    lora = sum(rank * (num_features(layer) + weight_of(layer).shape[0]) for layer in targets.values())
     hint_encoder = _count_hint_encoder(unet) if with_condition else 0
     return ParameterCount(count_parameters(unet), len(targets), {"lora": lora, "hint_encoder": hint_encoder})
 
@@ -89,12 +89,6 @@ def count_controlnet(unet: UNet2DConditionModel, controlnet: ControlNetModel) ->
     hint_encoder = count_parameters(controlnet.controlnet_cond_embedding)
     copy = count_parameters(controlnet) - hint_encoder
     return ParameterCount(count_parameters(unet), 0, {"controlnet": copy, "hint_encoder": hint_encoder})
-
-
-def _out_features(layer: nn.Module) -> int:
-    weight = layer.weight
-    assert isinstance(weight, torch.Tensor)
-    return weight.shape[0]
 
 
 def _count_hint_encoder(unet: UNet2DConditionModel) -> int:

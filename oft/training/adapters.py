@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oft.adapters.hint_encoder import HintEncoder, attach_hint
-from oft.adapters.interop import LoadedAdapter, load_adapter, save_adapter
+from oft.adapters.interop import LoadedAdapter, load_adapter, save_adapter, set_strength
 from oft.adapters.magnitude import inject_magnitude
 from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig, inject_oft
 
@@ -46,7 +46,14 @@ def load_onto(base: Base, folder: Path) -> LoadedAdapter:
 
 def store(folder: Path, loaded: LoadedAdapter, base: Base) -> None:
     """Save an adapter with everything beside it."""
-    save_adapter(folder, loaded.adapter, loaded.magnitude, loaded.hint_encoder, base_hash=base.hash)
+    save_adapter(
+        folder,
+        loaded.adapter,
+        loaded.magnitude,
+        loaded.hint_encoder,
+        base_hash=base.hash,
+        base_name=base.origin,
+    )
 
 
 def trained_parameters(loaded: LoadedAdapter) -> dict[str, nn.Parameter]:
@@ -72,9 +79,7 @@ def merge(loaded: LoadedAdapter, strength: float = 1.0) -> None:
     Args:
         strength: how much of them applies; a hint encoder always does.
     """
-    loaded.adapter.strength = strength
-    if loaded.magnitude is not None:
-        loaded.magnitude.strength = strength
+    set_strength(loaded, strength)
     loaded.adapter.merge()
     if loaded.magnitude is not None:
         loaded.magnitude.merge()

@@ -6,8 +6,7 @@ from torch import nn
 
 from oft.adapters.adapter import check_names_and_shapes, find_targets, freeze
 from oft.errors import CheckpointError, ParamsError
-
-from .conftest import Mlp
+from tests.oft.conftest import Mlp
 
 
 def test_targets_are_found_by_the_end_of_their_name(mlp: Mlp) -> None:

@@ -14,7 +14,7 @@ from oft.adapters.layers import Application
 from oft.adapters.magnitude import inject_magnitude
 from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
 from oft.errors import ParamsError
-from tests.oft.adapters.conftest import cosines, naive_rotation
+from tests.oft.conftest import cosines, naive_rotation
 
 Turn = Callable[..., None]
 

@@ -13,14 +13,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import oft
 from oft.adapters.hint_encoder import HintEncoder, attach_hint, hint
-from oft.adapters.interop import load_adapter, read_tensors, save_adapter, write_tensors
+from oft.adapters.interop import load_adapter, save_adapter
 from oft.adapters.magnitude import inject_magnitude
 from oft.adapters.oft import UNET_CONTROL_TARGETS, OFTConfig, inject_oft
 from oft.adapters.rotation import cayley, project_skew, skew_from_packed
+from oft.adapters.tensors import read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
-
-from .conftest import MLP_TARGETS, Mlp
+from tests.oft.conftest import MLP_TARGETS, Mlp
 
 Turn = Callable[..., None]
 Inputs = tuple[Tensor, Tensor, Tensor]
@@ -58,7 +59,7 @@ def test_loading_gives_back_what_was_saved(
     with torch.no_grad():
         for parameter in [*magnitude.adapter_parameters(), *encoder.parameters()]:
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    save_adapter(tmp_path, adapter, magnitude, encoder, base_hash="abc")
+    save_adapter(tmp_path, adapter, magnitude, encoder, base_hash="abc", base_name="miniature")
 
     loaded = load_adapter(tmp_path, twin, base_hash="abc")
     images = torch.rand(2, 3, 64, 64, generator=generator)
@@ -68,10 +69,14 @@ def test_loading_gives_back_what_was_saved(
         assert torch.equal(twin(*unet_inputs).sample, unet(*unet_inputs).sample)
     assert {name: value for name, value in loaded.metadata.items() if name != "convention"} == {
         "base_hash": "abc",
+        "base_name": "miniature",
+        "project": f"oft-pipeline {oft.__version__}",
         "block_share": "false",
         "block_size": "8",
         "coft": "true",
         "eps": "0.02",
+        "eps_convention": "reference",
+        "application": "auto",
         "format": "pt",
         "num_blocks": "",
     }
@@ -170,6 +175,22 @@ def test_peft_reproduces_our_outputs_on_a_unet(
     save_adapter(tmp_path, adapter, base_hash="abc")
     theirs = peft.PeftModel.from_pretrained(twin, tmp_path)
     torch.testing.assert_close(theirs(*unet_inputs).sample, unet(*unet_inputs).sample, atol=1e-5, rtol=1e-5)
+
+
+def test_a_unet_of_diffusers_takes_the_adapter_itself(
+    unet: Any, unet_inputs: Inputs, turn: Turn, tmp_path: Path, peft: Any
+) -> None:
+    twin = copy.deepcopy(unet)
+    adapter = inject_oft(unet, OFTConfig(UNET_CONTROL_TARGETS, block_size=8))
+    turn(adapter)
+    save_adapter(tmp_path, adapter, base_hash="abc")
+    twin.add_adapter(peft.PeftConfig.from_pretrained(tmp_path))
+    rotations = load_file(tmp_path / "adapter_model.safetensors")
+    outcome = peft.set_peft_model_state_dict(
+        twin, {name.removeprefix("base_model.model."): value for name, value in rotations.items()}
+    )
+    assert not outcome.unexpected_keys
+    torch.testing.assert_close(twin(*unet_inputs).sample, unet(*unet_inputs).sample, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("coft", [False, True])
@@ -271,7 +292,7 @@ def test_a_hint_encoder_of_another_architecture_is_refused(mlp: Mlp, saved: Path
     [
         ({"use_cayley_neumann": True}, "use_cayley_neumann must be false"),
         ({"peft_type": "LORA"}, "got peft_type 'LORA'"),
-        ({"target_modules": ".*to_q"}, r"target_modules '\.\*to_q'"),
+        ({"target_modules": {"to_q": 1}}, r"target_modules \{'to_q': 1\}"),
         ({"oft_block_size": 8}, r"exactly one of num_blocks \(2\) and block_size \(8\)"),
         ({"r": 3}, r"num_blocks \(3\) must cut"),
     ],

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from oft.adapters.magnitude import MagnitudeAdapter, inject_magnitude
 from oft.adapters.oft import OFTConfig, inject_oft
-
-from .conftest import MLP_TARGETS, Mlp, cosines
+from tests.oft.conftest import MLP_TARGETS, Mlp, cosines
 
 Turn = Callable[..., None]
 CONFIG = OFTConfig(MLP_TARGETS, num_blocks=2)

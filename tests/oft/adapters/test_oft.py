@@ -17,8 +17,7 @@ from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTAdap
 from oft.adapters.rotation import cayley, coft_bound, skew_norm
 from oft.errors import CheckpointError, ParamsError
 from oft.evaluation.energy import hyperspherical_energy
-
-from .conftest import MLP_TARGETS, Mlp, cosines, naive_forward
+from tests.oft.conftest import MLP_TARGETS, Mlp, cosines, naive_forward
 
 Turn = Callable[..., None]
 CONFIG = OFTConfig(MLP_TARGETS, num_blocks=2)

@@ -14,7 +14,7 @@ from oft.adapters.magnitude import MagnitudeAdapter, inject_magnitude
 from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
 from oft.adapters.rotation import compose_rotations, orthogonality_error, rotate_weight
 from oft.errors import ParamsError
-from tests.oft.adapters.conftest import MLP_TARGETS, Mlp, naive_forward, naive_rotation
+from tests.oft.conftest import MLP_TARGETS, Mlp, naive_forward, naive_rotation
 
 Turn = Callable[..., None]
 # Blocks of 8 and 12 features against blocks of 4: rotations of different structure on the same layers.

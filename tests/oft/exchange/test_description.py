@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import oft
 from oft.adapters.hint_encoder import HintEncoder
 from oft.adapters.interop import CONVENTION, save_adapter
 from oft.adapters.magnitude import inject_magnitude
@@ -19,7 +20,7 @@ from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
 from oft.adapters.rotation import skew_from_packed
 from oft.errors import CheckpointError
 from oft.exchange.description import Blocks, describe_adapter
-from tests.oft.adapters.conftest import MLP_TARGETS, Mlp
+from tests.oft.conftest import MLP_TARGETS, Mlp
 
 Turn = Callable[..., None]
 CONFIG = OFTConfig(MLP_TARGETS, num_blocks=2, coft=True, eps=2e-3)
@@ -51,9 +52,10 @@ def test_a_folder_is_described_by_what_was_saved(saved: Path, adapter: OFTAdapte
     described = describe_adapter(saved)
     assert described.kind == "adapter" and described.layers == 2
     assert described.blocks == (Blocks(1, 2, 8), Blocks(1, 2, 12))
-    assert (described.coft, described.eps, described.peft_eps) == (True, 2e-3, None)
+    assert (described.coft, described.eps, described.eps_convention) == (True, 2e-3, "reference")
     assert (described.block_share, described.convention) == (False, CONVENTION)
-    assert (described.base_hash, described.metadata) == ("abc", {"task": "canny"})
+    metadata = {"task": "canny", "project": f"oft-pipeline {oft.__version__}"}
+    assert (described.base_hash, described.metadata) == ("abc", metadata)
     convs = [(3, 4), (4, 4), (4, 8)]
     assert described.parameters == {
         "rotation": adapter.num_parameters,
@@ -119,12 +121,12 @@ def test_what_peft_saved_is_described(mlp: Mlp, tmp_path: Path, neumann: bool) -
     peft.get_peft_model(mlp, config).save_pretrained(str(tmp_path))
     described = describe_adapter(tmp_path)
     assert described.blocks == (Blocks(1, 2, 8), Blocks(1, 3, 8))
-    assert (described.coft, described.eps, described.peft_eps) == (True, None, 0.3)
+    assert (described.coft, described.eps, described.eps_convention) == (True, 0.3, "peft")
     assert described.base_hash is None and "not recorded" in described.to_text()
     assert described.convention is not None
     assert (described.convention == CONVENTION) is not neumann
     assert ("Neumann" in described.convention) is neumann
-    assert "eps 0.3 in PEFT's convention" in described.to_text()
+    assert "eps 0.3, convention peft" in described.to_text()
     assert describe_adapter(tmp_path / "adapter_model.safetensors").convention is None
 
 

@@ -1,0 +1,63 @@
+"""The base an adapter is exchanged for: a folder in diffusers' layout, placed by the pipeline or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oft.errors import CheckpointError
+from oft.models.base import CARD_NAME, PARTS, hash_weights, read_card
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Name (where it came from) and hash of a base: what adapters are tied to."""
+
+    name: str
+    hash: str
+
+
+def identify_base(folder: Path) -> Identity:
+    """Return a base's identity: as recorded when the pipeline placed it, else computed the same way.
+
+    Raises:
+        CheckpointError: the folder is no checkpoint in diffusers' layout.
+    """
+    if not (folder / "model_index.json").is_file():
+        raise CheckpointError(
+            f"{folder}: a base must be a folder in diffusers' layout, and model_index.json is missing; "
+            "give for example data/models/base"
+        )
+    if (folder / CARD_NAME).is_file():
+        card = read_card(folder)
+        return Identity(str(card["origin"]), str(card["hash"]))
+    return Identity(folder.resolve().name, hash_weights(folder, PARTS))
+
+
+def load_unet(folder: Path) -> UNet2DConditionModel:
+    """Return the UNet of a base in float32, frozen.
+
+    Raises:
+        CheckpointError: it is missing, damaged or not in safetensors.
+    """
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    from oft.models.loading import hide_loading_bars
+
+    hide_loading_bars()
+    try:
+        unet = UNet2DConditionModel.from_pretrained(
+            folder / "unet", use_safetensors=True, local_files_only=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as fault:
+        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+        raise CheckpointError(
+            f"{folder / 'unet'}: cannot be loaded as a UNet2DConditionModel in safetensors ({reason}); "
+            "give a whole base in diffusers' layout"
+        ) from fault
+    return unet.eval().requires_grad_(False)

@@ -1,0 +1,121 @@
+"""From this project's adapters to what other programs load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from oft.adapters.interop import LoadedAdapter, file_metadata, load_adapter, save_adapter, set_strength
+from oft.errors import ParamsError
+from oft.exchange.bases import Identity, identify_base, load_unet
+from oft.exchange.delta import write_delta
+from oft.exchange.merged import write_merged
+from oft.exchange.weights import adapted_weights
+from oft.storage import atomic_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+Form = Literal["peft", "delta", "diffusers"]
+Precision = Literal["fp32", "fp16"]
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
+
+
+def export_adapter(
+    adapter: Path,
+    base: Path,
+    target: Path,
+    form: Form,
+    precision: Precision = "fp32",
+    strength: float = 1.0,
+) -> list[str]:
+    """Write the adapter in the folder ``adapter`` for another program, and return what the user should know.
+
+    Args:
+        base: folder of the base it was trained on.
+        target: what to make, where nothing is yet: for "delta" a file ``.safetensors``, else a folder.
+        form: "peft" for ``PeftModel.from_pretrained``, "delta" for a file of ΔW, "diffusers" for a merged
+            checkpoint.
+        precision: type of the weights written.
+        strength: how much of rotations and magnitudes goes in.
+
+    Raises:
+        CheckpointError: adapter or base are damaged or do not belong together.
+        ParamsError: ``target`` exists, or cannot be what ``form`` asks for.
+    """
+    refuse_target(target, base, as_file=form == "delta")
+    if form == "peft" and precision != "fp32":
+        raise ParamsError(
+            f"--dtype ({precision}) is for merged weights; PEFT's rotations are kept in float32; leave it out"
+        )
+    if form == "peft" and strength != 1.0:
+        raise ParamsError(
+            f"--strength ({strength}) is for merged weights; PEFT's users choose it; leave it out"
+        )
+    identity = identify_base(base)
+    unet = load_unet(base)
+    loaded = load_adapter(adapter, unet, base_hash=identity.hash)
+    set_strength(loaded, strength)
+    left_out = _left_out(loaded, with_magnitudes=form != "peft")
+    if form == "peft":
+        with atomic_folder(target) as partial:
+            save_adapter(partial, loaded.adapter, base_hash=identity.hash, base_name=identity.name)
+    else:
+        weights = adapted_weights(unet, loaded)
+        write_weights(target, base, identity, unet, weights, form, precision, f"the adapter {adapter.name}")
+    return left_out
+
+
+def write_weights(
+    target: Path,
+    base: Path,
+    identity: Identity,
+    unet: nn.Module,
+    weights: Mapping[str, Tensor],
+    form: Literal["delta", "diffusers"],
+    precision: Precision,
+    what: str,
+) -> None:
+    """Write adapted weights as a file of ΔW or a merged checkpoint; ``what`` says what they are of."""
+    dtype = DTYPES[precision]
+    origin = f"{identity.name} merged with {what}"
+    if form == "delta":
+        write_delta(
+            target, unet, weights, {**file_metadata(identity.hash, identity.name), "origin": origin}, dtype
+        )
+    else:
+        write_merged(target, base, weights, origin, dtype)
+
+
+def refuse_target(target: Path, base: Path, as_file: bool) -> None:
+    """Refuse to write where something is, into the base, or a file without the ending its readers expect.
+
+    Raises:
+        ParamsError: ``target`` cannot be written.
+    """
+    if target.exists() or target.is_symlink():
+        raise ParamsError(f"{target}: must not exist yet; name another place, or remove it")
+    if target.resolve().is_relative_to(base.resolve()):
+        raise ParamsError(
+            f"{target}: must lie outside the base {base}, which stays as it is; name another place"
+        )
+    if as_file and target.suffix != ".safetensors":
+        raise ParamsError(f"{target}: weight differences go into one file; name it with .safetensors")
+    if not as_file and target.suffix == ".safetensors":
+        raise ParamsError(f"{target}: this makes a folder; name it without .safetensors")
+
+
+def _left_out(loaded: LoadedAdapter, with_magnitudes: bool) -> list[str]:
+    notes = []
+    if loaded.magnitude is not None and not with_magnitudes:
+        notes.append("PEFT's OFT has no magnitudes: the adapter's are left out, its rotations are there")
+    if loaded.hint_encoder is not None:
+        notes.append(
+            "the hint encoder is left out, as no other format has a place for it: what is written has "
+            "learned the task and takes no control signal"
+        )
+    return notes

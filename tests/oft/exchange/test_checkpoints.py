@@ -1,0 +1,96 @@
+"""Checkpoints of others: read without running them, or refused."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from oft.adapters.tensors import write_tensors
+from oft.errors import CheckpointError
+from oft.exchange.checkpoints import find_checkpoint, read_checkpoint
+
+TENSORS = {"a.R": torch.arange(4.0), "b": torch.ones(2, 2)}
+
+
+class Bomb:
+    """An object whose unpickling creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("name", ["file.ckpt", "file.pt", "adapter_model.bin"])
+def test_the_state_dict_of_a_pickle_is_read(tmp_path: Path, name: str, wrapped: bool) -> None:
+    lightning = {"state_dict": TENSORS, "epoch": 3, "optimizer_states": [{}]}
+    content = lightning if wrapped else {**TENSORS, "step": 4}
+    torch.save(content, tmp_path / name)
+    read = read_checkpoint(tmp_path / name)
+    assert read.keys() == TENSORS.keys()
+    assert all(torch.equal(read[key], TENSORS[key]) for key in TENSORS)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    trace = tmp_path / "was_run"
+    torch.save({**TENSORS, "x": Bomb(trace)}, tmp_path / "file.ckpt")
+    with pytest.raises(CheckpointError, match=r"file\.ckpt: a pickle may hold tensors and plain"):
+        read_checkpoint(tmp_path / "file.ckpt")
+    assert not trace.exists()
+
+
+def test_lightnings_classes_are_passed_over_without_lightning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "pytorch_lightning.callbacks"
+    callback = type("ModelCheckpoint", (), {"__module__": name})
+    for module in (name.partition(".")[0], name):
+        monkeypatch.setitem(sys.modules, module, types.ModuleType(module))
+    setattr(sys.modules[name], "ModelCheckpoint", callback)  # noqa: B010 (the type checker knows modules)
+    torch.save({"state_dict": TENSORS, "callbacks": {callback: {"best": 1}}}, tmp_path / "last.ckpt")
+    monkeypatch.undo()
+    assert read_checkpoint(tmp_path / "last.ckpt").keys() == TENSORS.keys()
+    assert name not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["file.safetensors", "file.ckpt"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    if file.suffix == ".ckpt":
+        torch.save(TENSORS, file)
+    else:
+        write_tensors(file, TENSORS, {})
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(CheckpointError, match=rf"{name}: must be a whole"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 1}, {"state_dict": {}}])
+def test_a_pickle_without_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "file.bin")
+    with pytest.raises(CheckpointError, match="must hold a dictionary of tensors"):
+        read_checkpoint(tmp_path / "file.bin")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for name in ("no.ckpt", "no.safetensors"):
+        with pytest.raises(CheckpointError, match=name):
+            read_checkpoint(tmp_path / name)
+
+
+def test_a_folder_gives_its_file_the_safe_format_first(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"must hold one of adapter_model.safetensors"):
+        find_checkpoint(tmp_path)
+    for name in ("pytorch_oft_weights.bin", "adapter_model.bin", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
+        assert find_checkpoint(tmp_path).name == name
+        assert find_checkpoint(tmp_path / name) == tmp_path / name
+    with pytest.raises(CheckpointError, match="does not exist"):
+        find_checkpoint(tmp_path / "nowhere")

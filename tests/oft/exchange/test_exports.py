@@ -1,0 +1,111 @@
+"""Exports of a saved adapter: what is written, what is said, what is refused."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from oft.adapters.interop import load_adapter
+from oft.errors import CheckpointError, ParamsError
+from oft.exchange import export_adapter
+from oft.exchange.bases import identify_base
+
+from .conftest import Inputs, output
+
+
+def test_peft_loads_the_exported_rotations(
+    adapter_folder: Path, base_folder: Path, pristine_unet: Any, unet_inputs: Inputs, tmp_path: Path
+) -> None:
+    import peft
+
+    notes = export_adapter(adapter_folder, base_folder, tmp_path / "peft", "peft")
+    assert "magnitudes" in notes[0] and "hint encoder is left out" in notes[1]
+    names = {"adapter_config.json", "adapter_model.safetensors"}
+    assert {path.name for path in (tmp_path / "peft").iterdir()} == names
+    unet = copy.deepcopy(pristine_unet)
+    load_adapter(tmp_path / "peft", unet)
+    theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pristine_unet), tmp_path / "peft")
+    torch.testing.assert_close(output(theirs, unet_inputs), output(unet, unet_inputs), atol=1e-5, rtol=1e-5)
+
+
+def test_merged_and_difference_are_of_the_same_weights(
+    adapter_folder: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    notes = export_adapter(adapter_folder, base_folder, tmp_path / "merged", "diffusers")
+    assert len(notes) == 1 and "takes no control signal" in notes[0]
+    export_adapter(adapter_folder, base_folder, tmp_path / "delta.safetensors", "delta")
+    file = "unet/diffusion_pytorch_model.safetensors"
+    base, merged = load_file(base_folder / file), load_file(tmp_path / "merged" / file)
+    deltas = load_file(tmp_path / "delta.safetensors")
+    changed = [name for name in base if not torch.equal(base[name].float(), merged[name])]
+    assert len(changed) == len(deltas)
+    for name in changed:
+        delta = deltas[f"lora_unet_{name.removesuffix('.weight').replace('.', '_')}.diff"]
+        torch.testing.assert_close(base[name].float() + delta, merged[name], atol=1e-7, rtol=1e-6)
+
+
+def test_a_file_of_differences_says_what_it_is_of(
+    adapter_folder: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    export_adapter(adapter_folder, base_folder, tmp_path / "a.safetensors", "delta")
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    identity = identify_base(base_folder)
+    assert metadata["base_hash"] == identity.hash and metadata["base_name"] == identity.name == "miniature"
+    assert metadata["project"].startswith("oft-pipeline ") and "saved" in metadata["origin"]
+    export_adapter(adapter_folder, base_folder, tmp_path / "b.safetensors", "delta")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("target", "form", "message"),
+    [
+        ("taken", "diffusers", "taken: must not exist yet"),
+        ("taken", "peft", "taken: must not exist yet"),
+        ("base/merged", "diffusers", "must lie outside the base"),
+        ("x", "delta", "weight differences go into one file; name it with .safetensors"),
+        ("x.safetensors", "diffusers", "this makes a folder; name it without"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused(
+    adapter_folder: Path, tmp_path: Path, base_folder: Path, target: str, form: Any, message: str
+) -> None:
+    base = Path(shutil.copytree(base_folder, tmp_path / "base"))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "precious.txt").touch()
+    with pytest.raises(ParamsError, match=message):
+        export_adapter(adapter_folder, base, tmp_path / target, form)
+    assert (tmp_path / "taken" / "precious.txt").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"base", "taken"}
+
+
+def test_peft_takes_no_other_precision(adapter_folder: Path, base_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"--dtype \(fp16\) is for merged weights"):
+        export_adapter(adapter_folder, base_folder, tmp_path / "x", "peft", "fp16")
+
+
+@pytest.mark.parametrize("form", ["peft", "diffusers"])
+def test_an_adapter_of_another_base_is_refused(
+    adapter_folder: Path, base_folder: Path, tmp_path: Path, form: Any
+) -> None:
+    base = Path(shutil.copytree(base_folder, tmp_path / "base"))
+    (base / "base.json").write_text('{"origin": "another", "hash": "0", "parts": []}')
+    with pytest.raises(CheckpointError, match=r"of hash 0, and was trained on \w+ \(miniature\)"):
+        export_adapter(adapter_folder, base, tmp_path / "out", form)
+    assert {path.name for path in tmp_path.iterdir()} == {"base"}
+
+
+def test_a_base_that_is_none_is_named(adapter_folder: Path, base_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model_index.json is missing"):
+        export_adapter(adapter_folder, adapter_folder, tmp_path / "out", "diffusers")
+    base = Path(shutil.copytree(base_folder, tmp_path / "base"))
+    (base / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"unet: cannot be loaded as a UNet2DConditionModel"):
+        export_adapter(adapter_folder, base, tmp_path / "out", "diffusers")
