@@ -219,6 +219,19 @@ class Evaluation(Section):
     num_confusion_classes: Annotated[int, Field(ge=2, le=150)]
 
 
+class Angles(Section):
+    """The paper's toy experiment: an autoencoder, and pictures from angles or magnitudes alone."""
+
+    dataset: Name
+    resolution_px: Annotated[int, Field(ge=16, le=256), AfterValidator(_multiple_of_8)]
+    num_train_images: Annotated[int, Field(ge=1, le=100_000)]
+    num_held_out_images: Annotated[int, Field(ge=1, le=100_000)]
+    max_train_steps: Annotated[int, Field(ge=2, le=1_000_000)]
+    batch_size: BatchSize
+    learning_rate: PositiveFloat
+    num_rows: Annotated[int, Field(ge=1, le=64)]
+
+
 class Report(Section):
     """What the page shows."""
 
@@ -274,6 +287,7 @@ class Params(Section):
     fit_magnitude: Optimization
     sample: Sampling
     evaluate: Evaluation
+    angles: Angles
     report: Report
     pretrain: Pretraining
 
@@ -286,6 +300,7 @@ class Params(Section):
             *self._unknown(
                 "subjects.{}.dataset", {k: v.dataset for k, v in self.subjects.items()}, set(self.datasets)
             ),
+            *self._unknown("angles.{}", {"dataset": self.angles.dataset}, set(self.datasets)),
             *self._unknown("control_tasks[{}]", dict(enumerate(self.control_tasks)), set(self.tasks)),
             *self._unknown("subject_tasks[{}]", dict(enumerate(self.subject_tasks)), set(self.subjects)),
             *self._unknown("base_tasks[{}]", dict(enumerate(self.base_tasks)), {*self.tasks, *self.subjects}),

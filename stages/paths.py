@@ -7,6 +7,7 @@ from pathlib import Path
 MINIATURE = Path("data/models/miniature")
 BASE = Path("data/models/base")
 REPORT = Path("report")
+ANGLES = Path("runs/angles")
 CHECKPOINTS = Path(".checkpoints")
 TELEMETRY = Path(".telemetry")
 

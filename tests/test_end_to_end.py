@@ -101,6 +101,8 @@ def test_every_run_has_metrics_pictures_and_a_place_in_the_report(clone: Path) -
         metrics = read_json(folder / "metrics.json")
         assert metrics["num_images"] > 0 and metrics["adapter"] == folder.name
         assert folder.parent.name in page
+    assert read_json(clone / "runs" / "angles" / "metrics.json")["num_images"] == 4
+    assert "Why angles" in page
     for folder in (clone / "runs" / "segm_ade20k" / "oft", clone / "runs" / "subject_robot_toy" / "oft"):
         metrics = read_json(folder / "metrics.json")
         assert abs(metrics["energy_change"]) <= 1e-5 and metrics["orthogonality_error"] <= 1e-5

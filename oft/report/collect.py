@@ -21,6 +21,7 @@ from oft.report.reading import (
     draw_samples,
     flatten,
     index_samples,
+    read_angles,
     read_curves,
     read_mapping,
     read_output,
@@ -83,7 +84,8 @@ def collect(root: Path, params: Mapping[str, Any], num_rows: int, seed: int) -> 
         _collect_task(root, params, task, adapters, num_rows, seed) for task, adapters in planned.items()
     )
     counts = _collect_counts(root, params, planned, notes)
-    return Report(dict(params), seed, tasks, counts, tuple(notes))
+    angles = read_angles(root, notes)
+    return Report(dict(params), seed, tasks, counts, tuple(notes), angles)
 
 
 def read_telemetry(root: Path) -> list[dict[str, Any]]:

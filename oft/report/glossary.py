@@ -238,6 +238,22 @@ FALLBACK_CONDITION = ConditionWords(
     "Condition to picture", "Condition", "The model must draw a picture that follows the condition."
 )
 
+ANGLE_FORMS: dict[str, tuple[str, str]] = {
+    "full": ("Full activation", "angle times magnitude, as the network was trained"),
+    "angle": ("Angle alone", "cos(w, x)"),
+    "magnitude": ("Magnitude alone", "|w| |x|"),
+}
+"""What the pictures of the experiment with angles are drawn from: name and meaning, in the columns' order."""
+
+ANGLE_COLUMNS = ("Input", *(title for title, _ in ANGLE_FORMS.values()))
+"""Heads of its columns."""
+
+UNINFORMED = (
+    "Mean training picture",
+    "the same for every input: what could be drawn by somebody who knows nothing of it",
+)
+"""What they are held against: ``mean_picture`` in the metrics."""
+
 TERMS: dict[str, str] = {
     "Base": "the text-to-image model before any finetuning; its weights stay frozen.",
     "Adapter": "what finetuning adds to the base; without it the base is back.",

@@ -18,17 +18,21 @@ from oft.report.edges import Reextract
 from oft.report.figures import draw_confusion, draw_curves
 from oft.report.glossary import (
     ADAPTER_MEANINGS,
+    ANGLE_COLUMNS,
+    ANGLE_FORMS,
     CONDITIONS,
     FALLBACK_CONDITION,
     REASONS,
     STAGES,
     TERMS,
+    UNINFORMED,
     adapter_order,
     adapter_title,
     describe_metric,
 )
 from oft.report.grids import MIN_SIDE_PX, GridRow, comparison_grid, enlarge, printable, stack
 from oft.report.results import (
+    Angles,
     Comparison,
     CountsRow,
     Example,
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
 
 PAGE_NAME = "index.html"
 GRIDS_FOLDER = "grids"
+ANGLES_GRID = "why-angles"  # a hyphen: no task of the params is called so
 
 _TEMPLATE = "template.html"
 _TELEMETRY_TEMPLATE = "telemetry.html"
@@ -77,6 +82,8 @@ def render(
 ) -> None:
     """Write ``index.html`` and ``grids/<task>.png`` into a folder; the same report gives the same bytes.
 
+    Beside the tasks' grids there is ``grids/why-angles.png``, where that experiment was run.
+
     Args:
         report: what `collect` returned.
         out: made where it is missing.
@@ -89,6 +96,7 @@ def render(
         .get_template(_TEMPLATE)
         .render(
             adapters=[(adapter_title(a), ADAPTER_MEANINGS.get(a, "")) for a in _adapters(report)],
+            angles=_angles_view(report.angles) if report.angles else None,
             facts=_facts(report),
             headlines=_headlines(report),
             headline_columns=[adapter_title(a) for a in _adapters(report)],
@@ -104,10 +112,11 @@ def render(
     with atomic_file(out / PAGE_NAME) as partial:
         # Captions are other people's text: half a surrogate pair must not stop the page.
         partial.write_bytes(html.encode("utf-8", errors="replace"))
-    for task in report.tasks:
-        grid = _grid_of(task, found_again[task.name])
+    grids = {anchor(task.name): _grid_of(task, found_again[task.name]) for task in report.tasks}
+    grids[ANGLES_GRID] = _angles_grid(report.angles)
+    for name, grid in grids.items():
         if grid is not None:
-            with atomic_file(out / GRIDS_FOLDER / f"{anchor(task.name)}.png") as partial:
+            with atomic_file(out / GRIDS_FOLDER / f"{name}.png") as partial:
                 partial.write_bytes(encode_png(grid))
 
 
@@ -334,6 +343,43 @@ def _to_yaml(params: Mapping[str, Any]) -> str:
     import yaml
 
     return str(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True, width=110)) if params else ""
+
+
+# ---- The experiment with angles ----------------------------------------------------------------------------
+
+
+def _angles_view(angles: Angles) -> dict[str, Any]:
+    scores = [
+        {
+            "title": title,
+            "meaning": meaning,
+            "psnr": format_value(angles.metrics.get(f"psnr_{form}")),
+            "correlation": format_value(angles.metrics.get(f"correlation_{form}")),
+        }
+        for form, (title, meaning) in {**ANGLE_FORMS, "mean_picture": UNINFORMED}.items()
+    ]
+    return {
+        "columns": ANGLE_COLUMNS,
+        "rows": [
+            [
+                _figure(picture, label, f"{label}, picture {place}")
+                for label, picture in zip(ANGLE_COLUMNS, row, strict=True)
+            ]
+            for place, row in enumerate(angles.rows, start=1)
+        ],
+        "grid": f"{GRIDS_FOLDER}/{ANGLES_GRID}.png",
+        "scores": scores if angles.metrics else [],
+        "num_images": format_value(angles.metrics.get("num_images")),
+        "num_train_images": format_value(angles.metrics.get("num_train_images")),
+        "dataset": format_value(angles.metrics.get("dataset")),
+    }
+
+
+def _angles_grid(angles: Angles | None) -> Image.Image | None:
+    if angles is None or not angles.rows:
+        return None
+    title = "Drawn from activations and from parts of them"
+    return comparison_grid([GridRow(row) for row in angles.rows], ANGLE_COLUMNS, title)
 
 
 # ---- One task ----------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from typing import Any
 
 from oft.report.glossary import adapter_order
 
-NOT_A_TASK = "report"
-"""The page itself lies beside the tasks."""
+NOT_TASKS = ("angles", "report")
+"""What lies beside the tasks: the experiment with angles, the page itself."""
 
 _PREFIXES = {"segm": "segmentation"}
 _PLANNING_KEYS = ("control_tasks", "subject_tasks", "base_tasks", "transfers")
@@ -86,7 +86,7 @@ def _runs_on_disk(folder: Path) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for task in _folders(folder):
         adapters = sorted(_folders(folder / task), key=adapter_order)
-        if adapters and task != NOT_A_TASK:
+        if adapters and task not in NOT_TASKS:
             found[task] = tuple(adapters)
     return found
 

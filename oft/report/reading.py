@@ -21,7 +21,8 @@ from PIL import Image
 
 from oft.data.shards import Sample, num_samples, read_index, read_shards
 from oft.errors import UserError
-from oft.report.results import Curve, Note, Picture, Piece
+from oft.report.glossary import ANGLE_COLUMNS
+from oft.report.results import Angles, Curve, Note, Picture, Piece
 from oft.storage import read_json
 from oft.types import Split
 
@@ -157,6 +158,26 @@ def decode_picture(data: bytes | None) -> Picture | None:
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
+
+
+def read_angles(root: Path, notes: list[Note]) -> Angles | None:
+    """Return the experiment with angles, None where it was not run; what is damaged becomes a note."""
+    folder = "runs/angles"
+    if not any((root / folder / name).is_file() for name in ("metrics.json", "grid.png")):
+        return None
+    metrics = read_mapping(root, f"{folder}/metrics.json", "angles", "angles", notes)
+    name = f"{folder}/grid.png"
+    if not (root / name).is_file():
+        notes.append(Note("angles", absent(name, "angles")))
+        return Angles(metrics, ())
+    grid = decode_picture((root / name).read_bytes())
+    num_columns = len(ANGLE_COLUMNS)
+    side_px = 0 if grid is None else grid.shape[1] // num_columns
+    if grid is None or not side_px or grid.shape[1] % num_columns or grid.shape[0] % side_px:
+        notes.append(Note("angles", damaged(name, f"it is no picture of {num_columns} columns of squares")))
+        return Angles(metrics, ())
+    cells = grid.reshape(-1, side_px, num_columns, side_px, 3).swapaxes(1, 2)
+    return Angles(metrics, tuple(tuple(row) for row in cells))
 
 
 def count_shard_samples(root: Path, task: str, notes: list[Note]) -> dict[str, int]:

@@ -13,6 +13,7 @@ Picture = NDArray[np.uint8]
 """RGB, uint8 [height, width, 3]."""
 
 Piece = Literal[
+    "angles",
     "confusion",
     "counts",
     "curves",
@@ -194,11 +195,25 @@ class CountsRow:
 
 
 @dataclass(frozen=True, eq=False)
+class Angles:
+    """The toy experiment: pictures drawn from one form of activations.
+
+    Attributes:
+        metrics: the values of its ``metrics.json``.
+        rows: for each picture shown, itself and what was drawn from each form, in the glossary's order.
+    """
+
+    metrics: Mapping[str, Any]
+    rows: tuple[tuple[Picture, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Report:
-    """Everything the page shows but telemetry."""
+    """Everything the page shows but telemetry; ``angles`` is None where that experiment was not run."""
 
     params: Mapping[str, Any]
     seed: int
     tasks: tuple[TaskResults, ...]
     counts: tuple[CountsRow, ...]
     notes: tuple[Note, ...]
+    angles: Angles | None = None

@@ -60,6 +60,8 @@ def test_a_whole_number_may_stand_for_a_real_one(values: Values) -> None:
         ("sample", "scheduler", "plms"),
         ("shards", "jpeg_quality", 101),
         ("prior", "num_class_images", 0),
+        ("angles", "resolution_px", 60),
+        ("angles", "max_train_steps", 1),
     ],
 )
 def test_values_out_of_range_are_refused(values: Values, section: str, key: str, value: object) -> None:
@@ -73,6 +75,7 @@ def test_values_out_of_range_are_refused(values: Values, section: str, key: str,
     [
         (lambda v: v["control_tasks"].append("segm_mars"), "control_tasks[3]"),
         (lambda v: v["tasks"]["canny_coco"].update(dataset="mars"), "tasks.canny_coco.dataset"),
+        (lambda v: v["angles"].update(dataset="mars"), "angles.dataset"),
         (
             lambda v: v["transfers"]["canny_photos-oft"].update(trained_on="canny_photos"),
             "transfers.canny_photos-oft",

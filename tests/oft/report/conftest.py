@@ -76,6 +76,21 @@ def _metrics(score: str, value: float, adapter: str) -> dict[str, Any]:
     return metrics
 
 
+def write_angles(root: Path) -> None:
+    """Write what the stage `angles` does: two rows, each of a picture and three drawings of it."""
+    cells = [[draw_picture(row, column) for column in range(4)] for row in range(2)]
+    path = root / "runs" / "angles" / "grid.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encode_png(np.concatenate([np.concatenate(row, axis=1) for row in cells])))
+    scores = {
+        f"{score}_{form}": value
+        for score, value in (("psnr", 21.75), ("correlation", 0.625))
+        for form in ("full", "angle", "magnitude", "mean_picture")
+    }
+    counts = {"num_images": 12, "num_train_images": 345, "dataset": "ade20k"}
+    write_json(path.with_name("metrics.json"), scores | counts)
+
+
 def _samples(split: str, number: int, with_condition: bool) -> Iterable[Sample]:
     for index in range(number):
         picture = draw_picture(index, len(split))
@@ -136,6 +151,7 @@ def build_run(root: Path) -> None:
     for dataset in ("ade20k", "coco", "dreambooth"):
         for folder_name in ("raw", "captions"):
             write_json(root / "data" / folder_name / f"{dataset}.counts.json", counts)
+    write_angles(root)
     write_json(
         root / ".telemetry" / "train@segm_ade20k-oft.json", {"seconds": 95.2, "peak_memory_bytes": 3 * 2**30}
     )

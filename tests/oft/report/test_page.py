@@ -132,6 +132,7 @@ def test_grids_head_their_columns(page: Page, rendered: Path) -> None:
         "canny_coco.png",
         "segm_ade20k.png",
         "subject_duck_toy.png",
+        "why-angles.png",
     ]
 
 
@@ -153,6 +154,26 @@ def test_failures_and_counts_are_shown(page: Page) -> None:
     text = page.text()
     assert "Mean IoU 0.100" in text
     assert "train: 2 × file ends early broken.jpg" in text
+
+
+def test_the_experiment_with_angles_shows_pictures_and_figures(page: Page) -> None:
+    text = page.text()
+    assert "Input Full activation Angle alone Magnitude alone" in text
+    for words in ("on 345 pictures of ade20k", "N = 12 held-out", "Mean training picture", "21.8", "0.625"):
+        assert words in text
+    drawn = [image["alt"] for image in page.tags("img") if image["alt"].startswith("Angle alone")]
+    assert drawn == ["Angle alone, picture 1", "Angle alone, picture 2"]
+    assert "#angles" in [link["href"] for link in page.tags("a")]
+
+
+def test_without_the_experiment_with_angles_nothing_is_said_of_it(
+    run_folder: Path, params: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.rmtree(run_folder / "runs" / "angles")
+    page = render_page(run_folder, params, tmp_path / "out")
+    assert "Why angles" not in page.text()
+    assert "angles" not in [section.get("id") for section in page.tags("section")]
+    assert not (tmp_path / "out" / "grids" / "why-angles.png").exists()
 
 
 def test_telemetry_is_a_page_of_its_own(page: Page, pristine_run: Path, tmp_path: Path) -> None:
@@ -178,7 +199,7 @@ def test_same_run_elsewhere_gives_the_same_bytes(
     again = collect(Path(), params, num_rows=3, seed=0)
     render(again, tmp_path / "out", reextract=edge_reextractor(params))
     files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
-    assert len(files) == 4
+    assert len(files) == 5
     for name in files:
         assert (tmp_path / "out" / name).read_bytes() == (rendered / name).read_bytes(), name
 
@@ -198,7 +219,8 @@ def test_all_that_is_missing_is_on_the_page(params: dict[str, Any], tmp_path: Pa
     render(report, tmp_path / "out")
     text = Page((tmp_path / "out" / "index.html").read_text(encoding="utf-8")).text()
     notes = [*report.notes, *(note for task in report.tasks for note in task.notes)]
-    assert {note.piece for note in notes} == set(get_args(Piece)) - {"params"}
+    # The experiment with angles is no part of a run's plan: not run, it is not missed.
+    assert {note.piece for note in notes} == set(get_args(Piece)) - {"angles", "params"}
     assert all(note.text in text for note in notes)
     for words in (
         "Nothing has been measured",

@@ -27,7 +27,13 @@ def test_leftovers_of_another_profile_stay_out(params: dict[str, Any], tmp_path:
 
 
 def test_without_a_plan_the_folders_count(tmp_path: Path) -> None:
-    for name in ("segm_ade20k/oft", "segm_ade20k/none", "segm_ade20k/.oft.partial", "report/grids"):
+    for name in (
+        "segm_ade20k/oft",
+        "segm_ade20k/none",
+        "segm_ade20k/.oft.partial",
+        "report/grids",
+        "angles/x",
+    ):
         (tmp_path / "runs" / name).mkdir(parents=True)
     assert planned_runs({}, tmp_path) == {"segm_ade20k": ("none", "oft")}
 

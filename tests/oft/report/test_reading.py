@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oft.data.pictures import encode_png
 from oft.report.reading import (
     decode_picture,
     draw_samples,
     flatten,
     index_samples,
+    read_angles,
     read_curves,
     read_mapping,
     read_output,
@@ -121,3 +123,47 @@ def test_bytes_that_are_no_picture_decode_to_none() -> None:
     assert decode_picture(None) is None
     assert decode_picture(b"") is None
     assert decode_picture(b"\x89PNG\r\n\x1a\n" + b"0" * 40) is None
+
+
+def test_the_grid_of_angles_is_cut_into_its_pictures(
+    pristine_run: Path, draw_picture: Callable[..., Picture]
+) -> None:
+    notes: list[Note] = []
+    angles = read_angles(pristine_run, notes)
+    assert angles is not None and notes == []
+    assert [len(row) for row in angles.rows] == [4, 4]
+    for place, row in enumerate(angles.rows):
+        for column, picture in enumerate(row):
+            np.testing.assert_array_equal(picture, draw_picture(place, column))
+    assert angles.metrics["psnr_angle"] == 21.75
+
+
+def test_angles_that_were_not_run_are_no_note(tmp_path: Path) -> None:
+    notes: list[Note] = []
+    assert read_angles(tmp_path, notes) is None and notes == []
+
+
+@pytest.mark.parametrize("shape", [(16, 15, 3), (17, 64, 3), (1, 2, 3), None])
+def test_a_grid_of_another_shape_is_a_note_and_keeps_the_figures(
+    run_folder: Path, shape: tuple[int, int, int] | None
+) -> None:
+    path = run_folder / "runs" / "angles" / "grid.png"
+    path.write_bytes(b"broken" if shape is None else encode_png(np.zeros(shape, np.uint8)))
+    notes: list[Note] = []
+    angles = read_angles(run_folder, notes)
+    assert angles is not None and angles.rows == () and angles.metrics["num_images"] == 12
+    (note,) = notes
+    assert note.piece == "angles" and "runs/angles/grid.png is there but cannot be read" in note.text
+
+
+@pytest.mark.parametrize(("missing", "left"), [("grid.png", (0, True)), ("metrics.json", (2, False))])
+def test_half_of_the_angles_is_shown_and_the_other_half_named(
+    run_folder: Path, missing: str, left: tuple[int, bool]
+) -> None:
+    (run_folder / "runs" / "angles" / missing).unlink()
+    notes: list[Note] = []
+    angles = read_angles(run_folder, notes)
+    assert angles is not None and (len(angles.rows), bool(angles.metrics)) == left
+    assert [note.text for note in notes] == [
+        f"runs/angles/{missing} is not there; the stage “angles” writes it."
+    ]
