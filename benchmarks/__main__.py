@@ -152,7 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--cases", nargs="+", metavar="NAME", help="names or shell patterns ('block-*-b1'); default all")
     add("--variants", nargs="+", metavar="NAME", help="likewise; the frozen base always takes part")
-    add("--rounds", type=int, default=3, help="timed steps of each variant (%(default)s)")
+    add("--rounds", type=int, default=5, help="timed steps of each variant (%(default)s)")
     # One, as everywhere here. With more, PEFT's exact OFT fails where torch's batched LU does.
     add("--threads", type=int, default=CPU_THREADS, help="torch's threads on the processor (%(default)s)")
     add("--device", nargs="+", choices=("cpu", "cuda"), help="default: cpu, and cuda where there is a GPU")

@@ -14,10 +14,10 @@ from benchmarks.variants import FROZEN, Variant, variants_for
 from oft.errors import ParamsError
 
 # A default run on a processor should end in ten minutes.
-CPU_BUDGET_TFLOP = 0.1
+CPU_BUDGET_TFLOP = 0.09
 MEMORY_STEPS = 2  # taken apart from the timed ones: one fills the caches, one is measured
 # A step's FLOP leave out what adapters add, and it never runs at a plain product's rate.
-OVERHEAD = 3.0
+OVERHEAD = 2.0
 
 
 @dataclass(frozen=True)
