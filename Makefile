@@ -53,8 +53,8 @@ check: setup-dev ## lint, formatting, types and import rules
 	@python -m mypy
 	@lint-imports --no-logo
 
-bench: setup-dev ## time a training step of each adapter against its peers (ARGS="--help" for its options)
-	@python -m benchmarks.training_step $(ARGS)
+bench: setup-dev ## speed, memory and accuracy of the adapters against their peers (ARGS="--help" for its options)
+	@python -m benchmarks $(ARGS)
 
 lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--upgrade" to move to the newest)
 	@echo uv | $(COMPILE) $(ARGS) - --output-file requirements/uv.txt
@@ -64,7 +64,7 @@ lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--
 
 clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
 	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@find flows oft stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find benchmarks flows oft stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
 # The development set is a superset of the run-time set with the same versions and shares its environment;

@@ -14,10 +14,11 @@ and ``with adapter.merging():`` (or ``merge()``) samples at the base's own speed
 
 What happens underneath:
 
-- R depends on the parameters alone, so it is computed when a forward pass first asks after a change, by one
-  batched Cayley transform for all layers of equal block size. All passes until the next change, micro-batches
-  and recomputed checkpoints among them, use that R and its one graph; in each backward pass the gradients of
-  all layers meet in one batched step in closed form.
+- R depends on the parameters alone, so it is computed when a forward pass first asks after a change, by
+  batched Cayley transforms for all layers of equal block size (one batch, or some where it would be too
+  large). All passes until the next change, micro-batches and recomputed checkpoints among them, use that R
+  and its one graph; in each backward pass the gradients of all layers meet in one batched step in closed
+  form.
 - A change is noticed through the optimizer (PyTorch's post-step hook for all optimizers: fused ones write
   behind autograd's version counters) and through the version counter, address and ``requires_grad`` of each
   parameter (``load_state_dict``, ``copy_``, ``.to``). One thing escapes both: writing in place through
@@ -36,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -68,6 +70,12 @@ UNET_SUBJECT_TARGETS = (
 )
 # Controllable generation: the first linear of the feed-forward (GEGLU) as well, nine in each block.
 UNET_CONTROL_TARGETS = (*UNET_SUBJECT_TARGETS, "ff.net.0.proj")
+
+
+# Parameters in one batch of the Cayley transform, whose workspace is some forty times as many bytes. Fewer
+# also let the gradients of later layers, which come first, be done with before those of earlier layers are
+# there.
+BATCH_ENTRIES = 2**20
 
 
 @dataclass(frozen=True)
@@ -243,11 +251,11 @@ class OFTAdapter(LayerAdapter):
         # The graph is made whatever the caller's mode: a forward pass without gradient (evaluation, the first
         # pass of reentrant checkpointing) must leave rotations that the next one can train through.
         with torch.inference_mode(False), torch.enable_grad():
-            for group in groups.values():
-                together = torch.cat([packed for _, packed in group])
+            for batch in chain.from_iterable(map(_batches, groups.values())):
+                together = torch.cat([packed for _, packed in batch])
                 rotations = cayley(skew_from_packed(self._in_force(together)))
-                parts = rotations.split([packed.shape[0] for _, packed in group])
-                for (name, packed), part in zip(group, parts, strict=True):
+                parts = rotations.split([packed.shape[0] for _, packed in batch])
+                for (name, packed), part in zip(batch, parts, strict=True):
                     self._cache[name] = _Cached(part, self._state(packed))
 
     def update(self) -> None:
@@ -315,6 +323,19 @@ class OFTAdapter(LayerAdapter):
                 f"COFT keeps every block's S within its bound, and one has {excess:.4g} times that norm; "
                 "call project() after changing parameters without a torch.optim.Optimizer"
             )
+
+
+def _batches(group: list[tuple[str, nn.Parameter]]) -> Iterator[list[tuple[str, nn.Parameter]]]:
+    """Cut layers of one block size into runs of at most ``BATCH_ENTRIES`` parameters, or one layer."""
+    batch: list[tuple[str, nn.Parameter]] = []
+    entries = 0
+    for name, packed in group:
+        if batch and entries + packed.numel() > BATCH_ENTRIES:
+            yield batch
+            batch, entries = [], 0
+        batch.append((name, packed))
+        entries += packed.numel()
+    yield batch
 
 
 class _Updater:

@@ -1,0 +1,167 @@
+"""Markdown from results: every figure in the document comes out of a file that a run wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plan import LeftOut, describe_left_out
+from oft.errors import DataError
+from oft.storage import read_json
+
+Result = dict[str, Any]
+
+METHOD = """\
+Within a case all variants adapt the same layers of one network with random weights, in one process. Each
+round takes one step of every variant, in alternating order, so that all meet the same machine. A training
+step is forward, mean squared error, backward, clipping of the gradient's norm, AdamW and the reset of
+gradients. The frozen base trains nothing and goes backward to its input; so does every variant of a
+transformer block, as inside a network.
+
+"× frozen" is the ratio of minima to the frozen base of the same case. Peak memory is the highest sum of what
+torch's allocator had handed out during a separate, untimed step, above the base's weights: adapter,
+optimizer, activations, gradients, workspace. BOFT is PEFT's with one butterfly factor."""
+
+
+def read_results(source: Path) -> Result:
+    """Return the results a run wrote.
+
+    Raises:
+        DataError: the file is missing or none of a run.
+    """
+    try:
+        results = read_json(source)
+    except (OSError, ValueError) as fault:
+        raise DataError(
+            f"{source}: must be the JSON of a run of benchmarks, got {fault!r}; run it again"
+        ) from fault
+    missing = {"command", "machines", "versions", "settings", "cases", "left_out", "accuracy"} - (
+        results.keys() if isinstance(results, dict) else set()
+    )
+    if missing:
+        raise DataError(
+            f"{source}: must be the JSON of a run of benchmarks, lacks {sorted(missing)}; run it again"
+        )
+    checked: Result = results
+    return checked
+
+
+def document(sources: Sequence[Path], results: Sequence[Result]) -> str:
+    """Return the whole document for the results of one or more runs, read from ``sources``."""
+    names = " ".join(source.as_posix() for source in sources)
+    parts = [
+        "# Benchmarks",
+        f"Written by `python -m benchmarks --table {names}`; do not edit.",
+        METHOD,
+        *(part for result in results for part in _run_parts(result)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def case_table(case: Result) -> str:
+    """Return the table of one case."""
+    rows = [_case_cells(row) for row in case["rows"]]
+    header = ["variant", "layers", "parameters", "min ms", "median ms", "× frozen", "peak MiB"]
+    return markdown_table(header, rows)
+
+
+def accuracy_table(rows: Sequence[Result]) -> str:
+    """Return the table of orthogonality errors."""
+    keys = ("ours", "peft_exact", "peft_neumann", "ours_deviation")
+    header = ["block", "std", "OFT", "PEFT exact", "PEFT Neumann 5", "OFT against float64"]
+    return markdown_table(
+        header,
+        [
+            [str(row["block_size"]), f"{row['std']:g}", *(_error_cell(row[key]) for key in keys)]
+            for row in rows
+        ],
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, columns padded to one width, the first to the left and others to the right."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    widths = [max(3, *(len(row[index]) for row in escaped)) for index in range(len(header))]
+    lines = [_table_line(row, widths) for row in escaped]
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _table_line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        row[0].ljust(widths[0]),
+        *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _run_parts(result: Result) -> list[str]:
+    machines = [
+        f"- {device}: {', '.join(f'{key} {value}' for key, value in machine.items())}"
+        for device, machine in result["machines"].items()
+    ]
+    versions = ", ".join(f"{name} {value}" for name, value in result["versions"].items())
+    rounds, clip_norm = result["settings"]["rounds"], result["settings"]["clip_norm"]
+    facts = [
+        *machines,
+        f"- {versions}",
+        f"- timed steps of each variant: {rounds}; norm of the gradient clipped to: {clip_norm or 'nothing'}",
+        f"- `{result['command']}`",
+    ]
+    parts = [f"## {_run_title(result)}", "\n".join(facts)]
+    for case in result["cases"]:
+        parts += [f"### {_capital(case['title'])} ({case['device']}, {case['precision']})", case_table(case)]
+        parts += _failure_notes(case)
+    for accuracy in result["accuracy"]:
+        parts += [
+            f"### Orthogonality ({accuracy['device']})",
+            "max|R Rᵀ - I| of R made in float32 from parameters of the given standard deviation. Last "
+            "column: largest difference of this project's R from an independent computation in float64.",
+            accuracy_table(accuracy["rows"]),
+        ]
+    if result["left_out"]:
+        notes = [
+            f"- {entry['device']}: {describe_left_out(LeftOut(**entry))}" for entry in result["left_out"]
+        ]
+        parts += ["### Left out", "\n".join(notes)]
+    return parts
+
+
+def _run_title(result: Result) -> str:
+    names = [str(machine.get("gpu") or machine["cpu"]) for machine in result["machines"].values()]
+    return " and ".join(dict.fromkeys(names))
+
+
+def _case_cells(row: Result) -> list[str]:
+    if "failed" in row:
+        return [row["title"], "", "", "failed", "", "", ""]
+    ratio = row["times_frozen"]
+    return [
+        row["title"],
+        str(row["adapted_layers"]),
+        f"{row['trained_parameters']:,}",
+        milliseconds(row["min_ms"]),
+        milliseconds(row["median_ms"]),
+        "" if ratio is None else f"{ratio:.2f}",
+        f"{row['peak_mib']:,.1f}",
+    ]
+
+
+def _failure_notes(case: Result) -> list[str]:
+    notes = [f"- {row['title']} failed: `{row['failed']}`" for row in case["rows"] if "failed" in row]
+    return ["\n".join(notes)] if notes else []
+
+
+def milliseconds(value: float) -> str:
+    """Return milliseconds with three significant digits, whole from a hundred on."""
+    decimals = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{decimals}f}"
+
+
+def _error_cell(value: float | str) -> str:
+    return f"{value:.1e}" if isinstance(value, float) else "failed"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

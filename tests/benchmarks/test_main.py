@@ -1,0 +1,99 @@
+"""The command says what it does, writes what it measured and keeps it when interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import __main__ as command
+from benchmarks.cases import Case
+from oft.errors import ParamsError
+from oft.storage import read_json
+
+
+@pytest.fixture(autouse=True)
+def cases(tiny_case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Case]]:
+    cases = [
+        tiny_case,
+        replace(tiny_case, name="second"),
+        replace(tiny_case, name="large", micro_batches=10**6),
+    ]
+    monkeypatch.setattr(command, "all_cases", lambda: cases)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    threads = torch.get_num_threads()
+    yield cases
+    torch.set_num_threads(threads)
+
+
+def test_a_run_writes_results_that_make_the_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, target = tmp_path / "results.json", tmp_path / "docs" / "benchmarks.md"
+    command.main(
+        ["--cases", "tiny", "large", "--variants", "oft-r4", "lora-*", "--rounds", "2", "--out", str(out)]
+    )
+    printed = capsys.readouterr().out
+    assert printed.index("large: the frozen base's step takes") < printed.index("OFT, r = 4")
+    results = read_json(out)
+    (case,) = results["cases"]
+    assert [row["variant"] for row in case["rows"]] == ["frozen", "oft-r4", "lora-r16"]
+    assert [entry["case"] for entry in results["left_out"]] == ["large"]
+    assert results["command"].startswith("python -m benchmarks --cases tiny large")
+    command.main(["--table", str(out), "--document", str(target)])
+    text = target.read_text(encoding="utf-8")
+    assert "PEFT LoRA, rank 16" in text and results["command"] in text
+
+
+def test_a_dry_run_measures_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["--dry-run", "--out", str(tmp_path / "results.json")])
+    assert "Left out" in capsys.readouterr().out
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_interrupted_run_keeps_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_then_interrupt(*args: Any) -> Iterator[dict[str, Any]]:
+        yield {"title": "t", "device": "cpu", "precision": "float32", "rows": []}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "measure_plan", one_then_interrupt)
+    out = tmp_path / "results.json"
+    with pytest.raises(KeyboardInterrupt):
+        command.main(["--cases", "tiny", "second", "--rounds", "1", "--out", str(out)])
+    results = read_json(out)
+    assert len(results["cases"]) == 1
+    assert [(entry["case"], entry["reason"]) for entry in results["left_out"]] == [
+        ("second", command.INTERRUPTED)
+    ]
+
+
+def test_accuracy_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = dict.fromkeys(("std", "ours", "peft_exact", "peft_neumann", "ours_deviation"), 0.5) | {
+        "block_size": 16
+    }
+    monkeypatch.setattr(command, "measure_accuracy", lambda device: [row])
+    out = tmp_path / "results.json"
+    command.main(["--cases", "accuracy", "--out", str(out)])
+    results = read_json(out)
+    assert results["cases"] == [] and results["accuracy"] == [{"device": "cpu", "rows": [row]}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--threads", "0"], "--threads must be at least 1"),
+        (["--clip-norm", "-1"], "--clip-norm must be at least 0"),
+        (["--budget", "nan"], "--budget must be at least 0, got nan"),
+        (["--device", "cuda"], "torch sees"),
+        (["--cases", "sdxl"], "'sdxl' matches none of"),
+        (["--variants", "dora"], "'dora' matches none of"),
+    ],
+)
+def test_options_out_of_range_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        command.main([*arguments, "--dry-run"])
