@@ -18,6 +18,7 @@ from benchmarks.architectures import (
 )
 from oft.adapters import UNET_CONTROL_TARGETS
 from oft.adapters.adapter import find_targets
+from oft.adapters.layers import num_features
 
 BLOCKS = ((320, 4096), (640, 1024), (1280, 256), (1280, 64))  # (width, tokens) of SD 1.5 at 64 x 64 latents
 BLOCK_BATCHES = (1, 4, 16)
@@ -90,7 +91,7 @@ def forward_flops(case: Case) -> int:
 def target_widths(architecture: Architecture) -> list[int]:
     """Return in_features of every layer that variants adapt."""
     targets = find_targets(_without_weights(architecture), UNET_CONTROL_TARGETS)
-    return [linear.in_features for linear in targets.values()]
+    return [num_features(layer) for layer in targets.values()]
 
 
 def all_cases() -> list[Case]:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from oft.adapters import UNET_CONTROL_TARGETS, OFTAdapter, OFTConfig, inject_oft
-from oft.adapters.linear import AdaptedLinear
+from oft.adapters.layers import AdaptedLinear
 
 BLOCK_SIZE = 32
 LORA_RANK = 16
@@ -106,7 +106,7 @@ def make_adapted(variant: Variant, frozen: nn.Module) -> nn.Module:
             noise = torch.empty_like(parameter).normal_(std=INITIAL_STD, generator=generator)
             parameter.add_(noise)
     if variant.merged:
-        adapter = network.get_submodule(OFTAdapter.child_name)
+        adapter = network.get_submodule(OFTAdapter.kind)
         assert isinstance(adapter, OFTAdapter)
         adapter.merge()
     return network
