@@ -75,7 +75,7 @@ UNET_CONTROL_TARGETS = (*UNET_SUBJECT_TARGETS, "ff.net.0.proj")
 # Parameters in one batch of the Cayley transform, whose workspace is some forty times as many bytes. Fewer
 # also let the gradients of later layers, which come first, be done with before those of earlier layers are
 # there.
-BATCH_ENTRIES = 2**20
+BATCH_ENTRIES = 2**19
 
 
 @dataclass(frozen=True)
