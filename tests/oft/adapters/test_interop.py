@@ -210,6 +210,54 @@ def test_we_reproduce_pefts_outputs(
     torch.testing.assert_close(mlp(x), theirs(x), atol=1e-5, rtol=1e-5)
 
 
+def test_pointwise_convolutions_are_pefts_too(generator: torch.Generator, tmp_path: Path, peft: Any) -> None:
+    model = nn.ModuleDict({"proj_in": nn.Conv2d(8, 6, 1), "other": nn.Conv2d(1, 1, 1)})
+    config = peft.OFTConfig(oft_block_size=4, target_modules=["proj_in"], use_cayley_neumann=False)
+    theirs = peft.get_peft_model(copy.deepcopy(model), config)
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if "oft_R" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+    theirs.save_pretrained(tmp_path)
+    load_adapter(tmp_path, model)
+    x = torch.randn(2, 8, 5, 4, generator=generator)
+    expected = theirs.base_model.model["proj_in"](x)
+    torch.testing.assert_close(model["proj_in"](x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_pefts_larger_convolutions_are_refused(tmp_path: Path, peft: Any) -> None:
+    model = nn.ModuleDict({"conv": nn.Conv2d(4, 6, 3)})
+    config = peft.OFTConfig(oft_block_size=4, target_modules=["conv"], use_cayley_neumann=False)
+    peft.get_peft_model(copy.deepcopy(model), config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"larger than 1x1 is no rotation .* 'conv' is one"):
+        load_adapter(tmp_path, model)
+
+
+def test_every_setting_and_convolutions_come_back(generator: torch.Generator, tmp_path: Path) -> None:
+    model = nn.ModuleDict({"conv": nn.Conv2d(4, 6, 3, groups=2), "head": nn.Linear(8, 2)})
+    twin = copy.deepcopy(model)
+    config = OFTConfig(
+        r"conv|head",
+        block_size=2,
+        coft=True,
+        eps=0.5,
+        eps_convention="peft",
+        dropout=0.25,
+        application="input",
+    )
+    adapter = inject_oft(model, config)
+    for packed in adapter.adapter_parameters():
+        packed.data.normal_(generator=generator)
+    adapter.project()
+    magnitude = inject_magnitude(model, ("conv",))
+    save_adapter(tmp_path, adapter, magnitude, base_hash="abc")
+    loaded = load_adapter(tmp_path, twin, base_hash="abc")
+    assert loaded.adapter.config == config
+    x = torch.randn(2, 4, 5, 5, generator=generator)
+    model.eval(), twin.eval()
+    assert torch.equal(twin["conv"](x), model["conv"](x))
+
+
 def test_rotations_and_projection_are_pefts(generator: torch.Generator, peft: Any) -> None:
     from peft.tuners.oft.layer import OFTRotationModule
 

@@ -22,7 +22,8 @@ from oft.adapters.rotation import (
     skew_norm,
 )
 
-SIZES_AND_STDS = [(size, std) for size in (8, 16, 32, 64, 128) for std in (0.01, 0.1, 0.5)]
+# The blocks of Stable Diffusion's layers, and an odd size that halves unevenly.
+SIZES_AND_STDS = [(size, std) for size in (16, 32, 80, 93, 160, 320, 640) for std in (0.01, 0.1, 0.5)]
 
 
 def random_packed(generator: torch.Generator, blocks: int, size: int, std: float = 0.2) -> Tensor:

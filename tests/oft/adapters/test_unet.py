@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from oft.adapters.hint_encoder import HintEncoder, attach_hint, hint
 from oft.adapters.magnitude import inject_magnitude
-from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig, inject_oft
+from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTAdapter, OFTConfig, inject_oft
 
 Turn = Callable[..., None]
 Inputs = tuple[Tensor, Tensor, Tensor]
@@ -77,15 +78,42 @@ def test_merged_is_unmerged(unet: Any, unet_inputs: Inputs, turn: Turn) -> None:
     assert adapter.orthogonality_error() <= 1e-6
 
 
-def test_the_attention_backend_does_not_matter(unet: Any, unet_inputs: Inputs, turn: Turn) -> None:
+@pytest.mark.parametrize("set_first", [False, True])
+def test_the_attention_backend_does_not_matter(
+    unet: Any, unet_inputs: Inputs, turn: Turn, set_first: bool
+) -> None:
     from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-    outputs = []
-    turn(inject_oft(unet, CONFIG))
+    outputs, gradients = [], []
     for processor in (AttnProcessor2_0(), AttnProcessor()):
-        unet.set_attn_processor(processor)
-        outputs.append(unet(*unet_inputs).sample)
+        twin = copy.deepcopy(unet)
+        if set_first:
+            twin.set_attn_processor(processor)
+        adapter = inject_oft(twin, CONFIG)
+        turn_alike(adapter)
+        twin.set_attn_processor(processor)
+        outputs.append(twin(*unet_inputs).sample)
+        outputs[-1].square().mean().backward()
+        gradients.append([packed.grad for packed in adapter.adapter_parameters()])
     torch.testing.assert_close(outputs[0], outputs[1], atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="xformers computes attention on a GPU alone")
+def test_xformers_does_not_matter(unet: Any, unet_inputs: Inputs) -> None:
+    pytest.importorskip("xformers")
+    unet, inputs = unet.cuda(), tuple(tensor.cuda() for tensor in unet_inputs)
+    turn_alike(inject_oft(unet, CONFIG))
+    expected = unet(*inputs).sample
+    unet.enable_xformers_memory_efficient_attention()
+    torch.testing.assert_close(unet(*inputs).sample, expected, atol=1e-3, rtol=1e-3)
+
+
+def turn_alike(adapter: OFTAdapter) -> None:
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for packed in adapter.adapter_parameters():
+            packed.copy_(torch.randn(packed.shape, generator=generator) * 0.2)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import Tensor
 
 from oft.data.shards import pack_sample, write_shards
 from oft.errors import DataError
 from oft.models.base import load_base
-from oft.training.run import GRID_PADDING_PX, read_encoded, tile
+from oft.params import Params
+from oft.seeding import generator_for
+from oft.training.adapters import init_adapter, trained_parameters
+from oft.training.run import GRID_PADDING_PX, read_encoded, tile, train_adapter
 
 
 def test_a_grid_shows_every_picture_and_fills_short_rows_with_white() -> None:
@@ -23,6 +29,46 @@ def test_a_grid_shows_every_picture_and_fills_short_rows_with_white() -> None:
         top, left = place[0] * height + GRID_PADDING_PX, place[1] * width + GRID_PADDING_PX
         np.testing.assert_array_equal(grid[top : top + 8, left : left + 6], picture)
     assert (grid[:height, 2 * width :] == 255).all()
+
+
+def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
+    base_folder: Path, shards_folder: Path, params: Params, tmp_path: Path
+) -> None:
+    settings = params.train.model_copy(
+        update={"max_train_steps": 4, "batch_size": 2, "warmup_steps": 0, "checkpoint_every_steps": 2}
+    )
+    rotation = params.adapter.oft.model_copy(update={"dropout": 0.5})
+
+    def train(scratch: Path, stop: bool = False) -> list[Tensor]:
+        base = load_base(base_folder)
+        loaded = init_adapter(base, rotation, with_condition=True, generator=generator_for("init"))
+        steps = iter(range(4))
+
+        def draw_grid() -> Image.Image:
+            if stop and next(steps) == 2:
+                raise KeyboardInterrupt
+            return Image.new("RGB", (8, 8))
+
+        train_adapter(
+            base,
+            loaded,
+            read_encoded(base, shards_folder, "train"),
+            settings,
+            seed=1,
+            name="dropping",
+            folder=scratch / "out",
+            scratch=scratch,
+            draw_grid=draw_grid,
+        )
+        return [value.detach() for value in trained_parameters(loaded).values()]
+
+    uninterrupted = train(tmp_path / "one")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "two", stop=True)
+    resumed = train(tmp_path / "two")
+    assert all(torch.equal(a, b) for a, b in zip(uninterrupted, resumed, strict=True))
+    rows = torch.cat([value.abs().sum(1) for value in resumed[:9]])
+    assert (rows == 0).any() and (rows > 0).any()  # some blocks were never trained
 
 
 def test_an_empty_split_is_refused_by_name(base_folder: Path, tmp_path: Path) -> None:
