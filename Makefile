@@ -39,7 +39,7 @@ repro: ## run the whole pipeline, or the part that changed (ARGS="train report" 
 	@[ ! -e report/index.html ] || printf '\nReport: %s\n' "$(CURDIR)/report/index.html"
 
 profile: setup ## choose what a run does: make profile PROFILE=full (or miniature, smoke; see conf/profile/)
-	@python -m oft.cli profile $(PROFILE)
+	@oft profile $(PROFILE)
 
 flow: setup ## the same through Prefect: logs and state of every stage (ARGS="--help" for its options)
 	@python -m flows.reproduce $(ARGS)
@@ -69,10 +69,10 @@ clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
 # Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
 # The development set is a superset of the run-time set with the same versions and shares its environment;
 # it is kept out of `make repro` because diffusers imports peft wherever it finds it (3 seconds a process).
-setup: .venv/runtime.stamp
+setup: .venv/runtime.stamp .venv/bin/oft
 	@:
 
-setup-dev: .venv/dev.stamp
+setup-dev: .venv/dev.stamp .venv/bin/oft
 	@:
 
 .venv/uv.stamp: requirements/uv.txt
@@ -89,4 +89,9 @@ setup-dev: .venv/dev.stamp
 
 .venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
 	@$(INSTALL) $<
+	@touch $@
+
+# This package itself, for its command `oft`: nothing is fetched or copied.
+.venv/bin/oft: pyproject.toml .venv/runtime.stamp
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation --editable .
 	@touch $@
