@@ -12,6 +12,9 @@ from stages import paths
 from stages.arguments import known, known_task, parse
 from stages.entry import run
 
+# What of `sample` validation grids are drawn with.
+DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
+
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/train: the adapter, DVCLive's curves and validation grids, summary.json."""
@@ -32,7 +35,8 @@ def main(arguments: list[str]) -> None:
     inputs = [paths.BASE, paths.shards(task) / "index.json", folder / "init"]
     if subject:
         inputs.append(paths.prior(task) / "index.json")
-    described = {"seed": params.seed, "train": settings.model_dump(), "sample": params.sample.model_dump()}
+    drawing = params.sample.model_dump(include=set(DRAWING))
+    described = {"seed": params.seed, "train": settings.model_dump(), "sample": drawing}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
     make_deterministic()

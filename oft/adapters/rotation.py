@@ -32,7 +32,7 @@ from torch.autograd.function import once_differentiable
 # Whose eps bounds COFT, the paper's implementation's or PEFT's (see coft_bound).
 EpsConvention = Literal["reference", "peft"]
 # Below this size a batched library call beats products of still smaller blocks.
-LEAF_SIZE = 40
+LEAF_SIZE = 20
 
 
 def block_size_of(packed: Tensor) -> int:
