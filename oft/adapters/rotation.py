@@ -250,22 +250,25 @@ class _Cayley(torch.autograd.Function):
         # dR = -½ (I + R) dS (I + R), so <G, dR> = <-½ (I + R)ᵀ G (I + R)ᵀ, dS>.
         with without_autocast(grad.device):
             factor = _plus_identity(ctx.rotations.mT, 1.0)
-            return ((factor @ grad @ factor) * -0.5).to(ctx.skew_dtype)
+            return (factor @ grad @ factor).mul_(-0.5).to(ctx.skew_dtype)
 
 
 def _cayley(skew: Tensor, working_dtype: torch.dtype) -> Tensor:
-    # R = (I - S)(I + S)⁻¹ = 2 (I + S)⁻¹ - I, exactly I for S = 0.
-    result_dtype = torch.promote_types(skew.dtype, torch.float32)
-    inverse = _inverse(_plus_identity(skew.to(working_dtype), 1.0))
-    rotations = _plus_identity(2.0 * inverse, -1.0)
+    # R = (I - S)(I + S)⁻¹ = 2 (I + S)⁻¹ - I, exactly I for S = 0. In place where a copy would cost another pass
+    # over memory, which is what limits all but the products.
+    size = skew.shape[-1]
+    matrix = skew.reshape(-1, size, size).to(working_dtype, copy=True)
+    matrix.diagonal(dim1=-2, dim2=-1).add_(1.0)
+    rotations = _inverse(matrix).mul_(2.0)
+    rotations.diagonal(dim1=-2, dim2=-1).sub_(1.0)
     if working_dtype == torch.float32:
-        defect = _plus_identity(-(rotations.mT @ rotations), 1.0)
-        rotations = rotations + 0.5 * (rotations @ defect)
-    return rotations.to(result_dtype)
+        # R + ½ R (I - RᵀR), a Newton-Schulz step.
+        rotations = torch.baddbmm(rotations, rotations, rotations.mT @ rotations, beta=1.5, alpha=-0.5)
+    return rotations.to(torch.promote_types(skew.dtype, torch.float32)).view(skew.shape)
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    """Return the inverse of ``[*, b, b]`` whose symmetric part is positive definite, as that of I + S is.
+    """Return the inverse of ``[n, b, b]`` whose symmetric part is positive definite, as that of I + S is.
 
     Elimination by halves: 2 b³ operations like any other inversion, but all in batched products, which run at
     several times the speed of batched factorisations. Such a matrix needs no pivoting, for its leading blocks
@@ -275,17 +278,17 @@ def _inverse(matrix: Tensor) -> Tensor:
     if size <= LEAF_SIZE:
         return torch.linalg.inv_ex(matrix).inverse
     half = size // 2
-    a, b = matrix[..., :half, :half], matrix[..., :half, half:]
-    c, d = matrix[..., half:, :half], matrix[..., half:, half:]
+    a, b = matrix[:, :half, :half], matrix[:, :half, half:]
+    c, d = matrix[:, half:, :half], matrix[:, half:, half:]
     a_inverse = _inverse(a)
     ab = a_inverse @ b
-    lower_right = _inverse(d - c @ ab)
-    dc = lower_right @ (c @ a_inverse)
+    lower_right = _inverse(torch.baddbmm(d, c, ab, alpha=-1.0))
+    lower_left = torch.bmm(lower_right, c @ a_inverse).neg_()
     result = torch.empty_like(matrix)
-    result[..., :half, :half] = a_inverse + ab @ dc
-    result[..., :half, half:] = -ab @ lower_right
-    result[..., half:, :half] = -dc
-    result[..., half:, half:] = lower_right
+    result[:, :half, :half] = torch.baddbmm(a_inverse, ab, lower_left, alpha=-1.0)
+    torch.neg(ab @ lower_right, out=result[:, :half, half:])
+    result[:, half:, :half] = lower_left
+    result[:, half:, half:] = lower_right
     return result
 
 
