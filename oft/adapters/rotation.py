@@ -254,8 +254,8 @@ class _Cayley(torch.autograd.Function):
 
 
 def _cayley(skew: Tensor, working_dtype: torch.dtype) -> Tensor:
-    # R = (I - S)(I + S)⁻¹ = 2 (I + S)⁻¹ - I, exactly I for S = 0. In place where a copy would cost another pass
-    # over memory, which is what limits all but the products.
+    # R = (I - S)(I + S)⁻¹ = 2 (I + S)⁻¹ - I, exactly I for S = 0. In place where a copy would cost another
+    # pass over memory, which is what limits all but the products.
     size = skew.shape[-1]
     matrix = skew.reshape(-1, size, size).to(working_dtype, copy=True)
     matrix.diagonal(dim1=-2, dim2=-1).add_(1.0)
