@@ -145,7 +145,7 @@ def export_command(
 
     Magnitudes are in delta and diffusers; the hint encoder, which no other format has a place for, in none.
 
-    Example: oft export runs/subject_robot/oft/train data/models/base robot.safetensors --format delta
+    Example: oft export runs/subject_robot_toy/oft/train data/models/base robot.safetensors --format delta
     """
     from oft.exchange import export_adapter
 
@@ -162,7 +162,7 @@ def merge_command(
 ) -> None:
     """Merge an adapter into its base: a whole checkpoint in diffusers' layout (export --format diffusers).
 
-    Example: oft merge runs/subject_robot/oft/train data/models/base robot
+    Example: oft merge runs/subject_robot_toy/oft/train data/models/base robot
     """
     from oft.exchange import export_adapter
 

@@ -25,6 +25,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 AdapterName = Literal["oft", "coft"]
+# Folders beside the tasks' own.
+RESERVED_NAMES = ("angles", "report")
 # Conditions that are made from an annotation beside the picture, and the readers that find one.
 READERS_WITH_MAPS = {"segmentation": ("ade20k",), "densepose": ("deepfashion",)}
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
@@ -316,6 +318,12 @@ class Params(Section):
                 "transfers.{}.adapter", {k: v.adapter for k, v in self.transfers.items()}, set(self.adapters)
             ),
         ]
+        for group, names in (("tasks", self.tasks), ("subjects", self.subjects)):
+            faults += [
+                f"{group}.{name}: is the name of another folder under runs/; choose another"
+                for name in RESERVED_NAMES
+                if name in names
+            ]
         for key, transfer in self.transfers.items():
             if key != f"{transfer.task}-{transfer.adapter}":
                 faults.append(

@@ -144,8 +144,8 @@ class LayerAdapter(nn.Module):
     def merging(self) -> Iterator[None]:
         """Merged inside the block, as before after it."""
         merged = self.merged
-        self.merge()
         try:
+            self.merge()
             yield
         finally:
             self._set_merged(merged)
@@ -166,6 +166,15 @@ class LayerAdapter(nn.Module):
         Raises:
             RuntimeError: a rotation is to stay, and an earlier one is on the model still.
         """
+        if (
+            keep_merged
+            and self.merged
+            and not all(layer.may_keep(self.slot, self._parts[name]) for name, layer in self._layers.items())
+        ):
+            raise RuntimeError(
+                f"{self.child_name} cannot stay in the weights: rotations do so in their order; "
+                "remove the earlier adapter first"
+            )
         for name, layer in self._layers.items():
             layer.take_out(self.slot, self._parts[name], keep_merged)
             restore(layer)
@@ -256,15 +265,16 @@ def find_targets(model: nn.Module, patterns: Sequence[str] | str) -> dict[str, n
     the whole name. These are PEFT's rules for ``target_modules``.
 
     Raises:
-        ParamsError: a pattern matches nothing, is no regular expression, or matches a module of another
-        class.
+        ParamsError: two layers share a weight; a pattern matches nothing, is no regular expression, or
+        matches a module of another class.
     """
     targets: dict[str, nn.Module] = {}
     listed = [patterns] if isinstance(patterns, str) else patterns
     unmatched = dict.fromkeys(listed)
+    adapters = [f"{name}." for name, module in model.named_modules() if isinstance(module, LayerAdapter)]
     for name, module in model.named_modules():
         matches = _matches(name, patterns)
-        if not matches or isinstance(module, LayerAdapter):
+        if not matches or f"{name}.".startswith(tuple(adapters)):
             continue
         if not is_adaptable(module):
             if isinstance(patterns, str):
@@ -277,6 +287,7 @@ def find_targets(model: nn.Module, patterns: Sequence[str] | str) -> dict[str, n
         targets[name] = module
         for pattern in matches:
             unmatched.pop(pattern, None)
+    _refuse_tied(targets)
     if unmatched:
         layers = [name for name, module in model.named_modules() if is_adaptable(module)]
         near = difflib.get_close_matches(next(iter(unmatched)), layers, n=3, cutoff=0.0)
@@ -286,6 +297,17 @@ def find_targets(model: nn.Module, patterns: Sequence[str] | str) -> dict[str, n
             f"layers near it: {', '.join(near) or 'none'}"
         )
     return targets
+
+
+def _refuse_tied(targets: Mapping[str, nn.Module]) -> None:
+    owners: dict[int, str] = {}
+    for name, layer in targets.items():
+        first = owners.setdefault(id(layer.weight), name)
+        if first != name:
+            raise ParamsError(
+                f"target_modules: layers must have weights of their own, and {first!r} and {name!r} share "
+                "one; leave one of them out"
+            )
 
 
 def _matches(name: str, patterns: Sequence[str] | str) -> list[str]:
@@ -351,7 +373,9 @@ _LIVE_ADAPTERS: weakref.WeakSet[LayerAdapter] = weakref.WeakSet()
 
 
 def _after_any_optimizer_step(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
-    stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    # Without a gradient a parameter stays as it is. If none has one something is wrong: adapters may know.
+    stepped = {id(parameter) for parameter in held if parameter.grad is not None} or set(map(id, held))
     for adapter in list(_LIVE_ADAPTERS):
         if not stepped.isdisjoint(map(id, adapter.adapter_parameters())):
             adapter.after_optimizer_step()

@@ -31,7 +31,7 @@ from oft.adapters.layers import Application, is_adaptable, is_pointwise, weight_
 from oft.adapters.magnitude import MagnitudeAdapter
 from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
 from oft.adapters.rotation import EpsConvention
-from oft.adapters.tensors import read_tensors, write_tensors
+from oft.adapters.tensors import check_numbers, read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
 from oft.storage import read_json, write_json
 
@@ -125,8 +125,9 @@ def load_adapter(folder: Path, unet: nn.Module, *, base_hash: str | None = None)
         config = _config_from_peft(folder / CONFIG_FILE, metadata, packed)
         targets = find_targets(unet, config.target_modules)
         shapes = config.packed_shapes(targets)
-    except ParamsError as fault:
-        raise CheckpointError(f"{folder / CONFIG_FILE}: {fault}") from fault
+    except (ParamsError, ValueError, TypeError, KeyError) as fault:
+        reason = fault if isinstance(fault, ParamsError) else f"a value is none of its kind: {fault!r}"
+        raise CheckpointError(f"{folder / CONFIG_FILE}: {reason}") from fault
     if "convention" not in metadata:
         _refuse_pefts_convolutions(folder / CONFIG_FILE, targets)
     check_names_and_shapes(str(folder / ROTATION_FILE), shapes, packed)
@@ -274,6 +275,7 @@ def _read_rotations(source: Path, base_hash: str | None) -> tuple[dict[str, Tens
                 "give an OFT adapter in PEFT's layout"
             )
         packed[key.removeprefix(PEFT_PREFIX).removesuffix(PEFT_SUFFIX)] = value
+    check_numbers(str(source), packed)
     return packed, metadata
 
 
@@ -293,6 +295,7 @@ def check_magnitudes(what: str, log_scales: Mapping[str, Tensor], unet: nn.Modul
         CheckpointError: a layer is unknown or cannot be adapted, or a length differs.
     """
     layers = {name: layer for name, layer in unet.named_modules() if is_adaptable(layer)}
+    check_numbers(what, log_scales)
     expected = {name: weight_of(layers[name]).shape[:1] for name in log_scales if name in layers}
     check_names_and_shapes(what, expected, log_scales)
 
@@ -310,6 +313,7 @@ def build_hint_encoder(what: str, tensors: Mapping[str, Tensor], unet: nn.Module
     Raises:
         CheckpointError: the tensors are not a hint encoder's, or those of one for another UNet.
     """
+    check_numbers(what, tensors)
     weights = [tensors[key] for i in range(len(tensors)) if (key := f"convs.{i}.weight") in tensors]
     widths = [weight.shape[0] for weight in weights if weight.dim() == 4]
     if len(widths) < 2 or len(widths) < len(weights):

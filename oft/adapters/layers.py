@@ -13,7 +13,8 @@ are one rotation per input channel (arXiv 2306.07280, appendix D).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -65,40 +66,41 @@ class AdaptedLayer(nn.Module):
     application: Application
     unmerged_weight: Tensor | None
 
-    @torch.no_grad()
     def update_merged_weight(self) -> None:
         """Make the weight what the parts' ``merged`` flags say; the base's own is kept aside, bit for bit."""
-        base = self._base_weight()
-        weight = self._fold_rotations(base)
-        for part in self.log_scales:
-            value = part.value() if part.merged else None
-            part.folded = value is not None
-            if value is not None:
-                weight = scale_rows(weight, value)
-        self.weight.data = weight
-        self.unmerged_weight = None if weight is base else base
+        with _writing_weights(self.weight.device):
+            base = self._base_weight()
+            weight = self._fold_rotations(base)
+            for part in self.log_scales:
+                value = part.value() if part.merged else None
+                part.folded = value is not None
+                if value is not None:
+                    weight = scale_rows(weight, value)
+            self.weight.data = weight
+            self.unmerged_weight = None if weight is base else base
 
-    @torch.no_grad()
-    def take_out(self, slot: Slot, part: Part, keep_merged: bool) -> None:
-        """Remove a part; if ``keep_merged``, what it has done to the weight becomes the base's own.
+    def may_keep(self, slot: Slot, part: Part) -> bool:
+        """Return whether a merged part can stay in the weight without its adapter.
 
-        Raises:
-            RuntimeError: the part is to stay, and an earlier rotation is not merged: W R₁ᵀ R₂ᵀ without R₁ in
-                the weight has no place for R₂.
+        Of W R₁ᵀ R₂ᵀ, R₂ cannot while R₁ is an adapter's: rotations do not commute.
         """
         parts: list[Part] = getattr(self, slot)
-        value = part.value() if keep_merged and part.merged else None
-        if value is not None:
-            if slot == "rotations" and any(
-                earlier.value() is not None for earlier in parts[: parts.index(part)]
-            ):
-                raise RuntimeError(
-                    "rotations become part of the weights in their order; remove the earlier first"
+        return slot == "log_scales" or not any(
+            earlier.value() is not None for earlier in parts[: parts.index(part)]
+        )
+
+    def take_out(self, slot: Slot, part: Part, keep_merged: bool) -> None:
+        """Remove a part; if ``keep_merged``, what it has done to the weight becomes the base's own."""
+        parts: list[Part] = getattr(self, slot)
+        with _writing_weights(self.weight.device):
+            value = part.value() if keep_merged and part.merged else None
+            if value is not None:
+                base = self._base_weight()
+                self.unmerged_weight = (
+                    self._turn(base, value) if slot == "rotations" else scale_rows(base, value)
                 )
-            base = self._base_weight()
-            self.unmerged_weight = self._turn(base, value) if slot == "rotations" else scale_rows(base, value)
-        parts.remove(part)
-        self.update_merged_weight()
+            parts.remove(part)
+            self.update_merged_weight()
 
     def _base_weight(self) -> Tensor:
         # The layer may have moved since it was merged; the weight kept aside is no buffer and stayed behind.
@@ -107,14 +109,14 @@ class AdaptedLayer(nn.Module):
 
     def _fold_rotations(self, weight: Tensor) -> Tensor:
         # Rotations do not commute: one can be in the weight only if all before it are.
-        leading = True
         for part in self.rotations:
-            value = part.value()
-            leading = leading and (part.merged or value is None)
-            part.folded = leading and value is not None
-            if part.folded:
-                assert value is not None
-                weight = self._turn(weight, value)
+            part.folded = False
+        for part in self.rotations:
+            if (value := part.value()) is None:
+                continue
+            if not part.merged:
+                break
+            weight, part.folded = self._turn(weight, value), True
         return weight
 
     def _pending(self) -> tuple[Tensor | None, Tensor | None]:
@@ -144,7 +146,8 @@ class AdaptedLinear(AdaptedLayer, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return diag(s) W Rᵀ x + bias, ``[*, out]`` for ``[*, in]``."""
-        rotations, log_scale = self._pending()
+        with without_autocast(input.device):
+            rotations, log_scale = self._pending()
         if rotations is None and log_scale is None:
             return F.linear(input, self.weight, self.bias)
         input = as_autocast(input)
@@ -163,7 +166,8 @@ class AdaptedConv2d(AdaptedLayer, nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution with diag(s) W Rᵀ, ``[n, out, h', w']`` for ``[n, in, h, w]``."""
-        rotations, log_scale = self._pending()
+        with without_autocast(input.device):
+            rotations, log_scale = self._pending()
         if rotations is None and log_scale is None:
             return self._conv_forward(input, self.weight, self.bias)
         input = as_autocast(input)
@@ -295,12 +299,16 @@ def as_autocast(input: Tensor) -> Tensor:
     Autocast itself makes a copy for each layer, and a layer that trains keeps it for the backward pass.
     """
     kind = input.device.type
-    if not torch.is_autocast_enabled(kind) or input.dtype == torch.get_autocast_dtype(kind):
+    if not torch.is_autocast_enabled(kind) or input.dtype == torch.float64:
         return input
     lowered = torch.get_autocast_dtype(kind)
-    if torch.compiler.is_compiling():
+    if input.dtype == lowered:
+        return input
+    # Only what comes out of a trained graph is worth keeping, and safe: such a tensor is not written to
+    # behind its version counter, and its copy does not keep it alive.
+    if torch.compiler.is_compiling() or input.grad_fn is None or not torch.is_grad_enabled():
         return input.to(lowered)
-    state = (lowered, input._version, torch.is_grad_enabled(), torch.is_inference_mode_enabled())
+    state = (lowered, input._version)
     cached = _LOWERED.get(input)
     if cached is None or cached[0] != state:
         cached = _LOWERED[input] = (state, input.to(lowered))
@@ -309,6 +317,13 @@ def as_autocast(input: Tensor) -> Tensor:
 
 # An entry lives as long as the tensor it was made from.
 _LOWERED = WeakIdKeyDictionary()
+
+
+@contextmanager
+def _writing_weights(device: torch.device) -> Iterator[None]:
+    """Whatever the caller's mode, the block writes precise, ordinary tensors outside any graph."""
+    with torch.inference_mode(False), torch.no_grad(), without_autocast(device):
+        yield
 
 
 def _to(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:

@@ -27,7 +27,7 @@ What happens underneath:
   compiled code takes them as inputs and is not compiled anew when they change.
 - Dropout is multiplicative: while the adapter is in training mode each block is the identity with probability
   ``dropout``, drawn anew for each optimizer step, so that micro-batches and recomputed checkpoints see the
-  same blocks. Merged, or in evaluation mode, all blocks apply. It draws from ``dropout_generator``.
+  same blocks. Merged, frozen, or in evaluation mode, all blocks apply. ``seed_dropout`` makes it repeatable.
 - COFT's constraint is a projection of the parameters after each optimizer step, made by the same hook. No
   forward pass ever writes a parameter. Parameters changed by other means are projected by ``project()``; a
   forward pass that finds them outside the bound refuses to run.
@@ -186,8 +186,7 @@ class OFTAdapter(LayerAdapter):
     Made by ``inject_oft``; the model's child ``oft_adapter``, or ``oft_adapter_<name>``.
 
     Attributes:
-        dropout_generator: what dropout draws from, on the CPU; seeded with 0 until somebody seeds it
-        otherwise.
+        dropout_generator: what dropout draws from, on the CPU; see ``seed_dropout``.
     """
 
     kind = "oft_adapter"
@@ -253,7 +252,8 @@ class OFTAdapter(LayerAdapter):
         with torch.inference_mode(False), torch.enable_grad():
             for batch in chain.from_iterable(map(_batches, groups.values())):
                 together = torch.cat([packed for _, packed in batch])
-                rotations = cayley(skew_from_packed(self._in_force(together)))
+                drops = self._drops(batch[0][1])
+                rotations = cayley(skew_from_packed(self._in_force(together, drops)))
                 parts = rotations.split([packed.shape[0] for _, packed in batch])
                 for (name, packed), part in zip(batch, parts, strict=True):
                     self._cache[name] = _Cached(part, self._state(packed))
@@ -291,21 +291,27 @@ class OFTAdapter(LayerAdapter):
         # A copy makes its own rotations: tensors inside a graph can be neither copied nor pickled.
         return {**self.__dict__, "_cache": {}}
 
-    @property
-    def _drops(self) -> bool:
-        return self.training and self.config.dropout > 0 and not self.merged
+    def seed_dropout(self, seed: int) -> None:
+        """Let the next draw of dropped blocks, and those after it, follow from ``seed``."""
+        self.dropout_generator.manual_seed(seed)
+        if self.config.dropout > 0:
+            self._cache.clear()
 
-    def _in_force(self, packed: Tensor) -> Tensor:
+    def _drops(self, packed: Tensor) -> bool:
+        # What no optimizer moves has no steps to draw anew for.
+        return self.training and self.config.dropout > 0 and packed.requires_grad and not self.merged
+
+    def _in_force(self, packed: Tensor, drops: bool) -> Tensor:
         """Return the parameters that apply: scaled by the strength, those of dropped blocks zero."""
         if self._strength != 1.0:
             packed = scale_packed(packed, self._strength)
-        if self._drops:
+        if drops:
             kept = torch.rand(len(packed), 1, generator=self.dropout_generator) >= self.config.dropout
             packed = scale_packed(packed, kept.to(packed))
         return packed
 
     def _state(self, packed: Tensor) -> tuple[object, ...]:
-        return packed._version, packed.data_ptr(), packed.requires_grad, self._strength, self._drops
+        return packed._version, packed.data_ptr(), packed.requires_grad, self._strength, self._drops(packed)
 
     def _bound(self, name: str) -> float:
         num_blocks, block_size = self.block_shapes[name]
@@ -317,8 +323,10 @@ class OFTAdapter(LayerAdapter):
         if not self.config.coft:
             return
         ratios = [skew_norm(packed).max() / self._bound(name) for name, packed in self.named_packed()]
-        excess = torch.stack([ratio.to(ratios[0].device) for ratio in ratios]).max().item()
-        if excess > 1 + 1e-5:
+        excess = torch.stack([ratio.to(ratios[0].device).float() for ratio in ratios]).max().item()
+        # Scaling onto the bound rounds to the parameters' type.
+        rounding = max(torch.finfo(packed.dtype).eps for _, packed in self.named_packed())
+        if excess > 1 + max(1e-5, 2 * rounding):
             raise RuntimeError(
                 f"COFT keeps every block's S within its bound, and one has {excess:.4g} times that norm; "
                 "call project() after changing parameters without a torch.optim.Optimizer"

@@ -23,6 +23,8 @@ Qiu et al., "Orthogonal Finetuning Made Scalable" (rotating the input instead of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -76,7 +78,8 @@ def cayley(skew: Tensor) -> Tensor:
 
     S must be skew-symmetric: the result for any other matrix is meaningless. The result is float32 at least.
     On the CPU it is computed in float64, elsewhere in float32 and one Newton-Schulz step towards the nearest
-    orthogonal matrix; max|R Rᵀ - I| stays below 1e-6 either way.
+    orthogonal matrix; max|R Rᵀ - I| stays below 1e-6 either way (in float32, while the entries of S are
+    around 1 or less).
 
     The gradient needs R alone: (I + S)⁻¹ = (I + R) / 2, so dR = -½ (I + R) dS (I + R).
     """
@@ -184,6 +187,20 @@ def project_skew(packed: Tensor, bound: float) -> Tensor:
     return torch.where(norm <= bound, packed, packed * (bound / norm))
 
 
+@contextmanager
+def in_full_precision(device: torch.device) -> Iterator[None]:
+    """Neither autocast nor TF32 lowers the precision of products on ``device``."""
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with without_autocast(device):
+            yield
+    finally:
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
 def without_autocast(device: torch.device) -> torch.autocast:
     """Return a context in which autocast does not lower the precision of products on ``device``."""
     return torch.autocast(device.type, enabled=False)
@@ -238,7 +255,7 @@ class _Cayley(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, skew: Tensor) -> Tensor:
         working_dtype = torch.float64 if skew.device.type == "cpu" else torch.float32
-        with without_autocast(skew.device):
+        with in_full_precision(skew.device):
             rotations = _cayley(skew, torch.promote_types(skew.dtype, working_dtype))
         ctx.rotations = rotations.detach()
         ctx.skew_dtype = skew.dtype
@@ -248,8 +265,9 @@ class _Cayley(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         # dR = -½ (I + R) dS (I + R), so <G, dR> = <-½ (I + R)ᵀ G (I + R)ᵀ, dS>.
-        with without_autocast(grad.device):
-            factor = _plus_identity(ctx.rotations.mT, 1.0)
+        with in_full_precision(grad.device):
+            factor = ctx.rotations.mT.clone()
+            factor.diagonal(dim1=-2, dim2=-1).add_(1.0)
             return (factor @ grad @ factor).mul_(-0.5).to(ctx.skew_dtype)
 
 
@@ -289,10 +307,4 @@ def _inverse(matrix: Tensor) -> Tensor:
     torch.neg(ab @ lower_right, out=result[:, :half, half:])
     result[:, half:, :half] = lower_left
     result[:, half:, half:] = lower_right
-    return result
-
-
-def _plus_identity(matrix: Tensor, factor: float) -> Tensor:
-    result = matrix.clone()
-    result.diagonal(dim1=-2, dim2=-1).add_(factor)
     return result

@@ -58,9 +58,12 @@ def read_picture_sets(
     if not (train and held_out):
         split: Split = "train" if train else "val"
         counts = {split: Counts()}
-        whole = _read_pictures(settings, root, split, resolution_px, sum(wanted.values()), counts[split])
+        # Enough that holding out every fifth leaves both as many as are wanted.
+        others = HOLD_OUT_EVERY - 1
+        most = HOLD_OUT_EVERY * max(-(-num_train_images // others), num_held_out_images)
+        whole = _read_pictures(settings, root, split, resolution_px, most, counts[split])
         held_out = whole[::HOLD_OUT_EVERY][:num_held_out_images]
-        train = [picture for place, picture in enumerate(whole) if place % HOLD_OUT_EVERY]
+        train = [picture for place, picture in enumerate(whole) if place % HOLD_OUT_EVERY][:num_train_images]
     dropped = sum((tally.dropped for tally in counts.values()), start=Counts().dropped)
     if not (train and held_out):
         reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(dropped.items()))

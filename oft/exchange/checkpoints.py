@@ -48,7 +48,7 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
 
     Of a training checkpoint (PyTorch Lightning's) only the state dict is taken. A pickle that names anything
     but tensors, plain containers and Lightning's own classes is refused, as it could run code; those classes
-    are not imported either.
+    are not imported either (and only known in files of PyTorch 1.6 and later, which are zip archives).
 
     Raises:
         CheckpointError: the file is missing, damaged, refused or without tensors.
@@ -63,10 +63,10 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as fault:
         raise CheckpointError(
             f"{source}: a pickle may hold tensors and plain containers alone, as others can run code, "
-            f"and this one is damaged or holds more ({_first_line(fault)}); "
-            "save its tensors as safetensors where you trust it"
+            f"and this one is damaged or holds more{_named_globals(source)}; "
+            "save its tensors as safetensors where you trust it, or fetch it again (git lfs pull)"
         ) from fault
-    except (RuntimeError, EOFError, OSError, ValueError) as fault:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as fault:
         raise CheckpointError(
             f"{source}: must be a whole file of torch.save, got {_first_line(fault)}; copy it again"
         ) from fault
@@ -87,6 +87,8 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
 class _Stub:
     """Stands in for a class of Lightning's that a checkpoint names beside its weights; does nothing."""
 
+    def __init__(self, *arguments: object, **named: object) -> None: ...
+
 
 def _lightning_stubs(source: Path) -> list[Any]:
     # Lightning's checkpoints name callbacks by class. The restricted unpickler takes a stub for each.
@@ -95,6 +97,14 @@ def _lightning_stubs(source: Path) -> list[Any]:
     except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError):  # an old or damaged file
         return []
     return [(_Stub, name) for name in named if name.split(".")[0] in ("lightning", "pytorch_lightning")]
+
+
+def _named_globals(source: Path) -> str:
+    try:
+        named = get_unsafe_globals_in_checkpoint(source)
+    except Exception:  # whatever a damaged pickle leads the reader to
+        return ""
+    return f" ({', '.join(sorted(named)[:3])})" if named else ""
 
 
 def _first_line(fault: Exception) -> str:

@@ -27,6 +27,7 @@ from oft.adapters.interop import (
     ROTATION_FILE,
 )
 from oft.adapters.rotation import block_size_of
+from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.storage import read_json
 
@@ -312,6 +313,8 @@ def _part_of(source: Path, names: Sequence[str]) -> Part:
 def _blocks_of(source: Path, name: str, packed: Tensor) -> tuple[int, int]:
     try:
         rows, _ = packed.shape
+        if not rows:
+            raise ValueError("no block")
         return rows, block_size_of(packed)
     except ValueError as fault:
         raise CheckpointError(
@@ -321,12 +324,8 @@ def _blocks_of(source: Path, name: str, packed: Tensor) -> tuple[int, int]:
 
 
 def _largest(source: Path, name: str, packed: Tensor) -> float:
-    largest = float(packed.abs().max()) if packed.numel() else 0.0
-    if not math.isfinite(largest):
-        raise CheckpointError(
-            f"{source}: every value must be finite, and {name!r} holds {largest}; train the adapter again"
-        )
-    return largest
+    check_numbers(str(source), {name: packed})
+    return float(packed.abs().max())
 
 
 def _flag(name: str, metadata: Mapping[str, str], config: Mapping[str, Any]) -> bool | None:

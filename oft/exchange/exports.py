@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+MAX_STRENGTH = 10  # as in params.yaml
 Form = Literal["peft", "delta", "diffusers"]
 Precision = Literal["fp32", "fp16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
@@ -56,6 +57,8 @@ def export_adapter(
         raise ParamsError(
             f"--strength ({strength}) is for merged weights; PEFT's users choose it; leave it out"
         )
+    if not -MAX_STRENGTH <= strength <= MAX_STRENGTH:
+        raise ParamsError(f"--strength ({strength}) must be from -{MAX_STRENGTH} to {MAX_STRENGTH}")
     identity = identify_base(base)
     unet = load_unet(base)
     loaded = load_adapter(adapter, unet, base_hash=identity.hash)
@@ -99,6 +102,9 @@ def refuse_target(target: Path, base: Path, as_file: bool) -> None:
     """
     if target.exists() or target.is_symlink():
         raise ParamsError(f"{target}: must not exist yet; name another place, or remove it")
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise ParamsError(f"{target}: must lie in a folder, and {parent} is a file; name another place")
     if target.resolve().is_relative_to(base.resolve()):
         raise ParamsError(
             f"{target}: must lie outside the base {base}, which stays as it is; name another place"

@@ -14,6 +14,7 @@ from oft.adapters.interop import LoadedAdapter, build_hint_encoder, check_magnit
 from oft.adapters.layers import is_pointwise, weight_of
 from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
 from oft.adapters.rotation import EpsConvention, block_size_of, packed_from_skew
+from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError, ParamsError
 
 
@@ -53,7 +54,7 @@ def put_foreign_on(unet: nn.Module, foreign: ForeignAdapter) -> LoadedAdapter:
         CheckpointError: a layer is unknown, a shape differs, or a value is no number.
         ParamsError: the model has an adapter already.
     """
-    refuse_non_finite(foreign.source, {**foreign.packed, **(foreign.log_scales or {})})
+    check_numbers(foreign.source, {**foreign.packed, **(foreign.log_scales or {})})
     config = config_of(foreign, unet)
     if foreign.log_scales is not None:
         check_magnitudes(foreign.source, foreign.log_scales, unet)
@@ -154,9 +155,10 @@ def check_packed(source: str, packed: Mapping[str, Tensor]) -> None:
     """
     if not packed:
         raise CheckpointError(f"{source}: must hold at least one rotation, and holds none; copy it again")
+    check_numbers(source, packed)
     for name, value in packed.items():
         try:
-            fits = value.dim() == 2 and value.is_floating_point() and block_size_of(value) >= 2
+            fits = value.dim() == 2 and len(value) > 0 and block_size_of(value) >= 2
         except ValueError:
             fits = False
         if not fits:
@@ -175,9 +177,11 @@ def check_matrices(source: str, matrices: Mapping[str, Tensor], weights: Mapping
     Raises:
         CheckpointError: one has another shape.
     """
+    check_numbers(source, matrices)
     dimensions = next(iter(matrices.values())).dim()
     for name, value in matrices.items():
         square = value.dim() == dimensions in (2, 3) and 2 <= value.shape[-1] == value.shape[-2]
+        square = square and value.numel() > 0
         if not square or weights[name].shape[1] % value.shape[-1]:
             raise CheckpointError(
                 f"{source}: every R must be [r, b, b], or every one [b, b], b dividing the layer's inputs, "
@@ -212,17 +216,3 @@ def log_scales_from(source: str, scales: Mapping[str, Tensor]) -> dict[str, Tens
                 "merge the adapter into its base with the program that made it"
             )
     return {name: value.float().reshape(-1).log() for name, value in scales.items()}
-
-
-def refuse_non_finite(source: str, values: Mapping[str, Tensor]) -> None:
-    """Refuse values that are infinite or no numbers.
-
-    Raises:
-        CheckpointError: there is one.
-    """
-    for name, value in values.items():
-        if not torch.isfinite(value).all():
-            raise CheckpointError(
-                f"{source}: every value must be a finite number, and {name!r} holds others; "
-                "use an earlier checkpoint of that training"
-            )

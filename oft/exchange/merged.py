@@ -11,10 +11,10 @@ from torch import Tensor
 
 from oft.adapters.tensors import read_tensors, write_tensors
 from oft.errors import CheckpointError
-from oft.models.base import CARD_NAME, PARTS, hash_weights
+from oft.models.base import CARD_NAME, PARTS, PICKLED, hash_weights, refuse_pickled
 from oft.storage import atomic_folder, write_json
 
-PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.msgpack")
+WEIGHTS_NAME = "diffusion_pytorch_model"
 
 
 def write_merged(
@@ -37,6 +37,7 @@ def write_merged(
     Raises:
         CheckpointError: the base's UNet has no weight of such a name and shape.
     """
+    refuse_pickled(base)
     with atomic_folder(target) as partial:
         shutil.copytree(
             base,
@@ -46,7 +47,7 @@ def write_merged(
         )
         (partial / "unet").mkdir(exist_ok=True)
         missing = {f"{name}.weight" for name in weights}
-        for source in sorted((base / "unet").glob("*.safetensors")):  # several where weights are in shards
+        for source in _unet_files(base):
             tensors, metadata = read_tensors(source)
             for key in [key for key in tensors if key.removesuffix(".weight") in weights]:
                 adapted = weights[key.removesuffix(".weight")]
@@ -64,13 +65,25 @@ def write_merged(
         write_json(partial / CARD_NAME, card)
 
 
+def _is_part(path: Path) -> bool:
+    if path.is_dir():
+        return not path.name.startswith(".")
+    return path.suffix == ".json" and path.name != CARD_NAME
+
+
 def _left_out(at_top: bool, folder: str, names: list[str]) -> set[str]:
-    left_out = shutil.ignore_patterns(*PICKLES)(folder, names)
-    if at_top:
-        left_out |= {CARD_NAME} & set(names)
+    left_out = shutil.ignore_patterns(*PICKLED)(folder, names)
+    if at_top:  # whole checkpoints in one file, version control and caches may lie there
+        left_out |= {name for name in names if not _is_part(Path(folder) / name)}
     if Path(folder).name == "unet":
         left_out |= shutil.ignore_patterns("*.safetensors")(folder, names)
     return left_out
+
+
+def _unet_files(base: Path) -> list[Path]:
+    """Return the files that loading the UNet reads: one, or shards; not variants beside them."""
+    whole = base / "unet" / f"{WEIGHTS_NAME}.safetensors"
+    return [whole] if whole.is_file() else sorted(whole.parent.glob(f"{WEIGHTS_NAME}-*.safetensors"))
 
 
 def _converted(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

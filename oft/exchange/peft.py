@@ -36,6 +36,12 @@ from oft.storage import read_json
 Cayley = Literal["exact", "neumann"]
 PACKED_SUFFIX, MATRIX_SUFFIX, SCALE_SUFFIX = ".oft_R.weight", ".oft_r", ".oft_s"
 HALVED_LAST_TERM_SINCE = (0, 18)
+# Settings that are numbers, with their kinds and ranges.
+NUMBERS: Mapping[str, tuple[type[int] | tuple[type[int], type[float]], float, float]] = {
+    "eps": ((int, float), 0, 1e9),
+    "num_cayley_neumann_terms": (int, 1, 100),
+    "r": (int, 0, 10**6),
+}
 
 
 @dataclass(frozen=True)
@@ -169,9 +175,13 @@ def _read_config(source: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{source}: peft_type must be OFT, got {peft_type!r}; only OFT adapters can be converted"
         )
-    for key, kind in (("eps", (int, float)), ("num_cayley_neumann_terms", int), ("r", int)):
-        if not isinstance(config.get(key, 1), kind):
-            raise CheckpointError(f"{source}: {key} must be a number, got {config[key]!r}; copy it again")
+    for key, (kinds, low, high) in NUMBERS.items():
+        value = config.get(key, low)
+        number = value if isinstance(value, kinds) and not isinstance(value, bool) else math.nan
+        if not low <= number <= high:
+            raise CheckpointError(
+                f"{source}: {key} must be a number from {low} to {high}, got {value!r}; copy it again"
+            )
     assert isinstance(config, dict)
     return config
 

@@ -14,6 +14,7 @@ throughout, and of the later ones the shared block of ``oft-control`` has kept i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.rotation import coft_bound
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, ParamsError
 from oft.exchange.foreign import (
     ForeignAdapter,
     check_matrices,
@@ -60,10 +61,13 @@ def read_reference(
 
     Raises:
         CheckpointError: layers are not those of ``unet``, the base is another, or the blocks are of no use.
+        ParamsError: ``coft_eps`` is no positive number.
     """
+    if coft_eps is not None and not 0 < coft_eps < math.inf:
+        raise ParamsError(f"--coft-eps ({coft_eps}) must be a positive number, such as 1e-3")
     if any(PROCESSOR_LAYER.match(name) for name in tensors):
         matrices, scales = _processor_matrices(tensors), {}
-        coft_eps = _recorded_eps(tensors) if coft_eps is None else coft_eps
+        coft_eps = _recorded_eps(source, tensors) if coft_eps is None else coft_eps
         shared_keeps_early_sign = False
     else:
         names = _ldm_layers(source, tensors, unet)
@@ -127,11 +131,22 @@ def _processor_matrices(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return matrices
 
 
-def _recorded_eps(tensors: Mapping[str, Tensor]) -> float | None:
+def _recorded_eps(source: Path, tensors: Mapping[str, Tensor]) -> float | None:
     constrained = [value for key, value in tensors.items() if key.endswith("_oft.oft_is_coft")]
-    if not constrained or not all(bool(value) for value in constrained):
+    if not constrained or not all(bool(value.all()) for value in constrained):
         return None
-    return max(float(value) for key, value in tensors.items() if key.endswith("_oft.oft_eps"))
+    recorded = {
+        float(eps)
+        for key, value in tensors.items()
+        if key.endswith("_oft.oft_eps")
+        for eps in value.flatten()
+    }
+    if len(recorded) != 1:
+        raise CheckpointError(
+            f"{source}: must record one eps for COFT (oft_eps), got {sorted(recorded) or 'none'}; "
+            "name it with --coft-eps"
+        )
+    return recorded.pop()
 
 
 def _by_layer(names: Mapping[str, str], tensors: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:

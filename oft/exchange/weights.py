@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from oft.adapters.interop import LoadedAdapter
 from oft.adapters.rotation import rotate_weight
+from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
-from oft.exchange.foreign import linear_weights, refuse_non_finite
+from oft.exchange.foreign import linear_weights
 from oft.exchange.peft import TruncatedAdapter
 
 
@@ -32,7 +33,7 @@ def truncated_weights(unet: nn.Module, truncated: TruncatedAdapter) -> dict[str,
     Raises:
         CheckpointError: a layer is unknown, or its blocks do not make up its input.
     """
-    refuse_non_finite(truncated.source, truncated.rotations)
+    check_numbers(truncated.source, truncated.rotations)
     weights = {}
     for name, weight in linear_weights(truncated.source, truncated.rotations, unet).items():
         try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 CARD_NAME = "base.json"
+PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.msgpack")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,26 @@ def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
             f"{source}: model_index.json is missing, which says what the folders hold; "
             "set base.source in params.yaml to the folder that has it"
         )
+    refuse_pickled(source)
+    with atomic_folder(target) as partial:
+        for part in PARTS:
+            shutil.copytree(
+                source / part,
+                partial / part,
+                ignore=shutil.ignore_patterns(*PICKLED),
+            )
+        shutil.copy(source / "model_index.json", partial / "model_index.json")
+        card = {"origin": origin, "hash": hash_weights(partial), "parts": list(PARTS)}
+        write_json(partial / CARD_NAME, card)
+    return card
+
+
+def refuse_pickled(source: Path) -> None:
+    """Refuse a checkpoint whose networks have no weights in safetensors.
+
+    Raises:
+        CheckpointError: one has none.
+    """
     for part in ("unet", "vae", "text_encoder"):
         if not sorted((source / part).glob("*.safetensors")):
             raise CheckpointError(
@@ -64,17 +85,6 @@ def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
                 "none is there; "
                 "convert them with `StableDiffusionPipeline.save_pretrained(..., safe_serialization=True)`"
             )
-    with atomic_folder(target) as partial:
-        for part in PARTS:
-            shutil.copytree(
-                source / part,
-                partial / part,
-                ignore=shutil.ignore_patterns("*.bin", "*.ckpt", "*.pt", "*.msgpack"),
-            )
-        shutil.copy(source / "model_index.json", partial / "model_index.json")
-        card = {"origin": origin, "hash": hash_weights(partial), "parts": list(PARTS)}
-        write_json(partial / CARD_NAME, card)
-    return card
 
 
 def hash_weights(folder: Path, parts: Sequence[str] | None = None) -> str:
@@ -99,13 +109,23 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Return what was recorded when the base was placed: origin, hash, parts.
 
     Raises:
-        CheckpointError: the card is missing.
+        CheckpointError: the card is missing or damaged.
     """
     card = folder / CARD_NAME
     if not card.is_file():
         raise CheckpointError(f"{card} is missing; place the base checkpoint with `dvc repro base`")
-    values: dict[str, Any] = read_json(card)
-    return values
+    try:
+        values = read_json(card)
+        known = isinstance(values["hash"], str) and isinstance(values["origin"], str)
+    except (ValueError, LookupError, TypeError):
+        known = False
+    if not known:
+        raise CheckpointError(
+            f"{card}: must be JSON with the base's hash and origin, and is not; "
+            "place the base again with `dvc repro --force base`"
+        )
+    card_values: dict[str, Any] = values
+    return card_values
 
 
 def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:

@@ -250,7 +250,7 @@ ANGLE_COLUMNS = ("Input", *(title for title, _ in ANGLE_FORMS.values()))
 
 UNINFORMED = (
     "Mean training picture",
-    "the same for every input: what could be drawn by somebody who knows nothing of it",
+    "one average picture for every input: the score of knowing nothing of it",
 )
 """What they are held against: ``mean_picture`` in the metrics."""
 

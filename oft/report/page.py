@@ -368,11 +368,24 @@ def _angles_view(angles: Angles) -> dict[str, Any]:
             for place, row in enumerate(angles.rows, start=1)
         ],
         "grid": f"{GRIDS_FOLDER}/{ANGLES_GRID}.png",
+        "finding": _angles_finding(angles.metrics),
         "scores": scores if angles.metrics else [],
         "num_images": format_value(angles.metrics.get("num_images")),
         "num_train_images": format_value(angles.metrics.get("num_train_images")),
         "dataset": format_value(angles.metrics.get("dataset")),
     }
+
+
+def _angles_finding(metrics: Mapping[str, Any]) -> str | None:
+    """Return in a sentence whether the experiment bears the claim out: what beats the mean picture."""
+    psnr = {key.removeprefix("psnr_"): value for key, value in metrics.items() if key.startswith("psnr_")}
+    if not {"angle", "magnitude", "mean_picture"} <= psnr.keys():
+        return None
+    angle, magnitude = (psnr[form] > psnr["mean_picture"] for form in ("angle", "magnitude"))
+    if angle and not magnitude:
+        return "So it is here: the angle alone beats an average picture, and the magnitude alone does not."
+    beaten = [form for form, beats in (("the angle", angle), ("the magnitude", magnitude)) if beats]
+    return f"Here it is not so: {' and '.join(beaten) or 'neither'} alone beats an average picture."
 
 
 def _angles_grid(angles: Angles | None) -> Image.Image | None:

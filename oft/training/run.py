@@ -71,11 +71,12 @@ def train_adapter(
     objective = data_objective(base, denoiser, sources, settings, seed)
 
     def objective_with_dropout(step: int) -> Tensor:
-        # A resumed run leaves out the blocks that an uninterrupted one does.
-        loaded.adapter.dropout_generator.manual_seed(derive_seed(seed, "dropout", step))
+        # A resumed run leaves out the blocks that an uninterrupted one does. A validation grid, drawn between
+        # steps, has put the adapter into evaluation mode with its model.
+        loaded.adapter.train()
+        loaded.adapter.seed_dropout(derive_seed(seed, "dropout", step))
         return objective(step)
 
-    loaded.adapter.train()
     with training_log(folder / "dvclive", scratch) as log:
         rows = run_training(
             accelerator,

@@ -27,6 +27,14 @@ def test_a_string_is_an_expression_for_whole_names(mlp: Mlp) -> None:
         find_targets(mlp, "to(")
 
 
+def test_layers_that_share_a_weight_are_refused(mlp: Mlp) -> None:
+    model = nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.Linear(4, 4)})
+    model["b"].weight = model["a"].weight
+    with pytest.raises(ParamsError, match="'a' and 'b' share one"):
+        find_targets(model, ("a", "b"))
+    assert list(find_targets(model, ("a",))) == ["a"]
+
+
 def test_a_module_of_another_class_is_refused() -> None:
     with pytest.raises(ParamsError, match=r"'conv' matches 'conv', a Conv1d"):
         find_targets(nn.ModuleDict({"conv": nn.Conv1d(1, 1, 1)}), ("conv",))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import io
 import math
 from collections.abc import Callable
@@ -522,8 +523,7 @@ def test_dropout_is_the_same_in_recomputed_checkpoints(
     gradients = []
     leaf = x.clone().requires_grad_()
     for checkpointed in (False, True):
-        adapter.dropout_generator.manual_seed(5)
-        adapter.refresh()
+        adapter.seed_dropout(5)
         output = checkpoint(mlp, leaf, use_reentrant=reentrant) if checkpointed else mlp(leaf)
         assert isinstance(output, Tensor)
         output.square().mean().backward()
@@ -563,7 +563,8 @@ def test_pefts_eps_is_the_references_times_the_squared_block_size(mlp: Mlp, turn
 def test_layers_that_read_one_tensor_share_its_copy_under_autocast(generator: torch.Generator) -> None:
     heads = nn.ModuleDict({name: nn.Linear(16, 16) for name in "qkv"})
     adapter = inject_oft(heads, OFTConfig(tuple("qkv"), num_blocks=2))
-    x = torch.randn(4, 16, generator=generator, requires_grad=True)
+    leaf = torch.randn(4, 16, generator=generator, requires_grad=True)
+    x = leaf * 1.0
     saved: list[int] = []
 
     def note(tensor: Tensor) -> Tensor:
@@ -581,17 +582,112 @@ def test_layers_that_read_one_tensor_share_its_copy_under_autocast(generator: to
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         copied = [head(x) for head in heads.values()]
     torch.testing.assert_close(copied, [output.detach() for output in outputs])
-    assert x.grad is not None and all(packed.grad is not None for packed in adapter.adapter_parameters())
+    assert leaf.grad is not None and all(packed.grad is not None for packed in adapter.adapter_parameters())
 
 
 def test_a_changed_tensor_gets_a_new_copy_under_autocast(generator: torch.Generator) -> None:
     head = nn.ModuleDict({"q": nn.Linear(16, 16)})
     inject_oft(head, OFTConfig(("q",), num_blocks=2))
-    x = torch.randn(4, 16, generator=generator)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    x = torch.randn(4, 16, generator=generator, requires_grad=True) * 1.0
+    with torch.autocast("cpu", torch.bfloat16):
         before = head["q"](x)
         x.mul_(2)
         assert not torch.equal(head["q"](x), before)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_autocast_works_without_gradients_first(
+    mlp: Mlp, turn: Turn, mode: Any, generator: torch.Generator
+) -> None:
+    turn(inject_oft(mlp, CONFIG))
+    with mode(), torch.autocast("cpu", torch.bfloat16):
+        x = torch.randn(4, 16, generator=generator)
+        expected = mlp(x)
+    x = x.clone().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = mlp(x)
+    torch.testing.assert_close(output.detach(), expected.clone())
+    output.float().sum().backward()
+    assert x.grad is not None and x.grad.any()
+
+
+def test_copies_under_autocast_live_no_longer_than_their_tensors(
+    mlp: Mlp, generator: torch.Generator
+) -> None:
+    inject_oft(mlp, CONFIG)
+    for _ in range(3):
+        x = torch.randn(4, 16, generator=generator, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            mlp(x).float().sum().backward()
+    del x
+    gc.collect()
+    assert len(layers._LOWERED) == 0
+
+
+def test_merging_under_autocast_or_inference_mode_is_precise(mlp: Mlp, x: Tensor, turn: Turn) -> None:
+    adapter = inject_oft(mlp, CONFIG)
+    turn(adapter)
+    adapter.merge()
+    expected = mlp.to_q.weight.clone()
+    adapter.unmerge()
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        adapter.merge()
+    assert torch.equal(mlp.to_q.weight, expected)
+    leaf = x.clone().requires_grad_()
+    mlp(leaf).sum().backward()
+    assert leaf.grad is not None
+
+
+def test_a_merge_that_fails_leaves_the_adapter_unmerged(mlp: Mlp, x: Tensor) -> None:
+    adapter = inject_oft(mlp, OFTConfig(MLP_TARGETS, num_blocks=2, coft=True, eps=1e-6))
+    for packed in adapter.adapter_parameters():
+        packed.data.fill_(0.1)
+    with pytest.raises(RuntimeError, match="COFT keeps"), adapter.merging():
+        pass
+    assert not adapter.merged
+
+
+def test_coft_trains_in_half_precision(mlp: Mlp, x: Tensor) -> None:
+    mlp.bfloat16()
+    adapter = inject_oft(mlp, OFTConfig(MLP_TARGETS, block_size=2, coft=True, eps=1e-3))
+    mlp.bfloat16()  # the adapter too
+    optimizer = torch.optim.SGD(adapter.adapter_parameters(), lr=10.0)
+    for _ in range(3):
+        mlp(x.bfloat16()).float().square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert mlp(x.bfloat16()).isfinite().all()
+
+
+def test_training_something_else_beside_a_merged_adapter(mlp: Mlp, x: Tensor, turn: Turn) -> None:
+    adapter = inject_oft(mlp, CONFIG)
+    turn(adapter)
+    adapter.merge()
+    mlp.head.requires_grad_(True)
+    optimizer = torch.optim.SGD(mlp.parameters(), lr=0.1)
+    before = mlp.head.weight.detach().clone()
+    mlp(x).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(mlp.head.weight, before)
+
+
+def test_a_frozen_adapter_drops_nothing(mlp: Mlp, turn: Turn) -> None:
+    frozen = inject_oft(mlp, DROPPING, "frozen")
+    turn(frozen)
+    inject_oft(mlp, CONFIG)
+    assert frozen.training and not dropped(frozen).any()
+
+
+def test_seeding_dropout_repeats_it_whatever_came_before(mlp: Mlp, x: Tensor, turn: Turn) -> None:
+    adapter = inject_oft(mlp, DROPPING)
+    turn(adapter)
+    adapter.seed_dropout(3)
+    first = dropped(adapter)
+    with adapter.merging():
+        mlp(x)
+    mlp(x)
+    adapter.seed_dropout(3)
+    assert torch.equal(dropped(adapter), first)
 
 
 # Dynamo looks at every input tensor's .grad, and a rotation's is not kept.

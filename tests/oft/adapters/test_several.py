@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from oft.adapters import layers
 from oft.adapters.adapter import activate
+from oft.adapters.layers import AdaptedLinear
 from oft.adapters.magnitude import MagnitudeAdapter, inject_magnitude
 from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
 from oft.adapters.rotation import compose_rotations, orthogonality_error, rotate_weight
@@ -124,9 +127,27 @@ def test_one_cannot_stay_in_the_weights_under_an_earlier_one(mlp: Mlp, x: Tensor
         adapter.merge()
     with pytest.raises(RuntimeError, match="in their order"):
         subject.remove(keep_merged=True)
+    torch.testing.assert_close(mlp(x), expected)  # nothing was taken off
     style.remove(keep_merged=True)
     subject.remove(keep_merged=True)
     torch.testing.assert_close(mlp(x), expected)
+
+
+def test_composed_rotations_stay_precise_under_autocast(mlp: Mlp, x: Tensor, turn: Turn) -> None:
+    both(mlp, turn)
+    layer = mlp.get_submodule("to_q")
+    assert isinstance(layer, AdaptedLinear)
+    seen: list[torch.dtype] = []
+
+    def note(*arguments: Any) -> Tensor:
+        composed = compose_rotations(*arguments)
+        seen.append(composed.dtype)
+        return composed
+
+    with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(layers, "compose_rotations", note)
+        mlp(x)
+    assert seen == [torch.float32, torch.float32]
 
 
 def test_names_are_taken_once(mlp: Mlp) -> None:

@@ -94,3 +94,11 @@ def test_a_folder_gives_its_file_the_safe_format_first(tmp_path: Path) -> None:
         assert find_checkpoint(tmp_path / name) == tmp_path / name
     with pytest.raises(CheckpointError, match="does not exist"):
         find_checkpoint(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("content", [b"hello world", b"\x80\x02}q\x00(U", b"\x80\x02t.", b"\x80\x02h\x09."])
+def test_what_is_no_checkpoint_at_all_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "weights.pt"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"weights\.pt: (must be a whole file|a pickle may hold)"):
+        read_checkpoint(file)

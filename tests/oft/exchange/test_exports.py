@@ -109,3 +109,26 @@ def test_a_base_that_is_none_is_named(adapter_folder: Path, base_folder: Path, t
     (base / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"unet: cannot be loaded as a UNet2DConditionModel"):
         export_adapter(adapter_folder, base, tmp_path / "out", "diffusers")
+
+
+@pytest.mark.parametrize("strength", [float("nan"), float("inf"), 11.0])
+def test_a_strength_out_of_range_is_refused(
+    adapter_folder: Path, base_folder: Path, tmp_path: Path, strength: float
+) -> None:
+    with pytest.raises(ParamsError, match=r"--strength \((nan|inf|11.0)\) must be from -10 to 10"):
+        export_adapter(adapter_folder, base_folder, tmp_path / "out", "diffusers", strength=strength)
+    assert not list(tmp_path.iterdir())
+
+
+def test_strength_is_in_the_merged_weights(adapter_folder: Path, base_folder: Path, tmp_path: Path) -> None:
+    export_adapter(adapter_folder, base_folder, tmp_path / "none.safetensors", "delta", strength=0.0)
+    export_adapter(adapter_folder, base_folder, tmp_path / "all.safetensors", "delta")
+    nothing, everything = load_file(tmp_path / "none.safetensors"), load_file(tmp_path / "all.safetensors")
+    assert all(not delta.any() for delta in nothing.values())
+    assert all(delta.any() for delta in everything.values())
+
+
+def test_a_place_below_a_file_is_refused(adapter_folder: Path, base_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ParamsError, match=r"must lie in a folder, and .*file is a file"):
+        export_adapter(adapter_folder, base_folder, tmp_path / "file" / "out", "diffusers")

@@ -130,3 +130,26 @@ def test_an_interrupted_merge_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         write_merged(tmp_path / "merged", base_folder, {}, "test")
     assert not list(tmp_path.iterdir())
+
+
+def test_only_the_checkpoint_itself_is_copied(base_folder: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(base_folder, base)
+    (base / "v1-5-pruned.safetensors").write_bytes(b"whole")
+    (base / ".git").mkdir()
+    (base / "unet" / "diffusion_pytorch_model.non_ema.safetensors").write_bytes(b"variant")
+    write_merged(tmp_path / "merged", base, {}, "nothing")
+    names = {path.relative_to(tmp_path / "merged").as_posix() for path in (tmp_path / "merged").rglob("*")}
+    assert {"v1-5-pruned.safetensors", ".git"}.isdisjoint(names)
+    assert "unet/diffusion_pytorch_model.non_ema.safetensors" not in names
+    assert {"model_index.json", "unet/diffusion_pytorch_model.safetensors", "vae/config.json"} <= names
+
+
+def test_a_base_with_pickled_parts_is_refused(base_folder: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(base_folder, base)
+    (weights,) = (base / "text_encoder").glob("*.safetensors")
+    weights.rename(weights.with_name("pytorch_model.bin"))
+    with pytest.raises(CheckpointError, match="text_encoder: weights must be in safetensors"):
+        write_merged(tmp_path / "merged", base, {}, "nothing")
+    assert not (tmp_path / "merged").exists()

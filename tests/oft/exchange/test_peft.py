@@ -238,10 +238,17 @@ def test_layers_that_are_not_the_unets_are_refused(
 
 def test_values_that_are_no_numbers_are_refused(unet: Any, tmp_path: Path) -> None:
     write_tiny(tmp_path, {f"{QUERY}.oft_R.weight": torch.full((32, 6), torch.nan)})
-    foreign = read_foreign(tmp_path, unet)
-    assert isinstance(foreign, ForeignAdapter)
     with pytest.raises(CheckpointError, match="every value must be a finite number"):
-        put_foreign_on(unet, foreign)
+        read_foreign(tmp_path, unet)
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_cayley_neumann_terms", 0), ("r", True), ("eps", "small")])
+def test_settings_out_of_range_are_named(unet: Any, tmp_path: Path, key: str, value: Any) -> None:
+    write_tiny(tmp_path, {f"{QUERY}.oft_R.weight": torch.zeros(32, 6)})
+    config = tmp_path / "adapter_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), key: value}))
+    with pytest.raises(CheckpointError, match=rf"adapter_config.json: {key} must be a number from"):
+        read_foreign(tmp_path, unet)
 
 
 @pytest.mark.parametrize("shape", [(32, 7), (32,), (2, 2, 6), (32, 0)])
