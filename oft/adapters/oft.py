@@ -260,7 +260,7 @@ class OFTAdapter(LayerAdapter):
 
     def update(self) -> None:
         """Compute the rotations anew if a parameter, the strength or the mode has changed since."""
-        if not self.enabled:
+        if not self.enabled or self._folded:
             return
         for name, packed in self.named_packed():
             cached = self._cache.get(name)
@@ -290,6 +290,15 @@ class OFTAdapter(LayerAdapter):
     def __getstate__(self) -> dict[str, Any]:
         # A copy makes its own rotations: tensors inside a graph can be neither copied nor pickled.
         return {**self.__dict__, "_cache": {}}
+
+    def merge(self) -> None:
+        super().merge()
+        if self._folded:
+            self._cache.clear()  # no forward pass asks for the rotations
+
+    @property
+    def _folded(self) -> bool:
+        return all(part.folded for part in self._parts.values())
 
     def seed_dropout(self, seed: int) -> None:
         """Let the next draw of dropped blocks, and those after it, follow from ``seed``."""

@@ -638,6 +638,20 @@ def test_merging_under_autocast_or_inference_mode_is_precise(mlp: Mlp, x: Tensor
     assert leaf.grad is not None
 
 
+def test_a_merged_adapter_computes_and_keeps_no_rotations(
+    mlp: Mlp, x: Tensor, turn: Turn, cayley_calls: list[int]
+) -> None:
+    adapter = inject_oft(mlp, CONFIG)
+    turn(adapter)
+    expected = mlp(x)
+    adapter.merge()
+    cayley_calls.clear()
+    torch.testing.assert_close(mlp(x), expected)
+    assert not adapter._cache and not cayley_calls
+    adapter.unmerge()
+    assert torch.equal(mlp(x), expected) and cayley_calls
+
+
 def test_a_merge_that_fails_leaves_the_adapter_unmerged(mlp: Mlp, x: Tensor) -> None:
     adapter = inject_oft(mlp, OFTConfig(MLP_TARGETS, num_blocks=2, coft=True, eps=1e-6))
     for packed in adapter.adapter_parameters():
