@@ -331,11 +331,12 @@ def _to(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 
 class _RotatedLinear(torch.autograd.Function):
-    """y = W Rᵀ x + bias with W and bias frozen.
+    """y = W Rᵀ x + bias with W and bias frozen, R orthogonal.
 
-    Forward turns weight or input. Backward is the same for both: dz = dy W is the product the frozen layer
-    takes anyway, then dx = dz Rᵀ and dRᵢ = xᵢᵀ dzᵢ. No dense dW is formed, and neither the turned weight nor
-    the turned input is kept; x is shared with the layers that read the same one.
+    Turning the input: dz = dy W is the product the frozen layer takes anyway, then dx = dz Rᵀ, dRᵢ = xᵢᵀ dzᵢ.
+    Turning the weight: dx = dy W' is the product the frozen layer takes anyway, and as dx = dz Rᵀ,
+    dRᵢ = (xᵢᵀ dxᵢ) Rᵢ; W' is turned again rather than kept. So per element of x, b operations forward and 2 b
+    backward become b in all. No dense dW is formed; x is shared with the layers that read the same one.
     """
 
     @staticmethod
@@ -343,6 +344,7 @@ class _RotatedLinear(torch.autograd.Function):
         ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, rotations: Tensor, turn_weight: bool
     ) -> Tensor:
         ctx.save_for_backward(input if ctx.needs_input_grad[3] else None, weight, rotations)
+        ctx.turn_weight = turn_weight
         bias = _to(bias, input.dtype)
         if turn_weight:
             return F.linear(input, rotate_weight(weight, rotations).to(input.dtype), bias)
@@ -352,10 +354,18 @@ class _RotatedLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor | None, None]:
         input, weight, rotations = ctx.saved_tensors
+        grad_input = grad_rotations = None
         with without_autocast(grad.device):
-            grad_rotated = grad @ weight.to(grad.dtype)
-            grad_input = rotate_input(grad_rotated, rotations.mT) if ctx.needs_input_grad[0] else None
-            grad_rotations = rotation_gradient(input, grad_rotated, rotations) if input is not None else None
+            if ctx.turn_weight and ctx.needs_input_grad[0]:
+                grad_input = grad @ rotate_weight(weight, rotations).to(grad.dtype)
+                if input is not None:
+                    grad_rotations = rotation_gradient(input, grad_input, rotations) @ rotations
+            else:
+                grad_turned = grad @ weight.to(grad.dtype)
+                if ctx.needs_input_grad[0]:
+                    grad_input = rotate_input(grad_turned, rotations.mT)
+                if input is not None:
+                    grad_rotations = rotation_gradient(input, grad_turned, rotations)
         return grad_input, None, None, grad_rotations, None
 
 
