@@ -14,22 +14,12 @@ from benchmarks.cases import Case
 from benchmarks.step import Step
 from benchmarks.variants import FROZEN, Variant
 from tests.benchmarks.conftest import CPU
+from tests.oft.conftest import tiny_unet
 
 
-def tiny_unet() -> Architecture:
+def tiny_architecture() -> Architecture:
     def make() -> nn.Module:
-        from diffusers import UNet2DConditionModel
-
-        unet: nn.Module = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(32, 64),
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            layers_per_block=1,
-            norm_num_groups=8,
-            cross_attention_dim=32,
-            attention_head_dim=4,
-        )
+        unet: nn.Module = tiny_unet(cross_attention_dim=32, attention_head_dim=4)
         return unet
 
     def forward(unet: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
@@ -58,7 +48,7 @@ def gradients(
 
 @pytest.fixture
 def unet_case() -> Case:
-    return Case("unet", "a tiny UNet", tiny_unet(), (1, 4, 8, 8), (1, 5, 32))
+    return Case("unet", "a tiny UNet", tiny_architecture(), (1, 4, 8, 8), (1, 5, 32))
 
 
 def test_a_step_leaves_no_gradient(tiny_case: Case, frozen: nn.Module, variants: dict[str, Variant]) -> None:

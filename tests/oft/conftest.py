@@ -83,11 +83,10 @@ def naive_forward(model: Mlp, packed: dict[str, Tensor], x: Tensor) -> Tensor:
     return result
 
 
-@pytest.fixture(scope="session")
-def pristine_unet() -> Any:
+def tiny_unet(cross_attention_dim: int = 16, attention_head_dim: int = 8) -> Any:
+    """A UNet of two levels with attention in each; its weights are drawn from the global generator."""
     from diffusers import UNet2DConditionModel
 
-    torch.manual_seed(0)  # diffusers' models draw from the global generator
     return UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(32, 64),
@@ -95,9 +94,15 @@ def pristine_unet() -> Any:
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         layers_per_block=1,
         norm_num_groups=8,
-        cross_attention_dim=16,
-        attention_head_dim=8,
-    ).eval()
+        cross_attention_dim=cross_attention_dim,
+        attention_head_dim=attention_head_dim,
+    )
+
+
+@pytest.fixture(scope="session")
+def pristine_unet() -> Any:
+    torch.manual_seed(0)
+    return tiny_unet().eval()
 
 
 @pytest.fixture
