@@ -11,6 +11,9 @@ from typing import Literal
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
 
+AnnotationKind = Literal["labels", "picture", "landmarks"]
+"""What an annotation file holds: ids [h, w], a conditioning picture [h, w, 3], or points [n, 2]."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -19,10 +22,12 @@ class Example:
     Attributes:
         key: stable across runs and machines, unique in its data set, made of ``[A-Za-z0-9_-]`` (a shard key).
         image: the picture's file.
-        annotation: the file the condition is made from, where the data set has one (id map, part map).
+        annotation: the file the condition is made from, where the data set has one (id map, part map,
+            landmarks, conditioning picture).
         captions: the data set's own captions, possibly none.
         split: ``train`` or ``val``.
         licence: short licence tag, carried into the shards.
+        flipped: this is the mirror image of the picture and its annotation.
     """
 
     key: str
@@ -31,6 +36,7 @@ class Example:
     captions: tuple[str, ...]
     split: Split
     licence: str
+    flipped: bool = False
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oft.data.decoding import iterate_pictures
+from oft.data.decoding import Wanted, iterate_pictures
 from oft.data.examples import read_dataset, square
 from oft.errors import DataError
 from oft.types import SPLITS, Counts
@@ -78,10 +78,6 @@ def read_picture_sets(
 def _read_pictures(
     settings: Dataset, root: Path, split: Split, resolution_px: int, most: int, counts: Counts
 ) -> list[np.ndarray]:
-    decoded = iterate_pictures(
-        read_dataset(settings, root, split, counts),
-        counts,
-        min_side_px=resolution_px // 2,
-        with_annotations=False,
-    )
-    return [np.asarray(square(image, resolution_px, settings.fit)) for _, image, _ in islice(decoded, most)]
+    found = read_dataset(settings, root, split, counts)
+    decoded = islice(iterate_pictures(found, counts, Wanted(min_side_px=resolution_px // 2)), most)
+    return [np.asarray(square(picture.image, resolution_px, settings.fit)) for picture in decoded]

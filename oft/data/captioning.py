@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from oft.data.blip import caption_with_blip
 from oft.data.captions import CaptionRecord
-from oft.data.decoding import iterate_pictures
+from oft.data.decoding import Wanted, iterate_pictures
 from oft.data.examples import read_dataset
 from oft.data.readers.prompt_files import read_prompt_file
 from oft.errors import DataError
@@ -31,9 +31,9 @@ def caption_dataset(
     for split, tally in counts.items():
         examples = read_dataset(settings, root, split, tally)
         if settings.captions == "blip":
-            decoded = iterate_pictures(examples, tally, 1, with_annotations=False)
+            decoded = iterate_pictures(examples, tally, Wanted())
             captions = caption_with_blip(
-                ((example.key, image) for example, image, _ in decoded),
+                ((picture.example.key, picture.image) for picture in decoded),
                 blip.model,
                 blip.batch_size,
                 blip.num_beams,

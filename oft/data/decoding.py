@@ -3,61 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from oft.data.landmarks import load_landmarks
 from oft.data.pictures import PictureError, load_labels, load_picture
-from oft.types import Counts, Example
-
-Decoded = tuple[Example, Image.Image, NDArray[np.integer] | None]
+from oft.types import AnnotationKind, Counts, Example
 
 
-def iterate_pictures(
-    examples: Iterable[Example],
-    counts: Counts,
-    min_side_px: int,
-    *,
-    with_annotations: bool = True,
-    annotation_channel: int | None = None,
-    num_labels: int | None = None,
-) -> Iterator[Decoded]:
-    """Yield each usable example with its picture (RGB) and its annotation (ids [height, width]), both full
-    size.
+@dataclass(frozen=True)
+class Wanted:
+    """What of an example is decoded, and what it must be like.
+
+    Attributes:
+        min_side_px: pictures whose shorter side is below this are dropped as ``too_small``.
+        annotation: what the annotation file holds; None leaves it alone, the picture is all that counts.
+        annotation_channel: see `oft.data.pictures.load_labels`.
+        num_labels: ids at or above this are out of range; None allows any.
+    """
+
+    min_side_px: int = 1
+    annotation: AnnotationKind | None = None
+    annotation_channel: int | None = None
+    num_labels: int | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A usable example, full size.
+
+    Attributes:
+        example: what the reader found.
+        image: RGB.
+        annotation: ids [height, width], a picture uint8 [height, width, 3], or points [n, 2] as x and y in
+            pixels, by the kind that was wanted; None where none was, or the example has none.
+    """
+
+    example: Example
+    image: Image.Image
+    annotation: NDArray[Any] | None
+
+
+class Unusable(Exception):
+    """An example is dropped: ``reason`` is what data stages count, ``name`` the file at fault."""
+
+    def __init__(self, reason: str, name: str) -> None:
+        super().__init__(reason, name)
+        self.reason, self.name = reason, name
+
+
+def decode(example: Example, wanted: Wanted) -> Decoded:
+    """Return an example with its picture and annotation.
+
+    Raises:
+        Unusable: the reasons are those of `PictureError`, the same behind ``annotation_``, ``size_mismatch``
+            (picture and annotation differ in size) and ``label_out_of_range``.
+    """
+    try:
+        image = load_picture(example.image)
+    except PictureError as error:
+        raise Unusable(error.reason, error.name) from error
+    if min(image.size) < wanted.min_side_px:
+        raise Unusable("too_small", example.image.name)
+    if wanted.annotation is None or example.annotation is None:
+        return Decoded(example, image, None)
+    try:
+        annotation = _load_annotation(example.annotation, wanted)
+    except PictureError as error:
+        raise Unusable(f"annotation_{error.reason}", error.name) from error
+    if wanted.annotation != "landmarks" and annotation.shape[:2] != (image.height, image.width):
+        raise Unusable("size_mismatch", example.image.name)
+    if wanted.num_labels is not None and int(annotation.max(initial=0)) >= wanted.num_labels:
+        raise Unusable("label_out_of_range", example.annotation.name)
+    return Decoded(example, image, annotation)
+
+
+def iterate_pictures(examples: Iterable[Example], counts: Counts, wanted: Wanted) -> Iterator[Decoded]:
+    """Yield each usable example decoded.
 
     Once the iterator is exhausted, ``counts.seen`` (counted by the reader) is ``kept`` plus everything
-    dropped. Reasons: those of `PictureError`, the same behind ``annotation_``, ``size_mismatch`` (picture and
-    annotation differ in size) and ``label_out_of_range``.
+    dropped.
 
     Args:
         examples: what a reader yields.
         counts: the tally that the reader of ``examples`` keeps as well.
-        min_side_px: pictures whose shorter side is below this are dropped as ``too_small``.
-        with_annotations: False leaves annotation files alone (conditions made from the picture itself).
-        annotation_channel: see `oft.data.pictures.load_labels`.
-        num_labels: ids at or above this are out of range; None allows any.
+        wanted: see `decode`.
     """
     for example in examples:
         try:
-            image = load_picture(example.image)
-            if min(image.size) < min_side_px:
-                raise PictureError("too_small", example.image.name)
-        except PictureError as error:
+            decoded = decode(example, wanted)
+        except Unusable as error:
             counts.drop(error.reason, error.name)
             continue
-        labels = None
-        if with_annotations and example.annotation is not None:
-            try:
-                labels = load_labels(example.annotation, annotation_channel)
-            except PictureError as error:
-                counts.drop(f"annotation_{error.reason}", error.name)
-                continue
-            if labels.shape != (image.height, image.width):
-                counts.drop("size_mismatch", example.image.name)
-                continue
-            if num_labels is not None and int(labels.max(initial=0)) >= num_labels:
-                counts.drop("label_out_of_range", example.annotation.name)
-                continue
         counts.kept += 1
-        yield example, image, labels
+        yield decoded
+
+
+def _load_annotation(path: Path, wanted: Wanted) -> NDArray[Any]:
+    match wanted.annotation:
+        case "labels":
+            return load_labels(path, wanted.annotation_channel)
+        case "picture":
+            return np.asarray(load_picture(path))
+        case _:
+            return load_landmarks(path)

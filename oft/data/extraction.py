@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oft.data.conditions import CONDITIONS, extract_condition
-from oft.data.decoding import iterate_pictures
+from oft.data.decoding import Wanted, iterate_pictures
 from oft.data.examples import read_dataset, square
 from oft.data.pictures import pad_to_square, prepare_labels
 
@@ -30,17 +30,16 @@ def extract_split(
 ) -> Iterator[Extracted]:
     """Yield key, conditioning image and id map (where evaluation needs it) of each usable picture."""
     condition = CONDITIONS[condition_name]
-    pictures = iterate_pictures(
-        read_dataset(settings, root, split, counts),
-        counts,
+    wanted = Wanted(
         min_side_px=resolution_px // 2,
-        with_annotations=condition.source == "annotation",
+        annotation=condition.annotation,
         annotation_channel=condition.annotation_channel,
         num_labels=condition.num_labels,
     )
-    for example, image, labels in pictures:
+    for decoded in iterate_pictures(read_dataset(settings, root, split, counts), counts, wanted):
+        labels = decoded.annotation
         if labels is not None:
             labels = prepare_labels(pad_to_square(labels) if settings.fit == "pad" else labels, resolution_px)
-        array = np.asarray(square(image, resolution_px, settings.fit))
+        array = np.asarray(square(decoded.image, resolution_px, settings.fit))
         condition_image = extract_condition(condition, array, labels, **condition_settings)
-        yield example.key, condition_image, labels if condition.keeps_labels else None
+        yield decoded.example.key, condition_image, labels if condition.keeps_labels else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from oft.data.captions import read_captions
 from oft.data.conditions.store import read_conditions
-from oft.data.decoding import iterate_pictures
+from oft.data.decoding import Wanted, iterate_pictures
 from oft.data.examples import read_dataset, square
 from oft.data.pictures import load_picture
 from oft.data.readers.dreambooth import LIVE_CLASSES, read_prompts, read_subject, read_subjects
@@ -71,14 +71,12 @@ def pack_subject(
 ) -> Iterator[Sample]:
     """Yield a subject's pictures, captioned with the instance prompt "a <identifier> <class>"."""
     caption = f"a {identifier} {subject_class(root, subject)}"
-    for example, image, _ in iterate_pictures(
-        read_subject(root, subject, counts), counts, resolution_px // 2, with_annotations=False
-    ):
-        prepared = square(image, resolution_px, settings.fit)
+    wanted = Wanted(min_side_px=resolution_px // 2)
+    for decoded in iterate_pictures(read_subject(root, subject, counts), counts, wanted):
         yield pack_sample(
-            example.key,
-            prepared,
-            meta=_provenance(dataset_name, example, (caption,)),
+            decoded.example.key,
+            square(decoded.image, resolution_px, settings.fit),
+            meta=_provenance(dataset_name, decoded.example, (caption,)),
             jpeg_quality=jpeg_quality,
         )
 

@@ -19,7 +19,9 @@ MAX_PIXELS = 200_000_000
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-PictureReason = Literal["missing", "unreadable", "truncated", "too_small", "too_large", "wrong_mode"]
+PictureReason = Literal[
+    "missing", "unreadable", "truncated", "too_small", "too_large", "wrong_mode", "wrong_form"
+]
 
 _EXPLANATIONS: dict[str, str] = {
     "missing": "there is no such file; restore it or leave it out of the listing",
@@ -28,6 +30,7 @@ _EXPLANATIONS: dict[str, str] = {
     "too_small": "the shorter side is below the smallest allowed; leave it out or lower the bound",
     "too_large": f"more than {MAX_PIXELS // 1_000_000} megapixels; make it smaller or leave it out",
     "wrong_mode": "not a map of ids in the expected channel; export it as a palette or greyscale PNG",
+    "wrong_form": "not 68 lines of two numbers, x and y; write the landmarks anew",
 }
 
 Resample = Literal["lanczos", "area", "nearest"]

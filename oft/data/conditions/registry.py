@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,40 +14,55 @@ from oft.data.conditions.canny import extract_canny
 from oft.data.conditions.densepose import NUM_PARTS, extract_densepose
 from oft.data.conditions.segmentation import extract_segmentation
 from oft.errors import DataError
+from oft.types import AnnotationKind
+
+Settings = Mapping[str, Any]
+BatchExtractor = Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True)
 class Condition:
-    """How one kind of conditioning image is made.
+    """How one kind of conditioning image is made: by ``extract``, or by the network that ``load`` loads.
 
     Attributes:
         name: its name in tasks and params.
-        source: made from the picture itself or from its annotation.
-        extract: uint8 [height, width, 3] or ids [height, width] -> uint8 [height, width, 3].
+        annotation: what it is made from beside the picture; None: from the picture itself.
+        extract: a pure function of one prepared picture, uint8 [height, width, 3], or of its annotation at
+            the same size -> uint8 [height, width, 3]; runs in worker processes, without torch.
+        load: settings and device -> a function of a batch of prepared pictures, for conditions that a network
+            makes; raises `CheckpointError` where its weights are missing.
         annotation_channel: which channel of the annotation file holds the ids; None where it has one channel.
         num_labels: ids run from 0 to this minus one; None where there are none.
         keeps_labels: the id map itself goes into the shards, lossless, for evaluation: colours need not lead
             back to ids.
+        mirrored: for ids [num_labels] or landmarks [68]: which one each is in the mirror image (a left hand
+            becomes a right hand); None where mirroring changes no meaning.
     """
 
     name: str
-    source: Literal["image", "annotation"]
-    extract: Callable[..., NDArray[np.uint8]]
+    annotation: AnnotationKind | None = None
+    extract: Callable[..., NDArray[np.uint8]] | None = None
+    load: Callable[[Settings, str], BatchExtractor] | None = None
     annotation_channel: int | None = None
     num_labels: int | None = None
     keeps_labels: bool = False
+    mirrored: NDArray[np.integer] | None = None
 
 
 CONDITIONS: dict[str, Condition] = {
     condition.name: condition
     for condition in (
-        Condition("canny", "image", extract_canny),
+        Condition("canny", extract=extract_canny),
         Condition(
-            "segmentation", "annotation", extract_segmentation, num_labels=NUM_CLASSES + 1, keeps_labels=True
+            "segmentation",
+            "labels",
+            extract_segmentation,
+            num_labels=NUM_CLASSES + 1,
+            keeps_labels=True,
         ),
         Condition(
             "densepose",
-            "annotation",
+            "labels",
             extract_densepose,
             annotation_channel=2,
             num_labels=NUM_PARTS + 1,
@@ -58,24 +73,25 @@ CONDITIONS: dict[str, Condition] = {
 
 
 def extract_condition(
-    condition: Condition, image: NDArray[np.uint8], labels: NDArray[np.integer] | None, **settings: Any
+    condition: Condition, image: NDArray[np.uint8], annotation: NDArray[Any] | None, **settings: Any
 ) -> NDArray[np.uint8]:
     """Return the conditioning image of a prepared picture, uint8 [height, width, 3].
 
     Args:
-        condition: an entry of `CONDITIONS`.
+        condition: an entry of `CONDITIONS` with ``extract``.
         image: uint8 [height, width, 3], at the run's size.
-        labels: its id map [height, width] at the same size, where the data set has one.
+        annotation: what the data set has beside the picture, at the same size, where it has anything.
         settings: passed on to the extractor (canny: ``low``, ``high``).
 
     Raises:
         DataError: the condition needs an annotation and the data set has none.
     """
-    if condition.source == "image":
+    assert condition.extract is not None, f"{condition.name} is made by a network"
+    if condition.annotation is None:
         return condition.extract(image, **settings)
-    if labels is None:
+    if annotation is None:
         raise DataError(
             f"the condition {condition.name!r} is made from an annotation and this data set has none; "
             "pair the condition with a data set that has one, or choose a condition made from the picture"
         )
-    return condition.extract(labels, **settings)
+    return condition.extract(annotation, **settings)

@@ -14,12 +14,12 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 def test_a_condition_is_a_picture_of_the_same_size_and_a_function_of_its_source(name: str) -> None:
     condition = CONDITIONS[name]
     assert condition.name == name
-    assert condition.keeps_labels == (condition.source == "annotation") == (condition.num_labels is not None)
+    assert condition.keeps_labels == (condition.annotation == "labels") == (condition.num_labels is not None)
     labels = np.random.default_rng(0).integers(0, condition.num_labels or 2, (16, 16), dtype=np.uint8)
     made = extract_condition(condition, IMAGE, labels)
     assert made.shape == IMAGE.shape and made.dtype == np.uint8
     other_image = extract_condition(condition, 255 - IMAGE, labels)
-    assert (condition.source == "image") or (other_image == made).all()
+    assert (condition.annotation is None) or (other_image == made).all()
     np.testing.assert_array_equal(extract_condition(condition, IMAGE, labels), made)
 
 
