@@ -44,15 +44,38 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class Acquisition(Section):
+    """Where a data set comes from."""
+
+    source: str
+    mirror: str | None
+    accept_licence: bool
+
+
+class Preparation(Section):
+    """How pictures are brought to the run's size."""
+
+    fit: Literal["crop", "pad", "buckets"]
+    flip: bool
+
+
+class Captioning(Section):
+    """Where captions come from and what becomes of them."""
+
+    source: str
+    rule: Literal["all", "first", "random"]
+    template: str
+
+
 class Dataset(Section):
-    """Where a data set comes from and how its pictures become square."""
+    """A data set: its layout, its size, and what each stage does with it."""
 
     reader: Literal["ade20k", "coco", "deepfashion", "dreambooth", "image_folder"]
-    source: str
     num_train_images: NaturalInt
     num_val_images: NaturalInt
-    fit: Literal["crop", "pad"]
-    captions: str
+    acquire: Acquisition
+    prepare: Preparation
+    captions: Captioning
 
 
 class Blip(Section):

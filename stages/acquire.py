@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     dataset = params.datasets[known("dataset", options.dataset, params.datasets)]
     target = paths.raw(options.dataset)
-    if dataset.source == "world":
+    if dataset.acquire.source == "world":
         from oft.data.world.acquire import render_dataset
 
         with atomic_folder(target) as partial:
@@ -32,10 +32,10 @@ def main(arguments: list[str]) -> None:
                 num_val_images=dataset.num_val_images,
                 size_px=params.resolution_px,
             )
-    elif dataset.source == "photos":
+    elif dataset.acquire.source == "photos":
         write_photos(target)
     else:
-        place_folder(Path(dataset.source), target)
+        place_folder(Path(dataset.acquire.source), target)
     counts = count_layout(dataset.reader, target)
     write_json(paths.counts(target), counts)
     print(f"{target}: " + ", ".join(f"{counts[split]['kept']} {split}" for split in SPLITS) + " pictures")

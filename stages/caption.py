@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     dataset = params.datasets[known("dataset", options.dataset, params.datasets)]
     device = "cpu"
-    if dataset.captions == "blip":
+    if dataset.captions.source == "blip":
         from oft.models.device import choose_device
 
         device = choose_device()

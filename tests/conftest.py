@@ -12,7 +12,7 @@ import yaml
 
 from oft.data.shards import pack_sample, write_shards
 from oft.models.base import place_base
-from oft.params import Params, parse_params
+from oft.params import Dataset, Params, parse_params
 from oft.types import Split
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +30,30 @@ def values() -> dict[str, Any]:
 def params(values: dict[str, Any]) -> Params:
     """The default settings."""
     return parse_params(values)
+
+
+def dataset(
+    reader: str = "ade20k",
+    *,
+    num_train_images: int = 0,
+    num_val_images: int = 0,
+    fit: str = "crop",
+    flip: bool = False,
+    captions: str = "own",
+    rule: str = "all",
+    template: str = "{caption}",
+) -> Dataset:
+    """Settings of a data set that is read whole, with its own captions, but for what is given."""
+    return Dataset.model_validate(
+        {
+            "reader": reader,
+            "num_train_images": num_train_images,
+            "num_val_images": num_val_images,
+            "acquire": {"source": "own", "mirror": None, "accept_licence": False},
+            "prepare": {"fit": fit, "flip": flip},
+            "captions": {"source": captions, "rule": rule, "template": template},
+        }
+    )
 
 
 @pytest.fixture

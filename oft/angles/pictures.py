@@ -80,4 +80,4 @@ def _read_pictures(
 ) -> list[np.ndarray]:
     found = read_dataset(settings, root, split, counts)
     decoded = islice(iterate_pictures(found, counts, Wanted(min_side_px=resolution_px // 2)), most)
-    return [np.asarray(square(picture.image, resolution_px, settings.fit)) for picture in decoded]
+    return [np.asarray(square(picture.image, resolution_px, settings.prepare.fit)) for picture in decoded]

@@ -26,11 +26,12 @@ def caption_dataset(
     Raises:
         DataError: the prompt file is missing or damaged, or two pictures have one name in it.
     """
-    given = None if settings.captions in ("own", "blip") else read_prompt_file(Path(settings.captions))
+    source = settings.captions.source
+    given = None if source in ("own", "blip") else read_prompt_file(Path(source))
     captioned: dict[str, str] = {}
     for split, tally in counts.items():
         examples = read_dataset(settings, root, split, tally)
-        if settings.captions == "blip":
+        if source == "blip":
             decoded = iterate_pictures(examples, tally, Wanted())
             captions = caption_with_blip(
                 ((picture.example.key, picture.image) for picture in decoded),
@@ -49,7 +50,7 @@ def caption_dataset(
                 stem = example.image.stem
                 if captioned.setdefault(stem, example.key) != example.key:
                     raise DataError(
-                        f"{settings.captions}: it tells pictures apart by the names of their files, and "
+                        f"{source}: it tells pictures apart by the names of their files, and "
                         f"{captioned[stem]} and {example.key} are both {stem!r}; rename one"
                     )
                 found = (given[stem],) if given.get(stem) else ()

@@ -29,7 +29,7 @@ def extract_split(
     counts: Counts,
 ) -> Iterator[Extracted]:
     """Yield key, conditioning image and id map (where evaluation needs it) of each usable picture."""
-    condition = CONDITIONS[condition_name]
+    condition, fit = CONDITIONS[condition_name], settings.prepare.fit
     wanted = Wanted(
         min_side_px=resolution_px // 2,
         annotation=condition.annotation,
@@ -39,7 +39,7 @@ def extract_split(
     for decoded in iterate_pictures(read_dataset(settings, root, split, counts), counts, wanted):
         labels = decoded.annotation
         if labels is not None:
-            labels = prepare_labels(pad_to_square(labels) if settings.fit == "pad" else labels, resolution_px)
-        array = np.asarray(square(decoded.image, resolution_px, settings.fit))
+            labels = prepare_labels(pad_to_square(labels) if fit == "pad" else labels, resolution_px)
+        array = np.asarray(square(decoded.image, resolution_px, fit))
         condition_image = extract_condition(condition, array, labels, **condition_settings)
         yield decoded.example.key, condition_image, labels if condition.keeps_labels else None

@@ -52,7 +52,7 @@ def pack_split(
             counts.drop("caption_missing", example.image.name)
             continue
         counts.kept += 1
-        image = square(load_picture(example.image), resolution_px, settings.fit)
+        image = square(load_picture(example.image), resolution_px, settings.prepare.fit)
         packed = pack_sample(
             key, image, meta=_provenance(dataset_name, example, captions[key]), jpeg_quality=jpeg_quality
         )
@@ -75,7 +75,7 @@ def pack_subject(
     for decoded in iterate_pictures(read_subject(root, subject, counts), counts, wanted):
         yield pack_sample(
             decoded.example.key,
-            square(decoded.image, resolution_px, settings.fit),
+            square(decoded.image, resolution_px, settings.prepare.fit),
             meta=_provenance(dataset_name, decoded.example, (caption,)),
             jpeg_quality=jpeg_quality,
         )

@@ -56,7 +56,8 @@ def describe_task(task: str, params: Mapping[str, Any]) -> TaskKind:
         settings = _mapping(tasks.get(task))
         condition = str(settings.get("condition", _PREFIXES.get(prefix, prefix)))
         dataset = str(settings.get("dataset", rest))
-    source = _mapping(_mapping(params.get("datasets")).get(dataset)).get("source", "")
+    settings = _mapping(_mapping(params.get("datasets")).get(dataset))
+    source = _mapping(settings.get("acquire")).get("source", "")
     return TaskKind(condition, dataset, str(source))
 
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from oft.angles.pictures import PictureSets, read_picture_sets
 from oft.data.world.acquire import render_dataset
-from oft.params import Angles, Dataset
+from oft.params import Angles
+from tests.conftest import dataset
 
 NUM_TRAIN, NUM_HELD_OUT, SIDE_PX = 96, 12, 32
-
-
-def dataset(**changes: Any) -> Dataset:
-    """Settings of a data set that is read whole, but for ``changes``."""
-    values = {"source": "own", "num_train_images": 0, "num_val_images": 0, "fit": "crop", "captions": "own"}
-    return Dataset.model_validate({"reader": "ade20k", **values, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from PIL import Image
 
 from oft.angles.pictures import HOLD_OUT_EVERY, PictureSets, read_picture_sets
 from oft.errors import DataError
+from tests.conftest import dataset
 
-from .conftest import NUM_HELD_OUT, NUM_TRAIN, SIDE_PX, dataset
+from .conftest import NUM_HELD_OUT, NUM_TRAIN, SIDE_PX
 
 
 def save_levels(folder: Path, levels: range, side_px: int = 20) -> None:

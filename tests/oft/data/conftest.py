@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-
-from oft.params import Dataset
 
 SavePicture = Callable[..., Path]
 SaveLabels = Callable[..., Path]
@@ -44,12 +41,6 @@ def truncate(path: Path, share: float = 0.6) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path
-
-
-def dataset(reader: str, **changes: Any) -> Dataset:
-    """Settings of a data set that is read whole, with its own captions, but for ``changes``."""
-    values = {"source": "own", "num_train_images": 0, "num_val_images": 0, "fit": "crop", "captions": "own"}
-    return Dataset.model_validate({"reader": reader, **values, **changes})
 
 
 @pytest.fixture(name="save_picture")

@@ -13,8 +13,7 @@ from oft.data.captions import CaptionRecord
 from oft.errors import DataError
 from oft.params import Blip
 from oft.types import SPLITS, Counts, Split
-
-from .conftest import dataset
+from tests.conftest import dataset
 
 BLIP = Blip(model="blip", batch_size=2, num_beams=1, max_new_tokens=5)
 

@@ -8,8 +8,7 @@ from PIL import Image
 
 from oft.data.examples import read_dataset, square
 from oft.types import SPLITS, Counts
-
-from .conftest import dataset
+from tests.conftest import dataset
 
 
 @pytest.mark.parametrize(("most", "read"), [(0, 5), (2, 2), (9, 5)])

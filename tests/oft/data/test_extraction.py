@@ -11,8 +11,7 @@ from oft.data.examples import square
 from oft.data.extraction import extract_split
 from oft.data.pictures import load_picture
 from oft.types import Counts
-
-from .conftest import dataset
+from tests.conftest import dataset
 
 
 @pytest.mark.parametrize(("fit", "resolution_px"), [("crop", 24), ("pad", 32)])

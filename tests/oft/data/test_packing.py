@@ -14,8 +14,7 @@ from oft.data.pictures import decode_array, encode_png, load_picture
 from oft.data.shards import Sample, decode_image
 from oft.errors import DataError
 from oft.types import Counts
-
-from .conftest import dataset
+from tests.conftest import dataset
 
 
 def pack(

@@ -162,9 +162,9 @@ PARAMS: dict[str, Any] = {
     "resolution_px": SIDE_PX,
     "base": {"source": "miniature"},
     "datasets": {
-        "ade20k": {"source": "world"},
-        "coco": {"source": "world"},
-        "dreambooth": {"source": "world"},
+        "ade20k": {"acquire": {"source": "world"}},
+        "coco": {"acquire": {"source": "world"}},
+        "dreambooth": {"acquire": {"source": "world"}},
     },
     "tasks": {
         "segm_ade20k": {"dataset": "ade20k", "condition": "segmentation"},
