@@ -21,3 +21,7 @@ class TrainingError(UserError):
 
 class CheckpointError(UserError):
     """Weights are missing, damaged or belong to another architecture."""
+
+
+class WorkerError(UserError):
+    """The processes that share a stage's work cannot do it."""
