@@ -1,11 +1,11 @@
-"""Make the conditioning images of one task, at the run's size."""
+"""Bring the pictures of one task to the run's size and make their conditioning images."""
 
 from __future__ import annotations
 
 import sys
 
-from oft.data.conditions.store import write_conditions
 from oft.data.extraction import extract_split
+from oft.data.prepared import write_prepared
 from oft.params import load_params
 from oft.progress import count
 from oft.storage import atomic_folder, write_json
@@ -16,28 +16,37 @@ from stages.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write data/conditions/<task>/{train,val}.tar and what was seen, kept and dropped."""
+    """Write data/conditions/<task> (pictures, conditions, id maps) and what was seen, kept and dropped."""
     options = parse(arguments, __doc__, "task")
     params = load_params()
     task = params.tasks[known("task", options.task, params.tasks)]
+    dataset = params.datasets[task.dataset]
     canny = params.conditions.canny
     settings = {"low": canny.low_threshold, "high": canny.high_threshold} if task.condition == "canny" else {}
     counts = {split: Counts() for split in SPLITS}
+    made_with = {
+        "condition": task.condition,
+        "condition_settings": settings,
+        "dataset": task.dataset,
+        "jpeg_quality": params.shards.jpeg_quality,
+        "prepare": dataset.prepare.model_dump(),
+        "resolution_px": params.resolution_px,
+    }
     target = paths.conditions(options.task)
     with atomic_folder(target) as partial:
         for split in SPLITS:
-            extracted = extract_split(
-                params.datasets[task.dataset],
+            samples = extract_split(
+                dataset,
                 task.condition,
                 settings,
                 paths.raw(task.dataset),
                 split,
                 params.resolution_px,
+                params.shards.jpeg_quality,
                 counts[split],
             )
-            write_conditions(
-                partial / f"{split}.tar", count(extracted, f"{options.task} {split}", "pictures")
-            )
+            shown = count(samples, f"{options.task} {split}", "pictures")
+            write_prepared(partial, split, shown, made_with)
     write_json(paths.counts(target), {split: tally.to_json() for split, tally in counts.items()})
 
 

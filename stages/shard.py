@@ -1,18 +1,18 @@
-"""Pack one task (picture, condition, captions) or one subject (pictures, prompts) into webdataset shards."""
+"""Pack one task (pictures, conditions, captions) into webdataset shards."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from oft.data.packing import pack_split, pack_subject, subject_class, subject_prompts
+from oft.data.packing import pack_split
+from oft.data.prepared import read_prepared
 from oft.data.shards import write_shards
-from oft.params import Params, load_params
+from oft.params import load_params
 from oft.progress import count
 from oft.storage import atomic_folder, write_json
-from oft.types import SPLITS, Counts, Split
+from oft.types import SPLITS, Counts
 from stages import paths
-from stages.arguments import known_task, parse
+from stages.arguments import known, parse
 from stages.entry import run
 
 
@@ -20,86 +20,23 @@ def main(arguments: list[str]) -> None:
     """Write data/shards/<task> with its index and counts."""
     options = parse(arguments, __doc__, "task")
     params = load_params()
-    name = known_task(params, options.task)
+    name = known("task", options.task, params.tasks)
+    dataset = params.tasks[name].dataset
+    counts = {split: Counts() for split in SPLITS}
     target = paths.shards(name)
     with atomic_folder(target) as partial:
-        counts = (
-            shard_subject(params, name, partial)
-            if name in params.subjects
-            else shard_task(params, name, partial)
-        )
+        for split, tally in counts.items():
+            prepared = read_prepared(paths.conditions(name), split)
+            samples = pack_split(dataset, prepared.samples, paths.captions(dataset), split, tally)
+            write_shards(
+                count(samples, f"{name} {split}", "pictures"),
+                partial,
+                split,
+                params.shards.samples_per_shard,
+                params=prepared.made_with,
+                counts=tally,
+            )
     write_json(paths.counts(target), {split: tally.to_json() for split, tally in counts.items()})
-
-
-def shard_task(params: Params, name: str, folder: Path) -> dict[Split, Counts]:
-    """Write both splits of a task and return what was counted."""
-    task = params.tasks[name]
-    counts = {split: Counts() for split in SPLITS}
-    for split, tally in counts.items():
-        samples = pack_split(
-            task.dataset,
-            params.datasets[task.dataset],
-            paths.raw(task.dataset),
-            paths.conditions(name) / f"{split}.tar",
-            paths.captions(task.dataset),
-            split,
-            params.resolution_px,
-            params.shards.jpeg_quality,
-            tally,
-        )
-        described = {
-            "condition": task.condition,
-            "dataset": task.dataset,
-            "resolution_px": params.resolution_px,
-        }
-        write_shards(
-            count(samples, f"{name} {split}", "pictures"),
-            folder,
-            split,
-            params.shards.samples_per_shard,
-            params=described,
-            counts=tally,
-        )
-    return counts
-
-
-def shard_subject(params: Params, name: str, folder: Path) -> dict[Split, Counts]:
-    """Write a subject's pictures as the train split, its prompts beside them, and return what was counted."""
-    subject = params.subjects[name]
-    root = paths.raw(subject.dataset)
-    tally = Counts()
-    samples = pack_subject(
-        subject.dataset,
-        params.datasets[subject.dataset],
-        root,
-        subject.subject,
-        params.identifier,
-        params.resolution_px,
-        params.shards.jpeg_quality,
-        tally,
-    )
-    described = {
-        "dataset": subject.dataset,
-        "resolution_px": params.resolution_px,
-        "subject": subject.subject,
-    }
-    write_shards(
-        count(samples, name, "pictures"),
-        folder,
-        "train",
-        params.shards.samples_per_shard,
-        params=described,
-        counts=tally,
-    )
-    write_json(
-        folder / "prompts.json",
-        {
-            "class": subject_class(root, subject.subject),
-            "identifier": params.identifier,
-            "prompts": subject_prompts(root, subject.subject, params.identifier),
-        },
-    )
-    return {"train": tally}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oft.data.decoding import Wanted, iterate_pictures
-from oft.data.examples import read_dataset, square
+from oft.data.examples import read_dataset
+from oft.data.geometry import Geometry
 from oft.errors import DataError
 from oft.types import SPLITS, Counts
 
@@ -80,4 +81,6 @@ def _read_pictures(
 ) -> list[np.ndarray]:
     found = read_dataset(settings, root, split, counts)
     decoded = islice(iterate_pictures(found, counts, Wanted(min_side_px=resolution_px // 2)), most)
-    return [np.asarray(square(picture.image, resolution_px, settings.prepare.fit)) for picture in decoded]
+    # Squares in any case: the experiment has pictures of one size.
+    geometry = Geometry(resolution_px, "pad" if settings.prepare.fit == "pad" else "crop")
+    return [np.asarray(geometry.picture(picture.image)) for picture in decoded]

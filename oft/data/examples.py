@@ -1,4 +1,4 @@
-"""What a data set's settings mean: which of its examples are used, and how a picture becomes a square."""
+"""What a data set's settings mean: which of its examples are used."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from oft.data.pictures import pad_to_square, prepare
 from oft.data.readers import read
 
 if TYPE_CHECKING:
@@ -27,10 +23,3 @@ def read_dataset(settings: Dataset, root: Path, split: Split, counts: Counts) ->
         most = 0
     examples = read(settings.reader, root, split, counts)
     return islice(examples, most) if most else examples
-
-
-def square(image: Image.Image, resolution_px: int, fit: str) -> Image.Image:
-    """Return a picture at the run's size: its centre square, or the whole padded to a square."""
-    return prepare(
-        Image.fromarray(pad_to_square(np.asarray(image))) if fit == "pad" else image, resolution_px
-    )

@@ -1,45 +1,164 @@
-"""From a data set's pictures to the conditioning images of a task."""
+"""From a data set's pictures to samples: decoded once, brought to the run's size, given their condition."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oft.data.conditions import CONDITIONS, extract_condition
-from oft.data.decoding import Wanted, iterate_pictures
-from oft.data.examples import read_dataset, square
-from oft.data.pictures import pad_to_square, prepare_labels
+from oft.data.conditions.batching import extract_batches
+from oft.data.decoding import Unusable, Wanted, decode
+from oft.data.examples import read_dataset
+from oft.data.geometry import Geometry, geometry_of, mirror_annotation
+from oft.data.keys import flipped_key
+from oft.data.parallel import parallel_map
+from oft.data.shards import Sample, encode_condition, encode_labels, pack_sample
+from oft.params import READERS_WITH_MAPS
 
 if TYPE_CHECKING:
-    from oft.data.conditions.store import Extracted
+    from collections.abc import Mapping
+
     from oft.params import Dataset
-    from oft.types import Counts, Split
+    from oft.types import Counts, Example, Examples, Split
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What becomes of the pictures of one split.
+
+    Attributes:
+        geometry: how they come to the run's size.
+        jpeg_quality: 1 to 100.
+        condition: by name; None for pictures without.
+        settings: of the condition.
+        by_network: the condition is made later, in batches, from the prepared pictures.
+        flip: each picture's mirror image is a sample too.
+    """
+
+    geometry: Geometry
+    jpeg_quality: int
+    condition: str | None = None
+    settings: Mapping[str, Any] | None = None
+    by_network: bool = False
+    flip: bool = False
+
+
+Prepared = tuple[Sample, NDArray[np.uint8]]
+"""A sample without captions, and its picture where a network is yet to make the condition (else empty)."""
+
+_NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
 
 def extract_split(
     settings: Dataset,
     condition_name: str,
-    condition_settings: dict[str, Any],
+    condition_settings: Mapping[str, Any],
     root: Path,
     split: Split,
     resolution_px: int,
+    jpeg_quality: int,
     counts: Counts,
-) -> Iterator[Extracted]:
-    """Yield key, conditioning image and id map (where evaluation needs it) of each usable picture."""
-    condition, fit = CONDITIONS[condition_name], settings.prepare.fit
-    wanted = Wanted(
-        min_side_px=resolution_px // 2,
-        annotation=condition.annotation,
-        annotation_channel=condition.annotation_channel,
-        num_labels=condition.num_labels,
+    *,
+    device: str = "cpu",
+) -> Iterator[Sample]:
+    """Yield a sample of each usable picture, in the reader's order, a mirror image after its picture.
+
+    Samples are complete but for captions: picture, conditioning image, id map where evaluation needs it,
+    licence and source.
+
+    Args:
+        settings: of the data set.
+        condition_name: a key of `CONDITIONS`.
+        condition_settings: what its extractor takes.
+        root: of the data set.
+        split: ``train`` or ``val``; mirror images and buckets are for ``train`` alone.
+        resolution_px: the run's size.
+        jpeg_quality: 1 to 100.
+        counts: pictures seen, kept and dropped; a mirror image is no further picture.
+        device: where a network runs that makes conditions.
+    """
+    condition = CONDITIONS[condition_name]
+    by_network = condition.needs_network(settings.reader in READERS_WITH_MAPS.get(condition_name, ()))
+    recipe = Recipe(
+        geometry_of(settings, resolution_px, split),
+        jpeg_quality,
+        condition_name,
+        condition_settings,
+        by_network,
+        flip=settings.prepare.flip and split == "train",
     )
-    for decoded in iterate_pictures(read_dataset(settings, root, split, counts), counts, wanted):
-        labels = decoded.annotation
-        if labels is not None:
-            labels = prepare_labels(pad_to_square(labels) if fit == "pad" else labels, resolution_px)
-        array = np.asarray(square(decoded.image, resolution_px, fit))
-        condition_image = extract_condition(condition, array, labels, **condition_settings)
-        yield decoded.example.key, condition_image, labels if condition.keeps_labels else None
+    prepared = prepare_examples(read_dataset(settings, root, split, counts), recipe, counts)
+    if not by_network:
+        yield from (sample for sample, _ in prepared)
+        return
+    for sample, made in extract_batches(condition, condition_settings, device, prepared):
+        if condition.extract is None:
+            yield replace(sample, condition=encode_condition(made))
+        else:  # the network stood in for the annotation
+            drawn = encode_condition(condition.extract(made))
+            yield replace(sample, condition=drawn, labels=encode_labels(made))
+
+
+def prepare_examples(examples: Examples, recipe: Recipe, counts: Counts) -> Iterator[Prepared]:
+    """Yield what `prepare_example` makes of each, and count it; the work is shared among processes."""
+    for prepared in parallel_map(partial(prepare_example, recipe=recipe), examples, "extract"):
+        if isinstance(prepared, Unusable):
+            counts.drop(prepared.reason, prepared.name)
+            continue
+        counts.kept += 1
+        yield from prepared
+
+
+def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusable:
+    """Return the samples of one picture, or why there is none.
+
+    Raises:
+        DataError: the condition needs an annotation and the data set has none.
+    """
+    condition = CONDITIONS[recipe.condition] if recipe.condition and not recipe.by_network else None
+    wanted = Wanted(
+        min_side_px=recipe.geometry.resolution_px // 2,
+        annotation=condition.annotation if condition else None,
+        annotation_channel=condition.annotation_channel if condition else None,
+        num_labels=condition.num_labels if condition else None,
+    )
+    try:
+        decoded = decode(example, wanted)
+    except Unusable as unusable:
+        return unusable
+    picture = np.asarray(recipe.geometry.picture(decoded.image))
+    annotation = decoded.annotation
+    if annotation is not None and wanted.annotation is not None:
+        annotation = recipe.geometry.annotation(wanted.annotation, annotation, decoded.image.size)
+    samples = [_sample(example, picture, annotation, recipe)]
+    if recipe.flip:
+        if annotation is not None and condition and condition.annotation:
+            annotation = mirror_annotation(
+                condition.annotation, annotation, picture.shape[1], condition.mirrored
+            )
+        samples.append(_sample(replace(example, flipped=True), picture[:, ::-1], annotation, recipe))
+    return samples
+
+
+def _sample(
+    example: Example, picture: NDArray[np.uint8], annotation: NDArray[Any] | None, recipe: Recipe
+) -> Prepared:
+    picture = np.ascontiguousarray(picture)
+    meta = {"licence": example.licence, "source": example.image.name}
+    key = example.key
+    if example.flipped:
+        key, meta["mirrors"] = flipped_key(key), key
+    pack = partial(pack_sample, key, picture, meta=meta, jpeg_quality=recipe.jpeg_quality)
+    if recipe.by_network:
+        return pack(), picture
+    if recipe.condition is None:
+        return pack(), _NO_PICTURE
+    condition = CONDITIONS[recipe.condition]
+    made = extract_condition(condition, picture, annotation, **(recipe.settings or {}))
+    return pack(condition=made, labels=annotation if condition.keeps_labels else None), _NO_PICTURE

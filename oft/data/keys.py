@@ -15,6 +15,7 @@ KEY_PATTERN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_CHARS}}}")
 
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
 _HASH_CHARS = 8
+_FLIPPED = "-flipped"
 
 
 def stable_hash(text: str) -> str:
@@ -35,6 +36,14 @@ def picture_key(name: str) -> str:
     if len(key) > MAX_KEY_CHARS:
         return f"{key[: MAX_KEY_CHARS - _HASH_CHARS - 1]}-{stable_hash(name)[:_HASH_CHARS]}"
     return key
+
+
+def flipped_key(key: str) -> str:
+    """Return the key of a picture's mirror image: the picture's, cut short where it must be, and a suffix."""
+    if len(key) + len(_FLIPPED) <= MAX_KEY_CHARS:
+        return key + _FLIPPED
+    kept = MAX_KEY_CHARS - _HASH_CHARS - 1 - len(_FLIPPED)
+    return f"{key[:kept]}-{stable_hash(key)[:_HASH_CHARS]}{_FLIPPED}"
 
 
 def sorted_keys(names: Iterable[str]) -> list[tuple[str, str]]:

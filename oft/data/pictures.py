@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -32,6 +33,9 @@ _EXPLANATIONS: dict[str, str] = {
     "wrong_mode": "not a map of ids in the expected channel; export it as a palette or greyscale PNG",
     "wrong_form": "not 68 lines of two numbers, x and y; write the landmarks anew",
 }
+
+Size = tuple[int, int]
+"""Width and height, pixels."""
 
 Resample = Literal["lanczos", "area", "nearest"]
 RESAMPLING: dict[str, Image.Resampling] = {
@@ -104,22 +108,33 @@ def load_labels(path: Path, channel: int | None = None) -> NDArray[np.integer]:
 
 
 def prepare(
-    image: Image.Image, resolution_px: int, resample: Resample | Image.Resampling = "lanczos"
+    image: Image.Image, size_px: int | Size, resample: Resample | Image.Resampling = "lanczos"
 ) -> Image.Image:
-    """Return the centre square of a picture at resolution_px x resolution_px."""
+    """Return the centre of a picture, as much as fits, at a size; one number is the side of a square."""
     chosen = RESAMPLING[resample] if isinstance(resample, str) else resample
-    square = image.crop(_centre_square(image.width, image.height))
-    return square.resize((resolution_px, resolution_px), chosen)
+    size = (size_px, size_px) if isinstance(size_px, int) else size_px
+    return image.crop(centre_box(image.size, size)).resize(size, chosen)
 
 
-def prepare_labels(labels: NDArray[np.integer], resolution_px: int) -> NDArray[np.integer]:
+def prepare_labels(labels: NDArray[np.integer], size_px: int | Size) -> NDArray[np.integer]:
     """Return an id map [height, width] cropped and resized as `prepare` does, nearest: no new id appears."""
     if labels.ndim != 2:
         raise ValueError(f"an id map has the shape [height, width], got {labels.shape}")
     # One code path for pictures and maps: equal geometry by construction. PIL's 32-bit mode holds every id.
     stored = labels if labels.dtype == np.uint8 else labels.astype(np.int32)
-    prepared = prepare(Image.fromarray(stored), resolution_px, "nearest")
+    prepared = prepare(Image.fromarray(stored), size_px, "nearest")
     return np.asarray(prepared).astype(labels.dtype)
+
+
+def centre_box(source: Size, target: Size) -> tuple[int, int, int, int]:
+    """Return the largest box in the middle of ``source`` with the proportions of ``target``."""
+    (width, height), (target_width, target_height) = source, target
+    if width * target_height > height * target_width:
+        width = max(1, (height * target_width + target_height // 2) // target_height)
+    else:
+        height = max(1, (width * target_height + target_width // 2) // target_width)
+    left, top = (source[0] - width) // 2, (source[1] - height) // 2
+    return left, top, left + width, top + height
 
 
 def encode_jpeg(image: Image.Image | NDArray[np.uint8], quality: int) -> bytes:
@@ -128,14 +143,22 @@ def encode_jpeg(image: Image.Image | NDArray[np.uint8], quality: int) -> bytes:
 
 
 def encode_png(image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Return PNG bytes without metadata: RGB, or one channel of 8 or 16 bits (id maps)."""
-    return _encode(image, "PNG", compress_level=6)
+    """Return PNG bytes without metadata: RGB, or one channel of 8 or 16 bits (id maps, grey pictures)."""
+    # Run lengths: for maps and drawings smaller files than zlib's search gives, and twice as fast; for
+    # photographs the same size, four times as fast. Nor do they depend on how zlib was built.
+    return _encode(image, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def decode_array(data: bytes) -> NDArray[np.integer]:
-    """Return encoded bytes as an array: uint8 [height, width, 3], or ids [height, width]."""
+    """Return encoded bytes as an array: uint8 [height, width, 3], or [height, width] for one channel."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image).copy()
+
+
+def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+    """Return an encoded picture of colours or greys, uint8 [height, width, 3]."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB")).copy()
 
 
 def _decode(path: Path, convert: Callable[[Image.Image], _Value]) -> _Value:
@@ -194,12 +217,6 @@ def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
-
-
 def _encode(
     image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16], file_format: str, **options: int
 ) -> bytes:
@@ -216,7 +233,10 @@ def pad_to_square(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
     For tall pictures of one thing, whose centre square would lose head and feet (DeepFashion-MultiModal).
     """
     height, width = array.shape[:2]
-    side = max(height, width)
-    rows, columns = side - height, side - width
-    margins = [(rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)]
-    return np.pad(array, margins + [(0, 0)] * (array.ndim - 2), mode="edge")
+    return np.pad(array, (*pad_margins(width, height), *[(0, 0)] * (array.ndim - 2)), mode="edge")
+
+
+def pad_margins(width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return what `pad_to_square` adds: above and below, left and right."""
+    rows, columns = max(width - height, 0), max(height - width, 0)
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)

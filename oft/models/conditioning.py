@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oft.data.pictures import decode_array
+from oft.data.pictures import decode_rgb
 
 
 def conditioning_tensor(encoded: Iterable[bytes]) -> Tensor:
-    """Return encoded RGB conditioning images as floats [n, 3, h, w] in [0, 1], ControlNet's range."""
+    """Return encoded conditioning images as floats [n, 3, h, w] in [0, 1], ControlNet's range."""
     return (
-        torch.from_numpy(np.stack([decode_array(data) for data in encoded])).permute(0, 3, 1, 2).float() / 255
+        torch.from_numpy(np.stack([decode_rgb(data) for data in encoded])).permute(0, 3, 1, 2).float() / 255
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oft.data.pictures import decode_array
+from oft.data.pictures import decode_rgb
 from oft.data.shards import decode_image, num_samples, read_shards
 from oft.sampling import generate, plan
 from oft.storage import read_json
@@ -64,7 +64,7 @@ def grid_drawer(
         generated = [drawn[key] for key in sorted(drawn)]
         rows: list[list[np.ndarray]] = [[decode_image(sample) for sample in samples], generated]
         if conditions is not None:
-            rows.insert(0, [decode_array(conditions[sample.key]) for sample in samples])
+            rows.insert(0, [decode_rgb(conditions[sample.key]) for sample in samples])
         return tile(rows)
 
     return draw

@@ -29,8 +29,9 @@ class Condition:
         annotation: what it is made from beside the picture; None: from the picture itself.
         extract: a pure function of one prepared picture, uint8 [height, width, 3], or of its annotation at
             the same size -> uint8 [height, width, 3]; runs in worker processes, without torch.
-        load: settings and device -> a function of a batch of prepared pictures, for conditions that a network
-            makes; raises `CheckpointError` where its weights are missing.
+        load: settings and device -> a function of a batch of prepared pictures of one size, for conditions
+            that a network makes: it gives their conditioning images or, where there is ``extract`` too, the
+            annotations that the data set lacks; raises `CheckpointError` where its weights are missing.
         annotation_channel: which channel of the annotation file holds the ids; None where it has one channel.
         num_labels: ids run from 0 to this minus one; None where there are none.
         keeps_labels: the id map itself goes into the shards, lossless, for evaluation: colours need not lead
@@ -47,6 +48,10 @@ class Condition:
     num_labels: int | None = None
     keeps_labels: bool = False
     mirrored: NDArray[np.integer] | None = None
+
+    def needs_network(self, annotated: bool) -> bool:
+        """Whether a network makes this condition, given whether the data set has its annotation."""
+        return self.load is not None and not (self.annotation is not None and annotated)
 
 
 CONDITIONS: dict[str, Condition] = {

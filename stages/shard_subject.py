@@ -1,0 +1,64 @@
+"""Pack one subject (pictures, evaluation prompts) into webdataset shards."""
+
+from __future__ import annotations
+
+import sys
+
+from oft.data.shards import write_shards
+from oft.data.subjects import pack_subject, subject_class, subject_prompts
+from oft.params import load_params
+from oft.progress import count
+from oft.storage import atomic_folder, write_json
+from oft.types import Counts
+from stages import paths
+from stages.arguments import known, parse
+from stages.entry import run
+
+
+def main(arguments: list[str]) -> None:
+    """Write data/shards/<subject>: its pictures as the train split, its prompts beside them, and counts."""
+    options = parse(arguments, __doc__, "task")
+    params = load_params()
+    name = known("task", options.task, params.subjects)
+    subject = params.subjects[name]
+    dataset = params.datasets[subject.dataset]
+    root = paths.raw(subject.dataset)
+    tally = Counts()
+    samples = pack_subject(
+        subject.dataset,
+        dataset,
+        root,
+        subject.subject,
+        params.identifier,
+        params.resolution_px,
+        params.shards.jpeg_quality,
+        tally,
+    )
+    made_with = {
+        "dataset": subject.dataset,
+        "jpeg_quality": params.shards.jpeg_quality,
+        "prepare": dataset.prepare.model_dump(),
+        "resolution_px": params.resolution_px,
+        "subject": subject.subject,
+    }
+    prompts = {
+        "class": subject_class(root, subject.subject),
+        "identifier": params.identifier,
+        "prompts": subject_prompts(root, subject.subject, params.identifier),
+    }
+    target = paths.shards(name)
+    with atomic_folder(target) as partial:
+        write_shards(
+            count(samples, name, "pictures"),
+            partial,
+            "train",
+            params.shards.samples_per_shard,
+            params=made_with,
+            counts=tally,
+        )
+        write_json(partial / "prompts.json", prompts)
+    write_json(paths.counts(target), {"train": tally.to_json()})
+
+
+if __name__ == "__main__":
+    run(main, sys.argv[1:])
