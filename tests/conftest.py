@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from oft.data.parallel import WORKERS
 from oft.data.shards import pack_sample, write_shards
 from oft.models.base import place_base
 from oft.params import Dataset, Params, parse_params
@@ -17,6 +18,12 @@ from oft.types import Split
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 64
+
+
+@pytest.fixture(autouse=True)
+def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is shared among processes but where a test asks for it: starting them takes a second here."""
+    monkeypatch.setenv(WORKERS, "1")
 
 
 @pytest.fixture

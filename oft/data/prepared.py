@@ -81,7 +81,7 @@ def _read_parts(folder: Path, parts: list[dict[str, Any]]) -> Iterator[Sample]:
                 found += 1
             if found != part["num_samples"]:
                 raise tarfile.ReadError(f"it has {found} samples of {part['num_samples']}")
-        except (tarfile.TarError, OSError, ValueError) as fault:
+        except (tarfile.TarError, OSError, ValueError, DataError) as fault:
             raise _unreadable(path, fault) from fault
 
 

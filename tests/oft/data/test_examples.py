@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from oft.data.examples import read_dataset, square
+from oft.data.examples import read_dataset
 from oft.types import SPLITS, Counts
 from tests.conftest import dataset
 
@@ -24,14 +22,3 @@ def test_the_number_of_each_split_is_its_own(ade20k_root: Path) -> None:
     settings = dataset("ade20k", num_train_images=1, num_val_images=9)
     sizes = {split: len(list(read_dataset(settings, ade20k_root, split, Counts()))) for split in SPLITS}
     assert sizes == {"train": 1, "val": 1}
-
-
-@pytest.mark.parametrize(("width_px", "height_px"), [(40, 20), (20, 40), (20, 20)])
-def test_a_crop_takes_the_centre_and_a_pad_keeps_the_whole(width_px: int, height_px: int) -> None:
-    pixels = np.zeros((height_px, width_px, 3), np.uint8)
-    pixels[0, 0] = pixels[-1, -1] = 255
-    picture = Image.fromarray(pixels)
-    cropped, padded = np.asarray(square(picture, 20, "crop")), np.asarray(square(picture, 40, "pad"))
-    assert cropped.shape == (20, 20, 3) and padded.shape == (40, 40, 3)
-    assert cropped.any() == (width_px == height_px)
-    assert padded.max() > 200

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from oft.data.keys import KEY_PATTERN, picture_key, sorted_keys
+from oft.data.keys import KEY_PATTERN, flipped_key, picture_key, sorted_keys
 
 ODD_NAMES = [
     "a b.jpg",
@@ -41,3 +41,11 @@ def test_keys_are_unique_sorted_and_independent_of_the_order_of_names() -> None:
     assert sorted(name for _, name in listed) == sorted(ODD_NAMES)
     assert sorted_keys(reversed(ODD_NAMES)) == listed
     assert ("a_b", "a b.jpg") in listed
+
+
+def test_the_key_of_a_mirror_image_is_a_key_of_its_own() -> None:
+    keys = ["a", "x" * 72, "x" * 73, "x" * 79 + "y", "x" * 80]
+    flipped = [flipped_key(key) for key in keys]
+    assert flipped[:2] == ["a-flipped", "x" * 72 + "-flipped"]
+    assert len({*keys, *flipped}) == 2 * len(keys)
+    assert all(KEY_PATTERN.fullmatch(key) and key.endswith("-flipped") for key in flipped)

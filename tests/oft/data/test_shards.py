@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from oft.data.shards import (
     INDEX_NAME,
@@ -173,6 +174,39 @@ def test_the_index_tells_what_was_written(folder: Path) -> None:
     assert num_samples(folder, "train") == 7 and num_samples(folder, "val") == 4
 
 
+def test_a_shard_has_pictures_of_one_size_and_the_index_names_it(tmp_path: Path) -> None:
+    sizes = [(16, 8)] * 3 + [(8, 8)] * 2 + [(8, 16)]
+    written = [
+        pack_sample(f"k{number}", np.zeros((height, width, 3), np.uint8))
+        for number, (width, height) in enumerate(sizes)
+    ]
+    index = write_shards(written, tmp_path, "train", 2)
+    entries = [(shard["num_samples"], shard["size_px"]) for shard in index["splits"]["train"]["shards"]]
+    assert entries == [(2, [16, 8]), (1, [16, 8]), (2, [8, 8]), (1, [8, 16])]
+    assert list(read_shards(tmp_path, "train")) == written
+
+
+def test_the_index_holds_a_hash_of_what_the_shards_were_made_with(tmp_path: Path) -> None:
+    def hash_of(params: dict[str, object]) -> str:
+        return str(write_shards([], tmp_path, "val", 1, params=params)["splits"]["val"]["params_sha256"])
+
+    assert hash_of({"a": 1, "b": {"c": 2}}) == hash_of({"b": {"c": 2}, "a": 1}) != hash_of({"a": 1})
+
+
+def test_conditions_without_colour_are_stored_grey_and_read_as_rgb() -> None:
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (8, 8, 1), dtype=np.uint8).repeat(3, axis=2)
+    coloured = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for condition, mode in ((grey, "L"), (coloured, "RGB")):
+        sample = pack_sample("k", coloured, condition)
+        assert sample.condition is not None
+        with Image.open(io.BytesIO(sample.condition)) as stored:
+            assert stored.mode == mode
+        decoded = decode_condition(sample)
+        assert decoded is not None
+        np.testing.assert_array_equal(decoded, condition)
+
+
 def test_keys_and_shards_can_be_chosen(folder: Path) -> None:
     everything = list(read_shards(folder, "train"))
     assert list(read_shards(folder, "train", keys={"k05", "k01"})) == [everything[1], everything[5]]
@@ -236,7 +270,7 @@ def test_index_faults_are_named(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["a.b", "a/b", "", "é", "x" * 90])
 def test_a_key_not_fit_for_a_shard_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(DataError, match="not fit for a shard"):
-        write_shards([Sample(key, b"\xff\xd8\xff")], tmp_path, "train", 2)
+        write_shards([pack_sample(key, np.zeros((8, 8, 3), np.uint8))], tmp_path, "train", 2)
 
 
 def test_a_key_that_occurs_twice_is_refused_across_shards(tmp_path: Path) -> None:

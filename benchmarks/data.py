@@ -1,0 +1,209 @@
+"""How fast pictures become shards: extraction and packing against a plain loop, from JPEG files to finished tars.
+
+``python -m benchmarks.data VARIANT FOLDER`` makes shards of a folder once and prints what that took, as JSON:
+every measurement is a process of its own, without torch, as the stages are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measuring import round_order
+from oft.data.captions import CaptionRecord, write_captions
+from oft.data.extraction import Recipe, extract_split, prepare_example
+from oft.data.geometry import Geometry
+from oft.data.packing import pack_split
+from oft.data.parallel import num_workers, parallel_map
+from oft.data.prepared import read_prepared, write_prepared
+from oft.data.readers import read
+from oft.data.shards import write_shards
+from oft.params import Dataset
+from oft.progress import progress
+from oft.types import Counts, Example
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+NUM_PICTURES = 300
+DISTINCT_PICTURES = 150
+PICTURE_PX = (640, 480)
+RESOLUTION_PX = 512
+JPEG_QUALITY = 95
+SAMPLES_PER_SHARD = 512
+CANNY = {"low": 100, "high": 200}
+CAPTIONS = "captions.jsonl"
+MIB = 1 << 20
+
+
+def run_stages(folder: Path, target: Path) -> None:
+    """What the stages extract and shard do: samples prepared by all cores, then joined with captions."""
+    settings = Dataset.model_validate(
+        {
+            "reader": "image_folder",
+            "num_train_images": 0,
+            "num_val_images": 0,
+            "acquire": {"source": "own", "mirror": None, "accept_licence": False},
+            "prepare": {"fit": "crop", "flip": False},
+            "captions": {"source": "own", "rule": "all", "template": "{caption}"},
+        }
+    )
+    prepared, counts = target / "prepared", Counts()
+    prepared.mkdir()
+    samples = extract_split(settings, "canny", CANNY, folder, "train", RESOLUTION_PX, JPEG_QUALITY, counts)
+    write_prepared(prepared, "train", samples, {})
+    packed = pack_split("b", read_prepared(prepared, "train").samples, folder / CAPTIONS, "train", Counts())
+    write_shards(packed, target / "shards", "train", SAMPLES_PER_SHARD, counts=counts)
+
+
+def run_work_alone(folder: Path, target: Path) -> None:
+    """What extraction does to each picture, by as many processes, and the results thrown away."""
+    recipe = Recipe(Geometry(RESOLUTION_PX), JPEG_QUALITY, "canny", CANNY)
+    examples = read("image_folder", folder, "train", Counts())
+    for _ in parallel_map(partial(_prepare_in_vain, recipe=recipe), examples, "benchmark"):
+        pass
+
+
+def _prepare_in_vain(example: Example, recipe: Recipe) -> None:
+    prepare_example(example, recipe)
+
+
+def run_plain_loop(folder: Path, target: Path) -> None:
+    """The same job as one would write it down: PIL and OpenCV, one picture after the other, one tar."""
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    captions = {}
+    for line in (folder / CAPTIONS).read_text().splitlines():
+        record = json.loads(line)
+        captions[record["key"]] = record["captions"]
+    scratch = target / "picture"
+    with tarfile.open(target / "shard.tar", "w") as archive:
+        for path in sorted((folder / "train").iterdir()):
+            image = Image.open(path).convert("RGB")
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = image.crop((left, top, left + side, top + side))
+            square = square.resize((RESOLUTION_PX, RESOLUTION_PX), Image.Resampling.LANCZOS)
+            edges = cv2.Canny(np.array(square), CANNY["low"], CANNY["high"])
+            key = f"train-{path.stem}"
+            square.save(scratch, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+            archive.add(scratch, f"{key}.jpg")
+            Image.fromarray(edges).save(scratch, "PNG")
+            archive.add(scratch, f"{key}.cond.png")
+            scratch.write_text(json.dumps({"key": key, "captions": captions[key]}))
+            archive.add(scratch, f"{key}.json")
+
+
+VARIANTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
+    "stages": ("extract and shard", run_stages),
+    "plain": ("plain loop, one process", run_plain_loop),
+    "work": ("work on pictures alone", run_work_alone),
+}
+
+
+def make_pictures(folder: Path, count: int) -> None:
+    """Write photographs of 640 x 480 as JPEG with captions: crops of those that come with scikit-image and -learn.
+
+    Beyond DISTINCT_PICTURES they are the same files under further names.
+    """
+    import numpy as np
+
+    photographs = _photographs()
+    rng = np.random.default_rng(0)
+    (folder / "train").mkdir(parents=True)
+    for number in range(count):
+        path = folder / "train" / f"{number:06d}.jpg"
+        if number >= DISTINCT_PICTURES:
+            os.link(folder / "train" / f"{number % DISTINCT_PICTURES:06d}.jpg", path)
+            continue
+        photograph = photographs[number % len(photographs)]
+        width = int(rng.uniform(0.6, 1) * min(photograph.width, photograph.height * 4 / 3))
+        height = width * 3 // 4
+        left = int(rng.integers(photograph.width - width + 1))
+        top = int(rng.integers(photograph.height - height + 1))
+        cut = photograph.crop((left, top, left + width, top + height)).resize(PICTURE_PX)
+        cut.save(path, quality=92)
+    keys = [f"train-{number:06d}" for number in range(count)]
+    write_captions(folder / CAPTIONS, [CaptionRecord(key, "train", ("a photograph",)) for key in keys])
+
+
+def _photographs() -> list[Image.Image]:
+    from PIL import Image
+    from skimage import data
+    from sklearn.datasets import load_sample_images
+
+    arrays = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), *load_sample_images().images]
+    return [Image.fromarray(array) for array in arrays]
+
+
+def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
+    """Return the seconds and the peak memory of each variant, measured in turn, and of how much work."""
+    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    peaks = dict.fromkeys(VARIANTS, 0.0)
+    with (
+        TemporaryDirectory() as scratch,
+        progress(total=rounds * len(VARIANTS), description="data", unit="run") as bar,
+    ):
+        folder = Path(scratch) / "pictures"
+        make_pictures(folder, count)
+        for index in range(rounds):
+            for name in round_order(list(VARIANTS), index):
+                taken = _in_own_process(name, folder)
+                seconds[name].append(taken["seconds"])
+                peaks[name] = max(peaks[name], taken["peak_mib"])
+                bar.advance()
+    plain = min(seconds["plain"])
+    rows = [
+        {
+            "variant": name,
+            "title": title,
+            "run_seconds": seconds[name],
+            "min_seconds": min(seconds[name]),
+            "median_seconds": statistics.median(seconds[name]),
+            "pictures_per_second": count / min(seconds[name]),
+            "times_plain": plain / min(seconds[name]),
+            "peak_mib": peaks[name],
+        }
+        for name, (title, _) in VARIANTS.items()
+    ]
+    return {"num_pictures": count, "num_workers": num_workers(), "rows": rows}
+
+
+def _in_own_process(name: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.data", name, str(folder)]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    taken: dict[str, float] = json.loads(finished.stdout)
+    return taken
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Carry out one variant once and print seconds and peak memory."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__)
+    parser.add_argument("variant", choices=list(VARIANTS))
+    parser.add_argument("folder", type=Path, help="made by `make_pictures`")
+    options = parser.parse_args(arguments)
+    with TemporaryDirectory(dir=options.folder.parent) as target:
+        start = time.perf_counter()
+        VARIANTS[options.variant][1](options.folder, Path(target))
+        seconds = time.perf_counter() - start
+    # The largest process of each kind: this one and its workers.
+    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(json.dumps({"seconds": seconds, "peak_mib": max(peaks) * 1024 / MIB}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
