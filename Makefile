@@ -53,7 +53,7 @@ check: setup-dev ## lint, formatting, types and import rules
 	@python -m mypy
 	@lint-imports --no-logo
 
-bench: setup-dev ## speed, memory and accuracy of the adapters against their peers (ARGS="--help" for its options)
+bench: setup-dev ## speed, memory and accuracy against peers, adapters and data (ARGS="--help" for its options)
 	@python -m benchmarks $(ARGS)
 
 lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--upgrade" to move to the newest)

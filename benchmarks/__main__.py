@@ -1,4 +1,5 @@
-"""Compare speed, memory and accuracy of this project's OFT with the frozen base and with PEFT's adapters.
+"""Compare speed, memory and accuracy of this project's OFT with the frozen base and with PEFT's adapters, and
+the speed of its data stages with a plain loop.
 
 All variants of a case run in one process, interleaved. Machines are noisy: compare minima and ratios rather
 than seconds, and leave the machine alone meanwhile.
@@ -17,10 +18,11 @@ import torch
 
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.cases import all_cases
+from benchmarks.data import measure_data
 from benchmarks.machine import describe_machine, library_versions, matmul_tflops
 from benchmarks.plan import CPU_BUDGET_TFLOP, LeftOut, Plan, choose, describe_plan, make_plan
 from benchmarks.run import measure_plan
-from benchmarks.table import accuracy_table, case_table, document, read_results
+from benchmarks.table import accuracy_table, case_table, data_table, document, read_results
 from benchmarks.variants import all_variants
 from oft.errors import ParamsError, UserError
 from oft.models.device import CPU_THREADS
@@ -28,6 +30,7 @@ from oft.progress import progress
 from oft.storage import atomic_file, write_json
 
 ACCURACY = "accuracy"
+DATA = "data"
 RESULTS = Path(".benchmarks/results.json")
 DOCUMENT = Path("docs/benchmarks.md")
 INTERRUPTED = "the run ended before its turn"
@@ -47,10 +50,10 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(options.threads)
     cases = {case.name: case for case in all_cases()}
     variants = {variant.name: variant for variant in all_variants()}
-    chosen = choose(options.cases, [*cases, ACCURACY], "--cases")
+    chosen = choose(options.cases, [*cases, ACCURACY, DATA], "--cases")
     devices = [torch.device(kind) for kind in options.device or available_devices()]
     plan = make_plan(
-        [cases[name] for name in chosen if name != ACCURACY],
+        [cases[name] for name in chosen if name in cases],
         [variants[name] for name in choose(options.variants, variants, "--variants")],
         devices,
         options.budget,
@@ -58,13 +61,15 @@ def main(arguments: Sequence[str]) -> None:
     print(describe_plan(plan, options.rounds, {device.type: matmul_tflops(device) for device in devices}))
     if options.dry_run:
         return
-    measure(
-        plan, options, ACCURACY in chosen, devices, shlex.join(["python", "-m", "benchmarks", *arguments])
-    )
+    measure(plan, options, chosen, devices, shlex.join(["python", "-m", "benchmarks", *arguments]))
 
 
 def measure(
-    plan: Plan, options: argparse.Namespace, accuracy: bool, devices: Sequence[torch.device], command: str
+    plan: Plan,
+    options: argparse.Namespace,
+    chosen: Sequence[str],
+    devices: Sequence[torch.device],
+    command: str,
 ) -> None:
     """Carry out the plan; the results file is written anew after every part, so that none is lost."""
     results: dict[str, Any] = {
@@ -76,6 +81,7 @@ def measure(
         "settings": {"rounds": options.rounds, "clip_norm": options.clip_norm},
         "cases": [],
         "accuracy": [],
+        "data": [],
         "left_out": [],
     }
 
@@ -85,7 +91,11 @@ def measure(
         results["left_out"] = [vars(entry) for entry in (*plan.left_out, *unfinished)]
         write_json(options.out, results)
 
-    if accuracy:
+    if DATA in chosen:
+        results["data"].append(measure_data(options.rounds))
+        print(data_table(results["data"][-1]), flush=True)
+        save()
+    if ACCURACY in chosen:
         for device in devices:
             rows = measure_accuracy(device)
             results["accuracy"].append({"device": device.type, "rows": rows})
@@ -142,7 +152,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's options."""
-    names = ", ".join([*(case.name for case in all_cases()), ACCURACY])
+    names = ", ".join([*(case.name for case in all_cases()), ACCURACY, DATA])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,

@@ -1,4 +1,4 @@
-"""How fast pictures become shards: extraction and packing against a plain loop, from JPEG files to finished tars.
+"""How fast pictures become shards, from JPEG files to finished tars: the stages against a plain loop.
 
 ``python -m benchmarks.data VARIANT FOLDER`` makes shards of a folder once and prints what that took, as JSON:
 every measurement is a process of its own, without torch, as the stages are.
@@ -116,7 +116,7 @@ VARIANTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
 
 
 def make_pictures(folder: Path, count: int) -> None:
-    """Write photographs of 640 x 480 as JPEG with captions: crops of those that come with scikit-image and -learn.
+    """Write JPEG photographs of 640 x 480 with captions: crops of those that come with installed libraries.
 
     Beyond DISTINCT_PICTURES they are the same files under further names.
     """

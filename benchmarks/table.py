@@ -23,6 +23,12 @@ transformer block, as inside a network.
 torch's allocator had handed out during a separate, untimed step, above the base's weights: adapter,
 optimizer, activations, gradients, workspace. BOFT is PEFT's with one butterfly factor."""
 
+DATA_METHOD = """\
+From files to finished shards: cropped and resized to 512 × 512 (Lanczos), Canny edges, JPEG of quality 95 without
+chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture after the other. Work alone is
+what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of its own;
+peak memory is that of its largest process."""
+
 
 def read_results(source: Path) -> Result:
     """Return the results a run wrote.
@@ -79,6 +85,23 @@ def accuracy_table(rows: Sequence[Result]) -> str:
     )
 
 
+def data_table(data: Result) -> str:
+    """Return the table of how fast pictures become shards."""
+    header = ["variant", "min s", "median s", "pictures/s", "× plain loop", "peak MiB"]
+    rows = [
+        [
+            row["title"],
+            f"{row['min_seconds']:.2f}",
+            f"{row['median_seconds']:.2f}",
+            f"{row['pictures_per_second']:.0f}",
+            f"{row['times_plain']:.2f}",
+            f"{row['peak_mib']:.0f}",
+        ]
+        for row in data["rows"]
+    ]
+    return markdown_table(header, rows)
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, columns padded to one width, the first to the left and others to the right."""
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
@@ -119,6 +142,12 @@ def _run_parts(result: Result) -> list[str]:
             "max|R Rᵀ - I| of R made in float32 from parameters of the given standard deviation. Last "
             "column: largest difference of this project's R from an independent computation in float64.",
             accuracy_table(accuracy["rows"]),
+        ]
+    for data in result.get("data", []):
+        parts += [
+            f"### Pictures to shards ({data['num_workers']} processes)",
+            f"{data['num_pictures']} JPEG photographs of 640 × 480. {DATA_METHOD}",
+            data_table(data),
         ]
     if result["left_out"]:
         notes = [

@@ -82,6 +82,14 @@ def test_accuracy_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.Monke
     assert results["cases"] == [] and results["accuracy"] == [{"device": "cpu", "rows": [row]}]
 
 
+def test_data_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "measure_data", lambda rounds: {"rows": [], "rounds": rounds})
+    out = tmp_path / "results.json"
+    command.main(["--cases", "data", "--rounds", "3", "--out", str(out)])
+    results = read_json(out)
+    assert results["cases"] == [] and results["data"] == [{"rows": [], "rounds": 3}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -118,7 +120,7 @@ def test_validation_pictures_are_square_whatever_training_takes() -> None:
     assert geometry_of(dataset(fit="pad"), 64, "val") == Geometry(64, "pad")
 
 
-KINDS: list[tuple[AnnotationKind, NDArray[np.generic]]] = [
+KINDS: list[tuple[AnnotationKind, NDArray[Any]]] = [
     ("labels", np.random.default_rng(0).integers(0, 5, (6, 9), dtype=np.uint8)),
     ("picture", noise((9, 6))),
     ("landmarks", np.random.default_rng(0).uniform(0, 6, (5, 2))),
@@ -129,7 +131,7 @@ SWAPPED = np.array([0, 2, 1, 3, 4])
 @pytest.mark.parametrize("mirrored", [None, SWAPPED])
 @pytest.mark.parametrize(("kind", "annotation"), KINDS)
 def test_mirrored_twice_is_as_before(
-    kind: AnnotationKind, annotation: NDArray[np.generic], mirrored: NDArray[np.integer] | None
+    kind: AnnotationKind, annotation: NDArray[Any], mirrored: NDArray[np.integer] | None
 ) -> None:
     table = None if kind == "picture" else mirrored
     once = mirror_annotation(kind, annotation, 9, table)
