@@ -1,4 +1,4 @@
-"""Compute what training needs of the frozen networks once: latents of the pictures, embeddings of the captions."""
+"""Compute once what training needs of the frozen networks: latents of pictures, embeddings of captions."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Random access to the samples of shards, in a folder or a bucket.
 
-The shards are webdataset's and `webdataset.WebDataset` reads them, but as streams: where a stream stands after
-some steps depends on how many workers and ranks share it and cannot be gone back to. Here a sample has a number,
-which batches are made of (oft/data/order.py), so a training resumes in mid-epoch at the very next batch and any
-number of workers reads the same ones.
+The shards are webdataset's and `webdataset.WebDataset` reads them, but as streams: where a stream stands
+after some steps depends on how many workers and ranks share it, and it cannot be gone back to. Here a sample
+has a number, which batches are made of (oft/data/order.py), so a training resumes in mid-epoch at the very
+next batch and any number of workers reads the same ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The order samples are trained on in: a function of seed and step alone, whatever reads them ahead.
 
-Random access makes this possible: a training resumed in mid-epoch computes its next batch instead of reading up
-to it, and neither workers nor ranks change what is in a batch.
+Random access makes this possible: a training resumed in mid-epoch computes its next batch instead of reading
+up to it, and neither workers nor ranks change what is in a batch.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def buckets(shards: Sequence[ShardSpan]) -> dict[Size | None, list[range]]:
 
 
 def batches_in_order(shards: Sequence[ShardSpan], batch_size: int) -> list[NDArray[np.int64]]:
-    """Return every sample once, unshuffled, in batches of one picture size; the last of a size may be smaller."""
+    """Return every sample once, unshuffled, in batches of one picture size; its last may be smaller."""
     numbers = [
         np.concatenate([np.arange(part.start, part.stop) for part in bucket])
         for bucket in buckets(shards).values()

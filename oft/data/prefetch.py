@@ -42,8 +42,9 @@ def prefetch(load: Load[T], batches: Iterable[NDArray[np.int64]], num_workers: i
     import torch
     from torch.utils.data import DataLoader
 
-    loader = DataLoader(
-        _Loading(load),
+    dataset: Any = _Loading(load)
+    loader: Any = DataLoader(
+        dataset,
         sampler=batches,
         batch_size=None,
         collate_fn=_as_it_is,

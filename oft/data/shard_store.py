@@ -52,14 +52,12 @@ class ShardFolder:
     def __init__(self, folder: Path) -> None:
         self.name = str(folder)
         self._folder = Path(folder)
+        self._index = read_index(self._folder)
+        self.index_sha256 = sha256_file(self._folder / INDEX_NAME)
         self._verified: set[str] = set()
 
-    @property
-    def index_sha256(self) -> str:
-        return sha256_file(self._folder / INDEX_NAME)
-
     def splits(self) -> list[Split]:
-        return sorted(read_index(self._folder)["splits"])
+        return sorted(self._index["splits"])
 
     def entries(self, split: Split) -> list[dict[str, Any]]:
         return shard_entries(self._folder, split)
@@ -100,8 +98,8 @@ class RemoteShards:
 class ShardCache:
     """A folder that keeps the shards used last. Any number of processes may share it.
 
-    A file is named by its hash, so that shards of several addresses never meet, and is opened for each read: a
-    shard that another process removes meanwhile is read to its end, or fetched again.
+    A file is named by its hash, so that shards of several addresses never meet, and is opened for each read:
+    a shard that another process removes meanwhile is read to its end, or fetched again.
 
     Args:
         folder: where the shards are kept, of this cache alone.

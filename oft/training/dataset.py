@@ -78,8 +78,8 @@ class TrainingSet:
     def __init__(self, reader: ShardReader, split: Split, encoded: Encoded, *, with_condition: bool) -> None:
         if not len(reader):
             raise DataError(
-                f"{reader.name}: there is no sample to learn from; see the counts.json beside the shards for what "
-                "was dropped, and why"
+                f"{reader.name}: there is no sample to learn from; see the counts.json beside the shards for "
+                "what was dropped, and why"
             )
         self._reader = reader
         self._posteriors = encoded.posteriors.get(split)

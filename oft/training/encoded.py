@@ -44,9 +44,8 @@ class Encoded:
     """What was computed before training; what was not is computed when it is needed.
 
     Attributes:
-        posteriors: of the splits' samples, as ``encode_pictures`` returns them; without a split where it is not
-            kept.
-        prompts: the embeddings kept.
+        posteriors: of the samples of each split, as ``encode_pictures`` returns them, where they are kept.
+        prompts: the embeddings, where they are kept.
     """
 
     posteriors: dict[Split, Rows] = field(default_factory=dict)
@@ -110,7 +109,7 @@ def open_encoded(folder: Path, base: Base, store: ShardStore, remedy: str) -> En
     for name, value in expected.items():
         if manifest.get(name) != value:
             raise DataError(
-                f"{path}: {name} is {manifest.get(name)} and must be {value}: what is encoded there belongs to "
+                f"{path}: {name} is {manifest.get(name)} and must be {value}: it belongs to "
                 f"{_FOREIGN[name]}; {remedy}"
             )
     prompts = None
