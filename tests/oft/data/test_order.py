@@ -1,4 +1,4 @@
-"""The order of training: every sample once an epoch, a function of seed and step, one picture size a batch."""
+"""The order of training: every sample once an epoch, a function of seed and step, one size a batch."""
 
 from __future__ import annotations
 

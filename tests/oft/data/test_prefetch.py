@@ -1,4 +1,4 @@
-"""Reading ahead gives what reading on demand gives, for any step, and draws nothing from torch's generator."""
+"""Reading ahead gives what reading on demand gives, for any step, and leaves torch's generator alone."""
 
 from __future__ import annotations
 
