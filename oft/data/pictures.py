@@ -133,9 +133,15 @@ def encode_png(image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16]) -> b
 
 
 def decode_array(data: bytes) -> NDArray[np.integer]:
-    """Return encoded bytes as an array: uint8 [height, width, 3], or ids [height, width]."""
+    """Return encoded bytes as an array: uint8 [height, width, 3], or [height, width] for one channel."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image).copy()
+
+
+def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+    """Return an encoded picture of colours or greys, uint8 [height, width, 3]."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB")).copy()
 
 
 def _decode(path: Path, convert: Callable[[Image.Image], _Value]) -> _Value:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oft.data.pictures import decode_array
+from oft.data.pictures import decode_rgb
 
 
 def picture_tensor(encoded: Iterable[bytes]) -> Tensor:
-    """Return encoded RGB pictures of one size as bytes, uint8 [n, 3, h, w]."""
-    return torch.from_numpy(np.stack([decode_array(data) for data in encoded])).permute(0, 3, 1, 2)
+    """Return encoded pictures of one size, uint8 [n, 3, h, w]."""
+    return torch.from_numpy(np.stack([decode_rgb(data) for data in encoded])).permute(0, 3, 1, 2)
 
 
 def scale_conditioning(pictures: Tensor) -> Tensor:
@@ -22,5 +22,5 @@ def scale_conditioning(pictures: Tensor) -> Tensor:
 
 
 def conditioning_tensor(encoded: Iterable[bytes]) -> Tensor:
-    """Return encoded RGB conditioning images as floats [n, 3, h, w] in [0, 1]."""
+    """Return encoded conditioning images as floats [n, 3, h, w] in [0, 1]."""
     return scale_conditioning(picture_tensor(encoded))

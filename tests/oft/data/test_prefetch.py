@@ -26,7 +26,12 @@ def test_a_feed_is_a_function_of_the_step(num_workers: int) -> None:
 
 def test_a_feed_asks_for_each_batch_once() -> None:
     asked = []
-    feed = Feed(square, lambda step: asked.append(step) or step_alone(step))
+
+    def batch_of_step(step: int) -> np.ndarray:
+        asked.append(step)
+        return step_alone(step)
+
+    feed = Feed(square, batch_of_step)
     for step in range(3, 6):
         feed(step)
     assert asked == [3, 4, 5]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -15,38 +15,8 @@ from oft.data.shard_store import RemoteShards, ShardCache, ShardFolder
 from oft.data.shards import pack_sample, read_shards, write_shards
 from oft.errors import DataError
 
-BUCKET = "shards"
+BUCKET = "bucket"
 PREFIX = f"s3://{BUCKET}/task"
-
-
-@pytest.fixture(scope="session")
-def s3_address() -> Iterator[str]:
-    """A server that speaks S3."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def client(s3_address: str, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """A client of the server, which the environment points to, with an empty bucket."""
-    import boto3
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    for found in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        client.delete_object(Bucket=BUCKET, Key=found["Key"])
-    client.delete_bucket(Bucket=BUCKET)
-    client.close()
 
 
 @pytest.fixture
@@ -60,9 +30,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def uploaded(client, folder: Path) -> Path:  # type: ignore[no-untyped-def]
+def uploaded(s3: Any, folder: Path) -> Path:
     for path in folder.iterdir():
-        client.upload_file(str(path), BUCKET, f"task/{path.name}")
+        s3.upload_file(str(path), BUCKET, f"task/{path.name}")
     return folder
 
 
@@ -78,17 +48,13 @@ def test_a_bucket_gives_the_samples_of_the_folder(uploaded: Path, tmp_path: Path
     assert store.splits() == ["train"]
 
 
-def test_a_shard_is_fetched_when_it_is_first_used_and_once(
-    uploaded: Path,
-    client,  # type: ignore[no-untyped-def]
-    tmp_path: Path,
-) -> None:
+def test_a_shard_is_fetched_when_it_is_first_used_and_once(uploaded: Path, s3: Any, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     reader = ShardReader(RemoteShards(PREFIX, ShardCache(cache, 1 << 30)), "train")
     assert not cache.exists()
     reader.sample(2)
     assert kept_bytes(cache) == (uploaded / "train-000001.tar").stat().st_size
-    client.delete_object(Bucket=BUCKET, Key="task/train-000001.tar")
+    s3.delete_object(Bucket=BUCKET, Key="task/train-000001.tar")
     assert reader.key(3) == "k3"
     later = ShardReader(RemoteShards(PREFIX, ShardCache(cache, 1 << 30)), "train")
     assert later.key(3) == "k3"
@@ -108,10 +74,10 @@ def test_the_cache_keeps_the_shards_used_last_within_its_bound(uploaded: Path, t
 
 def test_a_window_bounds_what_an_epoch_fetches(uploaded: Path, tmp_path: Path) -> None:
     size = (uploaded / "train-000000.tar").stat().st_size
-    fetched = []
+    fetched: list[Path] = []
 
     class Counting(ShardCache):
-        def open(self, url: str, sha256: str, remedy: str):  # type: ignore[no-untyped-def]
+        def open(self, url: str, sha256: str, remedy: str) -> BinaryIO:
             before = set((tmp_path / "cache").glob("*.tar"))
             stream = super().open(url, sha256, remedy)
             fetched.extend(set((tmp_path / "cache").glob("*.tar")) - before)
@@ -123,12 +89,8 @@ def test_a_window_bounds_what_an_epoch_fetches(uploaded: Path, tmp_path: Path) -
     assert len(fetched) == 4  # each shard once, though two are kept
 
 
-def test_a_shard_corrupted_in_the_bucket_is_named(
-    uploaded: Path,
-    client,  # type: ignore[no-untyped-def]
-    tmp_path: Path,
-) -> None:
-    client.put_object(Bucket=BUCKET, Key="task/train-000001.tar", Body=b"x" * 512)
+def test_a_shard_corrupted_in_the_bucket_is_named(uploaded: Path, s3: Any, tmp_path: Path) -> None:
+    s3.put_object(Bucket=BUCKET, Key="task/train-000001.tar", Body=b"x" * 512)
     reader = ShardReader(RemoteShards(PREFIX, ShardCache(tmp_path / "cache", 1 << 30)), "train")
     assert reader.key(0) == "k0"
     expected = ShardFolder(uploaded).entries("train")[1]["sha256"]
@@ -163,10 +125,7 @@ def test_workers_share_a_cache(uploaded: Path, tmp_path: Path) -> None:
     assert kept_bytes(tmp_path / "cache") <= 2 * size
 
 
-def test_a_damaged_index_in_a_bucket_is_named(
-    client,  # type: ignore[no-untyped-def]
-    tmp_path: Path,
-) -> None:
-    client.put_object(Bucket=BUCKET, Key="task/index.json", Body=b"{")
+def test_a_damaged_index_in_a_bucket_is_named(s3: Any, tmp_path: Path) -> None:
+    s3.put_object(Bucket=BUCKET, Key="task/index.json", Body=b"{")
     with pytest.raises(DataError, match=rf"{PREFIX}/index.json is not valid JSON"):
         RemoteShards(PREFIX, ShardCache(tmp_path, 1))

@@ -59,7 +59,7 @@ def test_training_with_it_is_training_without(
 ) -> None:
     settings = params.train.model_copy(
         update={
-            "max_train_steps": 3,
+            "max_train_steps": 2,
             "batch_size": 4,
             "warmup_steps": 0,
             "mixed_precision": "fp32",
