@@ -129,6 +129,13 @@ class Shards(Section):
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
 
 
+class Encoding(Section):
+    """What is computed once before training."""
+
+    latents: bool
+    text: bool
+
+
 class Transfer(Section):
     """A task evaluated with the adapter that another task trained."""
 
@@ -297,6 +304,7 @@ class Params(Section):
     subjects: dict[Name, Subject]
     conditions: Conditions
     shards: Shards
+    encode: Encoding
     control_tasks: list[Name]
     subject_tasks: list[Name]
     adapters: list[AdapterName]

@@ -71,3 +71,20 @@ def sha256_file(source: Path) -> str:
         while chunk := stream.read(HASH_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def fetch_remote(url: str, target: Path) -> None:
+    """Copy a remote file, ``s3://bucket/key``, to ``target``."""
+    import fsspec
+
+    filesystem, key = fsspec.url_to_fs(url)
+    filesystem.get_file(key, str(target))
+
+
+def read_remote(url: str) -> bytes:
+    """Return the bytes of a remote file."""
+    import fsspec
+
+    filesystem, key = fsspec.url_to_fs(url)
+    content: bytes = filesystem.cat_file(key)
+    return content

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from oft.params import load_params
 from oft.storage import atomic_folder, write_json
+from oft.types import Split
 from stages import paths
 from stages.arguments import known, known_task, parse
 from stages.entry import run
@@ -23,8 +24,9 @@ def main(arguments: list[str]) -> None:
     from oft.models.device import choose_device, make_deterministic
     from oft.training.adapters import add_magnitude, load_onto, store
     from oft.training.checkpoint import run_key
+    from oft.training.dataset import TrainingSet, open_training_set
     from oft.training.objective import Denoiser, validation_loss
-    from oft.training.run import read_encoded, train_adapter
+    from oft.training.run import train_adapter
 
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
@@ -33,7 +35,7 @@ def main(arguments: list[str]) -> None:
     settings = params.fit_magnitude
     folder = paths.run(task, adapter)
     shards = paths.shards(task)
-    inputs = [paths.BASE, shards / "index.json", folder / "train"]
+    inputs = [paths.BASE, shards / "index.json", paths.encoded(task) / "manifest.json", folder / "train"]
     described = {"seed": params.seed, "fit_magnitude": settings.model_dump()}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
@@ -43,11 +45,15 @@ def main(arguments: list[str]) -> None:
     # Rotations do not change any more: folded into the weights they cost nothing.
     loaded.adapter.merge()
     loaded = add_magnitude(loaded, base)
-    data = read_encoded(base, shards, "train")
+
+    def read(split: Split) -> TrainingSet:
+        return open_training_set(
+            base, shards, paths.encoded(task), split, with_condition=task in params.tasks
+        )
+
+    data = read("train")
     # A subject has no validation pictures: its own are all there are.
-    held_out = (
-        read_encoded(base, shards, "val") if task in params.tasks and num_samples(shards, "val") else data
-    )
+    held_out = read("val") if task in params.tasks and num_samples(shards, "val") else data
 
     def measure() -> float:
         return validation_loss(base, Denoiser(base.unet), held_out, settings.batch_size, params.seed)

@@ -47,6 +47,16 @@ def prior(task: str) -> Path:
     return Path("data/prior") / task
 
 
+def encoded(task: str) -> Path:
+    """What the base says of the shards of a task."""
+    return Path("data/encoded") / task / "shards"
+
+
+def encoded_prior(task: str) -> Path:
+    """What the base says of the class pictures of a subject."""
+    return Path("data/encoded") / task / "prior"
+
+
 def run(task: str, adapter: str) -> Path:
     """Everything about one adapter on one task."""
     return Path("runs") / task / adapter

@@ -22,7 +22,8 @@ def main(arguments: list[str]) -> None:
     from oft.models.device import choose_device, make_deterministic
     from oft.training.adapters import load_onto, store
     from oft.training.checkpoint import run_key
-    from oft.training.run import read_encoded, train_adapter
+    from oft.training.dataset import open_training_set
+    from oft.training.run import train_adapter
     from oft.training.validation import grid_drawer
 
     options = parse(arguments, __doc__, "task", "adapter")
@@ -32,9 +33,14 @@ def main(arguments: list[str]) -> None:
     subject = task in params.subjects
     settings = params.train_subject if subject else params.train
     folder = paths.run(task, adapter)
-    inputs = [paths.BASE, paths.shards(task) / "index.json", folder / "init"]
+    inputs = [
+        paths.BASE,
+        paths.shards(task) / "index.json",
+        paths.encoded(task) / "manifest.json",
+        folder / "init",
+    ]
     if subject:
-        inputs.append(paths.prior(task) / "index.json")
+        inputs += [paths.prior(task) / "index.json", paths.encoded_prior(task) / "manifest.json"]
     drawing = params.sample.model_dump(include=set(DRAWING))
     described = {"seed": params.seed, "train": settings.model_dump(), "sample": drawing}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
@@ -42,14 +48,21 @@ def main(arguments: list[str]) -> None:
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_onto(base, folder / "init")
-    data = read_encoded(base, paths.shards(task), "train")
+    data = open_training_set(
+        base, paths.shards(task), paths.encoded(task), "train", with_condition=not subject
+    )
+    prior = (
+        open_training_set(base, paths.prior(task), paths.encoded_prior(task), "train", with_condition=False)
+        if subject
+        else None
+    )
     with atomic_folder(folder / "train") as partial:
         log = train_adapter(
             base,
             loaded,
             data,
             settings,
-            prior=read_encoded(base, paths.prior(task), "train") if subject else None,
+            prior=prior,
             prior_loss_weight=params.train_subject.prior_loss_weight if subject else 0.0,
             seed=params.seed,
             name=f"{task} {adapter}",

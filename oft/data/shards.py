@@ -26,7 +26,7 @@ from oft.data.keys import KEY_PATTERN
 from oft.data.pictures import Size, decode_array, decode_rgb, encode_jpeg, encode_png
 from oft.data.tars import add_member
 from oft.errors import DataError
-from oft.storage import read_json, sha256_file, write_json
+from oft.storage import sha256_file, write_json
 from oft.types import Counts, Split
 
 SCHEMA_VERSION = 1
@@ -188,26 +188,50 @@ def read_index(folder: Path) -> dict[str, Any]:
     path = Path(folder) / INDEX_NAME
     if not path.is_file():
         raise DataError(f"there is no index {path}; {_remedy(folder)}")
+    return parse_index(path.read_bytes(), str(path), _remedy(folder))
+
+
+def parse_index(content: bytes, name: str, remedy: str) -> dict[str, Any]:
+    """Return the index in the bytes of a file; ``name`` and ``remedy`` are for the message.
+
+    Raises:
+        DataError: it is damaged, or another version of this program wrote it.
+    """
     try:
-        index = read_json(path)
+        index = json.loads(content)
     except ValueError as error:
-        raise DataError(f"{path} is not valid JSON ({error}); {_remedy(folder)}") from error
+        raise DataError(f"{name} is not valid JSON ({error}); {remedy}") from error
     version = index.get("schema") if isinstance(index, dict) else None
     if version != SCHEMA_VERSION:
-        raise DataError(
-            f"{path} has schema {version}, this program reads {SCHEMA_VERSION}; {_remedy(folder)}"
-        )
+        raise DataError(f"{name} has schema {version}, this program reads {SCHEMA_VERSION}; {remedy}")
     return dict(index)
+
+
+def shard_entries(folder: Path, split: Split) -> list[dict[str, Any]]:
+    """Return what the index says of each shard of a split: name, num_samples, sha256.
+
+    Raises:
+        DataError: the index is missing or damaged, or has no such split.
+    """
+    return split_entries(read_index(folder), split, str(Path(folder) / INDEX_NAME), _remedy(folder))
+
+
+def split_entries(index: Mapping[str, Any], split: Split, name: str, remedy: str) -> list[dict[str, Any]]:
+    """Return ``shard_entries`` of an index that was read; ``name`` and ``remedy`` are for the message."""
+    splits = index["splits"]
+    if split not in splits:
+        raise DataError(f"{name} has no split {split!r}, only {sorted(splits)}; {remedy}")
+    return list(splits[split]["shards"])
 
 
 def num_samples(folder: Path, split: Split) -> int:
     """Return how many samples a split has, by the index."""
-    return sum(int(entry["num_samples"]) for entry in _shard_entries(folder, split))
+    return sum(int(entry["num_samples"]) for entry in shard_entries(folder, split))
 
 
 def num_shards(folder: Path, split: Split) -> int:
     """Return how many shards a split has, by the index."""
-    return len(_shard_entries(folder, split))
+    return len(shard_entries(folder, split))
 
 
 def read_shards(
@@ -234,7 +258,7 @@ def read_shards(
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
     folder = Path(folder)
-    entries = _shard_entries(folder, split)
+    entries = shard_entries(folder, split)
     unknown = sorted(set(shards or ()) - set(range(len(entries))))
     if unknown:
         raise DataError(f"{folder} has {len(entries)} shards of {split!r}, there is no number {unknown[0]}")
@@ -267,17 +291,12 @@ def verify_shards(folder: Path) -> dict[str, Any]:
     known = set()
     for split in index["splits"].values():
         for entry in split["shards"]:
-            _verify(folder, entry)
+            verify_shard(folder, entry)
             known.add(entry["name"])
     stray = sorted(path.name for path in folder.glob("*.tar") if path.name not in known)
     if stray:
         raise DataError(f"{folder / stray[0]} does not stand in {INDEX_NAME}; {_remedy(folder)}")
     return index
-
-
-def shuffled_order(num_samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return a permutation of 0 .. num_samples - 1 that depends on seed and epoch alone."""
-    return np.random.default_rng([seed, epoch]).permutation(num_samples)
 
 
 def _by_shard(samples: Iterable[Sample], samples_per_shard: int) -> Iterator[tuple[Size, Iterator[Sample]]]:
@@ -331,32 +350,32 @@ def _write_tar(path: Path, samples: Iterable[Sample], keys: set[str]) -> int:
     return num_written
 
 
-def _shard_entries(folder: Path, split: Split) -> list[dict[str, Any]]:
-    splits = read_index(folder)["splits"]
-    if split not in splits:
-        raise DataError(
-            f"{Path(folder) / INDEX_NAME} has no split {split!r}, only {sorted(splits)}; {_remedy(folder)}"
-        )
-    return list(splits[split]["shards"])
-
-
 def _open_shards(folder: Path, entries: Iterable[dict[str, Any]]) -> Generator[dict[str, Any], None, None]:
     for entry in entries:
-        _verify(folder, entry)
+        verify_shard(folder, entry)
         with (folder / entry["name"]).open("rb") as stream:
             yield {"url": entry["name"], "stream": stream}
 
 
-def _verify(folder: Path, entry: Mapping[str, Any]) -> None:
+def verify_shard(folder: Path, entry: Mapping[str, Any]) -> None:
+    """Compare a shard with its hash in the index.
+
+    Raises:
+        DataError: it is missing or corrupted; the message names it, both hashes and the remedy.
+    """
     path = folder / entry["name"]
     if not path.is_file():
         raise DataError(f"there is no shard {path}, which {INDEX_NAME} lists; {_remedy(folder)}")
     found = sha256_file(path)
     if found != entry["sha256"]:
-        raise DataError(
-            f"shard {path} is corrupted: its SHA-256 is {found}, {INDEX_NAME} says {entry['sha256']}; "
-            f"delete it and {_remedy(folder)}"
-        )
+        raise corrupted(str(path), found, entry["sha256"], f"delete it and {_remedy(folder)}")
+
+
+def corrupted(name: str, found: str, expected: str, remedy: str) -> DataError:
+    """Return the error about a shard whose hash is not the one in its index."""
+    return DataError(
+        f"shard {name} is corrupted: its SHA-256 is {found}, {INDEX_NAME} says {expected}; {remedy}"
+    )
 
 
 def _remedy(folder: Path) -> str:

@@ -11,8 +11,16 @@ from torch import Tensor
 from oft.data.pictures import decode_rgb
 
 
+def picture_tensor(encoded: Iterable[bytes]) -> Tensor:
+    """Return encoded pictures of one size, uint8 [n, 3, h, w]."""
+    return torch.from_numpy(np.stack([decode_rgb(data) for data in encoded])).permute(0, 3, 1, 2)
+
+
+def scale_conditioning(pictures: Tensor) -> Tensor:
+    """Return conditioning images uint8 [n, 3, h, w] as floats in [0, 1], ControlNet's range."""
+    return pictures.float() / 255
+
+
 def conditioning_tensor(encoded: Iterable[bytes]) -> Tensor:
-    """Return encoded conditioning images as floats [n, 3, h, w] in [0, 1], ControlNet's range."""
-    return (
-        torch.from_numpy(np.stack([decode_rgb(data) for data in encoded])).permute(0, 3, 1, 2).float() / 255
-    )
+    """Return encoded conditioning images as floats [n, 3, h, w] in [0, 1]."""
+    return scale_conditioning(picture_tensor(encoded))

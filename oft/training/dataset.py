@@ -1,105 +1,150 @@
-"""A split's samples ready for training: latents computed once, conditions kept encoded, captions."""
+"""A split's samples as training takes them: read by number, batch by batch, never the whole split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from oft.data.shards import decode_image, shuffled_order
+from oft.data.loader import ShardReader
+from oft.data.order import ShardSpan
+from oft.data.shard_store import ShardFolder
 from oft.errors import DataError
-from oft.models.conditioning import conditioning_tensor
+from oft.models.conditioning import picture_tensor, scale_conditioning
+from oft.models.latents import encode_pictures
+from oft.models.prompts import encode_prompts
+from oft.training.encoded import Encoded, open_encoded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from oft.data.shards import Sample
     from oft.models.base import Base
+    from oft.types import Split
 
-ENCODE_BATCH = 32
+PICTURE = ("jpg", "png")
 
 
 @dataclass(frozen=True)
-class EncodedSet:
-    """Samples of one split.
+class Loaded:
+    """A batch as it comes from disk, in the memory of the processor.
 
     Attributes:
-        keys: one a sample.
-        means: of the latents' posterior, [n, channels, h, w], scaled to unit variance.
-        deviations: of the same.
-        conditions: encoded conditioning images, or none.
+        posteriors: of the latents, [b, 2, channels, h / f, w / f], where they were computed before.
+        pictures: uint8 [b, 3, h, w], where they were not.
+        conditions: conditioning images, uint8 [b, 3, h, w], of a task that has any.
         captions: one or more a sample.
     """
 
-    keys: list[str]
-    means: Tensor
-    deviations: Tensor
-    conditions: list[bytes] | None
+    posteriors: Tensor | None
+    pictures: Tensor | None
+    conditions: Tensor | None
     captions: list[tuple[str, ...]]
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.captions)
 
-    def latents(self, indices: NDArray[np.int64], generator: torch.Generator) -> Tensor:
-        """Return latents [b, channels, h, w] drawn from the posterior."""
-        chosen = torch.from_numpy(indices)
-        noise = torch.randn(self.means[chosen].shape, generator=generator)
-        return self.means[chosen] + self.deviations[chosen] * noise
+    def posterior(self, base: Base) -> tuple[Tensor, Tensor]:
+        """Return means and deviations of the latents, each [b, channels, h / f, w / f]."""
+        if self.posteriors is not None:
+            posteriors = self.posteriors
+        else:
+            assert self.pictures is not None
+            posteriors = encode_pictures(base, self.pictures)
+        return posteriors[:, 0], posteriors[:, 1]
 
-    def conditioning(self, indices: NDArray[np.int64]) -> Tensor | None:
+    def conditioning(self) -> Tensor | None:
         """Return conditioning images [b, 3, h, w] in [0, 1], ControlNet's range; None without a condition."""
-        if self.conditions is None:
-            return None
-        return conditioning_tensor([self.conditions[index] for index in indices])
+        return None if self.conditions is None else scale_conditioning(self.conditions)
 
 
-@torch.no_grad()
-def encode_samples(samples: Iterable[Sample], base: Base) -> EncodedSet:
-    """Encode pictures with the base's autoencoder, batch by batch.
+class TrainingSet:
+    """The samples of one split.
+
+    Args:
+        reader: their shards.
+        split: which one that is.
+        encoded: what was computed before.
+        with_condition: every sample has a conditioning image, which is loaded.
 
     Raises:
-        DataError: there is no sample, or only some have a condition.
+        DataError: there is no sample.
     """
-    keys, captions, conditions, means, deviations = [], [], [], [], []
-    waiting: list[np.ndarray] = []
 
-    def encode() -> None:
-        pictures = torch.from_numpy(np.stack(waiting)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        posterior = base.vae.encode(pictures.to(base.vae.device)).latent_dist
-        means.append(posterior.mean.cpu() * base.vae.config.scaling_factor)
-        deviations.append(posterior.std.cpu() * base.vae.config.scaling_factor)
-        waiting.clear()
-
-    for sample in samples:
-        keys.append(sample.key)
-        captions.append(tuple(sample.meta["captions"]))
-        if sample.condition is not None:
-            conditions.append(sample.condition)
-        waiting.append(decode_image(sample))
-        if len(waiting) == ENCODE_BATCH:
-            encode()
-    if waiting:
-        encode()
-    if not keys:
-        raise DataError(
-            "the shards hold no sample of this split; see the counts beside them for what was dropped"
+    def __init__(self, reader: ShardReader, split: Split, encoded: Encoded, *, with_condition: bool) -> None:
+        if not len(reader):
+            raise DataError(
+                f"{reader.name}: there is no sample to learn from; see the counts.json beside the shards for "
+                "what was dropped, and why"
+            )
+        self._reader = reader
+        self._posteriors = encoded.posteriors.get(split)
+        self._prompts = encoded.prompts
+        self._with_condition = with_condition
+        self._members = (
+            "json",
+            *(("cond.png",) if with_condition else ()),
+            *(() if self._posteriors is not None else PICTURE),
         )
-    if conditions and len(conditions) != len(keys):
-        raise DataError(
-            f"{len(keys) - len(conditions)} of {len(keys)} samples have no conditioning image; "
-            "make the shards again"
-        )
-    return EncodedSet(keys, torch.cat(means), torch.cat(deviations), conditions or None, captions)
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    @property
+    def shards(self) -> list[ShardSpan]:
+        """What batches are made from."""
+        return self._reader.shards
+
+    def load(self, numbers: NDArray[np.int64]) -> Loaded:
+        """Return samples of one picture size; any process may do this, it needs no network."""
+        found = [self._reader.read(int(number), self._members) for number in numbers]
+        conditions = pictures = posteriors = None
+        if self._with_condition:
+            self._refuse_without(numbers, found, "cond.png")
+            conditions = picture_tensor(members["cond.png"] for members in found)
+        if self._posteriors is None:
+            pictures = picture_tensor(members.get("jpg") or members["png"] for members in found)
+        else:
+            posteriors = self._posteriors.read(numbers.tolist())
+        captions = [tuple(json.loads(members["json"])["captions"]) for members in found]
+        return Loaded(posteriors, pictures, conditions, captions)
+
+    def encode_prompts(self, base: Base, prompts: Sequence[str]) -> Tensor:
+        """Return the hidden states [n, tokens, width] of prompts, read where they were computed before."""
+        return encode_prompts(base, prompts) if self._prompts is None else self._prompts.encode(base, prompts)
+
+    def _refuse_without(
+        self, numbers: NDArray[np.int64], found: Sequence[dict[str, bytes]], member: str
+    ) -> None:
+        for number, members in zip(numbers, found, strict=True):
+            if member not in members:
+                raise DataError(
+                    f"{self._reader.name}: sample {self._reader.key(int(number))!r} has no {member}; "
+                    "make the shards again"
+                )
 
 
-def batch_indices(step: int, batch_size: int, num_samples: int, seed: int) -> NDArray[np.int64]:
-    """Return the samples of a step: each epoch is one deterministic shuffle, batches run on across epochs."""
-    positions = range(step * batch_size, (step + 1) * batch_size)
-    orders = {
-        epoch: shuffled_order(num_samples, seed, epoch) for epoch in {p // num_samples for p in positions}
-    }
-    return np.array([orders[position // num_samples][position % num_samples] for position in positions])
+def open_training_set(
+    base: Base, shards: Path, encoded: Path, split: Split, *, with_condition: bool
+) -> TrainingSet:
+    """Return a split of a task's shards with what the stage ``encode`` made of them.
+
+    Args:
+        shards, encoded: folders; both are called by the task.
+
+    Raises:
+        DataError: the split has no sample, or what is encoded belongs to another base or to other shards.
+    """
+    store = ShardFolder(shards)
+    stage = "encode" if with_condition else "encode_subject"
+    remedy = f"run `dvc repro --force {stage}@{shards.name}`"
+    return TrainingSet(
+        ShardReader(store, split),
+        split,
+        open_encoded(encoded, base, store, remedy),
+        with_condition=with_condition,
+    )

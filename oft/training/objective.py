@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.hint_encoder import hint
+from oft.data.order import BatchOrder, batches_in_order
+from oft.data.prefetch import Feed, num_workers_beside, prefetch
 from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss
-from oft.models.prompts import encode_prompts
 from oft.seeding import derive_seed, generator_for
-from oft.training.dataset import EncodedSet, batch_indices
+from oft.training.dataset import Loaded, TrainingSet
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -41,7 +42,7 @@ class Batch:
 class Source:
     """Samples to train on; ``name`` sets their randomness apart, ``weight`` is that of their loss."""
 
-    data: EncodedSet
+    data: TrainingSet
     name: str
     weight: float = 1.0
 
@@ -65,27 +66,31 @@ class Denoiser(nn.Module):
 
 
 def draw_batch(
-    base: Base, data: EncodedSet, indices: np.ndarray, prompt_dropout: float, *seed: int | str
+    base: Base, data: TrainingSet, loaded: Loaded, prompt_dropout: float, *seed: int | str
 ) -> Batch:
-    """Return samples ``indices`` as a batch; noise, timesteps, captions, dropped prompts follow the seed."""
+    """Return samples loaded from ``data`` as a batch.
+
+    Latents, noise, timesteps, the choice among captions and dropped prompts follow the seed.
+    """
     generator = generator_for(*seed)
     rng = np.random.default_rng(derive_seed(*seed, "captions"))
-    latents = data.latents(indices, generator)
+    means, deviations = loaded.posterior(base)
+    latents = means + deviations * torch.randn(means.shape, generator=generator)
     prompts = [
-        "" if rng.random() < prompt_dropout else data.captions[index][rng.integers(len(data.captions[index]))]
-        for index in indices
+        "" if rng.random() < prompt_dropout else captions[rng.integers(len(captions))]
+        for captions in loaded.captions
     ]
     noise = torch.randn(latents.shape, generator=generator)
     timesteps = torch.randint(
-        base.noise_scheduler.config.num_train_timesteps, (len(indices),), generator=generator
+        base.noise_scheduler.config.num_train_timesteps, (len(loaded),), generator=generator
     )
     device = base.unet.device
-    conditioning = data.conditioning(indices)
+    conditioning = loaded.conditioning()
     return Batch(
         latents.to(device),
         noise.to(device),
         timesteps.to(device),
-        encode_prompts(base, prompts),
+        data.encode_prompts(base, prompts),
         None if conditioning is None else conditioning.to(device),
     )
 
@@ -128,14 +133,20 @@ def data_objective(
     A second source of class pictures is prior preservation (Ruiz et al. 2023, eq. 2).
     """
 
+    feeds = [
+        Feed(
+            source.data.load,
+            BatchOrder(source.data.shards, settings.batch_size, derive_seed(seed, source.name)),
+            num_workers_beside(base.unet.device.type),
+        )
+        for source in sources
+    ]
+
     def compute_loss(step: int) -> Tensor:
-        batches = []
-        for source in sources:
-            order_seed = derive_seed(seed, source.name)
-            indices = batch_indices(step, settings.batch_size, len(source.data), order_seed)
-            batches.append(
-                draw_batch(base, source.data, indices, settings.prompt_dropout, seed, source.name, step)
-            )
+        batches = [
+            draw_batch(base, source.data, feed(step), settings.prompt_dropout, seed, source.name, step)
+            for source, feed in zip(sources, feeds, strict=True)
+        ]
         losses = denoising_losses(base, denoiser, batches, settings.snr_gamma)
         weights = torch.tensor([source.weight for source in sources], device=losses[0].device)
         return torch.stack(losses) @ weights
@@ -145,14 +156,16 @@ def data_objective(
 
 @torch.no_grad()
 def validation_loss(
-    base: Base, denoiser: nn.Module, data: EncodedSet, batch_size: int, seed: int, rounds: int = 4
+    base: Base, denoiser: nn.Module, data: TrainingSet, batch_size: int, seed: int, rounds: int = 4
 ) -> float:
     """Return the mean loss over all samples: fixed noise, ``rounds`` timesteps each, no prompt dropped."""
     total = 0.0
-    for turn in range(rounds):
-        for start in range(0, len(data), batch_size):
-            indices = np.arange(start, min(start + batch_size, len(data)))
-            batch = draw_batch(base, data, indices, 0.0, seed, "validation", turn, start)
-            (loss,) = denoising_losses(base, denoiser, [batch])
-            total += float(loss) * len(indices)
-    return total / (rounds * len(data))
+    batches = batches_in_order(data.shards, batch_size) * rounds
+    seen = 0
+    for loaded in prefetch(data.load, batches, num_workers_beside(base.unet.device.type)):
+        turn, start = divmod(seen, len(data))
+        batch = draw_batch(base, data, loaded, 0.0, seed, "validation", turn, start)
+        (loss,) = denoising_losses(base, denoiser, [batch])
+        total += float(loss) * len(loaded)
+        seen += len(loaded)
+    return total / seen

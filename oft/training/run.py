@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from oft.data.shards import num_samples, read_shards
-from oft.errors import DataError, TrainingError
+from oft.errors import TrainingError
 from oft.models.device import choose_device
 from oft.seeding import derive_seed
 from oft.training.adapters import trained_parameters
-from oft.training.dataset import EncodedSet, encode_samples
+from oft.training.dataset import TrainingSet
 from oft.training.log import training_log
 from oft.training.loop import run_training
 from oft.training.objective import Denoiser, Source, data_objective
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from oft.adapters.interop import LoadedAdapter
     from oft.models.base import Base
     from oft.params import Optimization
-    from oft.types import Split
 
 GRID_PADDING_PX = 2
 # Accelerate's names for what params.yaml calls by the type of products.
@@ -35,10 +33,10 @@ ACCELERATE_PRECISION = {"fp32": "no", "bf16": "bf16"}
 def train_adapter(
     base: Base,
     loaded: LoadedAdapter,
-    data: EncodedSet,
+    data: TrainingSet,
     settings: Optimization,
     *,
-    prior: EncodedSet | None = None,
+    prior: TrainingSet | None = None,
     prior_loss_weight: float = 0.0,
     seed: int,
     name: str,
@@ -91,20 +89,6 @@ def train_adapter(
         )
     loaded.adapter.eval()
     return rows
-
-
-def read_encoded(base: Base, folder: Path, split: Split) -> EncodedSet:
-    """Return a split of a task's shards, encoded.
-
-    Raises:
-        DataError: it has no sample.
-    """
-    if not num_samples(folder, split):
-        raise DataError(
-            f"{folder}: there is no {split} sample to learn from; "
-            f"see {folder}.counts.json for what was dropped, and why"
-        )
-    return encode_samples(read_shards(folder, split), base)
 
 
 def tile(rows: Iterable[Iterable[np.ndarray]]) -> Image.Image:

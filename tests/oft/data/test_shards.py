@@ -20,7 +20,6 @@ from oft.data.shards import (
     pack_sample,
     read_index,
     read_shards,
-    shuffled_order,
     verify_shards,
     write_shards,
 )
@@ -276,11 +275,3 @@ def test_a_key_not_fit_for_a_shard_is_refused(tmp_path: Path, key: str) -> None:
 def test_a_key_that_occurs_twice_is_refused_across_shards(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'k00' occurs twice"):
         write_shards([*samples(3), next(samples(1))], tmp_path, "train", 2)
-
-
-def test_the_shuffled_order_is_a_permutation_of_seed_and_epoch() -> None:
-    order = shuffled_order(100, seed=3, epoch=2)
-    assert sorted(order.tolist()) == list(range(100))
-    np.testing.assert_array_equal(order, shuffled_order(100, seed=3, epoch=2))
-    for seed, epoch in ((3, 3), (2, 3), (2, 2)):
-        assert (order != shuffled_order(100, seed=seed, epoch=epoch)).any()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from oft.data.shards import read_shards
 from oft.models.base import Base, load_base
 from oft.params import Params
 from oft.seeding import generator_for
 from oft.training.adapters import init_adapter, load_onto, store, trained_parameters
-from oft.training.dataset import EncodedSet, batch_indices, encode_samples
+from oft.training.dataset import TrainingSet
 from oft.training.objective import (
+    Batch,
     Denoiser,
     Source,
     data_objective,
@@ -24,28 +24,23 @@ from oft.training.objective import (
 )
 
 
-@pytest.fixture
-def base(base_folder: Path) -> Base:
-    return load_base(base_folder)
+def first_batch(base: Base, data: TrainingSet) -> Batch:
+    """Four samples and no prompt dropped."""
+    return draw_batch(base, data, data.load(np.arange(4)), 0.0, 0)
 
 
-@pytest.fixture
-def data(base: Base, shards_folder: Path) -> EncodedSet:
-    return encode_samples(read_shards(shards_folder, "train"), base)
-
-
-def test_a_batch_depends_on_its_seed_alone(base: Base, data: EncodedSet) -> None:
-    indices = np.array([3, 1])
-    first, again, other = (draw_batch(base, data, indices, 0.5, 0, "t", step) for step in (4, 4, 5))
+def test_a_batch_depends_on_its_seed_alone(base: Base, data: TrainingSet) -> None:
+    loaded = data.load(np.array([3, 1]))
+    first, again, other = (draw_batch(base, data, loaded, 0.5, 0, "t", step) for step in (4, 4, 5))
     assert torch.equal(first.noise, again.noise) and torch.equal(first.latents, again.latents)
     assert torch.equal(first.timesteps, again.timesteps)
     assert not torch.equal(first.noise, other.noise)
 
 
 def test_an_adapter_at_identity_has_the_loss_of_the_base(
-    base: Base, data: EncodedSet, params: Params
+    base: Base, data: TrainingSet, params: Params
 ) -> None:
-    batch = draw_batch(base, data, np.arange(4), 0.0, 0)
+    batch = first_batch(base, data)
     with torch.no_grad():
         without = base.unet(
             base.noise_scheduler.add_noise(batch.latents, batch.noise, batch.timesteps),
@@ -58,9 +53,9 @@ def test_an_adapter_at_identity_has_the_loss_of_the_base(
     assert float(adapted) == pytest.approx(float(expected), abs=1e-7)
 
 
-def test_without_min_snr_every_timestep_counts_alike(base: Base, data: EncodedSet, params: Params) -> None:
+def test_without_min_snr_every_timestep_counts_alike(base: Base, data: TrainingSet, params: Params) -> None:
     init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
-    batch = draw_batch(base, data, np.arange(4), 0.0, 0)
+    batch = first_batch(base, data)
     with torch.no_grad():
         off, unbounded, low = (
             float(denoising_losses(base, Denoiser(base.unet), [batch], gamma)[0]) for gamma in (0.0, 1e9, 0.1)
@@ -69,10 +64,10 @@ def test_without_min_snr_every_timestep_counts_alike(base: Base, data: EncodedSe
     assert low < off
 
 
-def test_only_the_adapter_gets_gradients(base: Base, data: EncodedSet, params: Params) -> None:
+def test_only_the_adapter_gets_gradients(base: Base, data: TrainingSet, params: Params) -> None:
     loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
     trained = trained_parameters(loaded)
-    (loss,) = denoising_losses(base, Denoiser(base.unet), [draw_batch(base, data, np.arange(4), 0.0, 0)])
+    (loss,) = denoising_losses(base, Denoiser(base.unet), [first_batch(base, data)])
     loss.backward()
     with_gradient = {id(p) for p in base.unet.parameters() if p.grad is not None}
     assert with_gradient <= {id(parameter) for parameter in trained.values()}
@@ -84,45 +79,35 @@ def test_only_the_adapter_gets_gradients(base: Base, data: EncodedSet, params: P
 
 
 def test_prior_preservation_adds_the_weighted_class_loss(
-    base: Base, data: EncodedSet, params: Params
+    base: Base, plain: TrainingSet, params: Params
 ) -> None:
     settings = params.train_subject.model_copy(update={"batch_size": 2})
-    data = EncodedSet(data.keys, data.means, data.deviations, None, data.captions)
     denoiser = Denoiser(base.unet)
 
     def loss(*sources: Source) -> float:
         with torch.no_grad():
             return float(data_objective(base, denoiser, sources, settings, seed=0)(3))
 
-    instance, prior = loss(Source(data, "instance")), loss(Source(data, "class"))
-    both = loss(Source(data, "instance"), Source(data, "class", weight=0.5))
+    instance, prior = loss(Source(plain, "instance")), loss(Source(plain, "class"))
+    both = loss(Source(plain, "instance"), Source(plain, "class", weight=0.5))
     assert instance != prior
     assert both == pytest.approx(instance + 0.5 * prior, rel=1e-5)
 
 
-def test_the_validation_loss_is_fixed(base: Base, data: EncodedSet) -> None:
-    data = EncodedSet(data.keys, data.means, data.deviations, None, data.captions)
-    first, again = (validation_loss(base, Denoiser(base.unet), data, 4, seed=1, rounds=1) for _ in range(2))
+def test_the_validation_loss_is_fixed(base: Base, plain: TrainingSet) -> None:
+    first, again = (validation_loss(base, Denoiser(base.unet), plain, 4, seed=1, rounds=1) for _ in range(2))
     assert first == again > 0
 
 
-def test_objectives_of_two_names_see_other_batches(base: Base, data: EncodedSet, params: Params) -> None:
+def test_objectives_of_two_names_see_other_batches(base: Base, plain: TrainingSet, params: Params) -> None:
     settings = params.train.model_copy(update={"batch_size": 2})
     denoiser = Denoiser(base.unet)
-    data = EncodedSet(data.keys, data.means, data.deviations, None, data.captions)
     with torch.no_grad():
         instance, again, other = (
-            float(data_objective(base, denoiser, [Source(data, name)], settings, 0)(0))
+            float(data_objective(base, denoiser, [Source(plain, name)], settings, 0)(0))
             for name in ("a", "a", "b")
         )
     assert instance == again != other
-
-
-def test_an_epoch_shows_every_sample_once() -> None:
-    seen = np.concatenate([batch_indices(step, 3, 7, seed=5) for step in range(7)])
-    for epoch in range(3):
-        assert sorted(seen[7 * epoch : 7 * (epoch + 1)]) == list(range(7))
-    assert seen[:7].tolist() != seen[7:14].tolist()
 
 
 def test_a_stored_adapter_comes_back_as_it_was(base_folder: Path, params: Params, tmp_path: Path) -> None:

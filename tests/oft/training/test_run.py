@@ -10,13 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from oft.data.shards import pack_sample, write_shards
-from oft.errors import DataError
 from oft.models.base import load_base
 from oft.params import Params
 from oft.seeding import generator_for
 from oft.training.adapters import init_adapter, trained_parameters
-from oft.training.run import GRID_PADDING_PX, read_encoded, tile, train_adapter
+from oft.training.run import GRID_PADDING_PX, tile, train_adapter
+from tests.oft.training.conftest import training_set
 
 
 def test_a_grid_shows_every_picture_and_fills_short_rows_with_white() -> None:
@@ -58,7 +57,7 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
         train_adapter(
             base,
             loaded,
-            read_encoded(base, shards_folder, "train"),
+            training_set(shards_folder),
             settings,
             seed=1,
             name="dropping",
@@ -75,11 +74,3 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
     assert all(torch.equal(a, b) for a, b in zip(uninterrupted, resumed, strict=True))
     rows = torch.cat([value.abs().sum(1) for value in resumed[:9]])
     assert (rows == 0).any() and (rows > 0).any()  # some blocks were never trained
-
-
-def test_an_empty_split_is_refused_by_name(base_folder: Path, tmp_path: Path) -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    write_shards([pack_sample("a", picture, lossless=True)], tmp_path, "val", 4)
-    write_shards([], tmp_path, "train", 4)
-    with pytest.raises(DataError, match=rf"{tmp_path}: there is no train sample.*counts\.json"):
-        read_encoded(load_base(base_folder), tmp_path, "train")

@@ -1,0 +1,27 @@
+"""Pictures as the base's autoencoder describes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from oft.models.base import Base
+
+
+@torch.no_grad()
+def encode_pictures(base: Base, pictures: Tensor) -> Tensor:
+    """Return the posteriors of pictures' latents, float32 [n, 2, channels, h / f, w / f]: means, deviations.
+
+    Both are scaled so that latents have about unit variance. What else is in the batch changes a posterior by
+    no more than rounding: oneDNN takes another kernel for a batch of one, the others agreed bit for bit.
+
+    Args:
+        pictures: uint8 [n, 3, h, w].
+    """
+    posterior = base.vae.encode(pictures.to(base.vae.device).float() / 127.5 - 1).latent_dist
+    scaled: Tensor = torch.stack([posterior.mean, posterior.std], dim=1) * base.vae.config.scaling_factor
+    return scaled.cpu()

@@ -1,0 +1,73 @@
+"""Rows of one tensor in several safetensors files, read by number, one file open at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from oft.errors import DataError
+from oft.storage import sha256_file
+
+TENSOR_NAME = "rows"
+
+
+def write_rows(folder: Path, name: str, rows: Tensor) -> dict[str, Any]:
+    """Write rows [n, ...] as one file and return its entry: name, num_rows, sha256."""
+    save_file({TENSOR_NAME: rows.contiguous()}, folder / name)
+    return {"name": name, "num_rows": len(rows), "sha256": sha256_file(folder / name)}
+
+
+class Rows:
+    """The rows of the files in ``entries``, numbered on from file to file.
+
+    Files are mapped for each read and verified when a process first reads from them, so that memory does not
+    grow with what is read, and processes may be forked or spawned.
+
+    Args:
+        folder: where the files are.
+        entries: what ``write_rows`` returned for each.
+        remedy: ends the message about a damaged file.
+    """
+
+    def __init__(self, folder: Path, entries: Sequence[Mapping[str, Any]], remedy: str) -> None:
+        self._folder, self._entries, self._remedy = folder, entries, remedy
+        self._ends = list(accumulate(int(entry["num_rows"]) for entry in entries))
+        self._verified: set[int] = set()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def read(self, numbers: Sequence[int]) -> Tensor:
+        """Return the rows [n, ...] of these numbers, which must be of one shape.
+
+        Raises:
+            DataError: a file is missing or corrupted.
+        """
+        return torch.stack([self._row(int(number)) for number in numbers])
+
+    def _row(self, number: int) -> Tensor:
+        file = bisect_right(self._ends, number)
+        entry = self._entries[file]
+        path = self._folder / entry["name"]
+        if file not in self._verified:
+            self._verify(path, entry["sha256"])
+            self._verified.add(file)
+        with safe_open(path, framework="pt") as tensors:
+            row: Tensor = tensors.get_slice(TENSOR_NAME)[number - self._ends[file] + int(entry["num_rows"])]
+        return row
+
+    def _verify(self, path: Path, expected: str) -> None:
+        found = sha256_file(path) if path.is_file() else "that of no file"
+        if found != expected:
+            raise DataError(
+                f"{path} is missing or corrupted: its SHA-256 is {found}, the manifest beside it says "
+                f"{expected}; {self._remedy}"
+            )
