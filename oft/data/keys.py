@@ -19,7 +19,7 @@ _HASH_CHARS = 8
 
 def stable_hash(text: str) -> str:
     """Return the hexadecimal SHA-256 of a text in Unicode's composed form, the same on every machine."""
-    return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8")).hexdigest()
+    return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def picture_key(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from oft.data.keys import sorted_keys
 from oft.data.readers.layout import (
-    clean_captions,
+    captions_in,
     licence_tag,
     list_pictures,
     read_json_file,
@@ -24,7 +24,7 @@ LICENCE = "COCO terms (Flickr)"
 def read_coco(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     """Yield the pictures that the split's caption file lists, sorted by key, with all their captions.
 
-    The licence tag is the one that the caption file gives for the picture.
+    The licence tag is the one that the caption file gives for the picture. The file is read whole: @COST@
 
     Args:
         root: the folder that holds ``train2017``, ``val2017`` and ``annotations``.
@@ -38,12 +38,17 @@ def read_coco(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     listing = root / "annotations" / f"captions_{split}2017.json"
     content = read_json_file(listing, LAYOUT)
     try:
-        idents = {str(entry["file_name"]): entry["id"] for entry in content["images"]}
-        licence_idents = {str(entry["file_name"]): entry.get("license") for entry in content["images"]}
+        entries = {
+            str(entry["file_name"]): (entry["id"], entry.get("license")) for entry in content["images"]
+        }
         licences = {entry["id"]: str(entry["name"]) for entry in content.get("licenses", [])}
         captions: defaultdict[object, list[str]] = defaultdict(list)
         for entry in sorted(content["annotations"], key=lambda entry: entry.get("id", 0)):
             captions[entry["image_id"]].append(entry["caption"])
+        listed = {
+            name: (captions_in(captions[ident]), licences.get(licence))
+            for name, (ident, licence) in entries.items()
+        }
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(
             f"{listing} lacks what COCO's caption files hold (images with id and file_name, annotations with "
@@ -51,10 +56,10 @@ def read_coco(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
         ) from error
     default = licence_tag(root, LICENCE)
     present = set(list_pictures(images))
-    for key, name in sorted_keys(idents):
+    for key, name in sorted_keys(listed):
         counts.seen += 1
         if name not in present:
             counts.drop("missing", name)
             continue
-        licence = licences.get(licence_idents[name], default)
-        yield Example(key, images / name, None, clean_captions(captions[idents[name]]), split, licence)
+        own, licence = listed[name]
+        yield Example(key, images / name, None, own, split, licence or default)
