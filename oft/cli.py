@@ -130,8 +130,8 @@ def check_command(
 ) -> None:
     """Decode every picture and annotation of a data set, and say what a run would drop and why.
 
-    One line of JSON on standard output, the first faulty files with the remedy on standard error. Status 0
-    means that the layout could be read, even where pictures are dropped; 1 that it could not. Nothing is written.
+    Prints one line of JSON, and on standard error the first faulty files with the remedy. Status 0: the
+    layout was read, even if pictures were dropped; 1: it was not. Nothing is written.
 
     For example: oft data check --dataset ade20k --root /data/ADEChallengeData2016
     """

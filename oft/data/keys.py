@@ -28,7 +28,8 @@ def picture_key(name: str) -> str:
     Folders are joined with ``-``, other characters than ``[A-Za-z0-9_-]`` become ``_``. A name too long for a
     tar header, or without one usable character, ends in a hash of itself.
     """
-    parts = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("").parts
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    parts = path.with_suffix("").parts if path.name else ()
     key = "-".join(_FORBIDDEN.sub("_", part) for part in parts)
     if not any(character.isalnum() for character in key):
         return f"picture-{stable_hash(name)[:_HASH_CHARS]}"
