@@ -21,8 +21,8 @@ def _labels(condition_name: str) -> Wanted:
     return Wanted(1, condition.annotation, condition.annotation_channel, condition.num_labels)
 
 
-# What a reader's annotations are; those of the other readers have none.
-_WANTED: dict[str, Wanted] = {
+# What a reader's annotations are; other readers have none.
+WANTED: dict[str, Wanted] = {
     "ade20k": _labels("segmentation"),
     "celeba_hq": Wanted(annotation="landmarks"),
     "deepfashion": _labels("densepose"),
@@ -51,7 +51,7 @@ def check_dataset(reader: str, root: Path) -> dict[Split, Counts]:
     counts = {split: Counts() for split in SPLITS}
     for split, tally in counts.items():
         examples = count(read(reader, root, split, tally), f"{reader} {split}", "pictures")
-        for _ in iterate_pictures(examples, tally, _WANTED.get(reader, Wanted())):
+        for _ in iterate_pictures(examples, tally, WANTED.get(reader, Wanted())):
             pass
     if not any(tally.seen for tally in counts.values()):
         raise DataError(

@@ -52,11 +52,13 @@ def read_celeba_hq(root: Path, split: Split, counts: Counts) -> Iterator[Example
     prompts = find_prompt_file(split, *tops, root / "celebhq")
     captions = read_prompt_file(prompts) if prompts else {}
     licence = licence_tag(root, LICENCE)
-    for key, name in sorted_keys(listed_names(root, split, list_pictures(images), _split_of)):
+    pictures = list_pictures(images)
+    present = set(pictures)
+    for key, name in sorted_keys(listed_names(root, split, pictures, _split_of)):
         counts.seen += 1
         stem = Path(name).stem
         annotation = landmarks / f"{stem}.txt"
-        if not (images / name).is_file():
+        if name not in present:
             counts.drop("missing", name)
             continue
         if not annotation.is_file():

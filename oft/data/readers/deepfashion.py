@@ -50,18 +50,19 @@ def read_deepfashion(root: Path, split: Split, counts: Counts) -> Iterator[Examp
     images = require_folder(root / "images", LAYOUT)
     annotations = require_folder(root / "densepose", LAYOUT)
     captions = _captions(root, split)
-    present = list_pictures(images)
+    pictures = list_pictures(images)
+    present = set(pictures)
     licence = licence_tag(root, LICENCE)
-    for key, name in sorted_keys(listed_names(root, split, present, _hashed_split)):
+    for key, name in sorted_keys(listed_names(root, split, pictures, _hashed_split)):
         counts.seen += 1
-        path, annotation = images / name, annotations / f"{Path(name).stem}_densepose.png"
-        if not path.is_file():
+        annotation = annotations / f"{Path(name).stem}_densepose.png"
+        if name not in present:
             counts.drop("missing", name)
             continue
         if not annotation.is_file():
             counts.drop("annotation_missing", name)
             continue
-        yield Example(key, path, annotation, captions.get(Path(name).stem, ()), split, licence)
+        yield Example(key, images / name, annotation, captions.get(Path(name).stem, ()), split, licence)
 
 
 def _captions(root: Path, split: Split) -> dict[str, tuple[str, ...]]:

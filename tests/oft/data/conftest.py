@@ -15,6 +15,20 @@ from PIL import Image
 SavePicture = Callable[..., Path]
 SaveLabels = Callable[..., Path]
 
+# The fixtures below that are a small data set, and the reader of each.
+ROOTS = {
+    "ade20k_root": "ade20k",
+    "celeba_hq_root": "celeba_hq",
+    "coco_root": "coco",
+    "deepfashion_root": "deepfashion",
+    "dreambooth_root": "dreambooth",
+    "fill50k_root": "fill50k",
+    "hub_root": "hub",
+    "parquet_root": "hub",
+    "picture_folder": "image_folder",
+    "reference_root": "reference",
+}
+
 
 def _random_picture(seed: int, height_px: int, width_px: int) -> Image.Image:
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)

@@ -12,20 +12,7 @@ from oft.data.keys import KEY_PATTERN
 from oft.data.readers import READERS, read
 from oft.errors import DataError
 from oft.types import SPLITS, Counts, Source
-
-# A small hand-made data set in each layout; two readers take two.
-ROOTS = {
-    "ade20k_root": "ade20k",
-    "celeba_hq_root": "celeba_hq",
-    "coco_root": "coco",
-    "deepfashion_root": "deepfashion",
-    "dreambooth_root": "dreambooth",
-    "fill50k_root": "fill50k",
-    "hub_root": "hub",
-    "parquet_root": "hub",
-    "picture_folder": "image_folder",
-    "reference_root": "reference",
-}
+from tests.oft.data.conftest import ROOTS
 
 
 def opens(source: Source) -> bool:
