@@ -27,14 +27,13 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 AdapterName = Literal["oft", "coft"]
 # Folders beside the tasks' own.
 RESERVED_NAMES = ("angles", "report")
-# The conditions made from what a reader finds beside a picture; all others are made from the picture itself.
-CONDITIONS_OF_READERS: dict[str, tuple[str, ...]] = {
-    "ade20k": ("segmentation",),
-    "celeba_hq": ("landmarks",),
-    "deepfashion": ("densepose",),
-    "fill50k": ("circles", "given"),
-    "hub": ("given",),
-    "reference": ("given",),
+# Conditions that are made from an annotation beside the picture, and the readers that find one.
+READERS_WITH_MAPS: dict[str, tuple[str, ...]] = {
+    "segmentation": ("ade20k",),
+    "densepose": ("deepfashion",),
+    "landmarks": ("celeba_hq",),
+    "circles": ("fill50k",),
+    "given": ("fill50k", "hub", "reference"),
 }
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
@@ -375,12 +374,12 @@ class Params(Section):
                     f"{transfer.adapter}; take it out of one of them"
                 )
         for key, task in self.tasks.items():
-            readers = [name for name, made in CONDITIONS_OF_READERS.items() if task.condition in made]
+            readers = READERS_WITH_MAPS.get(task.condition)
             dataset = self.datasets.get(task.dataset)
             if readers and dataset and dataset.reader not in readers:
                 faults.append(
-                    f"tasks.{key}: condition {task.condition} is made from an annotation, which reader "
-                    f"{dataset.reader} does not give; choose a data set with reader {' or '.join(readers)}"
+                    f"tasks.{key}: condition {task.condition} needs maps, which reader {dataset.reader} "
+                    f"does not give; choose a data set with reader {' or '.join(readers)}"
                 )
         for key, subject in self.subjects.items():
             dataset = self.datasets.get(subject.dataset)

@@ -10,9 +10,8 @@ from oft.data.ade20k import colourise
 from oft.data.examples import square
 from oft.data.extraction import extract_split
 from oft.data.pictures import load_picture
-from oft.types import SPLITS, Counts
+from oft.types import Counts
 from tests.conftest import dataset
-from tests.oft.data.conftest import ROOTS
 
 
 @pytest.mark.parametrize(("fit", "resolution_px"), [("crop", 24), ("pad", 32)])
@@ -61,14 +60,3 @@ def test_part_maps_are_read_from_their_channel_and_padded(deepfashion_root: Path
     for _, condition, labels in found:
         assert labels is not None and labels.shape == (40, 40) and condition.shape == (40, 40, 3)
         np.testing.assert_array_equal(labels[0, 6:34], np.arange(28) % 25)
-
-
-@pytest.mark.parametrize("fixture", sorted(ROOTS))
-def test_every_layout_is_extracted(fixture: str, request: pytest.FixtureRequest) -> None:
-    root = request.getfixturevalue(fixture)
-    for split in SPLITS:
-        counts = Counts()
-        settings = dataset(ROOTS[fixture])
-        keys = [key for key, *_ in extract_split(settings, "canny", {}, root, split, 16, counts)]
-        assert len(keys) == counts.kept == counts.seen - counts.dropped.total()
-        assert keys or (fixture, split) in {("dreambooth_root", "val"), ("picture_folder", "val")}
