@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+
+data_app = typer.Typer(help="Tools around data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 
 @app.callback()
@@ -110,6 +115,33 @@ def profile(
 
     write_profile(conf, name, params)
     typer.echo(f"{params}: profile {name}")
+
+
+@data_app.command("check")
+def check_command(
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="The reader for its layout: ade20k, celeba_hq, coco, deepfashion, dreambooth, fill50k, hub, "
+            "image_folder or reference (docs/datasets.md shows each layout)."
+        ),
+    ],
+    root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+) -> None:
+    """Decode every picture and annotation of a data set, and say what a run would drop and why.
+
+    Prints one line of JSON, and on standard error the first faulty files with the remedy. Status 0: the
+    layout was read, even if pictures were dropped; 1: it was not. Nothing is written.
+
+    For example: oft data check --dataset ade20k --root /data/ADEChallengeData2016
+    """
+    from oft.data.checking import check_dataset, describe_drops, summarize
+
+    with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
+        counts = check_dataset(dataset, root)
+    for line in describe_drops(counts):
+        typer.echo(line, err=True)
+    _print_json(summarize(dataset, root, counts))
 
 
 AdapterFolder = Annotated[Path, typer.Argument(help="Folder of the adapter: runs/<task>/<adapter>/train.")]

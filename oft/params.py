@@ -28,7 +28,13 @@ AdapterName = Literal["oft", "coft"]
 # Folders beside the tasks' own.
 RESERVED_NAMES = ("angles", "report")
 # Conditions that are made from an annotation beside the picture, and the readers that find one.
-READERS_WITH_MAPS = {"segmentation": ("ade20k",), "densepose": ("deepfashion",)}
+READERS_WITH_MAPS: dict[str, tuple[str, ...]] = {
+    "segmentation": ("ade20k",),
+    "densepose": ("deepfashion",),
+    "landmarks": ("celeba_hq",),
+    "circles": ("fill50k",),
+    "given": ("fill50k", "hub", "reference"),
+}
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
 
@@ -70,7 +76,17 @@ class Captioning(Section):
 class Dataset(Section):
     """A data set: its layout, its size, and what each stage does with it."""
 
-    reader: Literal["ade20k", "coco", "deepfashion", "dreambooth", "image_folder"]
+    reader: Literal[
+        "ade20k",
+        "celeba_hq",
+        "coco",
+        "deepfashion",
+        "dreambooth",
+        "fill50k",
+        "hub",
+        "image_folder",
+        "reference",
+    ]
     num_train_images: NaturalInt
     num_val_images: NaturalInt
     acquire: Acquisition

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, Protocol
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -15,28 +14,46 @@ AnnotationKind = Literal["labels", "picture", "landmarks"]
 """What an annotation file holds: ids [h, w], a conditioning picture [h, w, 3], or points [n, 2]."""
 
 
+class Source(Protocol):
+    """Where the bytes of a picture or annotation are: a path, or a value in a Parquet file."""
+
+    @property
+    def name(self) -> str:
+        """What counts and messages call it."""
+
+    @property
+    def stem(self) -> str:
+        """Its name without the file's suffix."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """Open it for reading; FileNotFoundError says that there is none."""
+
+
 @dataclass(frozen=True)
 class Example:
     """One picture of a data set as its reader found it; nothing is decoded yet.
 
     Attributes:
         key: stable across runs and machines, unique in its data set, made of ``[A-Za-z0-9_-]`` (a shard key).
-        image: the picture's file.
-        annotation: the file the condition is made from, where the data set has one (id map, part map,
-            landmarks, conditioning picture).
+        image: the picture.
+        annotation: what the condition is made from, where the data set has it (id map, part map, landmarks,
+            conditioning picture).
         captions: the data set's own captions, possibly none.
         split: ``train`` or ``val``.
         licence: short licence tag, carried into the shards.
         flipped: this is the mirror image of the picture and its annotation.
+        marked_side_px: side of the square picture that landmarks were marked on, where that need not be the
+            size the picture is stored at; they are scaled by the two.
     """
 
     key: str
-    image: Path
-    annotation: Path | None
+    image: Source
+    annotation: Source | None
     captions: tuple[str, ...]
     split: Split
     licence: str
     flipped: bool = False
+    marked_side_px: int | None = None
 
 
 @dataclass
@@ -55,7 +72,8 @@ class Counts:
         self.dropped[reason] += 1
         names = self.offenders.setdefault(reason, [])
         if len(names) < self.MAX_OFFENDERS:
-            names.append(name)
+            # File names need not be text; the counts are written as such.
+            names.append(name.encode("utf-8", "backslashreplace").decode())
 
     def to_json(self) -> dict[str, object]:
         """Plain values, keys in a fixed order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 
 from oft.data.landmarks import load_landmarks
 from oft.data.pictures import PictureError, load_labels, load_picture
-from oft.types import AnnotationKind, Counts, Example
+from oft.types import AnnotationKind, Counts, Example, Source
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,8 @@ def decode(example: Example, wanted: Wanted) -> Decoded:
 
     Raises:
         Unusable: the reasons are those of `PictureError`, the same behind ``annotation_``, ``size_mismatch``
-            (picture and annotation differ in size) and ``label_out_of_range``.
+            (picture and annotation differ in size), ``label_out_of_range`` and ``landmarks_outside`` (a point
+            lies further outside the picture than the picture is wide or high).
     """
     try:
         image = load_picture(example.image)
@@ -76,9 +76,13 @@ def decode(example: Example, wanted: Wanted) -> Decoded:
         annotation = _load_annotation(example.annotation, wanted)
     except PictureError as error:
         raise Unusable(f"annotation_{error.reason}", error.name) from error
-    if wanted.annotation != "landmarks" and annotation.shape[:2] != (image.height, image.width):
+    if wanted.annotation == "landmarks":
+        annotation = annotation * _marked_scale(example, image)
+        if ((annotation < np.negative(image.size)) | (annotation > 2 * np.array(image.size))).any():
+            raise Unusable("landmarks_outside", example.annotation.name)
+    elif annotation.shape[:2] != (image.height, image.width):
         raise Unusable("size_mismatch", example.image.name)
-    if wanted.num_labels is not None and int(annotation.max(initial=0)) >= wanted.num_labels:
+    elif wanted.num_labels is not None and not 0 <= annotation.min() <= annotation.max() < wanted.num_labels:
         raise Unusable("label_out_of_range", example.annotation.name)
     return Decoded(example, image, annotation)
 
@@ -104,11 +108,16 @@ def iterate_pictures(examples: Iterable[Example], counts: Counts, wanted: Wanted
         yield decoded
 
 
-def _load_annotation(path: Path, wanted: Wanted) -> NDArray[Any]:
+def _load_annotation(source: Source, wanted: Wanted) -> NDArray[Any]:
     match wanted.annotation:
         case "labels":
-            return load_labels(path, wanted.annotation_channel)
+            return load_labels(source, wanted.annotation_channel)
         case "picture":
-            return np.asarray(load_picture(path))
+            return np.asarray(load_picture(source))
         case _:
-            return load_landmarks(path)
+            return load_landmarks(source)
+
+
+def _marked_scale(example: Example, image: Image.Image) -> NDArray[np.float64]:
+    """How many pixels of the stored picture one of the marked picture is, along x and y."""
+    return np.array(image.size) / (example.marked_side_px or image.size)

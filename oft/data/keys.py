@@ -20,7 +20,7 @@ _FLIPPED = "-flipped"
 
 def stable_hash(text: str) -> str:
     """Return the hexadecimal SHA-256 of a text in Unicode's composed form, the same on every machine."""
-    return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8")).hexdigest()
+    return hashlib.sha256(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def picture_key(name: str) -> str:
@@ -29,7 +29,8 @@ def picture_key(name: str) -> str:
     Folders are joined with ``-``, other characters than ``[A-Za-z0-9_-]`` become ``_``. A name too long for a
     tar header, or without one usable character, ends in a hash of itself.
     """
-    parts = PurePosixPath(unicodedata.normalize("NFC", name)).with_suffix("").parts
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    parts = path.with_suffix("").parts if path.name else ()
     key = "-".join(_FORBIDDEN.sub("_", part) for part in parts)
     if not any(character.isalnum() for character in key):
         return f"picture-{stable_hash(name)[:_HASH_CHARS]}"

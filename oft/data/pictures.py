@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import IO, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from oft.errors import DataError
+from oft.types import Source
 
 MAX_PIXELS = 200_000_000
 """A larger picture is refused from its header: small files can claim any size. PIL has the same bound set."""
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""What is decoded, whatever a file's suffix says; PIL would hand others to programs outside (EPS)."""
+
 PictureReason = Literal[
     "missing", "unreadable", "truncated", "too_small", "too_large", "wrong_mode", "wrong_form"
 ]
 
-_EXPLANATIONS: dict[str, str] = {
+EXPLANATIONS: dict[str, str] = {
     "missing": "there is no such file; restore it or leave it out of the listing",
     "unreadable": "not a picture that can be decoded; replace the file",
     "truncated": "the picture's data end early; copy or download the file again",
@@ -63,7 +68,7 @@ class PictureError(DataError):
     """One picture cannot be used: ``reason`` is what data stages count, ``name`` the file."""
 
     def __init__(self, reason: PictureReason, name: str) -> None:
-        super().__init__(f"{name}: {reason}: {_EXPLANATIONS[reason]}")
+        super().__init__(f"{name}: {reason}: {EXPLANATIONS[reason]}")
         self.reason: PictureReason = reason
         self.name = name
 
@@ -72,7 +77,20 @@ class PictureError(DataError):
         return PictureError, (self.reason, self.name)
 
 
-def load_picture(path: Path) -> Image.Image:
+def open_source(source: Source) -> IO[bytes]:
+    """Return a readable stream of the bytes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Exception: whatever reading a damaged Parquet file raises.
+    """
+    # Nothing but a plain file: opening a pipe would wait for ever.
+    if isinstance(source, Path) and not os.path.isfile(source):
+        raise FileNotFoundError(source)
+    return source.open("rb")
+
+
+def load_picture(source: Source) -> Image.Image:
     """Return a picture as RGB, upright, without metadata; what is transparent becomes white.
 
     Greyscale, palette, CMYK and 16-bit pictures are converted; of an animation the first frame counts.
@@ -80,14 +98,14 @@ def load_picture(path: Path) -> Image.Image:
     Raises:
         PictureError: the file is missing, unreadable, truncated or too large.
     """
-    return _decode(Path(path), lambda image: _turn_upright(_to_rgb(image), _orientation(image)))
+    return _decode(source, lambda image: _turn_upright(_to_rgb(image), _orientation(image)))
 
 
-def load_labels(path: Path, channel: int | None = None) -> NDArray[np.integer]:
+def load_labels(source: Source, channel: int | None = None) -> NDArray[np.integer]:
     """Return an id map as whole numbers [height, width], exactly as stored.
 
     Args:
-        path: a palette or greyscale picture, 8 or 16 bits deep; or an RGB one with ``channel`` given.
+        source: a palette or greyscale picture, 8 or 16 bits deep; or an RGB one with ``channel`` given.
         channel: which channel holds the ids (2, the third, in DensePose's part maps); None for a map of one
             channel.
 
@@ -101,9 +119,9 @@ def load_labels(path: Path, channel: int | None = None) -> NDArray[np.integer]:
             return array[..., channel].copy() if array.ndim == 3 and channel < array.shape[2] else None
         return array.copy() if array.ndim == 2 and np.issubdtype(array.dtype, np.integer) else None
 
-    labels = _decode(Path(path), to_labels)
+    labels = _decode(source, to_labels)
     if labels is None:
-        raise PictureError("wrong_mode", Path(path).name)
+        raise PictureError("wrong_mode", source.name)
     return labels
 
 
@@ -161,26 +179,26 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB")).copy()
 
 
-def _decode(path: Path, convert: Callable[[Image.Image], _Value]) -> _Value:
-    if not path.is_file():
-        raise PictureError("missing", path.name)
+def _decode(source: Source, convert: Callable[[Image.Image], _Value]) -> _Value:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            with Image.open(path) as image:
+            with open_source(source) as stream, Image.open(stream, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise PictureError("too_large", path.name)
+                    raise PictureError("too_large", source.name)
                 image.load()
                 value = convert(image)
     except PictureError:
         raise
+    except FileNotFoundError as error:
+        raise PictureError("missing", source.name) from error
     except (Image.DecompressionBombError, MemoryError) as error:
-        raise PictureError("too_large", path.name) from error
+        raise PictureError("too_large", source.name) from error
     except Exception as error:  # decoders raise anything on damaged data: OSError, SyntaxError, ...
-        raise PictureError(_damage(str(error)), path.name) from error
+        raise PictureError(_damage(str(error)), source.name) from error
     # Most warnings (odd EXIF entries, many in COCO) leave the picture whole; one about missing data does not.
     if any(_damage(str(warning.message)) == "truncated" for warning in caught):
-        raise PictureError("truncated", path.name)
+        raise PictureError("truncated", source.name)
     return value
 
 

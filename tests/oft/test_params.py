@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from oft.data.readers import READERS
 from oft.errors import ParamsError
-from oft.params import Params, load_params, parse_params
+from oft.params import READERS_WITH_MAPS, Params, load_params, parse_params
 
 Values = dict[str, Any]
 
@@ -91,6 +92,16 @@ def test_values_out_of_range_are_refused(values: Values, section: str, key: str,
 def test_names_must_agree(values: Values, change: Any, key: str) -> None:
     change(values)
     assert key in faults(values)
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_every_reader_can_be_chosen(values: Values, reader: str) -> None:
+    values["datasets"]["photos"]["reader"] = reader
+    assert parse_params(values).datasets["photos"].reader == reader
+
+
+def test_only_readers_give_annotations() -> None:
+    assert {reader for readers in READERS_WITH_MAPS.values() for reader in readers} <= set(READERS)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ _FOLDERS: dict[Split, str] = {"train": "training", "val": "validation"}
 def read_ade20k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     """Yield the examples of a split, sorted by key; the annotation is the id map.
 
-    The data set has no captions; those of ``prompt_{train,val}_blip.json`` are taken where the file is there.
+    The data set has no captions; those of ``prompt_{train,val}_blip.json`` are taken where the file is there
+    and names the pictures by these file names.
 
     Args:
         root: the folder that holds ADEChallengeData2016, or that folder itself.
@@ -34,7 +35,7 @@ def read_ade20k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     top = root if (root / "images").is_dir() else root / "ADEChallengeData2016"
     images = require_folder(top / "images" / _FOLDERS[split], LAYOUT)
     annotations = require_folder(top / "annotations" / _FOLDERS[split], LAYOUT)
-    prompts = find_prompt_file(root, split) or find_prompt_file(top, split)
+    prompts = find_prompt_file(split, root, top)
     captions = read_prompt_file(prompts) if prompts else {}
     licence = licence_tag(root, LICENCE)
     for key, name in sorted_keys(list_pictures(images)):

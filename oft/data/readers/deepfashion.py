@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from oft.data.keys import sorted_keys, stable_hash
+from oft.data.keys import sorted_keys
 from oft.data.readers.layout import (
-    clean_captions,
+    captions_in,
     licence_tag,
     list_pictures,
     read_json_file,
     require_folder,
 )
 from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.data.readers.splits import hashed_split, listed_names
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
 
@@ -49,51 +50,32 @@ def read_deepfashion(root: Path, split: Split, counts: Counts) -> Iterator[Examp
     images = require_folder(root / "images", LAYOUT)
     annotations = require_folder(root / "densepose", LAYOUT)
     captions = _captions(root, split)
-    present = list_pictures(images)
+    pictures = list_pictures(images)
+    present = set(pictures)
     licence = licence_tag(root, LICENCE)
-    for key, name in sorted_keys(_names(root, split, present)):
+    for key, name in sorted_keys(listed_names(root, split, pictures, _hashed_split)):
         counts.seen += 1
-        path, annotation = images / name, annotations / f"{Path(name).stem}_densepose.png"
-        if not path.is_file():
+        annotation = annotations / f"{Path(name).stem}_densepose.png"
+        if name not in present:
             counts.drop("missing", name)
             continue
         if not annotation.is_file():
             counts.drop("annotation_missing", name)
             continue
-        yield Example(key, path, annotation, captions.get(Path(name).stem, ()), split, licence)
+        yield Example(key, images / name, annotation, captions.get(Path(name).stem, ()), split, licence)
 
 
 def _captions(root: Path, split: Split) -> dict[str, tuple[str, ...]]:
-    prompts = find_prompt_file(root, split)
+    prompts = find_prompt_file(split, root)
     if prompts:
-        return {stem: clean_captions([caption]) for stem, caption in read_prompt_file(prompts).items()}
+        return {stem: captions_in(caption) for stem, caption in read_prompt_file(prompts).items()}
     path = root / "captions.json"
     content = read_json_file(path, LAYOUT)
     if not isinstance(content, dict):
         raise DataError(f"{path} must map file names to texts, got a {type(content).__name__}; {LAYOUT}")
-    return {
-        Path(name).stem: clean_captions([text] if isinstance(text, str) else map(str, text))
-        for name, text in content.items()
-    }
-
-
-def _names(root: Path, split: Split, present: list[str]) -> list[str]:
-    other: Split = "val" if split == "train" else "train"
-    own_list, other_list = root / f"{split}.txt", root / f"{other}.txt"
-    if own_list.is_file():
-        return _listed(own_list)
-    if other_list.is_file():
-        elsewhere = set(_listed(other_list))
-        return [name for name in present if name not in elsewhere]
-    return [name for name in present if _hashed_split(name) == split]
-
-
-def _listed(path: Path) -> list[str]:
-    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [Path(name).name if Path(name).suffix else f"{Path(name).name}.jpg" for name in names]
+    return {Path(name).stem: captions_in(text) for name, text in content.items()}
 
 
 def _hashed_split(name: str) -> Split:
     identity = _IDENTITY.match(name)
-    share = int(stable_hash(identity.group() if identity else Path(name).stem), 16) % 100
-    return "val" if share < VAL_PERCENT else "train"
+    return hashed_split(identity.group() if identity else Path(name).stem, VAL_PERCENT)

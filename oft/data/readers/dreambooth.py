@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oft.data.keys import sorted_keys
-from oft.data.readers.layout import licence_tag, list_pictures, require_file, require_folder
+from oft.data.readers.layout import licence_tag, list_pictures, read_text_file, require_file, require_folder
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
 
@@ -124,7 +124,7 @@ def _examples(root: Path, top: Path, names: list[str], split: Split, counts: Cou
 
 def _prompt_lines(root: Path) -> tuple[Path, list[str]]:
     path = require_file(_top(root) / _PROMPTS_FILE, LAYOUT)
-    return path, [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    return path, [line.strip() for line in read_text_file(path).splitlines()]
 
 
 def _template(path: Path, literal: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from oft.data.keys import sorted_keys
-from oft.data.readers.layout import clean_captions, is_picture, licence_tag, require_folder
+from oft.data.readers.layout import clean_captions, is_picture, licence_tag, require_folder, walk
 from oft.types import SPLITS, Counts, Example, Split
 
 LAYOUT = (
@@ -29,23 +28,14 @@ def read_image_folder(root: Path, split: Split, counts: Counts) -> Iterator[Exam
     """
     require_folder(root, LAYOUT)
     has_splits = any((root / name).is_dir() for name in SPLITS)
-    if has_splits:
-        names = _walk(root, root / split) if (root / split).is_dir() else []
-    else:
-        names = _walk(root, root) if split == "val" else []
+    if split == "train" and not has_splits:
+        return
+    names = walk(root, is_picture, split if has_splits else "")
     licence = licence_tag(root, LICENCE)
     for key, name in sorted_keys(names):
         counts.seen += 1
         path = root / name
         yield Example(key, path, None, _captions(path), split, licence)
-
-
-def _walk(root: Path, top: Path) -> list[str]:
-    names = []
-    for folder, subfolders, files in os.walk(top):
-        subfolders[:] = [name for name in subfolders if not name.startswith((".", "__"))]
-        names += [(Path(folder) / name).relative_to(root).as_posix() for name in files if is_picture(name)]
-    return names
 
 
 def _captions(path: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from oft.data.readers.layout import clean_captions
+from oft.data.readers.layout import clean_captions, parse_json, read_text_file
 from oft.errors import DataError
 from oft.types import Split
 
@@ -27,12 +27,8 @@ def read_prompt_file(path: Path) -> dict[str, str]:
         raise DataError(
             f"there is no prompt file {path}; {_RULE}; write it or choose another source of captions"
         )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text ({error}); {_RULE}; save it again as UTF-8") from error
     captions: dict[str, str] = {}
-    for place, entry in _entries(path, text):
+    for place, entry in read_entries(path):
         target = entry.get("target", entry.get("image")) if isinstance(entry, dict) else None
         prompt = entry.get("prompt") if isinstance(entry, dict) else None
         if not isinstance(target, str) or not isinstance(prompt, str):
@@ -48,26 +44,28 @@ def read_prompt_file(path: Path) -> dict[str, str]:
     return captions
 
 
-def find_prompt_file(root: Path, split: Split) -> Path | None:
-    """Return ``prompt_{split}_blip.json``, at the top of a data set or in its folder ``split``, or None."""
-    name = f"prompt_{split}_blip.json"
-    return next((path for path in (root / name, root / split / name) if path.is_file()), None)
+def find_prompt_file(split: Split, *folders: Path) -> Path | None:
+    """Return the prompt file of a split, from the first of the folders that has one, or None.
+
+    In a folder it lies at the top or in its folder ``split``, as ``prompt_{split}_blip_full.json`` (beside
+    which the release's other one is an excerpt) or ``prompt_{split}_blip.json``.
+    """
+    names = (f"prompt_{split}_blip_full.json", f"prompt_{split}_blip.json")
+    places = (place / name for folder in folders for place in (folder, folder / split) for name in names)
+    return next((path for path in places if path.is_file()), None)
 
 
-def _entries(path: Path, text: str) -> list[tuple[str, Any]]:
-    try:
-        if text.lstrip().startswith("["):
-            return [(f"entry {index}", entry) for index, entry in enumerate(json.loads(text))]
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); {_RULE}; copy the file again") from error
-    entries = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            entries.append((f"line {number}", json.loads(line)))
-        except ValueError as error:
-            raise DataError(
-                f"{path}, line {number}: not valid JSON ({error}); {_RULE}; mend the line"
-            ) from error
-    return entries
+def read_entries(path: Path) -> list[tuple[str, Any]]:
+    """Return the values of a file of JSON lines, or of one JSON array, each with its place for messages.
+
+    Raises:
+        DataError: the file is no text, or a value no JSON; the message names the line.
+    """
+    text = read_text_file(path)
+    if text.lstrip().startswith("["):
+        return [(f"entry {index}", entry) for index, entry in enumerate(parse_json(text, str(path)))]
+    return [
+        (f"line {number}", parse_json(line, f"{path}, line {number}"))
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]

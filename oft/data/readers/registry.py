@@ -22,7 +22,18 @@ def _lazy_reader(name: str) -> Reader:
 
 
 READERS: dict[str, Reader] = {
-    name: _lazy_reader(name) for name in ("ade20k", "coco", "deepfashion", "dreambooth", "image_folder")
+    name: _lazy_reader(name)
+    for name in (
+        "ade20k",
+        "celeba_hq",
+        "coco",
+        "deepfashion",
+        "dreambooth",
+        "fill50k",
+        "hub",
+        "image_folder",
+        "reference",
+    )
 }
 
 
@@ -33,11 +44,22 @@ def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Exampl
         name: a key of `READERS`.
         root: the data set's folder, in its official layout.
         split: ``train`` or ``val``.
-        counts: the reader adds to ``seen`` for each picture it lists and drops those without their twin.
+        counts: the reader adds to ``seen`` for each picture it lists and drops those without their twin, and
+            as ``name_not_text`` those whose names are not UTF-8: nothing could be written about them.
 
     Raises:
         DataError: the reader is unknown, or the folder misses what the layout demands.
     """
     if name not in READERS:
         raise DataError(f"there is no reader named {name!r}; the readers are {', '.join(READERS)}")
-    return READERS[name](Path(root), split, counts)
+    return _with_names(READERS[name](Path(root), split, counts), counts)
+
+
+def _with_names(examples: Iterator[Example], counts: Counts) -> Iterator[Example]:
+    for example in examples:
+        try:
+            example.image.name.encode()
+        except UnicodeEncodeError:
+            counts.drop("name_not_text", example.image.name)
+        else:
+            yield example

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,20 @@ from PIL import Image
 
 SavePicture = Callable[..., Path]
 SaveLabels = Callable[..., Path]
+
+# The fixtures below that are a small data set, and the reader of each.
+ROOTS = {
+    "ade20k_root": "ade20k",
+    "celeba_hq_root": "celeba_hq",
+    "coco_root": "coco",
+    "deepfashion_root": "deepfashion",
+    "dreambooth_root": "dreambooth",
+    "fill50k_root": "fill50k",
+    "hub_root": "hub",
+    "parquet_root": "hub",
+    "picture_folder": "image_folder",
+    "reference_root": "reference",
+}
 
 
 def _random_picture(seed: int, height_px: int, width_px: int) -> Image.Image:
@@ -88,8 +104,10 @@ def ade20k_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def coco_root(tmp_path: Path) -> Path:
-    """Three pictures, listed out of order, the last without a file, the second without captions."""
+    """Three for validation, listed out of order, the last without a file, the second without captions; one to
+    train on."""
     root = tmp_path / "coco"
+    save_picture(root / "train2017" / "000000000002.jpg", seed=2)
     for number in (9, 25):
         save_picture(root / "val2017" / f"{number:012d}.jpg", seed=number)
     save_picture(root / "val2017" / "000000000099.jpg")  # not listed
@@ -108,6 +126,11 @@ def coco_root(tmp_path: Path) -> Path:
         ],
     }
     (root / "annotations" / "captions_val2017.json").write_text(json.dumps(listing))
+    small = {
+        "images": [{"id": 2, "file_name": "000000000002.jpg"}],
+        "annotations": [{"id": 4, "image_id": 2, "caption": "a car"}],
+    }
+    (root / "annotations" / "captions_train2017.json").write_text(json.dumps(small))
     return root
 
 
@@ -162,4 +185,133 @@ def dreambooth_root(tmp_path: Path) -> Path:
     for name in ("dog2/00", "dog/00", "dog/03", "rc_car/01"):
         save_picture(root / "dataset" / f"{name}.jpg")
     (root / "dataset" / "prompts_and_classes.txt").write_text(PROMPTS_AND_CLASSES)
+    return root
+
+
+def save_landmarks(path: Path, side_px: int = 1024, seed: int = 0) -> Path:
+    """Write 68 random points inside a square picture, as numpy.savetxt does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savetxt(path, np.random.default_rng(seed).uniform(0, side_px, (68, 2)))
+    return path
+
+
+def save_parquet(path: Path, columns: dict[str, list[Any]], rows_a_group: int = 4) -> Path:
+    """Write columns as the hub does: pictures (bytes) as structs of bytes and path."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    kept = {
+        name: [{"bytes": value, "path": None} for value in values]
+        if any(isinstance(value, bytes) for value in values)
+        else values
+        for name, values in columns.items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(pa.table(kept), path, row_group_size=rows_a_group)
+    return path
+
+
+@pytest.fixture(name="save_landmarks")
+def save_landmarks_fixture() -> Callable[..., Path]:
+    return save_landmarks
+
+
+@pytest.fixture(name="save_parquet")
+def save_parquet_fixture() -> Callable[..., Path]:
+    return save_parquet
+
+
+@pytest.fixture
+def celeba_hq_root(tmp_path: Path) -> Path:
+    """Faces around the border between the splits, one without landmarks; pictures stored at 32 px."""
+    root = tmp_path / "celeba_hq"
+    for number in (0, 7, 27010, 27011, 29999):
+        save_picture(root / "CelebA-HQ-img" / f"{number}.jpg", number, 32, 32)
+        if number != 7:
+            save_landmarks(root / "landmarks" / f"{number}.txt", seed=number)
+    prompts = [{"image": "0.jpg", "prompt": "a man"}, {"image": "27010.jpg", "prompt": "a woman"}]
+    (root / "prompt_train_blip.json").write_text(json.dumps(prompts))
+    return root
+
+
+@pytest.fixture
+def fill50k_root(tmp_path: Path) -> Path:
+    """Circles and their outlines, the last listed without a file; number 26 falls on the validation side."""
+    root = tmp_path / "fill50k"
+    lines = []
+    for number in (0, 1, 2, 26, 70):
+        entry = {
+            "text": f"circle {number}",
+            "image": f"images/{number}.png",
+            "conditioning_image": f"conditioning_images/{number}.png",
+        }
+        lines.append(json.dumps(entry))
+        if number != 70:
+            save_picture(root / entry["image"], number, 24, 24)
+            save_picture(root / entry["conditioning_image"], number + 100, 24, 24)
+    (root / "train.jsonl").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture
+def hub_root(tmp_path: Path) -> Path:
+    """Training and validation folders with metadata.jsonl, each picture with a conditioning picture."""
+    root = tmp_path / "hub"
+    for split, numbers in (("train", (1, 2, 3)), ("validation", (4, 5))):
+        lines = []
+        for number in numbers:
+            save_picture(root / split / f"{number}.jpg", number)
+            save_picture(root / split / "edges" / f"{number}.png", number + 100)
+            lines.append(
+                {
+                    "file_name": f"{number}.jpg",
+                    "text": f"{number}",
+                    "conditioning_image": f"edges/{number}.png",
+                }
+            )
+        (root / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return root
+
+
+@pytest.fixture
+def parquet_root(tmp_path: Path) -> Path:
+    """Two training files and one for validation, in row groups of four; captions number the rows."""
+    root = tmp_path / "parquet"
+    for name, numbers in (
+        ("train-00000-of-00002", range(6)),
+        ("train-00001-of-00002", range(6, 8)),
+        ("validation-00000-of-00001", range(8, 10)),
+    ):
+        columns: dict[str, list[Any]] = {
+            "image": [encoded(number) for number in numbers],
+            "text": [f"caption {number}" for number in numbers],
+            "conditioning_image": [encoded(number + 100) for number in numbers],
+        }
+        save_parquet(root / "data" / f"{name}.parquet", columns)
+    return root
+
+
+def encoded(seed: int) -> bytes:
+    """The bytes of a PNG of a smooth random picture."""
+    stream = io.BytesIO()
+    _random_picture(seed, 24, 32).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def reference_root(tmp_path: Path) -> Path:
+    """The reference release's tree: pictures and coloured maps under one name, the last without its map."""
+    root = tmp_path / "reference"
+    for split, numbers in (("train", (0, 1, 2)), ("val", (7, 8))):
+        for number in numbers:
+            save_picture(root / split / "color" / f"{number}.png", number)
+            if number != 2:
+                save_picture(root / split / "segm" / f"{number}.png", number + 100)
+        lines = [
+            {"source": f"source/{number}.png", "target": f"target/{number}.png", "prompt": f"a city {number}"}
+            for number in numbers
+        ]
+        text = "\n".join(map(json.dumps, lines))
+        (root / split / f"prompt_{split}_blip_full.json").write_text(text)
+        (root / split / f"prompt_{split}_blip.json").write_text("")
     return root

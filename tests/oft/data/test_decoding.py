@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from oft.data.decoding import Wanted, iterate_pictures
+from oft.data.decoding import Unusable, Wanted, decode, iterate_pictures
 from oft.data.readers import read
 from oft.types import Counts, Example
 
@@ -75,3 +77,22 @@ def test_damaged_annotations_are_counted_and_may_be_left_alone(
     assert counts.dropped == {"annotation_unreadable": 1}
     [decoded] = iterate_pictures([example], counts, Wanted())
     assert decoded.annotation is None
+
+
+def test_landmarks_are_scaled_to_the_size_the_picture_is_stored_at(celeba_hq_root: Path) -> None:
+    examples = list(read("celeba_hq", celeba_hq_root, "train", Counts()))
+    [decoded, _] = iterate_pictures(examples, Counts(), Wanted(annotation="landmarks"))
+    assert decoded.image.size == (32, 32) and decoded.annotation is not None
+    np.testing.assert_allclose(decoded.annotation, np.loadtxt(celeba_hq_root / "landmarks" / "0.txt") / 32)
+    own = replace(examples[0], marked_side_px=None)
+    with pytest.raises(Unusable) as caught:
+        decode(own, Wanted(annotation="landmarks"))
+    assert (caught.value.reason, caught.value.name) == ("landmarks_outside", "0.txt")
+
+
+def test_negative_ids_are_out_of_range(tmp_path: Path, save_picture: Callable[..., Path]) -> None:
+    image = save_picture(tmp_path / "a.jpg", height_px=4, width_px=4)
+    Image.fromarray(np.full((4, 4), -1, np.int32)).save(tmp_path / "a.tif")
+    example = Example("a", image, tmp_path / "a.tif", (), "val", "none")
+    with pytest.raises(Unusable, match="label_out_of_range"):
+        decode(example, Wanted(annotation="labels", num_labels=151))

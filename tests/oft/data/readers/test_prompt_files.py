@@ -50,7 +50,7 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_file_of_the_split_is_found(tmp_path: Path) -> None:
-    assert find_prompt_file(tmp_path, "val") is None
+    assert find_prompt_file("val", tmp_path) is None
     (tmp_path / "prompt_train_blip.json").write_text("")
-    assert find_prompt_file(tmp_path, "val") is None
-    assert find_prompt_file(tmp_path, "train") == tmp_path / "prompt_train_blip.json"
+    assert find_prompt_file("val", tmp_path) is None
+    assert find_prompt_file("train", tmp_path) == tmp_path / "prompt_train_blip.json"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,28 +11,29 @@ import pytest
 from oft.data.keys import KEY_PATTERN
 from oft.data.readers import READERS, read
 from oft.errors import DataError
-from oft.types import SPLITS, Counts, Split
-
-ROOTS = {
-    "ade20k": "ade20k_root",
-    "coco": "coco_root",
-    "deepfashion": "deepfashion_root",
-    "dreambooth": "dreambooth_root",
-}
+from oft.types import SPLITS, Counts, Source
+from tests.oft.data.conftest import ROOTS
 
 
-@pytest.mark.parametrize("reader", sorted(ROOTS))
-def test_examples_are_sorted_counted_and_repeatable(reader: str, request: pytest.FixtureRequest) -> None:
-    root = request.getfixturevalue(ROOTS[reader])
+def opens(source: Source) -> bool:
+    with source.open("rb") as stream:
+        return stream.readable()
+
+
+def test_every_reader_has_a_small_data_set() -> None:
+    assert set(ROOTS.values()) == set(READERS)
+
+
+@pytest.mark.parametrize("fixture", sorted(ROOTS))
+def test_examples_are_sorted_counted_and_repeatable(fixture: str, request: pytest.FixtureRequest) -> None:
+    reader, root = ROOTS[fixture], request.getfixturevalue(fixture)
     for split in SPLITS:
-        if (reader, split) == ("coco", "train"):
-            continue
         counts, again = Counts(), Counts()
         examples = list(read(reader, root, split, counts))
         keys = [example.key for example in examples]
         assert keys == sorted(set(keys)) and all(KEY_PATTERN.fullmatch(key) for key in keys)
         assert counts.seen == len(examples) + sum(counts.dropped.values())
-        assert all(example.split == split and example.image.is_file() for example in examples)
+        assert all(example.split == split and opens(example.image) for example in examples)
         assert list(read(reader, root, split, again)) == examples and again == counts
 
 
@@ -45,12 +48,26 @@ def test_an_unknown_reader_is_refused_with_the_known_ones(tmp_path: Path) -> Non
         read("imagenet", tmp_path, "train", Counts())
 
 
-@pytest.mark.parametrize("reader", sorted(ROOTS))
-def test_a_file_named_licence_tags_the_pictures(reader: str, request: pytest.FixtureRequest) -> None:
-    root = request.getfixturevalue(ROOTS[reader])
+@pytest.mark.parametrize("fixture", sorted(ROOTS))
+def test_a_file_named_licence_tags_the_pictures(fixture: str, request: pytest.FixtureRequest) -> None:
+    reader, root = ROOTS[fixture], request.getfixturevalue(fixture)
     (root / "LICENCE").write_text("Apache-2.0\nrendered\n")
-    split: Split = "val" if reader == "coco" else "train"
-    assert "Apache-2.0" in {example.licence for example in read(reader, root, split, Counts())}
+    assert {example.licence for example in read(reader, root, "train", Counts())} == {"Apache-2.0"}
+
+
+def test_a_file_name_that_is_no_text_is_counted_and_its_name_can_be_written(
+    picture_folder: Path, save_picture: Callable[..., Path]
+) -> None:
+    save_picture(picture_folder / "train" / "b\udcff.png")
+    counts = Counts()
+    assert all(example.key != "train-b_" for example in read("image_folder", picture_folder, "train", counts))
+    assert counts.offenders["name_not_text"] == ["b\\udcff.png"]
+
+
+@pytest.mark.parametrize("fixture", sorted(ROOTS))
+def test_examples_cross_processes(fixture: str, request: pytest.FixtureRequest) -> None:
+    examples = list(read(ROOTS[fixture], request.getfixturevalue(fixture), "train", Counts()))
+    assert pickle.loads(pickle.dumps(examples)) == examples
 
 
 def test_a_reader_is_imported_when_it_is_used() -> None:

@@ -1,0 +1,88 @@
+"""What a folder holds for a reader: every picture and annotation decoded, faults counted, nothing written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from oft.data.conditions import CONDITIONS
+from oft.data.decoding import Wanted, iterate_pictures
+from oft.data.pictures import EXPLANATIONS
+from oft.data.readers import read
+from oft.errors import DataError
+from oft.progress import count
+from oft.types import SPLITS, Counts, Split
+
+
+def _labels(condition_name: str) -> Wanted:
+    condition = CONDITIONS[condition_name]
+    return Wanted(1, condition.annotation, condition.annotation_channel, condition.num_labels)
+
+
+# What a reader's annotations are; other readers have none.
+WANTED: dict[str, Wanted] = {
+    "ade20k": _labels("segmentation"),
+    "celeba_hq": Wanted(annotation="landmarks"),
+    "deepfashion": _labels("densepose"),
+    "fill50k": Wanted(annotation="picture"),
+    "hub": Wanted(annotation="picture"),
+    "reference": Wanted(annotation="picture"),
+}
+
+_ANNOTATION = "annotation_"
+_FAULTS = {
+    **EXPLANATIONS,
+    "outside": "the listing leads out of the data set; such a file is never opened; mend the listing",
+    "size_mismatch": "picture and annotation differ in size; export them at one size",
+    "label_out_of_range": "the map has an id that the data set does not define; export it anew",
+    "landmarks_outside": "points lie far outside the picture; mark it anew, at the size the layout asks for",
+    "name_not_text": "the file's name is not UTF-8; rename it",
+}
+
+
+def check_dataset(reader: str, root: Path) -> dict[Split, Counts]:
+    """Decode everything a reader finds in a folder and return the counts of each split.
+
+    Raises:
+        DataError: the layout is not the reader's, or there is no picture at all.
+    """
+    counts = {split: Counts() for split in SPLITS}
+    for split, tally in counts.items():
+        examples = count(read(reader, root, split, tally), f"{reader} {split}", "pictures")
+        for _ in iterate_pictures(examples, tally, WANTED.get(reader, Wanted())):
+            pass
+    if not any(tally.seen for tally in counts.values()):
+        raise DataError(
+            f"{root} has no picture for reader {reader!r}; complete the data set, or choose another reader: "
+            "docs/datasets.md shows the layout of each"
+        )
+    return counts
+
+
+def summarize(reader: str, root: Path, counts: Mapping[Split, Counts]) -> dict[str, Any]:
+    """Return what was seen, kept and dropped by reason, in all and by split, as plain values."""
+    splits = {split: _plain(tally.seen, tally.kept, tally.dropped) for split, tally in counts.items()}
+    dropped = sum((tally.dropped for tally in counts.values()), Counter[str]())
+    seen, kept = (sum(getattr(tally, name) for tally in counts.values()) for name in ("seen", "kept"))
+    return {"dataset": reader, "root": str(root), **_plain(seen, kept, dropped), "splits": splits}
+
+
+def describe_drops(counts: Mapping[Split, Counts]) -> Iterator[str]:
+    """Yield a line for each split and reason: how many, what is wrong, what to do, the first by name."""
+    for split, tally in counts.items():
+        for reason, number in sorted(tally.dropped.items()):
+            names = ", ".join(tally.offenders[reason])
+            more = ", ..." if number > len(tally.offenders[reason]) else ""
+            yield f"{split}: {number} {reason} ({_fault(reason)}): {names}{more}"
+
+
+def _fault(reason: str) -> str:
+    if reason in _FAULTS:
+        return _FAULTS[reason]
+    return f"of its annotation: {_FAULTS[reason.removeprefix(_ANNOTATION)]}"
+
+
+def _plain(seen: int, kept: int, dropped: Counter[str]) -> dict[str, Any]:
+    return {"seen": seen, "kept": kept, "dropped": dict(sorted(dropped.items()))}

@@ -1,0 +1,62 @@
+"""Listings: files that name each picture of a data set, its captions and its conditioning picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from oft.data.keys import sorted_keys
+from oft.data.readers.layout import file_below
+from oft.types import Counts, Example, Split
+
+
+@dataclass
+class Listed:
+    """What a listing says about a picture; several lines may hold a caption each."""
+
+    annotation: str | None
+    captions: tuple[str, ...] = ()
+
+
+def read_listed(
+    root: Path,
+    listed: Mapping[str, Listed],
+    split: Split,
+    split_of: Callable[[str], Split | None],
+    licence: str,
+    counts: Counts,
+) -> Iterator[Example]:
+    """Yield the listed pictures of a split, sorted by key.
+
+    Args:
+        root: the folder that names in the listing start from.
+        listed: what is known of each picture, by its path below ``root``; annotations likewise.
+        split: ``train`` or ``val``.
+        split_of: the split a picture belongs to.
+        licence: the licence tag.
+        counts: pictures are dropped as ``outside`` (the name leads out of ``root``; it is never opened) and
+            ``missing``, or the same behind ``annotation_``.
+    """
+    for key, name in sorted_keys(name for name in listed if split_of(name) == split):
+        counts.seen += 1
+        image, fault = _locate(root, name)
+        if image is None:
+            counts.drop(fault, name)
+            continue
+        about = listed[name]
+        annotation = None
+        if about.annotation is not None:
+            annotation, fault = _locate(root, about.annotation)
+            if annotation is None:
+                counts.drop(f"annotation_{fault}", about.annotation)
+                continue
+        yield Example(key, image, annotation, about.captions, split, licence)
+
+
+def _locate(root: Path, name: str) -> tuple[Path | None, str]:
+    path = file_below(root, name)
+    if path is None:
+        return None, "outside"
+    return (path, "") if os.path.isfile(path) else (None, "missing")
