@@ -45,7 +45,13 @@ def test_extraction_counts_what_it_leaves_out(ade20k_root: Path) -> None:
 def test_a_condition_of_the_picture_takes_its_settings_and_keeps_no_id_map(coco_root: Path) -> None:
     def edges(low: int) -> int:
         [(_, condition, labels), _] = extract_split(
-            dataset("coco"), "canny", {"low": low, "high": 200}, coco_root, "val", 24, Counts()
+            dataset("coco"),
+            "canny",
+            {"low_threshold": low, "high_threshold": 200},
+            coco_root,
+            "val",
+            24,
+            Counts(),
         )
         assert labels is None and condition.shape == (24, 24, 3)
         return int((condition > 0).sum())

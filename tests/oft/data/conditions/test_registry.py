@@ -24,7 +24,7 @@ def test_a_condition_is_a_picture_of_the_same_size_and_a_function_of_its_source(
 
 
 def test_settings_reach_the_extractor() -> None:
-    made = extract_condition(CONDITIONS["canny"], IMAGE, None, low=10, high=20)
+    made = extract_condition(CONDITIONS["canny"], IMAGE, None, low_threshold=10, high_threshold=20)
     np.testing.assert_array_equal(made, extract_canny(IMAGE, 10, 20))
 
 
