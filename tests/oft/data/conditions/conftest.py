@@ -11,9 +11,19 @@ PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 
 @pytest.fixture(params=PHOTOS)
 def photo(request: pytest.FixtureRequest) -> NDArray[np.uint8]:
-    """A photograph, uint8 [256, 320, 3]: not square, so that height and width cannot be mixed up."""
+    """Each photograph, uint8 [256, 320, 3]: not square, so that height and width cannot be mixed up."""
+    return photograph(request.param)
+
+
+@pytest.fixture
+def cat() -> NDArray[np.uint8]:
+    """One of them."""
+    return photograph("chelsea")
+
+
+def photograph(name: str) -> NDArray[np.uint8]:
     import skimage.data
     from PIL import Image
 
-    picture = Image.fromarray(getattr(skimage.data, request.param)())
-    return np.asarray(picture.resize((320, 256), Image.Resampling.LANCZOS))
+    picture = Image.fromarray(getattr(skimage.data, name)())
+    return np.array(picture.resize((320, 256), Image.Resampling.LANCZOS))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,7 +23,7 @@ def a_face(size_px: int = 512) -> NDArray[np.float64]:
 
 def strokes() -> list[frozenset[int]]:
     bounds = [0, *(end + 1 for end in sorted(STROKE_ENDS))]
-    return [frozenset(range(*pair)) for pair in zip(bounds, bounds[1:], strict=False)]
+    return [frozenset(range(*pair)) for pair in pairwise(bounds)]
 
 
 def test_points_are_green_and_lines_white_on_black() -> None:
@@ -64,15 +66,5 @@ def test_each_part_of_the_face_is_mirrored_to_itself_or_to_its_twin() -> None:
 def test_neighbours_stay_neighbours_but_where_eyes_and_mouth_are_left_open() -> None:
     edges = {frozenset((index, index + 1)) for index in range(NUM_LANDMARKS - 1) if index not in STROKE_ENDS}
     mirrored = {frozenset(MIRRORED_LANDMARKS[list(edge)].tolist()) for edge in edges}
-    # Eyes: the edge that closes them. Mouth: outside and inside are joined at one corner.
-    assert (
-        edges - mirrored
-        == {
-            frozenset((39, 40)),
-            frozenset((45, 46)),
-            frozenset((59, 60)),
-            frozenset((54, 55)),
-            frozenset((64, 65)),
-        }
-        or edges == mirrored
-    )
+    lost = {tuple(sorted(edge)) for edge in edges - mirrored}
+    assert lost == {(39, 40), (45, 46), (54, 55), (59, 60), (64, 65)}

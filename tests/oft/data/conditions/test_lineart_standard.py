@@ -35,7 +35,7 @@ def test_a_dark_stroke_is_a_line_and_a_light_one_is_none() -> None:
     picture = np.full((64, 64, 3), 128, dtype=np.uint8)
     picture[:, 20], picture[:, 44] = 40, 216
     lines = extract_lineart_standard(picture)
-    assert (lines[:, 20] == 127).all() and not lines[:, 44].any()
+    assert (lines[:, 20] > 127).all() and not lines[:, 44].any()
 
 
 def test_a_flat_picture_has_no_lines() -> None:
