@@ -12,6 +12,7 @@ from oft.data.extraction import extract_split
 from oft.data.pictures import load_picture
 from oft.types import Counts
 from tests.conftest import dataset
+from tests.oft.data.conditions.networks import save_depth_anything, save_segformer
 
 
 @pytest.mark.parametrize(("fit", "resolution_px"), [("crop", 24), ("pad", 32)])
@@ -66,3 +67,24 @@ def test_part_maps_are_read_from_their_channel_and_padded(deepfashion_root: Path
     for _, condition, labels in found:
         assert labels is not None and labels.shape == (40, 40) and condition.shape == (40, 40, 3)
         np.testing.assert_array_equal(labels[0, 6:34], np.arange(28) % 25)
+
+
+def test_a_network_stands_in_for_maps_that_a_data_set_lacks(coco_root: Path, tmp_path: Path) -> None:
+    model = {"model": str(save_segformer(tmp_path))}
+    counts = Counts()
+    found = list(extract_split(dataset("coco"), "segmentation", model, coco_root, "val", 24, counts))
+    assert len(found) == counts.kept == 2
+    for _, condition, labels in found:
+        assert labels is not None and labels.shape == (24, 24) and labels.min() >= 1
+        np.testing.assert_array_equal(condition, colourise(labels.astype(np.uint8)))
+
+
+def test_a_network_is_not_loaded_where_a_data_set_has_maps(ade20k_root: Path) -> None:
+    model = {"model": "/nowhere"}
+    assert list(extract_split(dataset("ade20k"), "segmentation", model, ade20k_root, "train", 16, Counts()))
+
+
+def test_a_condition_that_a_network_makes_keeps_no_id_map(coco_root: Path, tmp_path: Path) -> None:
+    model = {"model": str(save_depth_anything(tmp_path))}
+    found = list(extract_split(dataset("coco"), "depth", model, coco_root, "val", 24, Counts()))
+    assert [(condition.shape, labels) for _, condition, labels in found] == [((24, 24, 3), None)] * 2

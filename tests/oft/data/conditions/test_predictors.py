@@ -7,7 +7,7 @@ import pytest
 
 from oft.data.conditions.predictors import load_predictor
 from oft.errors import CheckpointError
-from tests.oft.data.conditions.segformer import save_segformer
+from tests.oft.data.conditions.networks import save_segformer
 
 
 def load(model: Path | str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from inspect import Parameter, getmodule, getsource, signature
+from inspect import Parameter, getsourcefile, signature
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -75,9 +76,9 @@ def test_settings_in_params_are_the_extractors_own(name: str, params: Params) ->
         }
         assert settings == optional
         return
-    used = "".join(
-        getsource(getmodule(function)) for function in (condition.load, load_annotator, load_edges)
-    )
+    # What a network's settings are shows in its own file and in those that load networks.
+    files = {getsourcefile(function) for function in (condition.load, load_annotator, load_edges)}
+    used = "".join(Path(file).read_text(encoding="utf-8") for file in files if file is not None)
     assert all(f'settings["{key}"]' in used for key in settings)
 
 

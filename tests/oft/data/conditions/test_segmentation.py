@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from oft.data.ade20k import PALETTE, colourise
 from oft.data.conditions.segmentation import extract_segmentation, load_segmentation
 from oft.errors import CheckpointError, DataError
-from tests.oft.data.conditions.segformer import save_segformer
+from tests.oft.data.conditions.networks import save_segformer
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
