@@ -22,7 +22,9 @@ def load_predictor(condition: str, model: str, architectures: Any, device: str) 
         CheckpointError: the model is missing, out of reach, damaged or of another kind.
     """
     from transformers import AutoImageProcessor
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a stage has one bar, its own
     name, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
     try:
         processor = AutoImageProcessor.from_pretrained(name, revision=revision or "main")
