@@ -43,7 +43,7 @@ PICTURE_PX = (640, 480)
 RESOLUTION_PX = 512
 JPEG_QUALITY = 95
 SAMPLES_PER_SHARD = 512
-CANNY = {"low": 100, "high": 200}
+CANNY = {"low_threshold": 100, "high_threshold": 200}
 CAPTIONS = "captions.jsonl"
 MIB = 1 << 20
 
@@ -98,7 +98,7 @@ def run_plain_loop(folder: Path, target: Path) -> None:
             left, top = (image.width - side) // 2, (image.height - side) // 2
             square = image.crop((left, top, left + side, top + side))
             square = square.resize((RESOLUTION_PX, RESOLUTION_PX), Image.Resampling.LANCZOS)
-            edges = cv2.Canny(np.array(square), CANNY["low"], CANNY["high"])
+            edges = cv2.Canny(np.array(square), CANNY["low_threshold"], CANNY["high_threshold"])
             key = f"train-{path.stem}"
             square.save(scratch, "JPEG", quality=JPEG_QUALITY, subsampling=0)
             archive.add(scratch, f"{key}.jpg")

@@ -27,7 +27,24 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 AdapterName = Literal["oft", "coft"]
 # Folders beside the tasks' own.
 RESERVED_NAMES = ("angles", "report")
-# Conditions that are made from an annotation beside the picture, and the readers that find one.
+ConditionName = Literal[
+    "canny",
+    "lineart_standard",
+    "depth",
+    "hed",
+    "lineart",
+    "mlsd",
+    "normal",
+    "openpose",
+    "scribble",
+    "segmentation",
+    "densepose",
+    "landmarks",
+    "circles",
+    "given",
+]
+# Conditions that are made from an annotation beside the picture, and the readers that find one. Those of
+# NETWORK_FINDS do without: a network finds it where the reader does not.
 READERS_WITH_MAPS: dict[str, tuple[str, ...]] = {
     "segmentation": ("ade20k",),
     "densepose": ("deepfashion",),
@@ -35,12 +52,19 @@ READERS_WITH_MAPS: dict[str, tuple[str, ...]] = {
     "circles": ("fill50k",),
     "given": ("fill50k", "hub", "reference"),
 }
+NETWORK_FINDS = ("segmentation",)
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
 
 def _multiple_of_8(value: int) -> int:
     if value % 8:
         raise ValueError(f"must be a multiple of 8, for example {value // 8 * 8 or 8}")
+    return value
+
+
+def _multiple_of_64(value: int) -> int:
+    if value % 64:
+        raise ValueError(f"must be a multiple of 64, for example {value // 64 * 64 or 64}")
     return value
 
 
@@ -107,7 +131,7 @@ class Task(Section):
     """A data set paired with a condition."""
 
     dataset: Name
-    condition: Literal["canny", "segmentation", "densepose"]
+    condition: ConditionName
 
 
 class Subject(Section):
@@ -132,10 +156,66 @@ class Canny(Section):
         return self
 
 
+class LineartStandard(Section):
+    """Line art without a network."""
+
+    sigma_px: Annotated[float, Field(gt=0, le=64)]
+    intensity_threshold: Annotated[float, Field(ge=0, le=255)]
+
+
+class Predictor(Section):
+    """A network in transformers' layout."""
+
+    model: Annotated[str, Field(min_length=1)]
+
+
+class Annotator(Section):
+    """A network of ControlNet's annotators."""
+
+    model: Annotated[str, Field(min_length=1)]
+    resolution_px: Annotated[int, Field(ge=64, le=2048), AfterValidator(_multiple_of_64)]
+
+
+class Lineart(Annotator):
+    """The network that draws lines."""
+
+    coarse: bool
+
+
+class Mlsd(Annotator):
+    """The network that finds straight segments."""
+
+    score_threshold: Share
+    distance_threshold: NonNegativeFloat
+
+
+class Openpose(Annotator):
+    """The networks that find people."""
+
+    hands_and_face: bool
+
+
+class Unset(Section):
+    """A condition without settings."""
+
+
 class Conditions(Section):
-    """Settings of the extractors that have any."""
+    """Settings of each condition, under its name."""
 
     canny: Canny
+    lineart_standard: LineartStandard
+    depth: Predictor
+    hed: Annotator
+    lineart: Lineart
+    mlsd: Mlsd
+    normal: Annotator
+    openpose: Openpose
+    scribble: Annotator
+    segmentation: Predictor
+    densepose: Unset
+    landmarks: Unset
+    circles: Unset
+    given: Unset
 
 
 class Shards(Section):
@@ -384,10 +464,12 @@ class Params(Section):
         for key, task in self.tasks.items():
             readers = READERS_WITH_MAPS.get(task.condition)
             dataset = self.datasets.get(task.dataset)
-            if readers and dataset and dataset.reader not in readers:
+            if readers is None or task.condition in NETWORK_FINDS:
+                continue
+            if dataset and not gives_annotation(dataset.reader, task.condition):
                 faults.append(
                     f"tasks.{key}: condition {task.condition} needs maps, which reader {dataset.reader} "
-                    f"does not give; choose a data set with reader {' or '.join(readers)}"
+                    f"does not give; choose a data set with reader {' or '.join(readers) or '(none does)'}"
                 )
         for key, subject in self.subjects.items():
             dataset = self.datasets.get(subject.dataset)
@@ -414,6 +496,11 @@ class Params(Section):
             for key, value in values.items()
             if value not in known
         ]
+
+
+def gives_annotation(reader: str, condition: str) -> bool:
+    """Return whether data sets with this reader bring what the condition is made from."""
+    return reader in READERS_WITH_MAPS.get(condition, ())
 
 
 def parse_params(values: Any, source: str = "params.yaml") -> Params:

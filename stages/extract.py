@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from oft.data.conditions import CONDITIONS
 from oft.data.extraction import extract_split
 from oft.data.prepared import write_prepared
-from oft.params import load_params
+from oft.params import gives_annotation, load_params
 from oft.progress import count
 from oft.storage import atomic_folder, write_json
 from oft.types import SPLITS, Counts
@@ -21,8 +22,14 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     task = params.tasks[known("task", options.task, params.tasks)]
     dataset = params.datasets[task.dataset]
-    canny = params.conditions.canny
-    settings = {"low": canny.low_threshold, "high": canny.high_threshold} if task.condition == "canny" else {}
+    settings = getattr(params.conditions, task.condition).model_dump()
+    annotated = gives_annotation(dataset.reader, task.condition)
+    device = "cpu"
+    if CONDITIONS[task.condition].needs_network(annotated):
+        from oft.models.device import choose_device, make_deterministic
+
+        device = choose_device()
+        make_deterministic()
     counts = {split: Counts() for split in SPLITS}
     made_with = {
         "condition": task.condition,
@@ -44,6 +51,7 @@ def main(arguments: list[str]) -> None:
                 params.resolution_px,
                 params.shards.jpeg_quality,
                 counts[split],
+                device=device,
             )
             shown = count(samples, f"{options.task} {split}", "pictures")
             write_prepared(partial, split, shown, made_with)

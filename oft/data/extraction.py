@@ -19,11 +19,10 @@ from oft.data.geometry import Geometry, geometry_of, mirror_annotation
 from oft.data.keys import flipped_key
 from oft.data.parallel import parallel_map
 from oft.data.shards import Sample, encode_condition, encode_labels, pack_sample
-from oft.params import READERS_WITH_MAPS
+from oft.params import gives_annotation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from oft.data.conditions.condition import Settings
     from oft.params import Dataset
     from oft.types import Counts, Example, Examples, Split
 
@@ -44,7 +43,7 @@ class Recipe:
     geometry: Geometry
     jpeg_quality: int
     condition: str | None = None
-    settings: Mapping[str, Any] | None = None
+    settings: Settings | None = None
     by_network: bool = False
     flip: bool = False
 
@@ -58,7 +57,7 @@ _NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 def extract_split(
     settings: Dataset,
     condition_name: str,
-    condition_settings: Mapping[str, Any],
+    condition_settings: Settings,
     root: Path,
     split: Split,
     resolution_px: int,
@@ -84,7 +83,7 @@ def extract_split(
         device: where a network runs that makes conditions.
     """
     condition = CONDITIONS[condition_name]
-    by_network = condition.needs_network(settings.reader in READERS_WITH_MAPS.get(condition_name, ()))
+    by_network = condition.needs_network(gives_annotation(settings.reader, condition_name))
     recipe = Recipe(
         geometry_of(settings, resolution_px, split),
         jpeg_quality,

@@ -85,7 +85,7 @@ def test_values_out_of_range_are_refused(values: Values, section: str, key: str,
         (lambda v: v.update(sample_shards=[1]), "sample_shards"),
         (lambda v: v["subjects"].update(canny_coco={"dataset": "dreambooth", "subject": "x"}), "subjects"),
         (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),
-        (lambda v: v["tasks"]["canny_coco"].update(condition="segmentation"), "reader coco does not give"),
+        (lambda v: v["tasks"]["canny_coco"].update(condition="densepose"), "reader coco does not give"),
         (lambda v: v["subjects"]["subject_robot_toy"].update(dataset="coco"), "subjects.subject_robot_toy"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.data.conditions.registry import Condition, Settings
+from oft.data.conditions.condition import Condition, Settings
 
 BATCH_SIZE = 8
 
@@ -44,5 +44,6 @@ def extract_batches(
     for _, of_one_size in groupby(pictures, key=lambda pair: pair[1].shape):
         while batch := list(islice(of_one_size, batch_size)):
             extract = extract or condition.load(settings, device)
-            made = extract([picture for _, picture in batch])
+            # Copies: torch takes neither mirrored views nor what is read-only.
+            made = extract([np.array(picture, order="C") for _, picture in batch])
             yield from zip((item for item, _ in batch), made, strict=True)

@@ -6,17 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def extract_canny(image: NDArray[np.uint8], low: float = 100, high: float = 200) -> NDArray[np.uint8]:
+def extract_canny(
+    image: NDArray[np.uint8], low_threshold: float = 100, high_threshold: float = 200
+) -> NDArray[np.uint8]:
     """Return white edges on black, uint8 [height, width, 3].
 
     ``cv2.Canny`` on the three colour channels at once: a pixel's gradient is that of its strongest channel.
 
     Args:
         image: uint8 [height, width, 3], RGB.
-        low: gradient (summed absolute Sobel responses) above which an edge goes on.
-        high: gradient above which an edge begins.
+        low_threshold: gradient (summed absolute Sobel responses) above which an edge goes on.
+        high_threshold: gradient above which an edge begins.
     """
     import cv2
 
-    edges = cv2.Canny(np.ascontiguousarray(image), low, high)
+    edges = cv2.Canny(np.ascontiguousarray(image), low_threshold, high_threshold)
     return np.repeat(np.asarray(edges, dtype=np.uint8)[..., None], 3, axis=2)

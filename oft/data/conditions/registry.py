@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,57 +9,41 @@ from numpy.typing import NDArray
 
 from oft.data.ade20k import NUM_CLASSES
 from oft.data.conditions.canny import extract_canny
-from oft.data.conditions.densepose import NUM_PARTS, extract_densepose
-from oft.data.conditions.segmentation import extract_segmentation
+from oft.data.conditions.condition import Condition
+from oft.data.conditions.densepose import MIRRORED_PARTS, NUM_PARTS, extract_densepose
+from oft.data.conditions.depth import load_depth
+from oft.data.conditions.given import extract_given
+from oft.data.conditions.hed import load_hed
+from oft.data.conditions.landmarks import MIRRORED_LANDMARKS, extract_landmarks
+from oft.data.conditions.lineart import load_lineart
+from oft.data.conditions.lineart_standard import extract_lineart_standard
+from oft.data.conditions.mlsd import load_mlsd
+from oft.data.conditions.normal import load_normal
+from oft.data.conditions.openpose import load_openpose
+from oft.data.conditions.scribble import load_scribble
+from oft.data.conditions.segmentation import extract_segmentation, load_segmentation
 from oft.errors import DataError
-from oft.types import AnnotationKind
-
-Settings = Mapping[str, Any]
-BatchExtractor = Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[np.uint8]]]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """How one kind of conditioning image is made: by ``extract``, or by the network that ``load`` loads.
-
-    Attributes:
-        name: its name in tasks and params.
-        annotation: what it is made from beside the picture; None: from the picture itself.
-        extract: a pure function of one prepared picture, uint8 [height, width, 3], or of its annotation at
-            the same size -> uint8 [height, width, 3]; runs in worker processes, without torch.
-        load: settings and device -> a function of a batch of prepared pictures of one size, for conditions
-            that a network makes: it gives their conditioning images or, where there is ``extract`` too, the
-            annotations that the data set lacks; raises `CheckpointError` where its weights are missing.
-        annotation_channel: which channel of the annotation file holds the ids; None where it has one channel.
-        num_labels: ids run from 0 to this minus one; None where there are none.
-        keeps_labels: the id map itself goes into the shards, lossless, for evaluation: colours need not lead
-            back to ids.
-        mirrored: for ids [num_labels] or landmarks [68]: which one each is in the mirror image (a left hand
-            becomes a right hand); None where mirroring changes no meaning.
-    """
-
-    name: str
-    annotation: AnnotationKind | None = None
-    extract: Callable[..., NDArray[np.uint8]] | None = None
-    load: Callable[[Settings, str], BatchExtractor] | None = None
-    annotation_channel: int | None = None
-    num_labels: int | None = None
-    keeps_labels: bool = False
-    mirrored: NDArray[np.integer] | None = None
-
-    def needs_network(self, annotated: bool) -> bool:
-        """Whether a network makes this condition, given whether the data set has its annotation."""
-        return self.load is not None and not (self.annotation is not None and annotated)
-
 
 CONDITIONS: dict[str, Condition] = {
     condition.name: condition
     for condition in (
+        # From the picture, without a network.
         Condition("canny", extract=extract_canny),
+        Condition("lineart_standard", extract=extract_lineart_standard),
+        # From the picture, by a network.
+        Condition("depth", load=load_depth),
+        Condition("hed", load=load_hed),
+        Condition("lineart", load=load_lineart),
+        Condition("mlsd", load=load_mlsd),
+        Condition("normal", load=load_normal),
+        Condition("openpose", load=load_openpose),
+        Condition("scribble", load=load_scribble),
+        # From what the data set has beside the picture.
         Condition(
             "segmentation",
             "labels",
             extract_segmentation,
+            load_segmentation,
             num_labels=NUM_CLASSES + 1,
             keeps_labels=True,
         ),
@@ -72,7 +54,11 @@ CONDITIONS: dict[str, Condition] = {
             annotation_channel=2,
             num_labels=NUM_PARTS + 1,
             keeps_labels=True,
+            mirrored=MIRRORED_PARTS,
         ),
+        Condition("landmarks", "landmarks", extract_landmarks, mirrored=MIRRORED_LANDMARKS),
+        Condition("circles", "picture", extract_given),
+        Condition("given", "picture", extract_given),
     )
 }
 
@@ -85,13 +71,15 @@ def extract_condition(
     Args:
         condition: an entry of `CONDITIONS` with ``extract``.
         image: uint8 [height, width, 3], at the run's size.
-        annotation: what the data set has beside the picture, at the same size, where it has anything.
-        settings: passed on to the extractor (canny: ``low``, ``high``).
+        annotation: what the data set has beside the picture, at the same size, where it has anything; or
+            what a network found instead.
+        settings: passed on to the extractor; those of a condition with a network are the network's.
 
     Raises:
         DataError: the condition needs an annotation and the data set has none.
     """
     assert condition.extract is not None, f"{condition.name} is made by a network"
+    settings = {} if condition.load is not None else settings
     if condition.annotation is None:
         return condition.extract(image, **settings)
     if annotation is None:
@@ -99,4 +87,6 @@ def extract_condition(
             f"the condition {condition.name!r} is made from an annotation and this data set has none; "
             "pair the condition with a data set that has one, or choose a condition made from the picture"
         )
+    if condition.annotation == "landmarks":
+        return condition.extract(annotation, image.shape[:2], **settings)
     return condition.extract(annotation, **settings)

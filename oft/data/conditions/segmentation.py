@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from oft.data.ade20k import NUM_CLASSES, colourise
+from oft.data.conditions.condition import BatchExtractor, Settings
+from oft.data.conditions.predictors import fault, load_predictor
 from oft.errors import DataError
 
 
@@ -24,3 +28,36 @@ def extract_segmentation(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
             f"ADE20K's ids run from 0 to {NUM_CLASSES}, got {highest}; give id maps, not coloured ones"
         )
     return colourise(labels.astype(np.uint8))
+
+
+def load_segmentation(settings: Settings, device: str) -> BatchExtractor:
+    """Return a function of a batch: id maps, uint8 [height, width], 1 to 150, for `extract_segmentation`.
+
+    For pictures of data sets that have no maps. A network has no class "other": no id is 0.
+
+    Args:
+        settings: ``model``, see `load_predictor`: SegFormer or any other network for ADE20K's 150 classes.
+        device: torch device.
+
+    Raises:
+        CheckpointError: the model is missing, damaged, or has other classes.
+    """
+    import torch
+    from transformers import AutoModelForSemanticSegmentation
+
+    model = settings["model"]
+    processor, network = load_predictor("segmentation", model, AutoModelForSemanticSegmentation, device)
+    if network.config.num_labels != NUM_CLASSES:
+        raise fault(
+            "segmentation", model, f"it has {network.config.num_labels} classes, ADE20K has {NUM_CLASSES}"
+        )
+
+    @torch.inference_mode()
+    def predict(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        inputs = processor(images=list(pictures), return_tensors="pt").to(device)
+        maps = processor.post_process_semantic_segmentation(
+            network(**inputs), target_sizes=[picture.shape[:2] for picture in pictures]
+        )
+        return [(ids + 1).to(torch.uint8).cpu().numpy() for ids in maps]
+
+    return predict

@@ -23,6 +23,7 @@ from oft.data.pictures import load_picture
 from oft.data.shards import Sample, decode_condition, decode_image, decode_labels, picture_size
 from oft.types import Counts, Split
 from tests.conftest import ROOT, dataset
+from tests.oft.data.conditions.networks import save_depth_anything, save_segformer
 
 
 def extract(
@@ -77,7 +78,9 @@ def test_extraction_counts_what_it_leaves_out(ade20k_root: Path) -> None:
 
 def test_a_condition_of_the_picture_takes_its_settings_and_keeps_no_id_map(coco_root: Path) -> None:
     def edges(low: int) -> int:
-        samples = extract(coco_root, "coco", "canny", "val", settings={"low": low, "high": 200})
+        samples = extract(
+            coco_root, "coco", "canny", "val", settings={"low_threshold": low, "high_threshold": 200}
+        )
         condition = decode_condition(samples[0])
         assert samples[0].labels is None and condition is not None and condition.shape == (24, 24, 3)
         return int((condition > 0).sum())
@@ -118,7 +121,7 @@ def test_left_becomes_right_in_a_mirror_image_and_its_condition(
 
 
 def test_edges_of_a_mirror_image_are_those_found_in_it(picture_folder: Path) -> None:
-    settings = {"low": 5, "high": 20}
+    settings = {"low_threshold": 5, "high_threshold": 20}
     plain, flipped, *_ = extract(picture_folder, "image_folder", "canny", settings=settings, flip=True)
     source = load_picture(picture_folder / "train" / plain.meta["source"])
     mirrored = np.ascontiguousarray(np.asarray(Geometry(24).picture(source))[:, ::-1])
@@ -227,3 +230,24 @@ def test_bytes_do_not_depend_on_the_number_of_workers(
         written[workers] = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
     assert written["1"] == written["2"]
     assert len([name for name in written["1"] if name.startswith("shards/train-")]) > 2 * 19 // 4
+
+
+def test_the_network_of_segmentation_stands_in_for_maps(coco_root: Path, tmp_path: Path) -> None:
+    model = {"model": str(save_segformer(tmp_path))}
+    samples = extract(coco_root, "coco", "segmentation", "val", settings=model)
+    assert len(samples) == 2
+    for sample in samples:
+        _, condition, labels = arrays(sample)
+        assert labels.shape == (24, 24) and labels.min() >= 1
+        np.testing.assert_array_equal(condition, colourise(labels.astype(np.uint8)))
+
+
+def test_a_network_is_not_loaded_where_a_data_set_has_maps(ade20k_root: Path) -> None:
+    assert extract(ade20k_root, "ade20k", "segmentation", resolution_px=16, settings={"model": "/nowhere"})
+
+
+def test_a_condition_that_a_network_makes_keeps_no_id_map(coco_root: Path, tmp_path: Path) -> None:
+    model = {"model": str(save_depth_anything(tmp_path))}
+    for sample in extract(coco_root, "coco", "depth", "val", settings=model):
+        condition = decode_condition(sample)
+        assert condition is not None and condition.shape == (24, 24, 3) and sample.labels is None

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from oft.data.conditions.densepose import NUM_PARTS, PART_COLOURS, extract_densepose
+from oft.data.conditions.densepose import MIRRORED_PARTS, NUM_PARTS, PART_COLOURS, extract_densepose
 from oft.errors import DataError
 
 
@@ -27,3 +27,25 @@ def test_parts_keep_different_colours() -> None:
 def test_an_id_out_of_range_is_refused() -> None:
     with pytest.raises(DataError, match="0 to 24, got 25"):
         extract_densepose(np.full((2, 2), 25, dtype=np.uint8))
+
+
+def test_mirroring_swaps_left_and_right_and_mirroring_twice_changes_nothing() -> None:
+    # detectron2's point_label_symmetries of DensePose.
+    swapped = [
+        (3, 4),
+        (5, 6),
+        (7, 8),
+        (9, 10),
+        (11, 12),
+        (13, 14),
+        (15, 16),
+        (17, 18),
+        (19, 20),
+        (21, 22),
+        (23, 24),
+    ]
+    expected = np.arange(NUM_PARTS + 1)
+    for right, left in swapped:
+        expected[[right, left]] = left, right
+    np.testing.assert_array_equal(MIRRORED_PARTS, expected)
+    np.testing.assert_array_equal(MIRRORED_PARTS[MIRRORED_PARTS], np.arange(NUM_PARTS + 1))

@@ -1,0 +1,46 @@
+"""Surface normals by the network of Bae et al. 2021, trained on ScanNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oft.data.conditions.annotators import at_own_size, load_annotator
+from oft.data.conditions.condition import BatchExtractor, Settings
+
+WEIGHTS = ("scannet.pt",)
+
+
+def load_normal(settings: Settings, device: str) -> BatchExtractor:
+    """Return a function of a batch: normals as colours, uint8 [height, width, 3], RGB.
+
+    ControlNet 1.1's ``normal_bae``: each component from -1..1 to 0..255, red towards the left, green
+    towards the top, blue towards the viewer. (ControlNet 1.0's normals, from MiDaS depth, have other axes.)
+
+    Args:
+        settings: ``model``, see `load_annotator`; ``resolution_px``, the shorter side of what the network
+            sees.
+        device: torch device.
+
+    Raises:
+        CheckpointError: the weights are missing or damaged.
+    """
+
+    def build(folder: Path) -> Any:
+        from controlnet_aux.normalbae import NormalBaeDetector
+
+        return NormalBaeDetector.from_pretrained(folder)
+
+    detector = load_annotator("normal", settings, WEIGHTS, build).to(device)
+    side_px = settings["resolution_px"]
+
+    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        normals: NDArray[np.uint8] = detector(
+            picture, detect_resolution=side_px, image_resolution=side_px, output_type="np"
+        )
+        return normals
+
+    return at_own_size(detect)
