@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from oft.data.cards import write_card
 from oft.data.packing import pack_split, pack_subject, subject_class, subject_prompts
 from oft.data.shards import write_shards
 from oft.params import Params, load_params
@@ -28,7 +29,20 @@ def main(arguments: list[str]) -> None:
             if name in params.subjects
             else shard_task(params, name, partial)
         )
+        write_card(partial, params, name, earlier_counts(params, name))
     write_json(paths.counts(target), {split: tally.to_json() for split, tally in counts.items()})
+
+
+def earlier_counts(params: Params, name: str) -> dict[str, Path]:
+    """Return by stage the counts of what the shards were made from."""
+    if name in params.subjects:
+        return {"acquire": paths.counts(paths.raw(params.subjects[name].dataset))}
+    dataset = params.tasks[name].dataset
+    return {
+        "acquire": paths.counts(paths.raw(dataset)),
+        "extract": paths.counts(paths.conditions(name)),
+        "caption": paths.counts(paths.captions(dataset).parent),
+    }
 
 
 def shard_task(params: Params, name: str, folder: Path) -> dict[Split, Counts]:
