@@ -80,7 +80,7 @@ def write_card(folder: Path, params: Params, task: str, counts: Mapping[str, Pat
     }
     write_json(folder / CARD_NAME, card)
     with atomic_file(folder / README_NAME) as partial:
-        partial.write_text(render_card(card), encoding="utf-8")
+        partial.write_text(render_card(read_json(folder / CARD_NAME)), encoding="utf-8")
 
 
 def render_card(card: Mapping[str, Any]) -> str:
@@ -141,6 +141,7 @@ def render_card(card: Mapping[str, Any]) -> str:
 def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
     """Return what a card says, as terms and words."""
     splits = card["splits"]
+    licences = sum((Counter(split["licences"]) for split in splits.values()), Counter[str]())
     source = SOURCES.get(card["source"], f"“{card['source']}”")
     terms = {
         "Data set": f"{card['dataset']}, in the layout {card['reader']}: {source}",
@@ -148,16 +149,12 @@ def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
         "Subject": _named(card.get("subject", {})),
         "Pictures": _settings({"resolution_px": card["resolution_px"], **card["prepare"]}),
         "Captions": _settings(card.get("captions", {})),
-        "Samples": "; ".join(
-            f"{name} {split['num_samples']:,} with {split['num_captions']:,} captions "
-            f"({split['num_shards']:,} shards, {split['num_bytes']:,} bytes)"
+        **{
+            f"Split {name}": f"samples {split['num_samples']:,}, captions {split['num_captions']:,}, shards "
+            f"{split['num_shards']:,}, bytes {split['num_bytes']:,}"
             for name, split in splits.items()
-        ),
-        "Licences": "; ".join(
-            f"{tag} ({number:,} {name})"
-            for name, split in splits.items()
-            for tag, number in split["licences"].items()
-        ),
+        },
+        "Licences": ", ".join(f"{tag} ({number:,})" for tag, number in sorted(licences.items())),
         "Index, SHA-256": card["index_sha256"],
     }
     return {term: text for term, text in terms.items() if text}
@@ -255,7 +252,13 @@ def _settings(values: Mapping[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case str() if " " in value:
+            return f"“{value}”"
+        case _:
+            return str(value)
 
 
 def _cell(text: str) -> str:

@@ -197,7 +197,7 @@ def count_shard_samples(root: Path, task: str, notes: list[Note]) -> dict[str, i
 
 
 def read_card(root: Path, task: str, notes: list[Note]) -> dict[str, str]:
-    """Return what the card of a task's shards says, as terms and words, {} and a note where it is of no use."""
+    """Return what the card of a task's shards says, as terms and words, {} and a note where it is no use."""
     name = f"data/shards/{task}/{CARD_NAME}"
     card = read_mapping(root, name, "shard", "shards", notes)
     try:

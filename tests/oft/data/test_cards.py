@@ -119,7 +119,7 @@ def test_the_readme_is_a_card_of_the_hub(tmp_path: Path, values: Values) -> None
     assert files["split"] == "train"
     assert sorted(folder.glob(files["path"])) == sorted(folder.glob("*.tar"))
     assert "| shard | train | 4 | 3 | 1 caption missing |" in readme.text
-    assert "own \\| &lt;b> (1 train)" in readme.text
+    assert "own \\| &lt;b> (1)" in readme.text
     plain = build(tmp_path / "plain", values, licences=("CC0 1.0",))
     assert DatasetCard.load(plain / README_NAME).data.to_dict()["license"] == "cc0-1.0"
 
