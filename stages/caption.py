@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     settings = params.datasets[name]
     describe, scratch = blip_describer(params, name) if settings.captions.source == "blip" else (None, None)
     counts: dict[Split, Counts] = {split: Counts() for split in SPLITS}
-    records = caption_dataset(settings, paths.raw(name), counts, params.seed, describe)
+    records = caption_dataset(settings, paths.raw(name), counts, describe)
     target = paths.captions(name)
     write_captions(target, count(records, f"{name} captions", "pictures"))
     write_json(paths.counts(target.parent), {split: tally.to_json() for split, tally in counts.items()})

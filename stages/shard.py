@@ -60,6 +60,7 @@ def shard_task(params: Params, name: str, folder: Path) -> dict[Split, Counts]:
             params.resolution_px,
             params.shards.jpeg_quality,
             tally,
+            params.seed,
         )
         described = {
             "condition": task.condition,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.data.caption_text import prepare_captions
+from oft.data.caption_text import usable_captions
 from oft.data.captions import CaptionRecord
 from oft.data.examples import read_dataset
 from oft.data.readers.prompt_files import read_prompt_file
@@ -27,16 +27,14 @@ def caption_dataset(
     settings: Dataset,
     root: Path,
     counts: dict[Split, Counts],
-    seed: int,
     describe: Describe | None = None,
 ) -> Iterator[CaptionRecord]:
-    """Yield the captions of a data set, those that its settings leave.
+    """Yield all captions of a data set, cleaned; choosing among them is left to `choose_captions`.
 
     Args:
         settings: of the data set.
         root: its folder.
         counts: the tally of each split wanted.
-        seed: the run's, for the rule "random".
         describe: writes captions, where the source is "blip".
 
     Raises:
@@ -52,7 +50,7 @@ def caption_dataset(
         find = _from_prompt_file(source)
     for split, tally in counts.items():
         for key, found in find(read_dataset(settings, root, split, tally), tally):
-            yield CaptionRecord(key, split, prepare_captions(found, settings.captions, seed, key))
+            yield CaptionRecord(key, split, usable_captions(found))
 
 
 def _own_captions(examples: Examples, tally: Counts) -> Found:

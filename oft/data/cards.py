@@ -40,7 +40,7 @@ HUB_LICENCES = frozenset(
 """Licence tags that the hub knows by the same name; it calls all others "other"."""
 
 SOURCES = {
-    "world": "a miniature world, rendered",
+    "world": "a miniature world, rendered in the layout of the official data set",
     "photos": "photographs that ship with scikit-image and scikit-learn",
 }
 """What ``acquire.source`` means where it is no folder of the user's."""
@@ -144,7 +144,7 @@ def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
     licences = sum((Counter(split["licences"]) for split in splits.values()), Counter[str]())
     source = SOURCES.get(card["source"], f"“{card['source']}”")
     terms = {
-        "Data set": f"{card['dataset']}, in the layout {card['reader']}: {source}",
+        "Data set": f"{card['dataset']} ({source}; read as {card['reader']})",
         "Condition": _named(card.get("condition", {})),
         "Subject": _named(card.get("subject", {})),
         "Pictures": _settings({"resolution_px": card["resolution_px"], **card["prepare"]}),

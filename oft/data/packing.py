@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oft.data.caption_rules import choose_captions
 from oft.data.captions import read_captions
 from oft.data.conditions.store import read_conditions
 from oft.data.decoding import Wanted, iterate_pictures
@@ -32,8 +33,9 @@ def pack_split(
     resolution_px: int,
     jpeg_quality: int,
     counts: Counts,
+    seed: int,
 ) -> Iterator[Sample]:
-    """Yield the samples of a split: every extracted condition with its picture and captions.
+    """Yield the samples of a split: every extracted condition with its picture and the captions chosen.
 
     A picture without a caption is dropped and counted: it could not be asked for by a prompt.
     """
@@ -48,13 +50,14 @@ def pack_split(
                 f"{conditions}: {key} is no picture of data set {dataset_name}; "
                 "run `dvc repro` to extract again"
             )
-        if not captions.get(key):
+        chosen = choose_captions(captions.get(key, ()), settings.captions, seed, key)
+        if not chosen:
             counts.drop("caption_missing", example.image.name)
             continue
         counts.kept += 1
         image = square(load_picture(example.image), resolution_px, settings.prepare.fit)
         packed = pack_sample(
-            key, image, meta=_provenance(dataset_name, example, captions[key]), jpeg_quality=jpeg_quality
+            key, image, meta=_provenance(dataset_name, example, chosen), jpeg_quality=jpeg_quality
         )
         yield replace(packed, condition=condition, labels=labels)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from oft.data.cards import SOURCES
 from oft.data.pictures import encode_jpeg, encode_png
 from oft.report.edges import Reextract
 from oft.report.figures import draw_confusion, draw_curves
@@ -212,20 +213,11 @@ def _source_sentences(report: Report) -> list[str]:
         names = by_source.setdefault(task.source, [])
         if task.dataset and task.dataset not in names:
             names.append(task.dataset)
-    sentences = []
-    for source, names in by_source.items():
-        match source:
-            case "":
-                words = ""
-            case "world":
-                words = ": rendered for this run (a miniature world), in the layout of the official data sets"
-            case "photos":
-                words = ": photographs that ship with scikit-image and scikit-learn"
-            case _:
-                words = ": the user's own folder"
-        if names:
-            sentences.append(f"{', '.join(names)}{words}")
-    return sentences
+    return [
+        f"{', '.join(names)}: {SOURCES.get(source, 'the user’s own folder')}" if source else ", ".join(names)
+        for source, names in by_source.items()
+        if names
+    ]
 
 
 def _training_sentences(report: Report) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,20 @@ from tests.conftest import dataset
 
 
 def pack(
-    picture_folder: Path, tmp_path: Path, captions: dict[str, tuple[str, ...]]
+    picture_folder: Path,
+    tmp_path: Path,
+    captions: Mapping[str, tuple[str, ...]],
+    rule: str = "all",
+    template: str = "{caption}",
 ) -> tuple[list[Sample], Counts]:
     """Pack the folder's training pictures with canny conditions and the given captions."""
-    settings = dataset("image_folder")
+    settings = dataset("image_folder", rule=rule, template=template)
     conditions, captions_file = tmp_path / "conditions" / "train.tar", tmp_path / "captions.jsonl"
     write_conditions(conditions, extract_split(settings, "canny", {}, picture_folder, "train", 24, Counts()))
     write_captions(captions_file, [CaptionRecord(key, "train", texts) for key, texts in captions.items()])
     counts = Counts()
     samples = pack_split(
-        "mine", settings, picture_folder, conditions, captions_file, "train", 24, 100, counts
+        "mine", settings, picture_folder, conditions, captions_file, "train", 24, 100, counts, 0
     )
     return list(samples), counts
 
@@ -61,13 +66,35 @@ def test_a_picture_without_a_caption_is_dropped_and_named(picture_folder: Path, 
     assert counts.offenders == {"caption_missing": ["a-dog.png", "a-house.png", "a-tree.png"]}
 
 
+def test_captions_follow_the_rule_and_the_template(picture_folder: Path, tmp_path: Path) -> None:
+    captions = {"train-a-cat": ("a cat", "an animal"), "train-a-dog": ("a dog", "an animal")}
+    samples, counts = pack(picture_folder, tmp_path, captions, "first", "{caption}, naruto style")
+    assert [s.meta["captions"] for s in samples] == [["a cat, naruto style"], ["a dog, naruto style"]]
+    assert counts.dropped == {"caption_missing": 2}
+
+
+def test_a_template_without_a_field_captions_every_picture(picture_folder: Path, tmp_path: Path) -> None:
+    samples, counts = pack(picture_folder, tmp_path, {}, template="naruto style")
+    assert [sample.meta["captions"] for sample in samples] == [["naruto style"]] * 4
+    assert counts.dropped == {}
+
+
 def test_labels_reach_the_sample_unchanged(ade20k_root: Path, tmp_path: Path) -> None:
     settings = dataset("ade20k")
     extracted = list(extract_split(settings, "segmentation", {}, ade20k_root, "val", 16, Counts()))
     write_conditions(tmp_path / "val.tar", extracted)
     write_captions(tmp_path / "c.jsonl", [CaptionRecord("ADE_val_00000001", "val", ("a lake",))])
     [sample] = pack_split(
-        "ade20k", settings, ade20k_root, tmp_path / "val.tar", tmp_path / "c.jsonl", "val", 16, 95, Counts()
+        "ade20k",
+        settings,
+        ade20k_root,
+        tmp_path / "val.tar",
+        tmp_path / "c.jsonl",
+        "val",
+        16,
+        95,
+        Counts(),
+        0,
     )
     [(_, condition, labels)] = extracted
     assert labels is not None and sample.labels == encode_png(labels.astype(np.uint8))
@@ -80,7 +107,7 @@ def test_a_condition_of_no_picture_is_refused(picture_folder: Path, tmp_path: Pa
     write_captions(tmp_path / "c.jsonl", [])
     settings, captions = dataset("image_folder"), tmp_path / "c.jsonl"
     samples = pack_split(
-        "mine", settings, picture_folder, tmp_path / "train.tar", captions, "train", 24, 95, Counts()
+        "mine", settings, picture_folder, tmp_path / "train.tar", captions, "train", 24, 95, Counts(), 0
     )
     with pytest.raises(DataError, match=r"stranger is no picture of data set mine; run `dvc repro`"):
         list(samples)
