@@ -9,9 +9,8 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from oft.data.captioning import Describe, caption_dataset
+from oft.data.captioning import FindCaptions, caption_dataset, captions_from
 from oft.data.captions import write_captions
 from oft.params import Params, load_params
 from oft.progress import count
@@ -21,9 +20,6 @@ from stages import paths
 from stages.arguments import known, parse
 from stages.entry import run
 
-if TYPE_CHECKING:
-    from oft.types import Split
-
 
 def main(arguments: list[str]) -> None:
     """Write data/captions/<dataset>/captions.jsonl and what was seen, kept and dropped."""
@@ -31,9 +27,13 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     name = known("dataset", options.dataset, params.datasets)
     settings = params.datasets[name]
-    describe, scratch = blip_describer(params, name) if settings.captions.source == "blip" else (None, None)
-    counts: dict[Split, Counts] = {split: Counts() for split in SPLITS}
-    records = caption_dataset(settings, paths.raw(name), counts, describe)
+    source, scratch = settings.captions.source, None
+    if source == "blip":
+        find, scratch = blip_describer(params, name)
+    else:
+        find = captions_from(source)
+    counts = {split: Counts() for split in SPLITS}
+    records = caption_dataset(settings, paths.raw(name), counts, find)
     target = paths.captions(name)
     write_captions(target, count(records, f"{name} captions", "pictures"))
     write_json(paths.counts(target.parent), {split: tally.to_json() for split, tally in counts.items()})
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def blip_describer(params: Params, name: str) -> tuple[Describe, Path]:
+def blip_describer(params: Params, name: str) -> tuple[FindCaptions, Path]:
     """Return what has BLIP describe the pictures of a data set, and the folder of what it finished before."""
     from oft.data.blip import BlipCaptioner
     from oft.data.describing import describe_pictures

@@ -1,4 +1,4 @@
-"""Captions for a data set from where its settings say: its own, a network's, or a prompt file's."""
+"""Captions for a data set from where its settings say: its own, a prompt file's, or a network's."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ if TYPE_CHECKING:
     from oft.params import Dataset
     from oft.types import Counts, Examples, Split
 
-Found = Iterator[tuple[str, tuple[str, ...]]]
+Captioned = Iterator[tuple[str, tuple[str, ...]]]
 """Key and captions of each picture."""
 
-Describe = Callable[["Examples", "Counts"], Iterator[tuple[str, str]]]
-"""Yields (key, caption) of each usable picture, and counts those that are not."""
+FindCaptions = Callable[["Examples", "Counts"], Captioned]
+"""Finds the captions of a reader's examples, and counts the pictures kept and dropped."""
 
 
 def caption_dataset(
-    settings: Dataset,
-    root: Path,
-    counts: dict[Split, Counts],
-    describe: Describe | None = None,
+    settings: Dataset, root: Path, counts: dict[Split, Counts], find: FindCaptions
 ) -> Iterator[CaptionRecord]:
     """Yield all captions of a data set, cleaned; choosing among them is left to `choose_captions`.
 
@@ -35,46 +32,33 @@ def caption_dataset(
         settings: of the data set.
         root: its folder.
         counts: the tally of each split wanted.
-        describe: writes captions, where the source is "blip".
-
-    Raises:
-        DataError: the prompt file is missing or damaged, or two pictures have one name in it.
+        find: `captions_from`, or `describe_pictures` with a network.
     """
-    source = settings.captions.source
-    find: Callable[[Examples, Counts], Found]
-    if source == "own":
-        find = _own_captions
-    elif source == "blip":
-        find = _written_by(describe)
-    else:
-        find = _from_prompt_file(source)
     for split, tally in counts.items():
         for key, found in find(read_dataset(settings, root, split, tally), tally):
             yield CaptionRecord(key, split, usable_captions(found))
 
 
-def _own_captions(examples: Examples, tally: Counts) -> Found:
+def captions_from(source: str) -> FindCaptions:
+    """Return what finds a data set's own captions ("own"), or those in a prompt file.
+
+    Raises:
+        DataError: the prompt file is missing or damaged; later, when two pictures have one name in it.
+    """
+    return _own_captions if source == "own" else _from_prompt_file(source)
+
+
+def _own_captions(examples: Examples, tally: Counts) -> Captioned:
     for example in examples:
         tally.kept += 1
         yield example.key, example.captions
 
 
-def _written_by(describe: Describe | None) -> Callable[[Examples, Counts], Found]:
-    if describe is None:
-        raise ValueError('captions.source is "blip", so caption_dataset needs describe')
-
-    def find(examples: Examples, tally: Counts) -> Found:
-        for key, caption in describe(examples, tally):
-            yield key, (caption,)
-
-    return find
-
-
-def _from_prompt_file(source: str) -> Callable[[Examples, Counts], Found]:
+def _from_prompt_file(source: str) -> FindCaptions:
     given = read_prompt_file(Path(source))
     owners: dict[str, str] = {}
 
-    def find(examples: Examples, tally: Counts) -> Found:
+    def find(examples: Examples, tally: Counts) -> Captioned:
         for example in examples:
             stem = example.image.stem
             if owners.setdefault(stem, example.key) != example.key:

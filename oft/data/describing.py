@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from oft.data.decoding import Unusable, Wanted, decode
 if TYPE_CHECKING:
     from PIL import Image
 
+    from oft.data.captioning import Captioned
     from oft.data.journal import Journal
     from oft.types import Counts, Example, Examples
 
@@ -20,8 +21,8 @@ Captioner = Callable[[list["Image.Image"]], list[str]]
 
 def describe_pictures(
     examples: Examples, counts: Counts, captioner: Captioner, batch_size: int, journal: Journal
-) -> Iterator[tuple[str, str]]:
-    """Yield (key, caption) of each usable picture.
+) -> Captioned:
+    """Yield key and caption of each usable picture.
 
     A batch is ``batch_size`` examples that follow each other, those that cannot be decoded among them. So a
     run that goes on forms the batches it would have formed uninterrupted, and writes the same captions.
@@ -41,7 +42,8 @@ def describe_pictures(
         counts.kept += len(done["captions"])
         for reason, name in done["dropped"]:
             counts.drop(reason, name)
-        yield from done["captions"].items()
+        for key, caption in done["captions"].items():
+            yield key, (caption,)
 
 
 def _describe_batch(batch: list[Example], captioner: Captioner) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Captioner:
         return [f"number {number} of {seen}" for number in range(len(pictures))]
 
 
-def describe(folder: Path, captioner: Captioner, journal: Path) -> tuple[dict[str, str], Counts]:
+def describe(folder: Path, captioner: Captioner, journal: Path) -> tuple[dict[str, tuple[str, ...]], Counts]:
     counts = Counts()
     examples = read_dataset(dataset("image_folder"), folder, "val", counts)
     return dict(describe_pictures(examples, counts, captioner, BATCH_SIZE, Journal(journal))), counts
