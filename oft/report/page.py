@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from oft.data.cards import SOURCES
+from oft.data.card_text import SOURCES
 from oft.data.pictures import encode_jpeg, encode_png
 from oft.report.edges import Reextract
 from oft.report.figures import draw_confusion, draw_curves

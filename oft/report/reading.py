@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from oft.data.cards import CARD_NAME, describe_card
+from oft.data.card_text import CARD_NAME, describe_card
 from oft.data.shards import Sample, num_samples, read_index, read_shards
 from oft.errors import UserError
 from oft.report.glossary import ANGLE_COLUMNS
