@@ -64,7 +64,8 @@ def run_stages(folder: Path, target: Path) -> None:
     prepared.mkdir()
     samples = extract_split(settings, "canny", CANNY, folder, "train", RESOLUTION_PX, JPEG_QUALITY, counts)
     write_prepared(prepared, "train", samples, {})
-    packed = pack_split("b", read_prepared(prepared, "train").samples, folder / CAPTIONS, "train", Counts())
+    samples = read_prepared(prepared, "train").samples
+    packed = pack_split("b", settings.captions, samples, folder / CAPTIONS, "train", Counts(), 0)
     write_shards(packed, target / "shards", "train", SAMPLES_PER_SHARD, counts=counts)
 
 

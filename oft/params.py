@@ -53,6 +53,8 @@ READERS_WITH_MAPS: dict[str, tuple[str, ...]] = {
     "given": ("fill50k", "hub", "reference"),
 }
 NETWORK_FINDS = ("segmentation",)
+# Where a template takes a picture's caption.
+CAPTION_FIELD = "{caption}"
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
 
@@ -92,9 +94,24 @@ class Preparation(Section):
 class Captioning(Section):
     """Where captions come from and what becomes of them."""
 
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     rule: Literal["all", "first", "random"]
     template: str
+
+    @model_validator(mode="after")
+    def _template_is_sound(self) -> Captioning:
+        words = self.template.replace(CAPTION_FIELD, "", 1)
+        if not self.template.strip() or "{" in words or "}" in words or not words.isprintable():
+            raise ValueError(
+                f"template must be one line of text with {CAPTION_FIELD} at most once and no other brace; it "
+                f"is {self.template!r}"
+            )
+        if CAPTION_FIELD not in self.template and self.source != "own":
+            raise ValueError(
+                f"template {self.template!r} has no {CAPTION_FIELD}, so captions from {self.source!r} would "
+                f"go unused; add {CAPTION_FIELD} or set source to own"
+            )
+        return self
 
 
 class Dataset(Section):

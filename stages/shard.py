@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from oft.data.cards import write_card
 from oft.data.packing import pack_split
 from oft.data.prepared import read_prepared
 from oft.data.shards import write_shards
@@ -27,7 +28,15 @@ def main(arguments: list[str]) -> None:
     with atomic_folder(target) as partial:
         for split, tally in counts.items():
             prepared = read_prepared(paths.conditions(name), split)
-            samples = pack_split(dataset, prepared.samples, paths.captions(dataset), split, tally)
+            samples = pack_split(
+                dataset,
+                params.datasets[dataset].captions,
+                prepared.samples,
+                paths.captions(dataset),
+                split,
+                tally,
+                params.seed,
+            )
             write_shards(
                 count(samples, f"{name} {split}", "pictures"),
                 partial,
@@ -36,6 +45,12 @@ def main(arguments: list[str]) -> None:
                 params=prepared.made_with,
                 counts=tally,
             )
+        earlier = {
+            "acquire": paths.counts(paths.raw(dataset)),
+            "extract": paths.counts(paths.conditions(name)),
+            "caption": paths.counts(paths.captions(dataset).parent),
+        }
+        write_card(partial, params, name, earlier)
     write_json(paths.counts(target), {split: tally.to_json() for split, tally in counts.items()})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from oft.data.cards import write_card
 from oft.data.shards import write_shards
 from oft.data.subjects import pack_subject, subject_class, subject_prompts
 from oft.params import load_params
@@ -57,6 +58,7 @@ def main(arguments: list[str]) -> None:
             counts=tally,
         )
         write_json(partial / "prompts.json", prompts)
+        write_card(partial, params, name, {"acquire": paths.counts(root)})
     write_json(paths.counts(target), {"train": tally.to_json()})
 
 

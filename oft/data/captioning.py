@@ -1,58 +1,72 @@
-"""Captions for a data set from where its settings say: its own, BLIP's, or a prompt file's."""
+"""Captions for a data set from where its settings say: its own, a prompt file's, or a network's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.data.blip import caption_with_blip
+from oft.data.caption_text import usable_captions
 from oft.data.captions import CaptionRecord
-from oft.data.decoding import Wanted, iterate_pictures
 from oft.data.examples import read_dataset
 from oft.data.readers.prompt_files import read_prompt_file
 from oft.errors import DataError
 
 if TYPE_CHECKING:
-    from oft.params import Blip, Dataset
-    from oft.types import Counts, Split
+    from oft.params import Dataset
+    from oft.types import Counts, Examples, Split
+
+Captioned = Iterator[tuple[str, tuple[str, ...]]]
+"""Key and captions of each picture."""
+
+FindCaptions = Callable[["Examples", "Counts"], Captioned]
+"""Finds the captions of a reader's examples, and counts the pictures kept and dropped."""
 
 
 def caption_dataset(
-    settings: Dataset, blip: Blip, root: Path, counts: dict[Split, Counts], device: str
+    settings: Dataset, root: Path, counts: dict[Split, Counts], find: FindCaptions
 ) -> Iterator[CaptionRecord]:
-    """Yield the captions of a data set from where its settings say: its own, BLIP, or a prompt file.
+    """Yield all captions of a data set, cleaned; choosing among them is left to `choose_captions`.
+
+    Args:
+        settings: of the data set.
+        root: its folder.
+        counts: the tally of each split wanted.
+        find: `captions_from`, or `describe_pictures` with a network.
+    """
+    for split, tally in counts.items():
+        for key, found in find(read_dataset(settings, root, split, tally), tally):
+            yield CaptionRecord(key, split, usable_captions(found))
+
+
+def captions_from(source: str) -> FindCaptions:
+    """Return what finds a data set's own captions ("own"), or those in a prompt file.
 
     Raises:
-        DataError: the prompt file is missing or damaged, or two pictures have one name in it.
+        DataError: the prompt file is missing or damaged; later, when two pictures have one name in it.
     """
-    source = settings.captions.source
-    given = None if source in ("own", "blip") else read_prompt_file(Path(source))
-    captioned: dict[str, str] = {}
-    for split, tally in counts.items():
-        examples = read_dataset(settings, root, split, tally)
-        if source == "blip":
-            decoded = iterate_pictures(examples, tally, Wanted())
-            captions = caption_with_blip(
-                ((picture.example.key, picture.image) for picture in decoded),
-                blip.model,
-                blip.batch_size,
-                blip.num_beams,
-                device,
-                max_new_tokens=blip.max_new_tokens,
-            )
-            for key, caption in captions:
-                yield CaptionRecord(key, split, (caption,))
-            continue
+    return _own_captions if source == "own" else _from_prompt_file(source)
+
+
+def _own_captions(examples: Examples, tally: Counts) -> Captioned:
+    for example in examples:
+        tally.kept += 1
+        yield example.key, example.captions
+
+
+def _from_prompt_file(source: str) -> FindCaptions:
+    given = read_prompt_file(Path(source))
+    owners: dict[str, str] = {}
+
+    def find(examples: Examples, tally: Counts) -> Captioned:
         for example in examples:
-            found = example.captions
-            if given is not None:
-                stem = example.image.stem
-                if captioned.setdefault(stem, example.key) != example.key:
-                    raise DataError(
-                        f"{source}: it tells pictures apart by the names of their files, and "
-                        f"{captioned[stem]} and {example.key} are both {stem!r}; rename one"
-                    )
-                found = (given[stem],) if given.get(stem) else ()
+            stem = example.image.stem
+            if owners.setdefault(stem, example.key) != example.key:
+                raise DataError(
+                    f"{source}: it tells pictures apart by the names of their files, and "
+                    f"{owners[stem]} and {example.key} are both {stem!r}; rename one"
+                )
             tally.kept += 1
-            yield CaptionRecord(example.key, split, found)
+            yield example.key, (given.get(stem, ""),)
+
+    return find

@@ -7,29 +7,39 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oft.data.caption_rules import choose_captions
 from oft.data.captions import read_captions
 from oft.data.shards import Sample
 
 if TYPE_CHECKING:
+    from oft.params import Captioning
     from oft.types import Counts, Split
 
 
 def pack_split(
-    dataset_name: str, prepared: Iterable[Sample], captions_file: Path, split: Split, counts: Counts
+    dataset_name: str,
+    settings: Captioning,
+    prepared: Iterable[Sample],
+    captions_file: Path,
+    split: Split,
+    counts: Counts,
+    seed: int,
 ) -> Iterator[Sample]:
-    """Yield the samples of a split: every prepared one with its captions, a mirror image with its picture's.
+    """Yield the samples of a split: each prepared one with the captions chosen for its picture.
 
-    A picture without a caption is dropped and counted: it could not be asked for by a prompt.
+    A mirror image has the captions of its picture. A picture without a caption is dropped and counted: it could
+    not be asked for by a prompt.
     """
     captions = read_captions(captions_file, split)
     for sample in prepared:
         counts.seen += 1
-        found = captions.get(sample.meta.get("mirrors", sample.key))
-        if not found:
+        key = sample.meta.get("mirrors", sample.key)
+        chosen = choose_captions(captions.get(key, ()), settings, seed, key)
+        if not chosen:
             counts.drop("caption_missing", sample.meta["source"])
             continue
         counts.kept += 1
-        yield with_provenance(sample, dataset_name, found)
+        yield with_provenance(sample, dataset_name, chosen)
 
 
 def with_provenance(sample: Sample, dataset_name: str, captions: Sequence[str]) -> Sample:

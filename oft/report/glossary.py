@@ -353,6 +353,7 @@ STAGES: dict[str, str] = {
 
 REASONS: dict[str, str] = {
     "missing": "file missing",
+    "caption_missing": "no caption",
     "unreadable": "not a readable picture",
     "truncated": "file ends early",
     "too_small": "picture too small",

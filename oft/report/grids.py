@@ -6,7 +6,7 @@ Small pictures are enlarged by repeating pixels, never smoothed: what is shown i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +27,7 @@ CAPTION_GAP_PX = 4
 TEXT_PX = 14
 LINE_PX = 19
 MAX_CAPTION_LINES = 2
+SIDE_CAPTION_PX = 320
 MAX_CHARS = 400
 
 PAPER = (255, 255, 255)
@@ -138,6 +139,22 @@ def comparison_grid(rows: Sequence[GridRow], columns: Sequence[str], title: str 
             line_top = top + row_px - (len(lines) - number) * LINE_PX
             draw.text((MARGIN_PX, line_top), line, INK, font())
         top += row_px + ROW_GAP_PX
+    return sheet
+
+
+def contact_sheet(rows: Sequence[GridRow], columns: Sequence[str], title: str = "") -> Image.Image:
+    """Return a `comparison_grid` whose captions stand beside their rows, where whole sentences have room."""
+    grid = comparison_grid([replace(row, caption="") for row in rows], columns, title)
+    sheet = Image.new("RGB", (grid.width + SIDE_CAPTION_PX + MARGIN_PX, grid.height), PAPER)
+    sheet.paste(grid, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    cell_px = (grid.width - 2 * MARGIN_PX + GAP_PX) // len(columns) - GAP_PX
+    top = grid.height - MARGIN_PX - len(rows) * (cell_px + ROW_GAP_PX) + ROW_GAP_PX
+    for row in rows:
+        lines = wrap(row.caption or "no caption", SIDE_CAPTION_PX, cell_px // LINE_PX)
+        for number, line in enumerate(lines):
+            draw.text((grid.width, top + number * LINE_PX), line, INK, font())
+        top += cell_px + ROW_GAP_PX
     return sheet
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from oft.data.card_text import SOURCES
 from oft.data.pictures import encode_jpeg, encode_png
 from oft.report.edges import Reextract
 from oft.report.figures import draw_confusion, draw_curves
@@ -30,7 +31,7 @@ from oft.report.glossary import (
     adapter_title,
     describe_metric,
 )
-from oft.report.grids import MIN_SIDE_PX, GridRow, comparison_grid, enlarge, printable, stack
+from oft.report.grids import MIN_SIDE_PX, GridRow, comparison_grid, contact_sheet, enlarge, printable, stack
 from oft.report.results import (
     Angles,
     Comparison,
@@ -82,7 +83,8 @@ def render(
 ) -> None:
     """Write ``index.html`` and ``grids/<task>.png`` into a folder; the same report gives the same bytes.
 
-    Beside the tasks' grids there is ``grids/why-angles.png``, where that experiment was run.
+    Beside the tasks' grids there are contact sheets of their data, ``grids/data-<task>.png``, and
+    ``grids/why-angles.png``, where that experiment was run.
 
     Args:
         report: what `collect` returned.
@@ -113,6 +115,7 @@ def render(
         # Captions are other people's text: half a surrogate pair must not stop the page.
         partial.write_bytes(html.encode("utf-8", errors="replace"))
     grids = {anchor(task.name): _grid_of(task, found_again[task.name]) for task in report.tasks}
+    grids |= {_data_name(task): _contact_sheet_of(task) for task in report.tasks}
     grids[ANGLES_GRID] = _angles_grid(report.angles)
     for name, grid in grids.items():
         if grid is not None:
@@ -210,20 +213,11 @@ def _source_sentences(report: Report) -> list[str]:
         names = by_source.setdefault(task.source, [])
         if task.dataset and task.dataset not in names:
             names.append(task.dataset)
-    sentences = []
-    for source, names in by_source.items():
-        match source:
-            case "":
-                words = ""
-            case "world":
-                words = ": rendered for this run (a miniature world), in the layout of the official data sets"
-            case "photos":
-                words = ": photographs that ship with scikit-image and scikit-learn"
-            case _:
-                words = ": the user's own folder"
-        if names:
-            sentences.append(f"{', '.join(names)}{words}")
-    return sentences
+    return [
+        f"{', '.join(names)}: {SOURCES.get(source, 'the user’s own folder')}" if source else ", ".join(names)
+        for source, names in by_source.items()
+        if names
+    ]
 
 
 def _training_sentences(report: Report) -> list[str]:
@@ -450,6 +444,8 @@ def _task_view(task: TaskResults, found_again: FoundAgain) -> dict[str, Any]:
         "failures": [_failure_view(failure) for failure in task.failures],
         "examples": [_example_view(example) for example in task.examples],
         "examples_split": task.examples_split,
+        "contact_sheet": f"{GRIDS_FOLDER}/{_data_name(task)}.png",
+        "card": [(term, printable(text)) for term, text in task.card.items()],
         "shard_samples": ", ".join(f"{count:,} {split}" for split, count in task.num_shard_samples.items()),
         "notes": _notes_by_piece(task.notes),
     }
@@ -621,6 +617,22 @@ def _example_view(example: Example) -> dict[str, Any]:
             if picture is not None
         ],
     }
+
+
+def _data_name(task: TaskResults) -> str:
+    """The contact sheet's name; a hyphen: no task of the params is called so."""
+    return f"data-{anchor(task.name)}"
+
+
+def _contact_sheet_of(task: TaskResults) -> Image.Image | None:
+    if not task.examples:
+        return None
+    columns = [CONDITIONS.get(task.condition, FALLBACK_CONDITION).column, "Picture"]
+    rows = [GridRow([example.condition, example.picture], example.caption) for example in task.examples]
+    if all(example.condition is None for example in task.examples):
+        columns = columns[1:]
+        rows = [GridRow([example.picture], example.caption) for example in task.examples]
+    return contact_sheet(rows, columns, f"{_title(task)}: data")
 
 
 def _notes_by_piece(notes: Iterable[Note]) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from oft.data.card_text import CARD_NAME, describe_card
 from oft.data.shards import Sample, num_samples, read_index, read_shards
 from oft.errors import UserError
 from oft.report.glossary import ANGLE_COLUMNS
@@ -192,6 +193,17 @@ def count_shard_samples(root: Path, task: str, notes: list[Note]) -> dict[str, i
         return {split: num_samples(root / folder, split) for split in splits if split in present}
     except (UserError, OSError, ValueError, KeyError, TypeError) as error:
         notes.append(Note("shards", damaged(folder, _fault(root, error))))
+        return {}
+
+
+def read_card(root: Path, task: str, notes: list[Note]) -> dict[str, str]:
+    """Return what the card of a task's shards says, as terms and words, {} and a note where it is no use."""
+    name = f"data/shards/{task}/{CARD_NAME}"
+    card = read_mapping(root, name, "shard", "shards", notes)
+    try:
+        return describe_card(card) if card else {}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        notes.append(Note("shards", damaged(name, f"{type(error).__name__} {error}")))
         return {}
 
 

@@ -145,6 +145,7 @@ class TaskResults:
         more_comparisons: further prompts of a subject.
         instances: a subject's own pictures.
         examples: samples of the shards, chosen at random by the seed.
+        card: what the card of the shards says, as terms and words; empty where there is none.
         examples_split: the split they are from.
         num_shard_samples: by split, how many samples the shards hold.
         failures: each adapter's worst pictures.
@@ -160,6 +161,7 @@ class TaskResults:
     more_comparisons: tuple[Comparison, ...]
     instances: tuple[Example, ...]
     examples: tuple[Example, ...]
+    card: Mapping[str, str]
     examples_split: str
     num_shard_samples: Mapping[str, int]
     failures: tuple[Failure, ...]

@@ -142,3 +142,30 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
     broken.write_text("seed: [0", encoding="utf-8")
     with pytest.raises(ParamsError, match="no valid YAML"):
         load_params(broken)
+
+
+def test_templates_of_captions_are_sound(values: Values) -> None:
+    captions = values["datasets"]["coco"]["captions"]
+    for sound in ("{caption}", "a photo of {caption}, naruto style", "naruto style", "({caption}:1.2) 100%"):
+        captions["template"] = sound
+        assert parse_params(values).datasets["coco"].captions.template == sound
+    for unsound in (
+        "",
+        " ",
+        "{caption} {caption}",
+        "{}",
+        "{caption!r}",
+        "a {key}",
+        "{caption",
+        "{{caption}}",
+        "a\nb",
+    ):
+        captions["template"] = unsound
+        message = faults(values)
+        assert "datasets.coco.captions: template must be" in message and repr(unsound) in message
+
+
+@pytest.mark.parametrize("source", ["blip", "prompts.json"])
+def test_a_template_that_leaves_captions_unused_is_refused(values: Values, source: str) -> None:
+    values["datasets"]["coco"]["captions"] |= {"source": source, "template": "naruto style"}
+    assert "go unused; add {caption} or set source to own" in faults(values)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from oft.data.blip import caption_with_blip
+from oft.data.blip import BlipCaptioner
 from oft.errors import CheckpointError
+from oft.params import Blip
 
 WORDS = [
     "[PAD]",
@@ -66,55 +67,81 @@ def blip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pictures(number: int) -> Iterator[tuple[str, Image.Image]]:
+def captioner(model: Path | str, max_new_tokens: int = 6) -> BlipCaptioner:
+    settings = Blip(model=str(model), batch_size=8, num_beams=2, max_new_tokens=max_new_tokens)
+    return BlipCaptioner(settings, "cpu")
+
+
+def pictures(number: int) -> list[Image.Image]:
     rng = np.random.default_rng(0)
-    for index in range(number):
-        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        yield f"k{index}", Image.fromarray(coarse).resize((40 + index, 30), Image.Resampling.NEAREST)
+    coarse = [rng.integers(0, 256, (4, 4, 3), dtype=np.uint8) for _ in range(number)]
+    return [
+        Image.fromarray(colours).resize((40 + index, 30), Image.Resampling.NEAREST)
+        for index, colours in enumerate(coarse)
+    ]
 
 
-def test_blip_captions_every_picture_whatever_the_batch(blip_folder: Path) -> None:
-    whole = list(
-        caption_with_blip(pictures(5), str(blip_folder), batch_size=5, num_beams=2, max_new_tokens=6)
-    )
-    assert [key for key, _ in whole] == [f"k{index}" for index in range(5)]
-    words = {word for _, caption in whole for word in caption.split()}
+def test_a_caption_does_not_depend_on_the_other_pictures_of_its_batch(blip_folder: Path) -> None:
+    describe = captioner(blip_folder)
+    whole = describe(pictures(5))
+    assert len(whole) == 5 and len(set(whole)) > 1
+    words = {word for caption in whole for word in caption.split()}
     assert words and words <= set(WORDS[6:])
-    assert len({caption for _, caption in whole}) > 1
-    assert whole == list(
-        caption_with_blip(pictures(5), str(blip_folder), batch_size=2, num_beams=2, max_new_tokens=6)
-    )
+    assert whole == [caption for picture in pictures(5) for caption in describe([picture])]
 
 
-def test_an_interrupted_captioning_goes_on_where_it_was(blip_folder: Path) -> None:
-    options = {"batch_size": 2, "num_beams": 1, "max_new_tokens": 4}
-    whole = dict(caption_with_blip(pictures(4), str(blip_folder), **options))  # type: ignore[arg-type]
-    done = {"k0": "an earlier caption", "k2": whole["k2"]}
-    rest = dict(caption_with_blip(pictures(4), str(blip_folder), done=done, **options))  # type: ignore[arg-type]
-    assert rest == {"k1": whole["k1"], "k3": whole["k3"]}
+def test_captions_have_no_more_tokens_than_asked_for(blip_folder: Path) -> None:
+    for most in (1, 3):
+        captions = captioner(blip_folder, max_new_tokens=most)(pictures(8))
+        assert max(len(caption.split()) for caption in captions) == most
 
 
-def test_nothing_is_loaded_when_everything_is_done() -> None:
-    done = {"k0": "x", "k1": "y"}
-    assert not list(caption_with_blip(pictures(2), "nowhere/at-all", done=done))
+def test_a_checkpoint_in_half_precision_is_computed_in_fp32_on_a_processor(
+    blip_folder: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(blip_folder, tmp_path / "blip")
+    weights = load_file(blip_folder / "model.safetensors")
+    halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    save_file(halved, tmp_path / "blip" / "model.safetensors", metadata={"format": "pt"})
+    _, network = captioner(tmp_path / "blip")._loaded
+    assert {str(parameter.dtype) for parameter in network.parameters()} == {"torch.float32"}
+
+
+def test_nothing_is_loaded_before_there_is_a_picture() -> None:
+    assert captioner("nowhere/at-all")
 
 
 def test_a_missing_folder_says_how_to_get_the_model(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere.*hf download Salesforce/blip"):
-        list(caption_with_blip(pictures(1), str(tmp_path / "nowhere")))
+        captioner(tmp_path / "nowhere")(pictures(1))
 
 
 def test_a_hub_out_of_reach_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match=r"nobody/no-such-blip.*Without a network"):
-        list(caption_with_blip(pictures(1), "nobody/no-such-blip"))
+    with pytest.raises(CheckpointError, match=r"nobody/no-such-blip@main.*Without a network"):
+        captioner("nobody/no-such-blip@main")(pictures(1))
+
+
+def test_pickled_weights_are_refused_without_being_opened(blip_folder: Path, tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "opened",)  # type: ignore[return-value]
+
+    shutil.copytree(blip_folder, tmp_path / "blip")
+    (tmp_path / "blip" / "model.safetensors").unlink()
+    (tmp_path / "blip" / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(CheckpointError, match="pickles are refused"):
+        captioner(tmp_path / "blip")(pictures(1))
+    assert not (tmp_path / "opened").exists()
 
 
 def test_weights_of_another_architecture_are_refused(blip_folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(blip_folder, tmp_path / "blip")
@@ -122,7 +149,7 @@ def test_weights_of_another_architecture_are_refused(blip_folder: Path, tmp_path
     kept = {name: tensor for name, tensor in weights.items() if "crossattention" not in name}
     save_file(kept, tmp_path / "blip" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"no weights for \d+ tensors"):
-        list(caption_with_blip(pictures(1), str(tmp_path / "blip")))
+        captioner(tmp_path / "blip")(pictures(1))
     (tmp_path / "blip" / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="cannot load the BLIP captioner"):
-        list(caption_with_blip(pictures(1), str(tmp_path / "blip")))
+        captioner(tmp_path / "blip")(pictures(1))

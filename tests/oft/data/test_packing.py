@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,22 @@ from tests.conftest import dataset
 
 
 def pack(
-    picture_folder: Path, tmp_path: Path, captions: dict[str, tuple[str, ...]], *, flip: bool = False
+    picture_folder: Path,
+    tmp_path: Path,
+    captions: Mapping[str, tuple[str, ...]],
+    rule: str = "all",
+    template: str = "{caption}",
+    *,
+    flip: bool = False,
 ) -> tuple[list[Sample], Counts]:
     """Pack the folder's training pictures with canny conditions and the given captions."""
-    settings = dataset("image_folder", flip=flip)
+    settings = dataset("image_folder", rule=rule, template=template, flip=flip)
     prepared = extract_split(settings, "canny", {}, picture_folder, "train", 24, 100, Counts())
     captions_file = tmp_path / "captions.jsonl"
     write_captions(captions_file, [CaptionRecord(key, "train", texts) for key, texts in captions.items()])
     counts = Counts()
-    return list(pack_split("mine", prepared, captions_file, "train", counts)), counts
+    packed = pack_split("mine", settings.captions, prepared, captions_file, "train", counts, 0)
+    return list(packed), counts
 
 
 def test_a_sample_is_the_picture_at_the_run_s_size_with_condition_captions_and_origin(
@@ -64,3 +72,16 @@ def test_a_mirror_image_has_its_picture_s_captions(picture_folder: Path, tmp_pat
     assert [sample.meta["captions"] for sample in samples] == [["a cat"]] * 2
     assert [sample.meta.get("mirrors") for sample in samples] == [None, "train-a-cat"]
     assert (counts.seen, counts.kept) == (8, 2)
+
+
+def test_captions_follow_the_rule_and_the_template(picture_folder: Path, tmp_path: Path) -> None:
+    captions = {"train-a-cat": ("a cat", "an animal"), "train-a-dog": ("a dog", "an animal")}
+    samples, counts = pack(picture_folder, tmp_path, captions, "first", "{caption}, naruto style")
+    assert [s.meta["captions"] for s in samples] == [["a cat, naruto style"], ["a dog, naruto style"]]
+    assert counts.dropped == {"caption_missing": 2}
+
+
+def test_a_template_without_a_field_captions_every_picture(picture_folder: Path, tmp_path: Path) -> None:
+    samples, counts = pack(picture_folder, tmp_path, {}, template="naruto style")
+    assert [sample.meta["captions"] for sample in samples] == [["naruto style"]] * 4
+    assert counts.dropped == {}

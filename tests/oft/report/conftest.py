@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
+from oft.data.cards import write_card
 from oft.data.pictures import encode_png
 from oft.data.shards import Sample, pack_sample, write_shards
+from oft.params import Params, parse_params
 from oft.report import collect, edge_reextractor, render
 from oft.report.results import Picture, Report
+from oft.types import Counts
+from tests.conftest import ROOT
 
 SIDE_PX = 16
 KEYS = tuple(f"val{number:02d}" for number in range(8))
@@ -95,7 +100,13 @@ def _samples(split: str, number: int, with_condition: bool) -> Iterable[Sample]:
     for index in range(number):
         picture = draw_picture(index, len(split))
         condition = 255 - picture if with_condition else None
-        yield pack_sample(f"{split}{index:02d}", picture, condition, None, {"captions": [CAPTION]})
+        meta = {"captions": [CAPTION], "licence": "CC0 1.0"}
+        yield pack_sample(f"{split}{index:02d}", picture, condition, None, meta)
+
+
+def _card_params() -> Params:
+    values = yaml.safe_load((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
+    return parse_params(values | {"subjects": PARAMS["subjects"], "subject_tasks": [], "base_tasks": []})
 
 
 def build_run(root: Path) -> None:
@@ -113,9 +124,9 @@ def build_run(root: Path) -> None:
     for task, score in scores.items():
         is_subject = task.startswith("subject")
         shards = root / "data" / "shards" / task
-        write_shards(_samples("train", 7, not is_subject), shards, "train", 4)
+        write_shards(_samples("train", 7, not is_subject), shards, "train", 4, counts=Counts(7, 7))
         if not is_subject:
-            write_shards(_samples("val", len(KEYS), True), shards, "val", 3)
+            write_shards(_samples("val", len(KEYS), True), shards, "val", 3, counts=Counts(8, 8))
             write_json(root / "data" / "conditions" / f"{task}.counts.json", counts)
         write_json(root / "data" / "shards" / f"{task}.counts.json", counts)
         for number, adapter in enumerate(("none", "oft", "coft")):
@@ -151,6 +162,14 @@ def build_run(root: Path) -> None:
     for dataset in ("ade20k", "coco", "dreambooth"):
         for folder_name in ("raw", "captions"):
             write_json(root / "data" / folder_name / f"{dataset}.counts.json", counts)
+    for task in scores:
+        dataset = "dreambooth" if task.startswith("subject") else task.partition("_")[2]
+        write_card(
+            root / "data" / "shards" / task,
+            _card_params(),
+            task,
+            {"acquire": root / "data" / "raw" / f"{dataset}.counts.json"},
+        )
     write_angles(root)
     write_json(
         root / ".telemetry" / "train@segm_ade20k-oft.json", {"seconds": 95.2, "peak_memory_bytes": 3 * 2**30}

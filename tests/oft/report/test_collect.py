@@ -62,6 +62,7 @@ def test_rows_are_those_that_all_adapters_drew(
 def test_subjects_show_their_pictures_and_prompts(report: Report) -> None:
     task = task_of(report, "subject_duck_toy")
     assert task.is_subject and len(task.instances) == 7
+    assert [example.condition for example in task.examples] == [None] * 3
     assert len(task.comparisons) == 3 and len(task.more_comparisons) == 3
     assert task.notes == ()
 
@@ -129,6 +130,7 @@ MISSING = {
     "runs/segm_ade20k/oft/plots/confusion.json": "runs/segm_ade20k/oft/plots/confusion.json is not there",
     "runs/segm_ade20k/oft/plots/per_image.json": "runs/segm_ade20k/oft/plots/per_image.json is not there",
     "data/shards/segm_ade20k": "data/shards/segm_ade20k is not there; the stage “shard” writes it",
+    "data/shards/segm_ade20k/card.json": "data/shards/segm_ade20k/card.json is not there",
     "data/raw": "data/raw/ade20k.counts.json is not there; the stage “acquire” writes it",
     "data/conditions": "data/conditions/segm_ade20k.counts.json is not there",
     "data/captions": "data/captions/ade20k.counts.json is not there",

@@ -16,6 +16,7 @@ from oft.report.grids import (
     ROW_GAP_PX,
     GridRow,
     comparison_grid,
+    contact_sheet,
     enlarge,
     font,
     printable,
@@ -65,6 +66,20 @@ def test_geometry() -> None:
     assert (pixels[top : top + 128, left : left + 128] == BLUE).all()
     assert tuple(pixels[top, second]) == PALE  # a missing picture is a marked place, not a hole
     assert (pixels[:MARGIN_PX] == PAPER).all() and (pixels[:, :MARGIN_PX] == PAPER).all()
+
+
+def test_captions_of_a_contact_sheet_stand_beside_their_rows() -> None:
+    columns = ["left", "right"]
+    rows = [GridRow([plain(RED), plain(BLUE)], "a house"), GridRow([plain(BLUE), plain(RED)], "a tree " * 99)]
+    plain_grid = comparison_grid([GridRow(row.pictures) for row in rows], columns, "title")
+    pixels = np.asarray(contact_sheet(rows, columns, "title"))
+    np.testing.assert_array_equal(pixels[:, : plain_grid.width], np.asarray(plain_grid))
+    inked = np.flatnonzero((pixels[:, plain_grid.width :] == INK).all(axis=2).any(axis=1))
+    lower = plain_grid.height - MARGIN_PX - 128
+    upper = lower - ROW_GAP_PX - 128
+    assert ((inked >= upper) & (inked < upper + LINE_PX) | (inked >= lower) & (inked < lower + 128)).all()
+    assert inked.min() < upper + LINE_PX and inked.max() > lower + 128 - 2 * LINE_PX
+    assert (pixels[:, -MARGIN_PX:] == PAPER).all()
 
 
 def test_captions_and_names_are_drawn() -> None:

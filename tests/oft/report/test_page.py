@@ -130,6 +130,9 @@ def test_grids_head_their_columns(page: Page, rendered: Path) -> None:
     assert "Condition Target Base alone OFT COFT" in text
     assert sorted(path.name for path in (rendered / "grids").iterdir()) == [
         "canny_coco.png",
+        "data-canny_coco.png",
+        "data-segm_ade20k.png",
+        "data-subject_duck_toy.png",
         "segm_ade20k.png",
         "subject_duck_toy.png",
         "why-angles.png",
@@ -154,6 +157,17 @@ def test_failures_and_counts_are_shown(page: Page) -> None:
     text = page.text()
     assert "Mean IoU 0.100" in text
     assert "train: 2 × file ends early broken.jpg" in text
+
+
+def test_every_task_shows_the_card_and_samples_of_its_data(page: Page) -> None:
+    text = page.text()
+    assert text.count("Licences CC0 1.0 (15)") == 2 and text.count("Licences CC0 1.0 (7)") == 1
+    assert "Condition canny (high_threshold 200, low_threshold 100)" in text
+    assert "Subject duck_toy (identifier sks)" in text
+    shown = [
+        image["alt"].partition(":")[0] for image in page.tags("img") if image["alt"].endswith("by the lake")
+    ]
+    assert (shown.count("Condition"), shown.count("Picture")) == (2 * 3, 3 * 3)
 
 
 def test_the_experiment_with_angles_shows_pictures_and_figures(page: Page) -> None:
@@ -199,7 +213,7 @@ def test_same_run_elsewhere_gives_the_same_bytes(
     again = collect(Path(), params, num_rows=3, seed=0)
     render(again, tmp_path / "out", reextract=edge_reextractor(params))
     files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
-    assert len(files) == 5
+    assert len(files) == 8
     for name in files:
         assert (tmp_path / "out" / name).read_bytes() == (rendered / name).read_bytes(), name
 
@@ -250,6 +264,8 @@ def test_hostile_words_stay_words(
     (run / "metrics.json").write_text(json.dumps(metrics))
     cells = [{"actual": HOSTILE, "predicted": HOSTILE, "share": 0.9}]
     (run / "plots" / "confusion.json").write_text(json.dumps(cells))
+    card = run_folder / "data" / "shards" / "segm_ade20k" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"source": HOSTILE}))
     counts = {"train": {"seen": 1, "kept": 0, "dropped": {HOSTILE: 1}, "offenders": {HOSTILE: [HOSTILE]}}}
     (run_folder / "data" / "raw" / "ade20k.counts.json").write_text(json.dumps(counts))
     params["control_tasks"], params["subject_tasks"], params["base_tasks"] = ["segm_ade20k"], [], []

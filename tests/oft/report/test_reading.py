@@ -13,6 +13,7 @@ from oft.report.reading import (
     flatten,
     index_samples,
     read_angles,
+    read_card,
     read_curves,
     read_mapping,
     read_output,
@@ -113,6 +114,15 @@ def test_missing_values_name_the_stage(tmp_path: Path) -> None:
         "a/metrics.json is not there; the stage “evaluate” writes it.",
         "a/plots.json is not there; the stage “evaluate” writes it.",
     ]
+
+
+@pytest.mark.parametrize("card", ["[]", "{", '{"splits": 3}', '{"splits": {"train": {}}}'])
+def test_a_damaged_card_is_a_note(run_folder: Path, card: str) -> None:
+    notes: list[Note] = []
+    assert read_card(run_folder, "segm_ade20k", notes)["Condition"] == "segmentation"
+    (run_folder / "data" / "shards" / "segm_ade20k" / "card.json").write_text(card)
+    assert notes == [] and read_card(run_folder, "segm_ade20k", notes) == {}
+    assert "data/shards/segm_ade20k/card.json is there but cannot be read" in notes[0].text
 
 
 def test_flatten_joins_keys() -> None:

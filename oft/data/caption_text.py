@@ -1,0 +1,27 @@
+"""What a caption may be: one line of text, of a length that some text encoder reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+MAX_CAPTION_CHARS = 2000
+"""Text encoders read far less: CLIP's 77 tokens are about 300 characters, T5's 512 about 2,000."""
+
+# Control characters, halves of surrogate pairs (which UTF-8 cannot hold), byte order marks, and what stands
+# for bytes that were no UTF-8.
+_UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffd]")
+
+
+def clean_caption(text: str) -> str:
+    """Return a caption on one line, without characters that no prompt can use, cut at a word if too long."""
+    caption = " ".join(_UNUSABLE.sub(" ", text).split())
+    if len(caption) <= MAX_CAPTION_CHARS:
+        return caption
+    words, _, _ = caption[: MAX_CAPTION_CHARS + 1].rpartition(" ")
+    return words or caption[:MAX_CAPTION_CHARS]
+
+
+def usable_captions(found: Iterable[str]) -> tuple[str, ...]:
+    """Return captions cleaned, without those that nothing is left of."""
+    return tuple(cleaned for caption in found if (cleaned := clean_caption(caption)))
