@@ -1,12 +1,14 @@
-"""What tests of several folders share: the repository's root, settings and miniature base, small shards."""
+"""What tests of several folders share: root, settings, the miniature base, small shards, a loopback S3."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 import torch
 import yaml
 
@@ -88,3 +90,38 @@ def shards_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         write_shards(samples, folder, split, 4)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The address of an S3 server on this machine."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """boto3's client of that server, with one empty bucket, ``bucket``; the environment leads there too."""
+    import boto3
+
+    settings = {
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket="bucket")
+    yield client
+    requests.post(f"{s3_endpoint}/moto-api/reset", timeout=10).raise_for_status()
