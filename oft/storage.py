@@ -12,7 +12,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -84,19 +85,27 @@ def sha256_file(source: Path) -> str:
     return digest.hexdigest()
 
 
-def require_space(folder: Path, needed_bytes: int) -> None:
-    """Return if the disk of ``folder``, which need not exist yet, has that much room.
+def require_space(needed_bytes: Mapping[Path, int]) -> None:
+    """Return if the disks of some folders, which need not exist yet, have that much room for them together.
 
     Raises:
-        DataError: it has less.
+        DataError: a disk has less.
     """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    free_bytes = shutil.disk_usage(existing).free
-    if free_bytes < needed_bytes:
-        raise DataError(
-            f"{folder} needs {needed_bytes / 1e9:.2f} GB and its disk has {free_bytes / 1e9:.2f} GB free; "
-            "make room or put the repository on a larger disk"
-        )
+    disks: defaultdict[int, list[Path]] = defaultdict(list)
+    for folder in needed_bytes:
+        disks[_existing(folder).stat().st_dev].append(folder)
+    for folders in disks.values():
+        needed = sum(needed_bytes[folder] for folder in folders)
+        free = shutil.disk_usage(_existing(folders[0])).free
+        if free < needed:
+            raise DataError(
+                f"{' and '.join(map(str, folders))}: {needed / 1e9:.2f} GB of room are needed and the disk "
+                f"has {free / 1e9:.2f} GB free; make room or put the repository on a larger disk"
+            )
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
 
 
 @contextmanager
@@ -114,15 +123,16 @@ def full_disk_named(target: Path, remedy: str = "make room and run again") -> It
 class ByteStream:
     """What a server or a bucket sends of a file: its bytes from ``start_bytes`` to the end.
 
-    ``total_bytes`` is the length of the whole file and ``version`` names its state, each where it is known:
-    bytes of one version fit together. Reading ``chunks`` raises `ConnectionError` where the connection ends
-    early.
+    ``total_bytes`` is the length of the whole file, ``version`` names its state (bytes of one version fit
+    together), ``sha256`` is its checksum, each where the server states it. Reading ``chunks`` raises
+    `ConnectionError` where the connection ends early.
     """
 
     start_bytes: int
     total_bytes: int | None
     version: str | None
     chunks: Iterator[bytes]
+    sha256: str | None = None
 
 
 def is_remote(path: str | Path) -> bool:

@@ -73,18 +73,16 @@ def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "data") == hashlib.sha256(data).hexdigest()
 
 
-def test_room_is_asked_of_the_disk_that_will_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def usage(path: Path) -> SimpleNamespace:
-        asked.append(path)
-        return SimpleNamespace(free=1_000_000_000)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
-    require_space(tmp_path / "not" / "yet", 1_000_000_000)
-    with pytest.raises(DataError, match=r"not/yet needs 2\.50 GB and its disk has 1\.00 GB free; make room"):
-        require_space(tmp_path / "not" / "yet", 2_500_000_000)
-    assert asked == [tmp_path, tmp_path]
+def test_room_is_asked_of_the_disk_that_will_hold_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000_000))
+    first, second = tmp_path / "not" / "yet", tmp_path
+    require_space({first: 400_000_000, second: 600_000_000})
+    with pytest.raises(
+        DataError, match=f"{first} and {second}: 1.10 GB of room are needed and the disk has 1.00 GB"
+    ):
+        require_space({first: 500_000_000, second: 600_000_000})
 
 
 def test_a_full_disk_is_named_and_no_other_fault(tmp_path: Path) -> None:
