@@ -172,8 +172,7 @@ def _open_hub(
     repo_id: str, revision: str, filename: str, start_bytes: int, version: str | None
 ) -> Iterator[ByteStream]:
     """A file of a data set on the hub: from the hub's cache on this machine, else over https."""
-    from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub import constants, get_token, hf_hub_url, try_to_load_from_cache
 
     cached = try_to_load_from_cache(repo_id, filename, revision=revision, repo_type="dataset")
     if isinstance(cached, str):
@@ -185,6 +184,8 @@ def _open_hub(
         )
     else:
         address = hf_hub_url(repo_id, filename, repo_type="dataset", revision=revision)
-        source = open_http(address, start_bytes, version, build_hf_headers())
+        token = get_token()
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        source = open_http(address, start_bytes, version, headers)
     with source as stream:
         yield stream

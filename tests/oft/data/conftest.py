@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.oft.data.loopback import FileServer, file_server
 
 SavePicture = Callable[..., Path]
 SaveLabels = Callable[..., Path]
@@ -163,3 +165,11 @@ def dreambooth_root(tmp_path: Path) -> Path:
         save_picture(root / "dataset" / f"{name}.jpg")
     (root / "dataset" / "prompts_and_classes.txt").write_text(PROMPTS_AND_CLASSES)
     return root
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A web server on this machine, reached without a proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with file_server() as running:
+        yield running
