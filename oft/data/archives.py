@@ -98,8 +98,11 @@ def _members(archive: Path) -> Iterator[Iterable[_Member]]:
         else:
             with tarfile.open(archive) as tar:
                 yield (_tar_member(tar, info) for info in tar)
+                while tar.fileobj is not None and tar.fileobj.read(CHUNK_BYTES):
+                    pass  # gzip's checksum stands behind all that tar reads
     except _DAMAGE as error:
-        raise DataError(f"{archive} is damaged ({error}); remove it and run again to get it anew") from error
+        reason = str(error).partition("\n")[0].removesuffix(":")
+        raise DataError(f"{archive} is damaged ({reason}); remove it and run again to get it anew") from error
 
 
 def _zip_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
