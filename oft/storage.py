@@ -232,7 +232,10 @@ def _cached_client(_process: int, _settings: tuple[tuple[str, str], ...]) -> Any
     from botocore.config import Config
 
     config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
-    return boto3.session.Session().client("s3", config=config)
+    try:
+        return boto3.session.Session().client("s3", config=config)
+    except ValueError as error:
+        raise DataError(f"AWS_ENDPOINT_URL must be the address of an S3 server: {error}") from error
 
 
 def _status(error: Any) -> int:
@@ -263,8 +266,8 @@ def _remote_faults(url: str, passing: type[Exception] = DataError) -> Iterator[N
         ) from error
     except exceptions.BotoCoreError as error:
         raise DataError(
-            f"{url} cannot be read: {error}; give credentials the way AWS's tools find them (AWS_PROFILE, "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws), never in params"
+            f"{url} cannot be read: {error}; correct the address, or give credentials the way AWS's tools "
+            "find them (AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws), never in params"
         ) from error
 
 

@@ -122,9 +122,10 @@ _BY_HAND = {
         "https://github.com/yumingj/DeepFashion-MultiModal take the pictures as images/, the DensePose maps "
         "as densepose/ and captions.json"
     ),
-    "celeba": (
+    "celeba_hq": (
         "CelebA-HQ (non-commercial research): from the drive linked at "
-        "https://github.com/switchablenorms/CelebAMask-HQ take the folder CelebA-HQ-img"
+        "https://github.com/switchablenorms/CelebAMask-HQ take the folder CelebA-HQ-img, with 68 landmarks a "
+        "picture as landmarks/*.txt"
     ),
 }
 

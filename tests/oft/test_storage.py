@@ -155,6 +155,12 @@ def test_what_is_missing_or_refused_on_s3_says_what_to_do(
     assert [path.name for path in tmp_path.iterdir()] == ["target"] and target.read_bytes() == b"before"
 
 
+def test_an_endpoint_that_is_no_address_is_named(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost")
+    with pytest.raises(DataError, match="AWS_ENDPOINT_URL must be the address of an S3 server"):
+        read_remote("s3://bucket/a")
+
+
 def test_an_s3_server_out_of_reach_is_a_fault_that_may_pass(
     s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

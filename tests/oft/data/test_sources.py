@@ -35,13 +35,16 @@ def test_a_mirror_can_hold_all_files_of_a_data_set_side_by_side() -> None:
         assert source.licence and source.terms.startswith("https://")
 
 
-@pytest.mark.parametrize("reader", sorted({*READERS, "celeba"} - set(SOURCES)))
+@pytest.mark.parametrize("reader", sorted({*READERS, "celeba_hq"} - set(SOURCES)))
 def test_what_cannot_be_downloaded_says_what_to_set(reader: str) -> None:
     with pytest.raises(DataError, match=r"set datasets\.mine\.acquire\.source to "):
         source_of(reader, "mine")
 
 
 def test_what_comes_by_hand_says_from_where() -> None:
-    for reader, address in (("deepfashion", "yumingj/DeepFashion-MultiModal"), ("celeba", "CelebAMask-HQ")):
+    for reader, address in (
+        ("deepfashion", "yumingj/DeepFashion-MultiModal"),
+        ("celeba_hq", "CelebAMask-HQ"),
+    ):
         with pytest.raises(DataError, match=f"https://github.com/.*{address}"):
             source_of(reader, "mine")
