@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from oft.data.sources import Archive
 from oft.data.transports import BusyError, browsable, open_address
@@ -83,7 +84,7 @@ def _bring_whole(archive: Archive, address: str, part: Path, sleep: Sleep) -> st
 
 def _continue(archive: Archive, address: str, part: Path) -> str | None:
     """Append what is missing to ``part``, or write it anew; return the SHA-256 that the server states."""
-    state = read_json(_state_file(part)) if part.is_file() and _state_file(part).is_file() else {}
+    state = _state(part)
     is_same = state.get("address") == address
     if is_same and _size_bytes(part) == state["total_bytes"]:
         return state["sha256"]
@@ -150,6 +151,16 @@ def _digest(path: Path, algorithm: str, name: str) -> str:
 
 def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
+
+
+def _state(part: Path) -> dict[str, Any]:
+    """Return of what address and version ``part`` is the beginning; nothing where that is not known."""
+    if not (part.is_file() and _state_file(part).is_file()):
+        return {}
+    try:
+        return dict(read_json(_state_file(part)))
+    except ValueError:  # the machine stopped while it was written
+        return {}
 
 
 def _state_file(part: Path) -> Path:

@@ -145,12 +145,22 @@ def test_more_members_than_any_data_set_has_are_refused(
         extract(pack(tmp_path / "set.zip", [("a", b""), ("b", b""), ("c", b"")]), target)
 
 
-def test_a_member_that_is_larger_than_it_says_is_found_out(tmp_path: Path, target: Path) -> None:
+@pytest.mark.parametrize(
+    ("said_bytes", "fault"),
+    [
+        (10, r"is damaged \(Bad CRC-32 for file 'zeros'\)"),
+        (100_001, "is not unpacked: 'zeros' is not as long as it says"),
+    ],
+)
+def test_a_member_of_another_size_than_it_says_is_found_out(
+    tmp_path: Path, target: Path, said_bytes: int, fault: str
+) -> None:
     path = pack(tmp_path / "set.zip", [("zeros", bytes(100_000))])
-    data = path.read_bytes().replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    data = path.read_bytes().replace((100_000).to_bytes(4, "little"), said_bytes.to_bytes(4, "little"))
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"set\.zip is damaged \(Bad CRC-32 for file 'zeros'\)"):
+    with pytest.raises(DataError, match=fault):
         extract(path, target)
+    assert all(file.stat().st_size <= said_bytes for file in target.iterdir())
 
 
 @pytest.mark.parametrize("kind", KINDS)

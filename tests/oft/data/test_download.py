@@ -154,7 +154,15 @@ def test_versions_are_not_spliced(address: str, folder: Path, server: FileServer
     assert (folder / "set.bin").read_bytes() == OTHER
 
 
-def test_nor_are_addresses(address: str, folder: Path, server: FileServer) -> None:
+def test_what_cannot_be_told_is_not_continued(address: str, folder: Path, server: FileServer) -> None:
+    folder.mkdir(parents=True)
+    (folder / "set.bin.part").write_bytes(b"?" * 10)
+    (folder / "set.bin.part.json").touch()
+    download(ROUGH, address, folder)
+    assert (folder / "set.bin").read_bytes() == DATA
+
+
+def test_addresses_are_not_spliced(address: str, folder: Path, server: FileServer) -> None:
     server.faults["/set.bin"] = [cut(HALF)]
     with pytest.raises(KeyboardInterrupt):
         download(ROUGH, address, folder, interrupt)
