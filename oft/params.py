@@ -71,7 +71,7 @@ class Acquisition(Section):
             )
         if self.mirror is not None and not _MIRROR.fullmatch(self.mirror):
             raise ValueError(
-                "mirror must be null, https://host/prefix, file:///folder, s3://bucket/prefix or "
+                "mirror must be null, http(s)://host/prefix, file:///folder, s3://bucket/prefix or "
                 "hf://datasets/OWNER/NAME@COMMIT (40 hexadecimal digits), without user name, password or "
                 "query"
             )
