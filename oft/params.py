@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -55,6 +56,11 @@ READERS_WITH_MAPS: dict[str, tuple[str, ...]] = {
 NETWORK_FINDS = ("segmentation",)
 # Where a template takes a picture's caption.
 CAPTION_FIELD = "{caption}"
+_S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s@?#]*)?")
+_MIRROR = re.compile(
+    rf"https?://[^/\s@?#]+(/[^\s@?#]*)?|file:///[^\s?#]*|{_S3_ADDRESS.pattern}"
+    r"|hf://datasets/[\w.-]+/[\w.-]+@[0-9a-f]{40}(/[^\s@?#]*)?"
+)
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
 
@@ -79,9 +85,29 @@ class Section(BaseModel):
 class Acquisition(Section):
     """Where a data set comes from."""
 
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     mirror: str | None
     accept_licence: bool
+
+    @model_validator(mode="after")
+    def _addresses_can_be_read(self) -> Acquisition:
+        # A fault never repeats the address: it may hold a password.
+        if "://" in self.source and not _S3_ADDRESS.fullmatch(self.source):
+            raise ValueError(
+                "source must be world, photos, download, a folder or s3://bucket/prefix; other addresses "
+                "belong in mirror, without user name, password or query"
+            )
+        if self.mirror is not None and self.source != "download":
+            raise ValueError(
+                f"mirror is read with source download alone and source is {self.source!r}; set mirror null"
+            )
+        if self.mirror is not None and not _MIRROR.fullmatch(self.mirror):
+            raise ValueError(
+                "mirror must be null, http(s)://host/prefix, file:///folder, s3://bucket/prefix or "
+                "hf://datasets/OWNER/NAME@COMMIT (40 hexadecimal digits), without user name, password or "
+                "query"
+            )
+        return self
 
 
 class Preparation(Section):

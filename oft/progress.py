@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 PLAIN_LINE_SECONDS = 10.0
+BYTES = "B"
+"""The unit of what is shown in MiB."""
+MEBIBYTE = 1 << 20
 
 _Item = TypeVar("_Item")
 
@@ -25,7 +28,15 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=initial, desc=description, unit=unit, leave=True)
+            self._bar = tqdm(
+                total=total,
+                initial=initial,
+                desc=description,
+                unit=unit,
+                unit_scale=unit == BYTES,
+                unit_divisor=1024,
+                leave=True,
+            )
 
     def advance(self, count: int = 1) -> None:
         """Count finished work."""
@@ -52,14 +63,19 @@ class Progress:
     def _line(self) -> str:
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = (self.done - self._initial) / seconds
-        of_total = f"/{self.total}" if self.total else ""
         left = (
             f", {(self.total - self.done) / rate:.0f} s left"
             if self.total and rate > 0 and self.done < self.total
             else ""
         )
         note = f", {self.note}" if self.note else ""
-        return f"{self.description}: {self.done}{of_total} {self.unit}, {rate:.1f} {self.unit}/s{left}{note}"
+        if self.unit == BYTES:
+            of_total = f"/{self.total / MEBIBYTE:.1f}" if self.total else ""
+            amounts = f"{self.done / MEBIBYTE:.1f}{of_total} MiB, {rate / MEBIBYTE:.1f} MiB/s"
+        else:
+            of_total = f"/{self.total}" if self.total else ""
+            amounts = f"{self.done}{of_total} {self.unit}, {rate:.1f} {self.unit}/s"
+        return f"{self.description}: {amounts}{left}{note}"
 
 
 @contextmanager

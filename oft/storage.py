@@ -1,17 +1,29 @@
-"""Files written whole or not at all, and their hashes."""
+"""Files written whole or not at all, their hashes, the room for them, and objects on S3.
+
+S3's credentials, region and endpoint come from boto3's own chain (AWS_PROFILE, AWS_ACCESS_KEY_ID,
+AWS_ENDPOINT_URL, ...), never from an address.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-HASH_CHUNK_BYTES = 1 << 20
+from oft.errors import DataError
+
+CHUNK_BYTES = 1 << 20
+REMOTE_SCHEME = "s3://"
 
 
 @contextmanager
@@ -68,23 +80,207 @@ def sha256_file(source: Path) -> str:
     """Return the hexadecimal SHA-256 of a file, read in chunks."""
     digest = hashlib.sha256()
     with Path(source).open("rb") as stream:
-        while chunk := stream.read(HASH_CHUNK_BYTES):
+        while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def fetch_remote(url: str, target: Path) -> None:
-    """Copy a remote file, ``s3://bucket/key``, to ``target``."""
-    import fsspec
+def require_space(needed_bytes: Mapping[Path, int]) -> None:
+    """Return if the disks of some folders, which need not exist yet, have that much room for them together.
 
-    filesystem, key = fsspec.url_to_fs(url)
-    filesystem.get_file(key, str(target))
+    Raises:
+        DataError: a disk has less.
+    """
+    disks: defaultdict[int, list[Path]] = defaultdict(list)
+    for folder in needed_bytes:
+        disks[_existing(folder).stat().st_dev].append(folder)
+    for folders in disks.values():
+        needed = sum(needed_bytes[folder] for folder in folders)
+        free = shutil.disk_usage(_existing(folders[0])).free
+        if free < needed:
+            raise DataError(
+                f"{' and '.join(map(str, folders))}: {needed / 1e9:.2f} GB of room are needed and the disk "
+                f"has {free / 1e9:.2f} GB free; make room or put the repository on a larger disk"
+            )
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+
+
+@contextmanager
+def full_disk_named(target: Path, remedy: str = "make room and run again") -> Iterator[None]:
+    """Turn a write that fails for want of room, on the disk or in the user's quota, into a `DataError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(f"the disk is full: {target} cannot be written; {remedy}") from error
+
+
+@dataclass(frozen=True)
+class ByteStream:
+    """What a server or a bucket sends of a file: its bytes from ``start_bytes`` to the end.
+
+    ``total_bytes`` is the length of the whole file, ``version`` names its state (bytes of one version fit
+    together), ``sha256`` is its checksum, each where the server states it. Reading ``chunks`` raises
+    `ConnectionError` where the connection ends early.
+    """
+
+    start_bytes: int
+    total_bytes: int | None
+    version: str | None
+    chunks: Iterator[bytes]
+    sha256: str | None = None
+
+
+def is_remote(path: str | Path) -> bool:
+    """Whether a path is the address of an object or of a prefix on S3: ``s3://bucket/key``."""
+    return str(path).startswith(REMOTE_SCHEME)
+
+
+def fetch_remote(url: str, target: Path) -> None:
+    """Copy a whole object ``s3://bucket/key`` to the file ``target``, whole or not at all.
+
+    Raises:
+        DataError: the object is missing, access to it is denied, the server cannot be reached, or the disk is
+            full.
+    """
+    bucket, key = _split(url)
+    with full_disk_named(target), atomic_file(target) as partial, _remote_faults(url):
+        _client().download_file(bucket, key, str(partial))
 
 
 def read_remote(url: str) -> bytes:
-    """Return the bytes of a remote file."""
-    import fsspec
+    """Return the bytes of a whole object ``s3://bucket/key``.
 
-    filesystem, key = fsspec.url_to_fs(url)
-    content: bytes = filesystem.cat_file(key)
-    return content
+    Raises:
+        DataError: the object is missing, access to it is denied, or the server cannot be reached.
+    """
+    bucket, key = _split(url)
+    content = io.BytesIO()
+    with _remote_faults(url):
+        _client().download_fileobj(bucket, key, content)
+    return content.getvalue()
+
+
+def list_remote(url: str) -> dict[str, int]:
+    """Return the size, bytes, of each object below ``s3://bucket/prefix`` by its name there, sorted.
+
+    Raises:
+        DataError: the bucket is missing, access to it is denied, or the server cannot be reached.
+    """
+    bucket, key = _split(url)
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    sizes: dict[str, int] = {}
+    with _remote_faults(url):
+        for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                name = entry["Key"].removeprefix(prefix)
+                if name and not name.endswith("/"):  # some tools mark folders by empty objects
+                    sizes[name] = entry["Size"]
+    return dict(sorted(sizes.items()))
+
+
+@contextmanager
+def open_remote(url: str, start_bytes: int = 0, version: str | None = None) -> Iterator[ByteStream]:
+    """Yield the bytes of an object ``s3://bucket/key`` from ``start_bytes``, or from 0 where the object is no
+    longer that ``version``, or no ``version`` is given.
+
+    Raises:
+        DataError: the object is missing or access to it is denied.
+        ConnectionError: the server cannot be reached or cut the connection; to try again may help.
+    """
+    from botocore.exceptions import ClientError
+
+    bucket, key = _split(url)
+    with _remote_faults(url, passing=ConnectionError):
+        if start_bytes and version:
+            try:
+                answer = _client().get_object(
+                    Bucket=bucket, Key=key, Range=f"bytes={start_bytes}-", IfMatch=version
+                )
+            except ClientError as error:
+                if _status(error) not in (412, 416):  # changed since, shorter than that
+                    raise
+                start_bytes, answer = 0, _client().get_object(Bucket=bucket, Key=key)
+        else:
+            start_bytes, answer = 0, _client().get_object(Bucket=bucket, Key=key)
+        with closing(answer["Body"]) as body:
+            total_bytes = start_bytes + answer["ContentLength"]
+            yield ByteStream(start_bytes, total_bytes, answer["ETag"], body.iter_chunks(CHUNK_BYTES))
+
+
+def _split(url: str) -> tuple[str, str]:
+    bucket, _, key = url.removeprefix(REMOTE_SCHEME).partition("/")
+    if not is_remote(url) or not bucket or "@" in bucket:
+        # The address is not repeated: what stands before an @ is a secret.
+        raise DataError("an address on S3 must be s3://bucket/key, without credentials; correct it in params")
+    return bucket, key
+
+
+def _client() -> Any:
+    """Return boto3's client for the environment at hand, one a process: a fork must not share connections."""
+    settings = sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
+    return _cached_client(os.getpid(), tuple(settings))
+
+
+@cache
+def _cached_client(_process: int, _settings: tuple[tuple[str, str], ...]) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
+    try:
+        return boto3.session.Session().client("s3", config=config)
+    except ValueError as error:
+        raise DataError(f"AWS_ENDPOINT_URL must be the address of an S3 server: {error}") from error
+
+
+def _status(error: Any) -> int:
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+@contextmanager
+def _remote_faults(url: str, passing: type[Exception] = DataError) -> Iterator[None]:
+    """Turn boto3's faults into a `DataError` with a remedy, and those that may pass by themselves into
+    ``passing``.
+    """
+    from boto3.exceptions import RetriesExceededError
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        raise _refusal(url, error, passing) from error
+    except (
+        exceptions.ConnectionError,
+        exceptions.HTTPClientError,
+        exceptions.IncompleteReadError,
+        RetriesExceededError,
+    ) as error:
+        raise passing(
+            f"{url} cannot be read: {type(error).__name__}; check the network and AWS_ENDPOINT_URL, then run "
+            "again"
+        ) from error
+    except exceptions.BotoCoreError as error:
+        raise DataError(
+            f"{url} cannot be read: {error}; correct the address, or give credentials the way AWS's tools "
+            "find them (AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws), never in params"
+        ) from error
+
+
+def _refusal(url: str, error: Any, passing: type[Exception]) -> Exception:
+    """Return what a server's refusal means."""
+    status, code = _status(error), error.response.get("Error", {}).get("Code", "unknown")
+    if status == 404:
+        return DataError(
+            f"{url}: there is no such object or bucket; correct the address, or AWS_ENDPOINT_URL"
+        )
+    if status == 429 or status >= 500:
+        return passing(f"{url} cannot be read: the server is busy ({code}); run again later")
+    return DataError(
+        f"{url} cannot be read: it is refused ({code}); check the credentials (AWS_PROFILE or "
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and the rights they give"
+    )

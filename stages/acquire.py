@@ -1,13 +1,14 @@
-"""Place one data set in its official layout: render it, take the bundled photographs, or copy your folder."""
+"""Place a data set in its official layout: download, render, take bundled photographs, or copy your own."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
-from oft.data.acquire import count_layout, place_folder, write_photos
+from oft.data.acquire import count_layout, place_folder, place_remote
 from oft.params import load_params
-from oft.storage import atomic_folder, write_json
+from oft.storage import atomic_folder, is_remote, write_json
 from oft.types import SPLITS
 from stages import paths
 from stages.arguments import known, parse
@@ -19,8 +20,9 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "dataset")
     params = load_params()
     dataset = params.datasets[known("dataset", options.dataset, params.datasets)]
-    target = paths.raw(options.dataset)
-    if dataset.acquire.source == "world":
+    target, downloads = paths.raw(options.dataset), paths.downloads(options.dataset)
+    source = dataset.acquire.source
+    if source == "world":
         from oft.data.world.acquire import render_dataset
 
         with atomic_folder(target) as partial:
@@ -32,12 +34,22 @@ def main(arguments: list[str]) -> None:
                 num_val_images=dataset.num_val_images,
                 size_px=params.resolution_px,
             )
-    elif dataset.acquire.source == "photos":
+    elif source == "photos":
+        from oft.data.photos import write_photos
+
         write_photos(target)
+    elif source == "download":
+        from oft.data.official import download_dataset
+
+        download_dataset(options.dataset, dataset.reader, dataset.acquire, target, downloads)
+    elif is_remote(source):
+        place_remote(source, target)
     else:
-        place_folder(Path(dataset.acquire.source), target)
+        place_folder(Path(source), target)
     counts = count_layout(dataset.reader, target)
     write_json(paths.counts(target), counts)
+    if source == "download":
+        shutil.rmtree(downloads)
     print(f"{target}: " + ", ".join(f"{counts[split]['kept']} {split}" for split in SPLITS) + " pictures")
 
 

@@ -10,6 +10,7 @@ REPORT = Path("report")
 ANGLES = Path("runs/angles")
 CHECKPOINTS = Path(".checkpoints")
 TELEMETRY = Path(".telemetry")
+DOWNLOADS = Path(".downloads")
 
 
 def base_source(source: str) -> Path:
@@ -25,6 +26,11 @@ def judges(source: str) -> Path:
 def raw(dataset: str) -> Path:
     """A data set in its official layout."""
     return Path("data/raw") / dataset
+
+
+def downloads(dataset: str) -> Path:
+    """The archives of a data set until it stands, whole or to be continued."""
+    return DOWNLOADS / dataset
 
 
 def conditions(task: str) -> Path:

@@ -1,59 +1,17 @@
-"""Data sets at hand: a user's own folder, and the photographs that come with ordinary dependencies."""
+"""A user's own data set, copied from a folder or from S3, and the count of what a data set holds."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from oft.data.pictures import RESAMPLING, encode_png, load_picture
 from oft.data.readers import read
-from oft.data.readers.layout import LICENCE_FILE
 from oft.errors import DataError
-from oft.storage import atomic_folder
+from oft.progress import BYTES, progress
+from oft.storage import atomic_folder, fetch_remote, full_disk_named, list_remote, require_space
 from oft.types import SPLITS, Counts, Split
-
-PHOTO_SIDE_PX = 512
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photograph inside an installed package."""
-
-    name: str
-    package: str
-    path: str
-    caption: str
-    licence: str
-
-
-PHOTOS: tuple[Photo, ...] = (
-    Photo("astronaut", "skimage", "data/astronaut.png", "a person in red clothes", "public domain, NASA"),
-    Photo("camera", "skimage", "data/camera.png", "a person with a camera on grass", "CC0-1.0, Lav Varshney"),
-    Photo("cat", "skimage", "data/chelsea.png", "a cat", "CC0-1.0, Stefan van der Walt"),
-    Photo("coffee", "skimage", "data/coffee.png", "a cup of coffee", "CC0-1.0, Rachel Michetti"),
-    Photo("coins", "skimage", "data/coins.png", "several coins", "no known restrictions, Brooklyn Museum"),
-    Photo("flower", "sklearn", "datasets/images/flower.jpg", "a flower", "CC-BY-2.0, vultilion (Flickr)"),
-    Photo("horse", "skimage", "data/horse.png", "a black horse", "CC0-1.0, Andreas Preuss"),
-    Photo(
-        "motorcycle",
-        "skimage",
-        "data/motorcycle_left.png",
-        "a red motorcycle",
-        "Middlebury stereo 2014, Scharstein et al.",
-    ),
-    Photo("rocket", "skimage", "data/rocket.jpg", "a rocket", "public domain, SpaceX"),
-    Photo(
-        "temple",
-        "sklearn",
-        "datasets/images/china.jpg",
-        "a tall house, trees and water",
-        "CC-BY-2.0, danielbuechele (Flickr)",
-    ),
-)
 
 
 def place_folder(source: Path, target: Path) -> None:
@@ -63,7 +21,8 @@ def place_folder(source: Path, target: Path) -> None:
     stay as they are.
 
     Raises:
-        DataError: the source is missing, empty, unreadable, or one of the two folders lies within the other.
+        DataError: the source is missing, empty, unreadable, one of the two folders lies within the other, or
+            the disk is too small.
     """
     source, target = Path(source), Path(target)
     if not source.is_dir():
@@ -85,9 +44,17 @@ def place_folder(source: Path, target: Path) -> None:
             f"data folder {source} is empty; put the data set there or correct the path in params"
         )
     _refuse_loops(source)
-    with atomic_folder(target) as partial:
+    total_bytes = _size_bytes(source)
+    require_space({target: total_bytes})
+    with atomic_folder(target) as partial, progress(total_bytes, f"copying {source}", BYTES) as bar:
+
+        def copy(path: str, place: str) -> None:
+            with full_disk_named(target):
+                shutil.copyfile(path, place)
+            bar.advance(os.path.getsize(place))
+
         try:
-            shutil.copytree(source, partial, dirs_exist_ok=True, copy_function=shutil.copyfile)
+            shutil.copytree(source, partial, dirs_exist_ok=True, copy_function=copy)
         except shutil.Error as error:
             faults = error.args[0]
             raise DataError(
@@ -98,24 +65,25 @@ def place_folder(source: Path, target: Path) -> None:
             raise DataError(f"data folder {source} cannot be copied to {target}: {error}") from error
 
 
-def write_photos(root: Path) -> None:
-    """Write the photographs that come with scikit-image and scikit-learn: an image folder with captions.
-
-    PNG, at most 512 px on the longer side, a text file with the caption beside each, and LICENCE with their
-    origins.
+def place_remote(url: str, target: Path) -> None:
+    """Make what lies below ``s3://bucket/prefix`` the data set at ``target``, whole or not at all.
 
     Raises:
-        DataError: one of the packages is not installed or came without the picture.
+        DataError: nothing lies there, an object's name is no path below it, it cannot be read, or the disk is
+            too small.
     """
-    with atomic_folder(root) as partial:
-        lines = ["various: see LICENCE of the photos", ""]
-        for photo in PHOTOS:
-            image = load_picture(_installed_file(photo))
-            image.thumbnail((PHOTO_SIDE_PX, PHOTO_SIDE_PX), RESAMPLING["lanczos"])
-            (partial / f"{photo.name}.png").write_bytes(encode_png(image))
-            (partial / f"{photo.name}.txt").write_text(f"{photo.caption}\n", encoding="utf-8")
-            lines.append(f"{photo.name}.png: {photo.package}/{photo.path}; {photo.licence}")
-        (partial / LICENCE_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    sizes = list_remote(url)
+    if not sizes:
+        raise DataError(f"{url} holds nothing; put the data set there or correct the address in params")
+    for name in sizes:
+        if {"", ".", ".."} & set(name.split("/")):
+            raise DataError(f"{url} has an object {name!r}, which is no path below it; rename or remove it")
+    total_bytes = sum(sizes.values())
+    require_space({target: total_bytes})
+    with atomic_folder(target) as partial, progress(total_bytes, f"copying {url}", BYTES) as bar:
+        for name, size_bytes in sizes.items():
+            fetch_remote(f"{url.rstrip('/')}/{name}", partial / name)
+            bar.advance(size_bytes)
 
 
 def count_layout(reader: str, root: Path) -> dict[Split, dict[str, object]]:
@@ -146,13 +114,7 @@ def _refuse_loops(source: Path) -> None:
                 raise DataError(f"in data folder {source} the link {path} leads back up; remove the link")
 
 
-def _installed_file(photo: Photo) -> Path:
-    spec = find_spec(photo.package)
-    folders = spec.submodule_search_locations if spec else None
-    path = Path(folders[0]) / photo.path if folders else None
-    if path is None or not path.is_file():
-        raise DataError(
-            f"the photograph {photo.name!r} is not installed: {photo.package}/{photo.path} is missing; "
-            "install scikit-image and scikit-learn from the lock file (requirements/runtime.txt)"
-        )
-    return path
+def _size_bytes(source: Path) -> int:
+    """Return the size of all files of a folder; what cannot be looked at is left to the copy to name."""
+    paths = (Path(folder) / name for folder, _, names in os.walk(source, followlinks=True) for name in names)
+    return sum(path.stat().st_size for path in paths if path.is_file())

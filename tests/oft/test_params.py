@@ -169,3 +169,57 @@ def test_templates_of_captions_are_sound(values: Values) -> None:
 def test_a_template_that_leaves_captions_unused_is_refused(values: Values, source: str) -> None:
     values["datasets"]["coco"]["captions"] |= {"source": source, "template": "naruto style"}
     assert "go unused; add {caption} or set source to own" in faults(values)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        None,
+        "https://host/sets/",
+        "http://127.0.0.1:8000",
+        "file:///mnt/my%20sets",
+        "s3://bucket/sets",
+        f"hf://datasets/owner/na-me.1@{COMMIT}",
+    ],
+)
+def test_a_mirror_is_one_of_its_forms(values: Values, mirror: str | None) -> None:
+    values["datasets"]["coco"]["acquire"] |= {"source": "download", "mirror": mirror}
+    assert parse_params(values).datasets["coco"].acquire.mirror == mirror
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    [
+        "/mnt/sets",
+        "file://host/sets",
+        "ftp://host/sets",
+        "https://user:secret@host/sets",
+        "https://host/sets?signature=secret",
+        "s3://key:secret@bucket/sets",
+        "hf://datasets/owner/name@main",
+        "hf://datasets/owner/name",
+    ],
+)
+def test_other_mirrors_are_refused_and_no_secret_is_shown(values: Values, mirror: str) -> None:
+    values["datasets"]["coco"]["acquire"] |= {"source": "download", "mirror": mirror}
+    message = faults(values)
+    assert "datasets.coco.acquire: mirror must be null, http(s)://" in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("source", ["https://user:secret@host/set", "s3://key:secret@bucket/set", "s3://"])
+def test_a_source_is_no_address_but_on_s3(values: Values, source: str) -> None:
+    values["datasets"]["coco"]["acquire"]["source"] = source
+    message = faults(values)
+    assert "datasets.coco.acquire: source must be world, photos, download, a folder or s3://" in message
+    assert "secret" not in message
+    values["datasets"]["coco"]["acquire"]["source"] = "s3://bucket/set"
+    parse_params(values)
+
+
+def test_a_mirror_without_a_download_is_refused(values: Values) -> None:
+    values["datasets"]["coco"]["acquire"]["mirror"] = "https://host/sets"
+    assert "mirror is read with source download alone and source is 'world'" in faults(values)

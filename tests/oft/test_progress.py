@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oft.progress import count, progress
+from oft.progress import BYTES, count, progress
 
 
 def test_items_pass_through_and_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,3 +23,12 @@ def test_a_failure_shows_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> 
         bar.advance(2)
         raise ValueError("stop")
     assert "work: 2/5 item" in capsys.readouterr().out
+
+
+def test_bytes_are_shown_in_mebibytes(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(total=3 << 20, description="a.zip", unit=BYTES) as bar:
+        bar.advance(3 << 19)
+    assert capsys.readouterr().out.startswith("a.zip: 1.5/3.0 MiB, ")
+    with progress(total=None, description="a.zip", unit=BYTES, initial=1 << 20):
+        pass
+    assert capsys.readouterr().out == "a.zip: 1.0 MiB, 0.0 MiB/s\n"

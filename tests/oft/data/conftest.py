@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.oft.data.loopback import FileServer, file_server
 
 SavePicture = Callable[..., Path]
 SaveLabels = Callable[..., Path]
@@ -315,3 +317,11 @@ def reference_root(tmp_path: Path) -> Path:
         (root / split / f"prompt_{split}_blip_full.json").write_text(text)
         (root / split / f"prompt_{split}_blip.json").write_text("")
     return root
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A web server on this machine, reached without a proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with file_server() as running:
+        yield running

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from oft.data import acquire
-from oft.data.acquire import PHOTO_SIDE_PX, PHOTOS, Photo, count_layout, place_folder, write_photos
-from oft.data.pictures import load_picture
-from oft.data.readers import read
+from oft.data.acquire import count_layout, place_folder, place_remote
 from oft.errors import DataError
-from oft.types import Counts
 
 
 @pytest.fixture
@@ -83,32 +83,6 @@ def test_a_folder_without_permission_is_refused(
         place_folder(own, tmp_path / "target")
 
 
-def test_the_photos_are_an_image_folder_with_captions(tmp_path: Path) -> None:
-    write_photos(tmp_path / "photos")
-    examples = list(read("image_folder", tmp_path / "photos", "val", Counts()))
-    assert {example.key: example.captions for example in examples} == {
-        photo.name: (photo.caption,) for photo in PHOTOS
-    }
-    licences = (tmp_path / "photos" / "LICENCE").read_text()
-    for example in examples:
-        image = load_picture(example.image)
-        assert max(image.size) <= PHOTO_SIDE_PX and min(image.size) >= 256
-        assert f"{example.key}.png: " in licences
-        assert example.licence == licences.splitlines()[0]
-    write_photos(tmp_path / "again")
-    assert contents(tmp_path / "again") == contents(tmp_path / "photos")
-
-
-@pytest.mark.parametrize("package", ["skimage", "no_such_package"])
-def test_a_photo_that_is_not_installed_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
-) -> None:
-    monkeypatch.setattr(acquire, "PHOTOS", (Photo("x", package, "data/nowhere.png", "x", "x"),))
-    with pytest.raises(DataError, match=f"'x' is not installed: {package}/data/nowhere.png"):
-        write_photos(tmp_path / "photos")
-    assert not (tmp_path / "photos").exists()
-
-
 def test_every_split_of_a_sound_layout_is_counted(ade20k_root: Path) -> None:
     assert count_layout("ade20k", ade20k_root) == {
         "train": {
@@ -143,3 +117,47 @@ def test_a_layout_without_pictures_in_any_split_is_refused(ade20k_root: Path, tm
         count_layout("image_folder", tmp_path / "empty")
     with pytest.raises(DataError, match="there is no folder"):
         count_layout("coco", tmp_path / "nowhere")
+
+
+def test_a_prefix_on_s3_is_placed_like_a_folder(own: Path, tmp_path: Path, s3: Any) -> None:
+    for name, content in contents(own).items():
+        s3.put_object(Bucket="bucket", Key=f"set/{name}", Body=content)
+    for url in ("s3://bucket/set", "s3://bucket/set/"):
+        place_remote(url, tmp_path / "target")
+        assert contents(tmp_path / "target") == contents(own)
+
+
+def test_a_prefix_that_cannot_serve_is_refused_and_the_target_stays(
+    own: Path, tmp_path: Path, s3: Any
+) -> None:
+    target = tmp_path / "target"
+    place_folder(own, target)
+    s3.put_object(Bucket="bucket", Key="out/a/../../b", Body=b"x")
+    faults = {
+        "s3://bucket/none": "holds nothing",
+        "s3://bucket/out": r"an object 'a/../../b', which is no path below it",
+        "s3://elsewhere/set": "no such object or bucket",
+    }
+    for url, message in faults.items():
+        with pytest.raises(DataError, match=message):
+            place_remote(url, target)
+        assert contents(target) == contents(own)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_disk_too_small_is_told_before_and_while_copying(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    place_folder(own, target)
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="GB of room are needed"):
+        patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+        place_folder(own, target)
+
+    def fail(source: str, place: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    with pytest.raises(DataError, match=f"the disk is full: {target}"):
+        place_folder(own, target)
+    assert contents(target) == contents(own)

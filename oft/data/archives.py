@@ -1,0 +1,180 @@
+"""Archives from elsewhere are not trusted: every member is checked before a byte is written."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import stat
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from oft.errors import DataError
+from oft.progress import BYTES, progress
+from oft.storage import CHUNK_BYTES, full_disk_named, require_space
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+MAX_ENTRIES = 1_000_000
+# Pictures hardly shrink and captions shrink fivefold; what grows more is made to fill the disk.
+MAX_GROWTH = 20
+MIN_BOUND_BYTES = 16 << 20
+MAX_NAME_BYTES = 255  # of one folder or file, on every file system in use
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # a way of compressing that Python does not know
+)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file or a folder of an archive; ``kind`` is neither where it is something that is never unpacked."""
+
+    name: str
+    kind: str
+    size_bytes: int
+    open: Callable[[], IO[bytes]]
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is unpacked."""
+    return name.endswith((".zip", *TAR_SUFFIXES))
+
+
+def extract(archive: Path, target: Path, top: str = "") -> None:
+    """Unpack a zip or tar archive into the folder ``target``; files get plain modes.
+
+    Args:
+        archive: the file; its name tells its kind.
+        target: an existing folder.
+        top: the folder in the archive whose content is taken; every member must lie in it.
+
+    Raises:
+        DataError: the archive is damaged, encrypted, or holds what is never unpacked: absolute paths, `..`,
+            links, devices, names that are equal or differ in case alone, more than `MAX_ENTRIES` members or
+            more than `MAX_GROWTH` times its own size; or the disk is too small.
+    """
+    bound_bytes = max(MAX_GROWTH * archive.stat().st_size, MIN_BOUND_BYTES)
+    with _members(archive) as members:
+        files = _checked(archive, members, top, bound_bytes)
+        total_bytes = sum(member.size_bytes for member in files.values())
+        require_space({target: total_bytes})
+        with full_disk_named(target), progress(total_bytes, f"unpacking {archive.name}", BYTES) as bar:
+            for name, member in files.items():
+                path = target / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    raise _refusal(archive, name, "is already there from another archive")
+                with member.open() as source, path.open("xb") as sink:
+                    while chunk := source.read(CHUNK_BYTES):  # both formats stop at the size declared
+                        sink.write(chunk)
+                        bar.advance(len(chunk))
+                if path.stat().st_size != member.size_bytes:
+                    raise _refusal(archive, name, "is not as long as it says")
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[Iterable[_Member]]:
+    """Yield what an archive lists; faults of the formats become `DataError`."""
+    try:
+        if archive.name.endswith(".zip"):
+            with zipfile.ZipFile(archive) as opened:
+                yield (_zip_member(opened, info) for info in opened.infolist())
+        else:
+            with tarfile.open(archive) as tar:
+                yield (_tar_member(tar, info) for info in tar)
+                while tar.fileobj is not None and tar.fileobj.read(CHUNK_BYTES):
+                    pass  # gzip's checksum stands behind all that tar reads
+    except _DAMAGE as error:
+        reason = str(error).partition("\n")[0].removesuffix(":")
+        raise DataError(f"{archive} is damaged ({reason}); remove it and run again to get it anew") from error
+
+
+def _zip_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+    mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
+    if info.flag_bits & 0x1:
+        kind = "encrypted"
+    elif mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+        kind = "a link or a device"
+    else:
+        kind = "folder" if info.is_dir() else "file"
+    return _Member(info.filename, kind, info.file_size, lambda: opened.open(info))
+
+
+def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+    kind = "file" if info.isreg() else "folder" if info.isdir() else "a link or a device"
+
+    def content() -> IO[bytes]:
+        stream = tar.extractfile(info)
+        assert stream is not None, "a regular file has content"
+        return stream
+
+    return _Member(info.name, kind, info.size, content)
+
+
+def _checked(archive: Path, members: Iterable[_Member], top: str, bound_bytes: int) -> dict[str, _Member]:
+    """Return the files of an archive by their path below ``top``, all of them fit to be written."""
+    files: dict[str, _Member] = {}
+    seen: dict[str, tuple[str, bool, int]] = {}  # name, whether a file, of which member
+    total_bytes = 0
+    for number, member in enumerate(members, 1):
+        if number > MAX_ENTRIES:
+            raise _refusal(archive, member.name, f"is one of more than {MAX_ENTRIES} members")
+        if member.kind not in ("file", "folder"):
+            raise _refusal(archive, member.name, f"is {member.kind}")
+        parts = _parts(archive, member.name)
+        if top and parts:
+            if parts[0] != top:
+                raise _refusal(archive, member.name, f"lies outside of its folder {top}")
+            parts = parts[1:]
+        if member.kind == "file" and not parts:
+            raise _refusal(archive, member.name, "has no name")
+        for depth in range(1, len(parts) + 1):
+            name = "/".join(parts[:depth])
+            is_file = member.kind == "file" and depth == len(parts)
+            same = unicodedata.normalize("NFC", name).casefold()
+            known = seen.setdefault(same, (name, is_file, number))
+            if known[0] != name:
+                raise _refusal(archive, member.name, f"and {known[0]} differ in case alone")
+            if known[2] != number and (is_file or known[1]):
+                raise _refusal(archive, member.name, "stands there twice")
+            if is_file:
+                files[name] = member
+                total_bytes += member.size_bytes
+        if total_bytes > bound_bytes:
+            raise _refusal(archive, member.name, f"brings it beyond {MAX_GROWTH} times the archive's size")
+    return files
+
+
+def _parts(archive: Path, name: str) -> list[str]:
+    """Return the folders and the file of a member's name, which may lead nowhere but down."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    is_unsafe = (
+        name.startswith("/")
+        or ".." in parts
+        or "\\" in name
+        or not name.isprintable()
+        or ":" in name
+        or any(len(part.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for part in parts)
+    )
+    if is_unsafe:
+        raise _refusal(archive, name, "has a path that is not safe to write to")
+    return parts
+
+
+def _refusal(archive: Path, member: str, reason: str) -> DataError:
+    return DataError(
+        f"{archive} is not unpacked: {member[:200]!r} {reason}; remove it and run again to get it anew, or "
+        "unpack what you trust of it by hand and set acquire.source to that folder"
+    )
