@@ -141,6 +141,10 @@ class Base(Section):
     """The checkpoint everything starts from."""
 
     source: str
+    variant: Literal["fp16"] | None
+    config: str
+    tokenizer: str | None
+    use_ema: bool
 
 
 class Rotation(Section):

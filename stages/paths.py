@@ -12,11 +12,6 @@ CHECKPOINTS = Path(".checkpoints")
 TELEMETRY = Path(".telemetry")
 
 
-def base_source(source: str) -> Path:
-    """The folder a base is placed from: the miniature one, or the user's own."""
-    return MINIATURE / "base" if source == "miniature" else Path(source)
-
-
 def judges(source: str) -> Path:
     """The networks that measure pictures: the miniature ones, or a folder of the user's."""
     return MINIATURE / "judges" if source == "miniature" else Path(source)
