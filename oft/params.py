@@ -193,16 +193,32 @@ class Optimization(Section):
     warmup_steps: NaturalInt
     weight_decay: NonNegativeFloat
     max_grad_norm: PositiveFloat
-    mixed_precision: Literal["fp32", "bf16"]
+    gradient_accumulation_steps: PositiveInt
+    optimizer: Literal["adamw", "adamw8bit"]
+    mixed_precision: Literal["fp32", "fp16", "bf16"]
+    attention: Literal["auto", "sdpa", "xformers"]
+    gradient_checkpointing: bool
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
     prompt_dropout: Share
     snr_gamma: NonNegativeFloat
+    offset_noise: Share
     checkpoint_every_steps: PositiveInt
+    log_to: list[Literal["tensorboard", "wandb"]]
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Optimization:
         if self.warmup_steps >= self.max_train_steps:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must be below max_train_steps ({self.max_train_steps})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _micro_batches_are_equal(self) -> Optimization:
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"gradient_accumulation_steps ({self.gradient_accumulation_steps}) must divide "
+                f"batch_size ({self.batch_size})"
             )
         return self
 

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     folder = paths.run(task, adapter)
     shards = paths.shards(task)
     inputs = [paths.BASE, shards / "index.json", folder / "train"]
-    described = {"seed": params.seed, "fit_magnitude": settings.model_dump()}
+    described = {"seed": params.seed, "fit_magnitude": settings.model_dump(exclude={"log_to"})}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
     make_deterministic()
@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> None:
             name=f"{task} {adapter} magnitude",
             folder=partial,
             scratch=scratch,
+            logs=paths.LOGS,
         )
         store(partial, loaded, base)
         write_json(

@@ -10,6 +10,7 @@ REPORT = Path("report")
 ANGLES = Path("runs/angles")
 CHECKPOINTS = Path(".checkpoints")
 TELEMETRY = Path(".telemetry")
+LOGS = Path(".logs")
 
 
 def judges(source: str) -> Path:

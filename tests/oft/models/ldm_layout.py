@@ -217,7 +217,7 @@ def with_averages(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_tiny_configs(folder: Path) -> Path:
-    """Write the configurations of a Stable Diffusion 1 of less than a million parameters; return ``folder``."""
+    """Write the configurations of a Stable Diffusion 1 of less than a million parameters; return it."""
     from diffusers import AutoencoderKL
     from transformers import CLIPTextConfig
 
