@@ -70,7 +70,7 @@ class Captioning(Section):
 class Dataset(Section):
     """A data set: its layout, its size, and what each stage does with it."""
 
-    reader: Literal["ade20k", "coco", "deepfashion", "dreambooth", "image_folder"]
+    reader: Literal["ade20k", "coco", "deepfashion", "dreambooth", "image_folder", "celeba_hq"]
     num_train_images: NaturalInt
     num_val_images: NaturalInt
     acquire: Acquisition
@@ -91,7 +91,7 @@ class Task(Section):
     """A data set paired with a condition."""
 
     dataset: Name
-    condition: Literal["canny", "segmentation", "densepose"]
+    condition: Literal["canny", "segmentation", "densepose", "landmarks"]
 
 
 class Subject(Section):
@@ -469,7 +469,7 @@ def _describe(fault: Any) -> list[str]:
             shown = "" if isinstance(value, dict) else f"; it is {value!r}"
             return [f"{key}: {message}{shown}"]
         case "float_type" if isinstance(value, str) and _is_number(value):
-            return [f"{key}: YAML reads {value!r} as text; write {_yaml_number(float(value))}"]
+            return [f"{key}: YAML reads {value!r} as text; write {yaml_number(float(value))}"]
         case _:
             rule = fault["msg"][0].lower() + fault["msg"][1:]
             return [f"{key}: {rule}; it is {value!r}"]
@@ -482,7 +482,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _yaml_number(value: float) -> str:
+def yaml_number(value: float) -> str:
     """Return a number as YAML 1.1 reads one: with a point before the exponent."""
     text = repr(value)
     return text if "." in text else text.replace("e", ".0e")
