@@ -60,14 +60,14 @@ def averaged(source: Path, state: State) -> State:
     Raises:
         CheckpointError: averages of some weights are missing.
     """
-    if not any(name.startswith(AVERAGED_PREFIX) for name in state):
-        return state
     places = {
         name: AVERAGED_PREFIX + name.removeprefix("model.").replace(".", "")
         for name in state
         if name.startswith(UNET_PREFIX)
     }
     missing = [name for name, place in places.items() if place not in state]
+    if len(missing) == len(places):  # pruned files keep the averages under the weights' own names
+        return state
     if missing:
         raise CheckpointError(
             f"{source}: holds moving averages ({AVERAGED_PREFIX}*) of only some weights of the UNet; "

@@ -90,6 +90,8 @@ def test_averages_take_the_place_of_the_weights() -> None:
     state = {f"model.diffusion_model.out.{i}.weight": torch.full((2,), float(i)) for i in range(3)}
     state["first_stage_model.x"] = torch.zeros(1)
     assert averaged(FILE, state) is state
+    pruned = {**state, "model_ema.decay": torch.ones(()), "model_ema.num_updates": torch.ones(())}
+    assert averaged(FILE, pruned) is pruned
     chosen = averaged(FILE, with_averages(state))
     assert [float(chosen[f"model.diffusion_model.out.{i}.weight"][0]) for i in range(3)] == [1, 2, 3]
     assert torch.equal(chosen["first_stage_model.x"], torch.zeros(1))
