@@ -94,7 +94,9 @@ def place_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str, A
         for part in NETWORKS:
             weights = convert(source, state, part, networks[part])
             named = {f"{PREFIXES[part]}{name}": weight.contiguous() for name, weight in weights.items()}
-            save_file(named, partial / part / f"{WEIGHTS_NAMES[part]}.safetensors", metadata={"format": "pt"})
+            file = partial / part / f"{WEIGHTS_NAMES[part]}.safetensors"
+            save_file(named, file, metadata={"format": "pt"})
+            file.chmod(0o644)  # the library lets nobody else read it
         write_json(partial / INDEX_NAME, index(partial))
         return write_card(partial, source.name, source_sha256=sha256_file(source))
 

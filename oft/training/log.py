@@ -99,5 +99,7 @@ def mirror(accelerator: Accelerator, settings: Optimization, name: str, logs: Pa
     def row(values: Mapping[str, float]) -> None:
         accelerator.log({key: value for key, value in values.items() if key != "step"}, int(values["step"]))
 
-    yield row
-    accelerator.end_training()
+    try:
+        yield row
+    finally:
+        accelerator.end_training()

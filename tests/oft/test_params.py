@@ -58,7 +58,7 @@ def test_a_whole_number_may_stand_for_a_real_one(values: Values) -> None:
         ("train", "warmup_steps", 10_000_000),
         ("train", "gradient_accumulation_steps", 3),
         ("train", "ema_decay", 1.0),
-        ("train", "log_to", ["mlflow"]),
+        ("train", "optimizer", "sgd"),
         ("sample", "guidance_scale", 0.5),
         ("sample", "scheduler", "plms"),
         ("shards", "jpeg_quality", 101),
