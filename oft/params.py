@@ -287,6 +287,10 @@ class Base(Section):
     """The checkpoint everything starts from."""
 
     source: str
+    variant: Literal["fp16"] | None
+    config: str
+    tokenizer: str | None
+    use_ema: bool
 
 
 class Rotation(Section):
@@ -335,16 +339,32 @@ class Optimization(Section):
     warmup_steps: NaturalInt
     weight_decay: NonNegativeFloat
     max_grad_norm: PositiveFloat
-    mixed_precision: Literal["fp32", "bf16"]
+    gradient_accumulation_steps: PositiveInt
+    optimizer: Literal["adamw", "adamw8bit"]
+    mixed_precision: Literal["fp32", "fp16", "bf16"]
+    attention: Literal["auto", "sdpa", "xformers"]
+    gradient_checkpointing: bool
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
     prompt_dropout: Share
     snr_gamma: NonNegativeFloat
+    offset_noise: Share
     checkpoint_every_steps: PositiveInt
+    log_to: list[Literal["tensorboard", "wandb"]]
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Optimization:
         if self.warmup_steps >= self.max_train_steps:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must be below max_train_steps ({self.max_train_steps})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _micro_batches_are_equal(self) -> Optimization:
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"gradient_accumulation_steps ({self.gradient_accumulation_steps}) must divide "
+                f"batch_size ({self.batch_size})"
             )
         return self
 
@@ -603,7 +623,7 @@ def _describe(fault: Any) -> list[str]:
             shown = "" if isinstance(value, dict) else f"; it is {value!r}"
             return [f"{key}: {message}{shown}"]
         case "float_type" if isinstance(value, str) and _is_number(value):
-            return [f"{key}: YAML reads {value!r} as text; write {_yaml_number(float(value))}"]
+            return [f"{key}: YAML reads {value!r} as text; write {yaml_number(float(value))}"]
         case _:
             rule = fault["msg"][0].lower() + fault["msg"][1:]
             return [f"{key}: {rule}; it is {value!r}"]
@@ -616,7 +636,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _yaml_number(value: float) -> str:
+def yaml_number(value: float) -> str:
     """Return a number as YAML 1.1 reads one: with a point before the exponent."""
     text = repr(value)
     return text if "." in text else text.replace("e", ".0e")

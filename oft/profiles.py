@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from oft.errors import ParamsError
-from oft.params import parse_params
+from oft.params import parse_params, yaml_number
 from oft.storage import atomic_file
 
 DEFAULTS_FILE = "defaults.yaml"
+FLOAT_TAG = "tag:yaml.org,2002:float"
 
 
 def list_profiles(conf: Path) -> list[str]:
@@ -50,6 +51,10 @@ def write_profile(conf: Path, name: str, target: Path) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
+    # Python's 1e-05 is text to readers of YAML 1.1, of which PyYAML is one.
+    yaml.representer.add_representer(
+        float, lambda representer, value: representer.represent_scalar(FLOAT_TAG, yaml_number(value))
+    )
     text = (conf / DEFAULTS_FILE).read_text(encoding="utf-8")
     document = yaml.load(text)
     if values == YAML(typ="safe").load(text):

@@ -1,11 +1,11 @@
-"""Place the base checkpoint: the miniature one that ships with the repository, or your own folder."""
+"""Place the base checkpoint: the miniature one of the repository, a folder, a file or the hub's."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from oft.models.base import place_base
+from oft.models.placing import place
 from oft.params import load_params
 from stages import paths
 from stages.arguments import parse
@@ -15,8 +15,11 @@ from stages.entry import run
 def main(arguments: list[str]) -> None:
     """Write data/models/base in diffusers' layout, with base.json (origin, hash)."""
     parse(arguments, __doc__)
-    source = load_params().base.source
-    card = place_base(paths.base_source(source), paths.BASE, origin=Path(source).name)
+    settings = load_params().base
+    if settings.source == "miniature":
+        card = place_base(paths.MINIATURE / "base", paths.BASE, origin="miniature")
+    else:
+        card = place(settings, paths.BASE)
     print(f"base {card['origin']}: {card['hash'][:16]}")
 
 

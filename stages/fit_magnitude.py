@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
     folder = paths.run(task, adapter)
     shards = paths.shards(task)
     inputs = [paths.BASE, shards / "index.json", paths.encoded(task) / "manifest.json", folder / "train"]
-    described = {"seed": params.seed, "fit_magnitude": settings.model_dump()}
+    described = {"seed": params.seed, "fit_magnitude": settings.model_dump(exclude={"log_to"})}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
     make_deterministic()
@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> None:
             name=f"{task} {adapter} magnitude",
             folder=partial,
             scratch=scratch,
+            logs=paths.LOGS,
         )
         store(partial, loaded, base)
         write_json(

@@ -11,11 +11,7 @@ ANGLES = Path("runs/angles")
 CHECKPOINTS = Path(".checkpoints")
 TELEMETRY = Path(".telemetry")
 DOWNLOADS = Path(".downloads")
-
-
-def base_source(source: str) -> Path:
-    """The folder a base is placed from: the miniature one, or the user's own."""
-    return MINIATURE / "base" if source == "miniature" else Path(source)
+LOGS = Path(".logs")
 
 
 def judges(source: str) -> Path:

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     if subject:
         inputs += [paths.prior(task) / "index.json", paths.encoded_prior(task) / "manifest.json"]
     drawing = params.sample.model_dump(include=set(DRAWING))
-    described = {"seed": params.seed, "train": settings.model_dump(), "sample": drawing}
+    described = {"seed": params.seed, "train": settings.model_dump(exclude={"log_to"}), "sample": drawing}
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
     make_deterministic()
@@ -68,6 +68,7 @@ def main(arguments: list[str]) -> None:
             name=f"{task} {adapter}",
             folder=partial,
             scratch=scratch,
+            logs=paths.LOGS,
             draw_grid=grid_drawer(
                 base,
                 loaded,

@@ -26,6 +26,13 @@ def read_project() -> dict[str, Any]:
     return project
 
 
+def read_extras() -> set[str]:
+    """Names of the packages that an extra brings; nothing imports them unless a setting asks for them."""
+    extras = read_project()["optional-dependencies"]
+    lines = [line for name, lines in extras.items() if name != "dev" for line in lines]
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
 def read_requirements(extra: str | None = None) -> list[Requirement]:
     """What pyproject.toml asks for: the run-time packages, or those of an extra."""
     project = read_project()
@@ -93,13 +100,13 @@ def test_every_locked_package_has_hashes_and_no_host_or_folder(lock: str) -> Non
 
 @pytest.mark.parametrize("folder", PACKAGES)
 def test_every_imported_package_is_asked_for(folder: str) -> None:
-    asked = {canonicalize_name(wanted.name) for wanted in read_requirements()}
+    asked = {canonicalize_name(wanted.name) for wanted in read_requirements()} | read_extras()
     providers = packages_distributions()
     missing = {
         package: file
         for package, file in imported_packages(folder).items()
         if package not in sys.stdlib_module_names
         and package not in PACKAGES
-        and not asked & {canonicalize_name(name) for name in providers.get(package, ())}
+        and not asked & {canonicalize_name(name) for name in providers.get(package, (package,))}
     }
     assert not missing, f"imported, yet not among the dependencies in pyproject.toml: {missing}"

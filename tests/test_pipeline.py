@@ -27,7 +27,7 @@ SCRIPTS = {
 # Reached by nearly every script; what they mean for a result shows in the modules that use them or in params.
 PLUMBING = {
     "oft.errors",  # what faults are called
-    "oft.models.loading",  # hides other people's progress bars
+    "oft.models.loading",  # reads a network as it is, or says why it cannot be
     "oft.params",  # checks settings; their values stand in the params of a stage
     "oft.progress",  # the progress bar
     "oft.storage",  # writes files whole or not at all

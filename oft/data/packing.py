@@ -27,8 +27,8 @@ def pack_split(
 ) -> Iterator[Sample]:
     """Yield the samples of a split: each prepared one with the captions chosen for its picture.
 
-    A mirror image has the captions of its picture. A picture without a caption is dropped and counted: it could
-    not be asked for by a prompt.
+    A mirror image has the captions of its picture. A picture without a caption is dropped and counted: it
+    could not be asked for by a prompt.
     """
     captions = read_captions(captions_file, split)
     for sample in prepared:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oft.errors import CheckpointError
-from oft.models.base import CARD_NAME, PARTS, hash_weights, read_card
+from oft.models.base import CARD_NAME, INDEX_NAME, PARTS, hash_weights, read_card
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -27,9 +27,9 @@ def identify_base(folder: Path) -> Identity:
     Raises:
         CheckpointError: the folder is no checkpoint in diffusers' layout.
     """
-    if not (folder / "model_index.json").is_file():
+    if not (folder / INDEX_NAME).is_file():
         raise CheckpointError(
-            f"{folder}: a base must be a folder in diffusers' layout, and model_index.json is missing; "
+            f"{folder}: a base must be a folder in diffusers' layout, and {INDEX_NAME} is missing; "
             "give for example data/models/base"
         )
     if (folder / CARD_NAME).is_file():
@@ -44,20 +44,11 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
     Raises:
         CheckpointError: it is missing, damaged or not in safetensors.
     """
-    import torch
     from diffusers import UNet2DConditionModel
 
-    from oft.models.loading import hide_loading_bars
+    from oft.models.loading import load_network
 
-    hide_loading_bars()
-    try:
-        unet = UNet2DConditionModel.from_pretrained(
-            folder / "unet", use_safetensors=True, local_files_only=True, dtype=torch.float32
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as fault:
-        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
-        raise CheckpointError(
-            f"{folder / 'unet'}: cannot be loaded as a UNet2DConditionModel in safetensors ({reason}); "
-            "give a whole base in diffusers' layout"
-        ) from fault
-    return unet.eval().requires_grad_(False)
+    unet: UNet2DConditionModel = load_network(
+        UNet2DConditionModel, folder / "unet", "give a whole base in diffusers' layout, in safetensors"
+    )
+    return unet

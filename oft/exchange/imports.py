@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from oft.adapters.interop import HINT_ENCODER_FILE, MAGNITUDE_FILE, save_adapter
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange.bases import identify_base, load_unet
-from oft.exchange.checkpoints import find_checkpoint, read_checkpoint
 from oft.exchange.exports import Precision, refuse_target, write_weights
+from oft.exchange.files import find_checkpoint
 from oft.exchange.foreign import ForeignAdapter, put_foreign_on
 from oft.exchange.peft import Cayley, TruncatedAdapter, is_peft, read_peft
 from oft.exchange.reference import Sign, is_reference, read_reference
 from oft.exchange.weights import truncated_weights
+from oft.models.checkpoints import read_checkpoint
 from oft.storage import atomic_folder
 
 if TYPE_CHECKING:

@@ -1,14 +1,18 @@
-"""The denoisers people adapt, by name, as networks without weights: their sizes, and nothing to download."""
+"""The models people adapt, by name, as networks without weights: their sizes, and nothing to download."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, UNet2DConditionModel
 
 Architecture = Literal["sd15", "sd21", "sdxl"]
+# Checkpoints of one architecture differ in what they predict and at what size: sd21-base noise at 512 pixels,
+# sd21 velocity at 768.
+CheckpointName = Literal["sd15", "sd21", "sd21-base"]
 
 # What shapes the network in unet/config.json of stable-diffusion-v1-5, stable-diffusion-2-1 and
 # stable-diffusion-xl-base-1.0; what is left out has the default of diffusers' UNet2DConditionModel there.
@@ -55,6 +59,66 @@ UNET_CONFIGS: Mapping[Architecture, Mapping[str, Any]] = {
         "projection_class_embeddings_input_dim": 2816,
     },
 }
+
+# Likewise of vae/, text_encoder/ and scheduler/; the autoencoder is the same in all.
+_AUTOENCODER: Mapping[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "latent_channels": 4,
+    "layers_per_block": 2,
+    "norm_num_groups": 32,
+    "scaling_factor": 0.18215,
+}
+_VOCABULARY: Mapping[str, Any] = {"vocab_size": 49408, "max_position_embeddings": 77}
+_TEXT_ENCODERS: Mapping[Architecture, Mapping[str, Any]] = {
+    "sd15": {
+        **_VOCABULARY,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "hidden_act": "quick_gelu",
+        "projection_dim": 768,
+    },
+    # The last of OpenCLIP's 24 layers is not used.
+    "sd21": {
+        **_VOCABULARY,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 23,
+        "num_attention_heads": 16,
+        "hidden_act": "gelu",
+        "projection_dim": 512,
+    },
+}
+_NOISE_SCHEDULE: Mapping[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+
+
+def write_configs(name: CheckpointName, folder: Path) -> None:
+    """Write the configuration of each network and of the scheduler of a checkpoint, in diffusers' layout."""
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig
+
+    architecture: Architecture = "sd15" if name == "sd15" else "sd21"
+    side_px = 768 if name == "sd21" else 512
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(**{**UNET_CONFIGS[architecture], "sample_size": side_px // 8})
+        vae = AutoencoderKL(**_AUTOENCODER, sample_size=side_px)
+    unet.save_config(folder / "unet")
+    vae.save_config(folder / "vae")
+    text_encoder = CLIPTextConfig(**_TEXT_ENCODERS[architecture])
+    text_encoder.save_pretrained(folder / "text_encoder")
+    predicted = "v_prediction" if name == "sd21" else "epsilon"
+    DDIMScheduler(**_NOISE_SCHEDULE, prediction_type=predicted).save_config(folder / "scheduler")
 
 
 def make_unet(architecture: Architecture) -> UNet2DConditionModel:

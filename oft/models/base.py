@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+NETWORKS = ("unet", "vae", "text_encoder")
 CARD_NAME = "base.json"
+INDEX_NAME = "model_index.json"
 PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.msgpack")
 
 
@@ -38,10 +40,13 @@ class Base:
     origin: str = ""
 
 
-def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
+def place_base(source: Path, target: Path, origin: str, variant: str | None = None) -> dict[str, Any]:
     """Copy a checkpoint in diffusers' layout to ``target`` and return its card (origin, hash, parts).
 
     Only the parts that are used are copied, and only weights in safetensors.
+
+    Args:
+        variant: take only the weights ``*.<variant>.safetensors``, under their plain names.
 
     Raises:
         CheckpointError: a part is missing or its weights are not in safetensors.
@@ -53,37 +58,51 @@ def place_base(source: Path, target: Path, origin: str) -> dict[str, Any]:
                 f"{', '.join(PARTS)}; {part}/ is missing; "
                 "set base.source in params.yaml to the folder that holds model_index.json"
             )
-    if not (source / "model_index.json").is_file():
+    if not (source / INDEX_NAME).is_file():
         raise CheckpointError(
-            f"{source}: model_index.json is missing, which says what the folders hold; "
+            f"{source}: {INDEX_NAME} is missing, which says what the folders hold; "
             "set base.source in params.yaml to the folder that has it"
         )
-    refuse_pickled(source)
+    refuse_pickled(source, variant)
+    ending = f".{variant}.safetensors" if variant else ".safetensors"
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        others = {name for name in names if name.endswith(".safetensors") and not name.endswith(ending)}
+        return shutil.ignore_patterns(*PICKLED)(folder, names) | others
+
     with atomic_folder(target) as partial:
         for part in PARTS:
-            shutil.copytree(
-                source / part,
-                partial / part,
-                ignore=shutil.ignore_patterns(*PICKLED),
-            )
-        shutil.copy(source / "model_index.json", partial / "model_index.json")
-        card = {"origin": origin, "hash": hash_weights(partial), "parts": list(PARTS)}
-        write_json(partial / CARD_NAME, card)
+            shutil.copytree(source / part, partial / part, ignore=left_out)
+        for path in sorted(partial.rglob(f"*{ending}")):
+            path.rename(path.with_name(path.name.removesuffix(ending) + ".safetensors"))
+        shutil.copy(source / INDEX_NAME, partial / INDEX_NAME)
+        return write_card(partial, origin)
+
+
+def write_card(folder: Path, origin: str, **more: str) -> dict[str, Any]:
+    """Record in a placed base where it came from, with its hash; return what was recorded."""
+    card = {"origin": origin, "hash": hash_weights(folder), "parts": list(PARTS), **more}
+    write_json(folder / CARD_NAME, card)
     return card
 
 
-def refuse_pickled(source: Path) -> None:
-    """Refuse a checkpoint whose networks have no weights in safetensors.
+def refuse_pickled(source: Path, variant: str | None = None) -> None:
+    """Refuse a checkpoint whose networks have no weights in safetensors, or none of a variant.
 
     Raises:
         CheckpointError: one has none.
     """
-    for part in ("unet", "vae", "text_encoder"):
+    for part in NETWORKS:
         if not sorted((source / part).glob("*.safetensors")):
             raise CheckpointError(
                 f"{source / part}: weights must be in safetensors (pickled ones can run code when loaded); "
                 "none is there; "
                 "convert them with `StableDiffusionPipeline.save_pretrained(..., safe_serialization=True)`"
+            )
+        if variant and not sorted((source / part).glob(f"*.{variant}.safetensors")):
+            raise CheckpointError(
+                f"{source / part}: base.variant is {variant}, and no weights *.{variant}.safetensors are "
+                "there; set base.variant to null in params.yaml"
             )
 
 
@@ -138,33 +157,21 @@ def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    from oft.models.loading import hide_loading_bars
+    from oft.models.loading import load_network, load_part
 
-    hide_loading_bars()
     card = read_card(folder)
-
-    def load(model_class: Any, part: str, **options: Any) -> Any:
-        try:
-            return model_class.from_pretrained(folder / part, **options)
-        except (OSError, ValueError, RuntimeError, KeyError) as fault:
-            reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
-            raise CheckpointError(
-                f"{folder / part}: cannot be loaded as {model_class.__name__} ({reason}); "
-                "restore it with `dvc checkout` or place it again with `dvc repro --force base`"
-            ) from fault
+    remedy = "restore it with `dvc checkout` or place it again with `dvc repro --force base`"
 
     def network(model_class: Any, part: str) -> Any:
-        model = load(model_class, part, use_safetensors=True, local_files_only=True, dtype=torch.float32)
         # Channels last is the layout convolutions are fastest in.
-        model = model.to(device, memory_format=torch.channels_last)
-        return model.eval().requires_grad_(False)
+        return load_network(model_class, folder / part, remedy).to(device, memory_format=torch.channels_last)
 
     base = Base(
         unet=network(UNet2DConditionModel, "unet"),
         vae=network(AutoencoderKL, "vae"),
         text_encoder=network(CLIPTextModel, "text_encoder"),
-        tokenizer=load(CLIPTokenizer, "tokenizer", local_files_only=True),
-        noise_scheduler=load(DDPMScheduler, "scheduler", local_files_only=True),
+        tokenizer=load_part(CLIPTokenizer, folder / "tokenizer", remedy),
+        noise_scheduler=load_part(DDPMScheduler, folder / "scheduler", remedy),
         hash=card["hash"],
         origin=card["origin"],
     )

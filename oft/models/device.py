@@ -33,8 +33,8 @@ def make_deterministic() -> None:
     torch.set_num_threads(CPU_THREADS)
 
 
-def attention_kernel(device_type: str) -> AbstractContextManager[Any]:
-    """Return the context for attention in a training's forward pass.
+def attention_kernel(device_type: str, attention: str = "auto") -> AbstractContextManager[Any]:
+    """Return the context for attention in a training's forward pass; all but "auto" leave PyTorch its choice.
 
     On processors the backward pass of PyTorch's fused attention in bfloat16 takes a quarter of a step of the
     miniature denoiser, and plain products are faster; elsewhere the choice is PyTorch's.
@@ -42,5 +42,5 @@ def attention_kernel(device_type: str) -> AbstractContextManager[Any]:
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    plain = device_type == "cpu" and torch.is_autocast_enabled("cpu")
+    plain = attention == "auto" and device_type == "cpu" and torch.is_autocast_enabled("cpu")
     return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()

@@ -29,6 +29,8 @@ class TrainState:
         optimizer: the optimizer's state dict.
         log: rows of logged values so far.
         losses: of the steps since the last row.
+        averages: moving averages of the parameters, where they are kept.
+        scaler: the state of the loss's scale, in fp16.
     """
 
     step: int
@@ -36,6 +38,8 @@ class TrainState:
     optimizer: dict[str, Any]
     log: list[dict[str, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    averages: dict[str, Tensor] | None = None
+    scaler: dict[str, Any] | None = None
 
 
 def run_key(settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> str:

@@ -1,9 +1,10 @@
-"""The one training loop: accelerate, AdamW, a schedule, clipping, checkpoints. It knows no task."""
+"""The one training loop: accelerate, a schedule, clipping, averages, checkpoints. It knows no task."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from torch import nn
 
 from oft.errors import TrainingError
 from oft.progress import progress
+from oft.training.averaging import MovingAverage
 from oft.training.checkpoint import TrainState, load_state, save_state
+from oft.training.setup import make_optimizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -49,15 +52,15 @@ def run_training(
 
     A run that was interrupted goes on from its last checkpoint in ``scratch`` and ends with the same values
     as one that was not: batches and noise follow from seed and step, everything else is in the checkpoint.
+    With ``ema_decay`` the parameters end as, and are validated with, their moving averages.
 
     Args:
-        objective: the loss of a step.
+        objective: the losses of a step's micro-batches.
         on_log: gets each row ``{"step", "loss", "learning_rate"}``, also those of before an interruption.
         on_validate: called after every ``validate_every_steps`` steps and after the last, with the step.
     """
-    optimizer = accelerator.prepare(
-        torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    )
+    optimizer = accelerator.prepare(make_optimizer(settings, parameters.values()))
+    average = MovingAverage(parameters, settings.ema_decay) if settings.ema_decay else None
     state = load_state(scratch)
     log: list[dict[str, float]] = []
     losses: list[float] = []
@@ -67,6 +70,10 @@ def run_training(
             for key, parameter in parameters.items():
                 parameter.copy_(state.parameters[key])
         optimizer.load_state_dict(state.optimizer)
+        if average is not None and state.averages is not None:
+            average.load(state.averages)
+        if accelerator.scaler is not None and state.scaler is not None:
+            accelerator.scaler.load_state_dict(state.scaler)
         log, losses, first = state.log, state.losses, state.step
         for row in log:
             on_log(row)
@@ -76,18 +83,22 @@ def run_training(
             rate = settings.learning_rate * rate_factor(step, settings)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = objective(step)
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"{name}: the loss is {float(loss.detach())} at step {step}; "
-                    f"lower learning_rate ({settings.learning_rate}) in params.yaml"
-                )
-            accelerator.backward(loss)
+            step_loss = 0.0
+            for loss in objective(step):
+                if not torch.isfinite(loss):
+                    raise TrainingError(
+                        f"{name}: the loss is {float(loss.detach())} at step {step}; "
+                        f"lower learning_rate ({settings.learning_rate}) in params.yaml"
+                    )
+                accelerator.backward(loss)
+                step_loss += float(loss.detach())
             accelerator.clip_grad_norm_(list(parameters.values()), settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            losses.append(float(loss.detach()))
+            losses.append(step_loss)
             done = step + 1
+            if average is not None:
+                average.update(done)
             last = done == settings.max_train_steps
             if done % LOG_EVERY_STEPS == 0 or last:
                 row = {
@@ -100,9 +111,15 @@ def run_training(
                 on_log(row)
                 bar.describe(f"loss {row['loss']:.4f}")
             if on_validate is not None and (done % validate_every_steps == 0 or last):
-                on_validate(done)
+                with nullcontext() if average is None else average.applied():
+                    on_validate(done)
             if done % settings.checkpoint_every_steps == 0 and not last and accelerator.is_main_process:
                 values = {key: parameter.detach().clone() for key, parameter in parameters.items()}
-                save_state(scratch, TrainState(done, values, optimizer.state_dict(), log, losses))
+                averages = None if average is None else average.values
+                scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
+                state = TrainState(done, values, optimizer.state_dict(), log, losses, averages, scaler)
+                save_state(scratch, state)
             bar.advance(1)
+    if average is not None:
+        average.apply()
     return log

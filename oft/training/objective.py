@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from oft.models.base import Base
     from oft.params import Optimization
 
-Objective = Callable[[int], Tensor]
+# The losses of a step's micro-batches, each to go backward as it comes; their sum is the step's.
+Objective = Callable[[int], Iterable[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,16 @@ class Source:
 class Denoiser(nn.Module):
     """A UNet with the conditioning images as an input, so that one forward holds all that is trained."""
 
-    def __init__(self, unet: UNet2DConditionModel) -> None:
+    def __init__(self, unet: UNet2DConditionModel, attention: str = "auto") -> None:
         super().__init__()
         self.unet = unet
+        self.attention = attention
 
     def forward(
         self, noisy: Tensor, timesteps: Tensor, encoder_hidden_states: Tensor, conditioning: Tensor | None
     ) -> Tensor:
         """Return the predicted noise (or velocity), like ``noisy``."""
-        with attention_kernel(noisy.device.type):
+        with attention_kernel(noisy.device.type, self.attention):
             if conditioning is None:
                 return self.unet(noisy, timesteps, encoder_hidden_states).sample
             with hint(self.unet, self.unet.hint_encoder(conditioning)):
@@ -95,6 +97,30 @@ def draw_batch(
     )
 
 
+def offset_noise(batch: Batch, strength: float, *seed: int | str) -> Batch:
+    """Return a batch whose noise has one more draw for each sample and channel, ``strength`` times.
+
+    Without it a model hardly learns to move pictures' means (Guttenberg 2023, Diffusion with Offset Noise).
+    """
+    samples, channels = batch.noise.shape[:2]
+    offset = torch.randn(samples, channels, 1, 1, generator=generator_for(*seed, "offset"))
+    return replace(batch, noise=batch.noise + strength * offset.to(batch.noise))
+
+
+def split(batch: Batch, num_parts: int) -> Iterator[Batch]:
+    """Yield a batch's samples in so many parts, equally long; the number must divide its length."""
+    size = len(batch.latents) // num_parts
+    for start in range(0, len(batch.latents), size):
+        part = slice(start, start + size)
+        yield Batch(
+            batch.latents[part],
+            batch.noise[part],
+            batch.timesteps[part],
+            batch.encoder_hidden_states[part],
+            None if batch.conditioning is None else batch.conditioning[part],
+        )
+
+
 def join(batches: Sequence[Batch]) -> Batch:
     """Return batches of one task, all with conditioning or none, as one."""
     conditioning = [batch.conditioning for batch in batches if batch.conditioning is not None]
@@ -128,7 +154,7 @@ def denoising_losses(
 def data_objective(
     base: Base, denoiser: nn.Module, sources: Sequence[Source], settings: Optimization, seed: int
 ) -> Objective:
-    """Return the loss of a step: the weighted sum of the errors on a batch of each source.
+    """Return the losses of a step, of each of its micro-batches: weighted sums of the errors of each source.
 
     A second source of class pictures is prior preservation (Ruiz et al. 2023, eq. 2).
     """
@@ -142,16 +168,23 @@ def data_objective(
         for source in sources
     ]
 
-    def compute_loss(step: int) -> Tensor:
+    def compute_losses(step: int) -> Iterator[Tensor]:
         batches = [
             draw_batch(base, source.data, feed(step), settings.prompt_dropout, seed, source.name, step)
             for source, feed in zip(sources, feeds, strict=True)
         ]
-        losses = denoising_losses(base, denoiser, batches, settings.snr_gamma)
-        weights = torch.tensor([source.weight for source in sources], device=losses[0].device)
-        return torch.stack(losses) @ weights
+        if settings.offset_noise:
+            batches = [
+                offset_noise(batch, settings.offset_noise, seed, source.name, step)
+                for source, batch in zip(sources, batches, strict=True)
+            ]
+        num_parts = settings.gradient_accumulation_steps
+        for parts in zip(*(split(batch, num_parts) for batch in batches), strict=True):
+            losses = denoising_losses(base, denoiser, parts, settings.snr_gamma)
+            weights = torch.tensor([source.weight for source in sources], device=losses[0].device)
+            yield torch.stack(losses) @ weights / num_parts
 
-    return compute_loss
+    return compute_losses
 
 
 @torch.no_grad()

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from oft.errors import TrainingError
-from oft.models.device import choose_device
 from oft.seeding import derive_seed
 from oft.training.adapters import trained_parameters
 from oft.training.dataset import TrainingSet
-from oft.training.log import training_log
+from oft.training.log import mirror, training_log
 from oft.training.loop import run_training
 from oft.training.objective import Denoiser, Source, data_objective
+from oft.training.setup import make_accelerator, prepare_unet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from oft.params import Optimization
 
 GRID_PADDING_PX = 2
-# Accelerate's names for what params.yaml calls by the type of products.
-ACCELERATE_PRECISION = {"fp32": "no", "bf16": "bf16"}
 
 
 def train_adapter(
@@ -42,6 +39,7 @@ def train_adapter(
     name: str,
     folder: Path,
     scratch: Path,
+    logs: Path,
     draw_grid: Callable[[], Image.Image] | None = None,
     validate_every_steps: int = 1,
 ) -> list[dict[str, float]]:
@@ -50,32 +48,25 @@ def train_adapter(
     Args:
         prior: class pictures for prior preservation.
         scratch: where checkpoints live.
+        logs: where ``log_to`` writes.
         draw_grid: makes a validation picture with the weights as they stand, every ``validate_every_steps``.
     """
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(
-        cpu=choose_device() == "cpu", mixed_precision=ACCELERATE_PRECISION[settings.mixed_precision]
-    )
-    if accelerator.num_processes > 1:
-        raise TrainingError(
-            f"a training runs in one process, and this one was started as {accelerator.num_processes}; "
-            "start it without torchrun or accelerate launch"
-        )
-    denoiser = accelerator.prepare(Denoiser(base.unet))
+    accelerator = make_accelerator(settings, logs)
+    prepare_unet(base.unet, settings)
+    denoiser = accelerator.prepare(Denoiser(base.unet, settings.attention))
     sources = [Source(data, "instance")]
     if prior is not None and prior_loss_weight > 0:
         sources.append(Source(prior, "class", prior_loss_weight))
     objective = data_objective(base, denoiser, sources, settings, seed)
 
-    def objective_with_dropout(step: int) -> Tensor:
+    def objective_with_dropout(step: int) -> Iterable[Tensor]:
         # A resumed run leaves out the blocks that an uninterrupted one does. A validation grid, drawn between
         # steps, has put the adapter into evaluation mode with its model.
         loaded.adapter.train()
         loaded.adapter.seed_dropout(derive_seed(seed, "dropout", step))
         return objective(step)
 
-    with training_log(folder / "dvclive", scratch) as log:
+    with training_log(folder / "dvclive", scratch, mirror(accelerator, settings, name, logs)) as log:
         rows = run_training(
             accelerator,
             trained_parameters(loaded),

@@ -33,7 +33,7 @@ def test_params_yaml_is_the_default_profile(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="full, miniature, smoke"):
+    with pytest.raises(ParamsError, match=r"full, miniature, sd15-canny, .*, smoke"):
         write_profile(CONF, "nope", tmp_path / "params.yaml")
     assert not (tmp_path / "params.yaml").exists()
 
@@ -57,3 +57,10 @@ def test_smoke_has_the_graph_of_the_default() -> None:
         assert set(getattr(smoke, key)) == set(getattr(default, key))
     for key in ("control_tasks", "subject_tasks", "adapters", "base_tasks"):
         assert getattr(smoke, key) == getattr(default, key)
+
+
+def test_a_small_number_is_written_as_every_reader_of_yaml_takes_it(tmp_path: Path) -> None:
+    write_profile(CONF, "sd15-segm", tmp_path / "params.yaml")
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    assert "learning_rate: 1.0e-05" in text
+    assert parse_params(yaml.safe_load(text)).train.learning_rate == 1e-5

@@ -31,5 +31,5 @@ def test_a_damaged_unet_is_named(base_folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(base_folder, tmp_path / "copy"))
     file = next((copy / "unet").glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="unet: cannot be loaded as a UNet2DConditionModel"):
+    with pytest.raises(CheckpointError, match="unet: cannot be loaded as UNet2DConditionModel"):
         load_unet(copy)

@@ -107,7 +107,7 @@ def test_a_base_that_is_none_is_named(adapter_folder: Path, base_folder: Path, t
         export_adapter(adapter_folder, adapter_folder, tmp_path / "out", "diffusers")
     base = Path(shutil.copytree(base_folder, tmp_path / "base"))
     (base / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"unet: cannot be loaded as a UNet2DConditionModel"):
+    with pytest.raises(CheckpointError, match=r"unet: cannot be loaded as UNet2DConditionModel"):
         export_adapter(adapter_folder, base, tmp_path / "out", "diffusers")
 
 

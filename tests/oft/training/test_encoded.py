@@ -79,6 +79,7 @@ def test_training_with_it_is_training_without(
             name=name,
             folder=tmp_path / name,
             scratch=tmp_path / name / "scratch",
+            logs=tmp_path / "logs",
         )
         return log, [value.detach() for value in trained_parameters(loaded).values()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,11 @@ def train(
     """Fit a line; ``stop_at`` breaks off at that step as a kill would."""
     weights = nn.Parameter(torch.zeros(3))
 
-    def objective(step: int) -> torch.Tensor:
+    def objective(step: int) -> Iterator[torch.Tensor]:
         if step == stop_at:
             raise KeyboardInterrupt
         inputs = torch.randn(16, 3, generator=generator_for("inputs", step))
-        return (inputs @ weights - inputs @ torch.tensor([1.0, -2.0, 0.5])).square().mean()
+        yield (inputs @ weights - inputs @ torch.tensor([1.0, -2.0, 0.5])).square().mean()
 
     rows: Rows = []
     validated: list[int] = []
@@ -65,6 +66,18 @@ def test_resumed_equals_uninterrupted(settings: Training, tmp_path: Path) -> Non
     assert torch.equal(whole, resumed)
     assert rows == rows_resumed
     assert validated == [4, 8, 12] and validated_resumed == [8, 12]
+
+
+def test_a_run_ends_as_its_moving_average_resumed_or_not(settings: Training, tmp_path: Path) -> None:
+    last, rows, _ = train(settings, tmp_path / "last")
+    averaged = settings.model_copy(update={"ema_decay": 0.9})
+    whole, rows_averaged, _ = train(averaged, tmp_path / "whole")
+    assert rows == rows_averaged  # what is trained knows nothing of the average
+    target = torch.tensor([1.0, -2.0, 0.5])
+    assert (whole - target).norm() > (last - target).norm()  # it lags behind
+    with pytest.raises(KeyboardInterrupt):
+        train(averaged, tmp_path / "broken", stop_at=8)
+    assert torch.equal(train(averaged, tmp_path / "broken")[0], whole)
 
 
 def test_a_damaged_checkpoint_starts_over(settings: Training, tmp_path: Path) -> None:
@@ -102,7 +115,7 @@ def test_a_loss_that_is_no_number_ends_the_run(settings: Training, tmp_path: Pat
     weights = nn.Parameter(torch.zeros(1))
     with pytest.raises(TrainingError, match="lower learning_rate"):
         run_training(
-            Accelerator(cpu=True), {"w": weights}, lambda step: weights.sum() * float("nan"), settings,
+            Accelerator(cpu=True), {"w": weights}, lambda step: [weights.sum() * float("nan")], settings,
             scratch=tmp_path, name="nan", on_log=lambda row: None,
         )  # fmt: skip
 

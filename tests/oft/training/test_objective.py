@@ -20,6 +20,7 @@ from oft.training.objective import (
     data_objective,
     denoising_losses,
     draw_batch,
+    offset_noise,
     validation_loss,
 )
 
@@ -86,12 +87,20 @@ def test_prior_preservation_adds_the_weighted_class_loss(
 
     def loss(*sources: Source) -> float:
         with torch.no_grad():
-            return float(data_objective(base, denoiser, sources, settings, seed=0)(3))
+            return float(sum(data_objective(base, denoiser, sources, settings, seed=0)(3)))
 
     instance, prior = loss(Source(plain, "instance")), loss(Source(plain, "class"))
     both = loss(Source(plain, "instance"), Source(plain, "class", weight=0.5))
     assert instance != prior
     assert both == pytest.approx(instance + 0.5 * prior, rel=1e-5)
+
+
+def test_offset_noise_moves_whole_channels(base: Base, plain: TrainingSet) -> None:
+    batch = first_batch(base, plain)
+    one, again, other = (offset_noise(batch, 0.1, 0, step).noise - batch.noise for step in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    torch.testing.assert_close(one, one.mean((2, 3), keepdim=True).expand_as(one), rtol=0, atol=1e-6)
+    assert one.mean((2, 3)).std() == pytest.approx(0.1, rel=0.5)
 
 
 def test_the_validation_loss_is_fixed(base: Base, plain: TrainingSet) -> None:
@@ -104,7 +113,7 @@ def test_objectives_of_two_names_see_other_batches(base: Base, plain: TrainingSe
     denoiser = Denoiser(base.unet)
     with torch.no_grad():
         instance, again, other = (
-            float(data_objective(base, denoiser, [Source(plain, name)], settings, 0)(0))
+            float(sum(data_objective(base, denoiser, [Source(plain, name)], settings, 0)(0)))
             for name in ("a", "a", "b")
         )
     assert instance == again != other

@@ -63,6 +63,7 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
             name="dropping",
             folder=scratch / "out",
             scratch=scratch,
+            logs=scratch / "logs",
             draw_grid=draw_grid,
         )
         return [value.detach() for value in trained_parameters(loaded).values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +14,11 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from oft.adapters.tensors import read_tensors
 from oft.errors import CheckpointError
 
-# What PEFT and the reference implementation call the file in a folder of theirs; the safe format first.
-FILE_NAMES = (
-    "adapter_model.safetensors",
-    "adapter_model.bin",
-    "pytorch_oft_weights.safetensors",
-    "pytorch_oft_weights.bin",
-    "pytorch_lora_weights.safetensors",
-    "pytorch_lora_weights.bin",
-)
-
-
-def find_checkpoint(source: Path) -> Path:
-    """Return the file of weights: ``source`` itself, or the one in the folder ``source``.
-
-    Raises:
-        CheckpointError: there is no such file.
-    """
-    if source.is_file():
-        return source
-    for name in FILE_NAMES:
-        if (source / name).is_file():
-            return source / name
-    if source.is_dir():
-        raise CheckpointError(
-            f"{source}: a folder must hold one of {', '.join(FILE_NAMES)}, and holds none; "
-            "name the file of weights itself"
-        )
-    raise CheckpointError(f"{source}: must be a file or folder of weights, and does not exist")
+# What files begin with that hold no weights at all: what a download left in their place.
+NO_WEIGHTS = {
+    b"<": "a web page (the download was refused, or needs you to log in)",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself (run git lfs pull)",
+}
 
 
 def read_checkpoint(source: Path) -> dict[str, Tensor]:
@@ -53,13 +31,16 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing, damaged, refused or without tensors.
     """
-    if source.suffix == ".safetensors":
-        return read_tensors(source)[0]
     if not source.is_file():
         raise CheckpointError(f"{source}: must be a file of weights, and does not exist")
+    _refuse_text(source)
+    if source.suffix == ".safetensors":
+        return read_tensors(source)[0]
     try:
         with safe_globals(_lightning_stubs(source)):
-            content = torch.load(source, map_location="cpu", weights_only=True)
+            # Mapped, where the format can be: a checkpoint of gigabytes is in memory once, or not at all.
+            mapped = zipfile.is_zipfile(source)
+            content = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as fault:
         raise CheckpointError(
             f"{source}: a pickle may hold tensors and plain containers alone, as others can run code, "
@@ -82,6 +63,14 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
             f"{source}: must hold a dictionary of tensors, got {type(content).__name__}; give a state dict"
         )
     return tensors
+
+
+def _refuse_text(source: Path) -> None:
+    with source.open("rb") as stream:
+        start = stream.read(64).lstrip()
+    for beginning, meaning in NO_WEIGHTS.items():
+        if start.startswith(beginning):
+            raise CheckpointError(f"{source}: must be a file of weights, and is {meaning}; fetch it again")
 
 
 class _Stub:

@@ -12,7 +12,7 @@ import torch
 
 from oft.adapters.tensors import write_tensors
 from oft.errors import CheckpointError
-from oft.exchange.checkpoints import find_checkpoint, read_checkpoint
+from oft.models.checkpoints import read_checkpoint
 
 TENSORS = {"a.R": torch.arange(4.0), "b": torch.ones(2, 2)}
 
@@ -85,20 +85,25 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             read_checkpoint(tmp_path / name)
 
 
-def test_a_folder_gives_its_file_the_safe_format_first(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"must hold one of adapter_model.safetensors"):
-        find_checkpoint(tmp_path)
-    for name in ("pytorch_oft_weights.bin", "adapter_model.bin", "adapter_model.safetensors"):
-        (tmp_path / name).touch()
-        assert find_checkpoint(tmp_path).name == name
-        assert find_checkpoint(tmp_path / name) == tmp_path / name
-    with pytest.raises(CheckpointError, match="does not exist"):
-        find_checkpoint(tmp_path / "nowhere")
-
-
 @pytest.mark.parametrize("content", [b"hello world", b"\x80\x02}q\x00(U", b"\x80\x02t.", b"\x80\x02h\x09."])
 def test_what_is_no_checkpoint_at_all_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "weights.pt"
     file.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"weights\.pt: (must be a whole file|a pickle may hold)"):
         read_checkpoint(file)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "meaning"),
+    [
+        (b"\n<!DOCTYPE html><html><body>403</body></html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
+    ],
+)
+def test_what_a_failed_download_left_is_named(
+    tmp_path: Path, name: str, content: bytes, meaning: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"{name}.*{meaning}.*fetch it again"):
+        read_checkpoint(tmp_path / name)

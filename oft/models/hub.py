@@ -1,0 +1,47 @@
+"""Checkpoints of the Hugging Face hub, named by commit: a branch or tag could come to mean other weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from oft.errors import CheckpointError
+
+HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
+HUB_FORM = "owner/name@<commit, 40 hexadecimal digits>"
+
+
+def is_hub_id(text: str) -> bool:
+    """Return whether a text names a repository of the hub and a commit of it."""
+    return HUB_ID.fullmatch(text) is not None
+
+
+def download(hub_id: str, patterns: Sequence[str], what: str) -> Path:
+    """Return the folder of a repository's files, at its commit, from the hub or from its local cache.
+
+    An interrupted download goes on where it stopped; a gated repository takes the token that
+    `huggingface-cli login` or HF_TOKEN gives.
+
+    Args:
+        patterns: the files to fetch.
+        what: the setting that names the repository, for messages.
+
+    Raises:
+        CheckpointError: it cannot be reached, or there is no such repository or commit.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    match = HUB_ID.fullmatch(hub_id)
+    assert match
+    try:
+        # Blobs have their SHA-256 for a name and are checked by size; what is cached is not fetched again.
+        return Path(snapshot_download(match["repo"], revision=match["commit"], allow_patterns=list(patterns)))
+    except (HfHubHTTPError, HFValidationError, OSError, RuntimeError) as fault:
+        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+        raise CheckpointError(
+            f"{what} ({hub_id}): cannot be fetched ({reason}); accept its licence on "
+            f"https://huggingface.co/{match['repo']} if it has one and log in, or download that commit "
+            f"by hand and set {what} in params.yaml to the folder"
+        ) from fault

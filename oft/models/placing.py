@@ -1,0 +1,171 @@
+"""Where a base comes from: a folder in diffusers' layout, a file of Latent Diffusion's, or the hub."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from oft.errors import CheckpointError
+from oft.models.architectures import CheckpointName, write_configs
+from oft.models.base import INDEX_NAME, NETWORKS, PARTS, place_base, write_card
+from oft.models.hub import HUB_FORM, download, is_hub_id
+from oft.storage import atomic_folder, sha256_file, write_json
+
+if TYPE_CHECKING:
+    from oft.params import Base as BaseSettings
+
+LDM_SUFFIXES = (".ckpt", ".safetensors")
+CONFIGS = ("*/config.json", "scheduler/scheduler_config.json")
+TOKENIZER_FILES = ("tokenizer/*.json", "tokenizer/*.txt")
+WEIGHTS_NAMES = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+}
+# As files of the hub have it; transformers 5 itself does without.
+PREFIXES = {"unet": "", "vae": "", "text_encoder": "text_model."}
+
+
+def place(settings: BaseSettings, target: Path) -> dict[str, Any]:
+    """Write the base that the settings name to ``target``, in diffusers' layout, and return its card.
+
+    Weights stay in the precision they come in; training and sampling load them in float32.
+
+    Raises:
+        CheckpointError: there is no such base, it cannot be fetched, or it is no Stable Diffusion 1 or 2.
+    """
+    source = Path(settings.source)
+    if source.is_dir():
+        return place_base(source, target, source.name, settings.variant)
+    if source.is_file() and source.suffix in LDM_SUFFIXES:
+        return place_ldm(source, target, settings)
+    if not source.exists() and is_hub_id(settings.source):
+        folder = download(settings.source, weight_patterns(settings.variant), "base.source")
+        return place_base(folder, target, settings.source, settings.variant)
+    raise CheckpointError(
+        f"base.source ({settings.source}): must be miniature, a folder in diffusers' layout, a file "
+        f"{' or '.join(LDM_SUFFIXES)}, or {HUB_FORM} on the hub; "
+        f"{'the file is neither' if source.exists() else 'there is no such file, and it is no such name'}"
+    )
+
+
+def weight_patterns(variant: str | None) -> list[str]:
+    """Return the files of a repository on the hub that make up a base: safetensors, of one variant alone."""
+    ending = f".{variant}" if variant else ""
+    weights = [f"{part}/{name}{ending}.safetensors" for part, name in WEIGHTS_NAMES.items()]
+    return [INDEX_NAME, *CONFIGS, *TOKENIZER_FILES, *weights]
+
+
+def place_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str, Any]:
+    """Convert a file of Latent Diffusion's to ``target`` and return its card, which holds the file's SHA-256.
+
+    Raises:
+        CheckpointError: the file is damaged, incomplete, of another model, or its configuration or tokenizer
+            is not to be had.
+    """
+    import torch
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from safetensors.torch import save_file
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from oft.models.checkpoints import read_checkpoint
+    from oft.models.ldm import State, averaged, convert, refuse_others
+    from oft.models.loading import load_part
+
+    with atomic_folder(target) as partial:
+        place_configs(settings, partial)
+        remedy = "set base.config in params.yaml to a folder with the configurations of such a checkpoint"
+        configs = {
+            "unet": UNet2DConditionModel.load_config(partial / "unet"),
+            "vae": AutoencoderKL.load_config(partial / "vae"),
+            "text_encoder": load_part(CLIPTextConfig, partial / "text_encoder", remedy),
+        }
+        with torch.device("meta"):
+            networks = {
+                "unet": UNet2DConditionModel.from_config(configs["unet"]),
+                "vae": AutoencoderKL.from_config(configs["vae"]),
+                "text_encoder": CLIPTextModel(configs["text_encoder"]),
+            }
+        state: State = read_checkpoint(source)
+        refuse_others(source, state)
+        if settings.use_ema:
+            state = averaged(source, state)
+        for part in NETWORKS:
+            weights = convert(source, state, part, networks[part])
+            named = {f"{PREFIXES[part]}{name}": weight.contiguous() for name, weight in weights.items()}
+            file = partial / part / f"{WEIGHTS_NAMES[part]}.safetensors"
+            save_file(named, file, metadata={"format": "pt"})
+            file.chmod(0o644)  # the library lets nobody else read it
+        write_json(partial / INDEX_NAME, index(partial))
+        return write_card(partial, source.name, source_sha256=sha256_file(source))
+
+
+def place_configs(settings: BaseSettings, folder: Path) -> None:
+    """Write configurations and tokenizer into ``folder``, as base.config and base.tokenizer name them.
+
+    Raises:
+        CheckpointError: a folder lacks one of them, or the tokenizer is not named.
+    """
+    needed = [part for part in PARTS if part != "tokenizer"]
+    if settings.config in get_args(CheckpointName):
+        write_configs(settings.config, folder)  # type: ignore[arg-type]
+        known = None
+    else:
+        known = _local(settings.config, (*CONFIGS, *TOKENIZER_FILES), "base.config")
+        for part in needed:
+            _copy(known / part, folder / part, "base.config", "*config.json")
+    if settings.tokenizer is not None:
+        known = _local(settings.tokenizer, TOKENIZER_FILES, "base.tokenizer")
+    if known is None:
+        raise CheckpointError(
+            f"base.tokenizer is null, and base.config ({settings.config}) brings none: a file of Latent "
+            "Diffusion's has no vocabulary; set base.tokenizer in params.yaml to a folder that holds "
+            f"tokenizer/ of such a checkpoint, or to {HUB_FORM} on the hub"
+        )
+    _copy(known / "tokenizer", folder / "tokenizer", "base.tokenizer", "*")
+
+
+def index(folder: Path) -> dict[str, Any]:
+    """Return diffusers' index of a checkpoint (model_index.json): the class of each part."""
+    import diffusers
+
+    scheduler = diffusers.DDIMScheduler.load_config(folder / "scheduler")["_class_name"]
+    return {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": diffusers.__version__,
+        "feature_extractor": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", scheduler],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+
+
+def _local(name: str, patterns: tuple[str, ...], what: str) -> Path:
+    """Return a folder of the user's as it is, or that of the files of a repository on the hub."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if is_hub_id(name):
+        return download(name, patterns, what)
+    raise CheckpointError(
+        f"{what} ({name}): must be "
+        f"{', '.join(get_args(CheckpointName)) + ', ' if what == 'base.config' else ''}"
+        f"a folder in diffusers' layout, or {HUB_FORM} on the hub; there is no such folder"
+    )
+
+
+def _copy(source: Path, target: Path, what: str, pattern: str) -> None:
+    files = [path for path in sorted(source.glob(pattern)) if path.is_file()]
+    if not files:
+        raise CheckpointError(
+            f"{source}: {what} in params.yaml must name a folder in diffusers' layout, and it has no "
+            f"{source.name}/{pattern}"
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        shutil.copy(path, target / path.name)

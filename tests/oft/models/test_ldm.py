@@ -1,0 +1,125 @@
+"""Checkpoints of Latent Diffusion: every name and shape finds its place, and nothing is taken for another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from oft.errors import CheckpointError
+from oft.models.architectures import CheckpointName, write_configs
+from oft.models.ldm import averaged, convert, refuse_others
+from tests.oft.models.ldm_layout import checkpoint, read_configs, with_averages
+
+FILE = Path("model.ckpt")
+# Parameters of each part as published (Rombach et al. 2022 and the model cards round them).
+NUMBERS = {
+    "sd15": {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480},
+    "sd21": {"unet": 865_910_724, "vae": 83_653_863, "text_encoder": 340_387_840},
+}
+
+
+def networks(folder: Path) -> dict[str, nn.Module]:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    with torch.device("meta"):
+        return {
+            "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
+            "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
+            "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
+        }
+
+
+@pytest.mark.parametrize("name", ["sd15", "sd21"])
+def test_every_weight_of_a_full_size_checkpoint_finds_its_place(name: CheckpointName, tmp_path: Path) -> None:
+    write_configs(name, tmp_path)
+    state = checkpoint(read_configs(tmp_path))
+    refuse_others(FILE, state)
+    for part, network in networks(tmp_path).items():
+        converted = convert(FILE, state, part, network)
+        assert sum(weight.numel() for weight in converted.values()) == NUMBERS[name][part]
+    if name == "sd15":
+        assert len([key for key in state if key.startswith("model.diffusion_model.")]) == 686
+        assert len([key for key in state if key.startswith("first_stage_model.")]) == 248
+
+
+def test_the_checkpoints_predict_what_they_were_trained_on(tmp_path: Path) -> None:
+    predicted = {}
+    for name in ("sd15", "sd21", "sd21-base"):
+        write_configs(name, tmp_path / name)
+        scheduler = json.loads((tmp_path / name / "scheduler" / "scheduler_config.json").read_text("utf-8"))
+        unet = json.loads((tmp_path / name / "unet" / "config.json").read_text("utf-8"))
+        predicted[name] = (scheduler["prediction_type"], 8 * unet["sample_size"])
+    assert predicted == {
+        "sd15": ("epsilon", 512),
+        "sd21": ("v_prediction", 768),
+        "sd21-base": ("epsilon", 512),
+    }
+
+
+def test_a_checkpoint_of_another_config_is_refused_with_its_first_differences(tmp_path: Path) -> None:
+    for name in ("sd15", "sd21"):
+        write_configs(name, tmp_path / name)
+    state = checkpoint(read_configs(tmp_path / "sd21"))
+    with pytest.raises(CheckpointError) as raised:
+        convert(FILE, state, "unet", networks(tmp_path / "sd15")["unet"])
+    message = str(raised.value)
+    assert "model.ckpt: its unet must have the 686 weights" in message and "base.config" in message
+    assert (
+        "attn2.to_k.weight is [320, 1024], not [320, 768], " in message and message.count("[320, 1024]") < 4
+    )
+
+
+def test_missing_weights_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    write_configs("sd15", tmp_path)
+    state = checkpoint(read_configs(tmp_path))
+    gone = [name for name in state if name.startswith("model.diffusion_model.output_blocks.11.1.")]
+    for name in gone:
+        del state[name]
+    with pytest.raises(
+        CheckpointError, match=rf"{len(gone)} missing: up_blocks\.3\.attentions\.2\..*, \.\.\.;"
+    ):
+        convert(FILE, state, "unet", networks(tmp_path)["unet"])
+
+
+def test_averages_take_the_place_of_the_weights() -> None:
+    state = {f"model.diffusion_model.out.{i}.weight": torch.full((2,), float(i)) for i in range(3)}
+    state["first_stage_model.x"] = torch.zeros(1)
+    assert averaged(FILE, state) is state
+    pruned = {**state, "model_ema.decay": torch.ones(()), "model_ema.num_updates": torch.ones(())}
+    assert averaged(FILE, pruned) is pruned
+    chosen = averaged(FILE, with_averages(state))
+    assert [float(chosen[f"model.diffusion_model.out.{i}.weight"][0]) for i in range(3)] == [1, 2, 3]
+    assert torch.equal(chosen["first_stage_model.x"], torch.zeros(1))
+
+
+def test_averages_of_some_weights_alone_are_refused() -> None:
+    state = with_averages({f"model.diffusion_model.out.{i}.weight": torch.ones(1) for i in range(3)})
+    del state["model_ema.diffusion_modelout1weight"]
+    with pytest.raises(
+        CheckpointError, match=r"1 have none, model\.diffusion_model\.out\.1\.weight; set base"
+    ):
+        averaged(FILE, state)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["conditioner.embedders.0.transformer.x", "model.diffusion_model.input_blocks.0.0.weight"], "XL"),
+        (
+            ["decoder.conv_in.weight"],
+            "has no UNet .*no autoencoder .*no text encoder .*holds decoder.conv_in",
+        ),
+        (
+            ["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.decoder.conv_in.weight"],
+            r"has no text encoder \(cond_stage_model",
+        ),
+    ],
+)
+def test_what_is_no_whole_checkpoint_is_refused(names: list[str], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        refuse_others(FILE, {name: torch.zeros(1) for name in names})

@@ -1,0 +1,202 @@
+"""Where a base comes from: whatever its form, what is placed loads as any base does."""
+
+from __future__ import annotations
+
+import fnmatch
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from oft.errors import CheckpointError
+from oft.models.base import load_base, place_base, read_card
+from oft.models.placing import place
+from oft.params import Base as Settings
+from oft.storage import sha256_file
+from tests.conftest import ROOT
+from tests.oft.models.ldm_layout import checkpoint, read_configs, with_averages, write_tiny_configs
+
+MINIATURE = ROOT / "data" / "models" / "miniature" / "base"
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+HUB_ID = f"owner/model@{COMMIT}"
+
+
+def settings(source: Path | str, **changes: Any) -> Settings:
+    values = {"variant": None, "config": "sd15", "tokenizer": None, "use_ema": True}
+    return Settings.model_validate({**values, "source": str(source), **changes})
+
+
+@pytest.fixture(scope="session")
+def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_configs(tmp_path_factory.mktemp("configs"))
+
+
+@pytest.fixture(scope="session")
+def state(configs: Path) -> dict[str, Tensor]:
+    return checkpoint(read_configs(configs), torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_a_file_of_latent_diffusion_becomes_a_base(
+    configs: Path, state: dict[str, Tensor], tmp_path: Path, suffix: str
+) -> None:
+    file, target = tmp_path / f"model{suffix}", tmp_path / "base"
+    if suffix == ".ckpt":
+        torch.save({"state_dict": state, "global_step": 7}, file)
+    else:
+        save_file(state, file)
+    card = place(settings(file, config=str(configs)), target)
+    assert card == read_card(target)
+    assert card["origin"] == file.name and card["source_sha256"] == sha256_file(file)
+
+    base = load_base(target)
+    prefix = "model.diffusion_model."
+    assert torch.equal(base.unet.conv_in.weight, state[f"{prefix}input_blocks.0.0.weight"])
+    assert torch.equal(base.unet.conv_out.weight, state[f"{prefix}out.2.weight"])
+    last = "transformer_blocks.0.ff.net.0.proj.weight"
+    assert torch.equal(
+        base.unet.up_blocks[1].attentions[1].get_parameter(last), state[f"{prefix}output_blocks.3.1.{last}"]
+    )
+    key = state["first_stage_model.decoder.mid.attn_1.k.weight"][:, :, 0, 0]
+    assert torch.equal(base.vae.decoder.mid_block.attentions[0].to_k.weight, key)
+    fc1 = "encoder.layers.1.mlp.fc1.weight"
+    text = base.text_encoder.state_dict()
+    assert torch.equal(text[fc1], state[f"cond_stage_model.transformer.text_model.{fc1}"])
+
+
+def test_the_pipeline_of_diffusers_loads_a_converted_file_and_it_equals_their_conversion(
+    configs: Path, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    file = tmp_path / "model.safetensors"
+    save_file(state, file)
+    place(settings(file, config=str(configs)), tmp_path / "base")
+    ours = StableDiffusionPipeline.from_pretrained(tmp_path / "base")
+    index = MINIATURE / "model_index.json"
+    config = Path(shutil.copytree(configs, tmp_path / "config"))
+    shutil.copy(index, config)
+    theirs = StableDiffusionPipeline.from_single_file(
+        str(file), config=str(config), local_files_only=True, safety_checker=None
+    )
+    for part in ("unet", "vae", "text_encoder"):
+        expected = getattr(theirs, part).state_dict()
+        for name, value in getattr(ours, part).state_dict().items():
+            assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("use_ema", [True, False])
+def test_averages_are_taken_if_asked_for(
+    configs: Path, state: dict[str, Tensor], tmp_path: Path, use_ema: bool
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file(with_averages(state), file)
+    place(settings(file, config=str(configs), use_ema=use_ema), tmp_path / "base")
+    placed = load_file(tmp_path / "base" / "unet" / "diffusion_pytorch_model.safetensors")
+    expected = state["model.diffusion_model.input_blocks.0.0.weight"] + (1 if use_ema else 0)
+    assert torch.equal(placed["conv_in.weight"], expected)
+
+
+def test_half_precision_is_kept_in_the_file_and_loaded_as_float32(
+    configs: Path, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({n: v.half() if v.is_floating_point() else v for n, v in state.items()}, file)
+    place(settings(file, config=str(configs)), tmp_path / "base")
+    placed = load_file(tmp_path / "base" / "vae" / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in placed.values()} == {torch.float16}
+    assert {value.dtype for value in load_base(tmp_path / "base").vae.parameters()} == {torch.float32}
+
+
+def test_a_file_without_a_tokenizer_says_where_to_find_one(state: dict[str, Tensor], tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file(state, file)
+    with pytest.raises(CheckpointError, match=r"base\.tokenizer is null.*has no vocabulary; set base\.tok"):
+        place(settings(file), tmp_path / "base")
+    assert not (tmp_path / "base").exists()
+
+
+def test_a_config_folder_without_a_part_is_named(
+    configs: Path, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file(state, file)
+    config = Path(shutil.copytree(configs, tmp_path / "config"))
+    shutil.rmtree(config / "vae")
+    with pytest.raises(CheckpointError, match=r"config/vae: base\.config .* has no vae/\*config\.json"):
+        place(settings(file, config=str(config)), tmp_path / "base")
+    with pytest.raises(CheckpointError, match=r"base\.config \(sd3\): must be sd15, sd21, sd21-base, a f"):
+        place(settings(file, config="sd3"), tmp_path / "base")
+
+
+@pytest.mark.parametrize(
+    "source", ["nowhere", "owner/name", "owner/name@main", "owner/name@0123abc", f"owner/name/more@{COMMIT}"]
+)
+def test_a_source_that_names_nothing_shows_the_forms_there_are(source: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"must be miniature, a folder.*owner/name@<commit, 40 hex"):
+        place(settings(source), tmp_path / "base")
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"model\.zip\): must be .*\.ckpt or \.safetensors"):
+        place(settings(tmp_path / "model.zip"), tmp_path / "base")
+
+
+def fake_hub(repository: Path, cache: Path) -> Any:
+    """Return what stands in for huggingface_hub.snapshot_download: it "fetches" from a local folder."""
+
+    def snapshot_download(repo_id: str, *, revision: str, allow_patterns: list[str]) -> str:
+        assert (repo_id, revision) == ("owner/model", COMMIT)
+        for path in repository.rglob("*"):
+            name = path.relative_to(repository).as_posix()
+            if path.is_file() and any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+                (cache / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, cache / name)
+        return str(cache)
+
+    return snapshot_download
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_the_hub_gives_one_set_of_weights_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str | None
+) -> None:
+    import huggingface_hub
+
+    repository, cache = Path(shutil.copytree(MINIATURE, tmp_path / "repository")), tmp_path / "cache"
+    for path in sorted(repository.rglob("*.safetensors")):
+        shutil.copy(path, path.with_name(f"{path.stem}.fp16.safetensors"))
+        shutil.copy(path, path.with_name(f"{path.stem}.non_ema.safetensors"))
+        shutil.copy(path, path.with_name(f"{path.stem}.bin"))
+    (repository / "safety_checker").mkdir()
+    (repository / "v1-5-pruned.ckpt").touch()
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fake_hub(repository, cache))
+    card = place(settings(HUB_ID, variant=variant), tmp_path / "base")
+    assert card["origin"] == HUB_ID
+    assert len(list(cache.rglob("*.safetensors"))) == 3 and not (cache / "v1-5-pruned.ckpt").exists()
+    names = {path.name for path in (tmp_path / "base").rglob("*.safetensors")}
+    assert names == {"diffusion_pytorch_model.safetensors", "model.safetensors"}
+    plain = place_base(MINIATURE, tmp_path / "plain", "miniature")
+    assert card["hash"] == plain["hash"]
+
+
+def test_a_hub_that_does_not_answer_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def refuse(*arguments: Any, **options: Any) -> str:
+        raise LocalEntryNotFoundError("Cannot find the requested files in the local cache.\nMore.")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(CheckpointError, match=r"base\.source \(owner/model@.*Cannot find.*by hand and set"):
+        place(settings(HUB_ID), tmp_path / "base")
+
+
+def test_a_variant_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"unet: base\.variant is fp16.*variant to null"):
+        place(settings(MINIATURE, variant="fp16"), tmp_path / "base")

@@ -1,0 +1,136 @@
+"""Options of training: what must not change a result does not, and what cannot be had is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from oft.errors import TrainingError
+from oft.models.base import Base
+from oft.params import Params, Training
+from oft.seeding import generator_for
+from oft.training import setup
+from oft.training.adapters import init_adapter, trained_parameters
+from oft.training.dataset import TrainingSet
+from oft.training.objective import Denoiser, Source, data_objective
+from oft.training.setup import make_accelerator, make_optimizer, prepare_unet
+
+
+@pytest.fixture
+def settings(params: Params) -> Training:
+    return params.train.model_copy(update={"batch_size": 4, "mixed_precision": "fp32"})
+
+
+def gradients(
+    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any], autocast: bool = False
+) -> dict[str, Tensor]:
+    """The gradients of one step."""
+    denoiser = Denoiser(base.unet, settings.attention)
+    objective = data_objective(base, denoiser, [Source(data, "instance")], settings, seed=0)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        losses = iter(objective(0))
+        while (loss := next(losses, None)) is not None:
+            with torch.autocast("cpu", enabled=False):
+                loss.backward()
+    found = {name: parameter.grad.clone() for name, parameter in trained.items()}
+    for parameter in trained.values():
+        parameter.grad = None
+    return found
+
+
+@pytest.fixture
+def trained(base: Base, params: Params) -> dict[str, Any]:
+    """Parameters of an adapter away from identity, so that each has a gradient."""
+    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+    parameters = trained_parameters(loaded)
+    with torch.no_grad():
+        for number, parameter in enumerate(parameters.values()):
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
+    return parameters
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+def test_micro_batches_have_the_gradient_of_the_whole_batch(
+    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any], steps: int
+) -> None:
+    whole = gradients(base, data, settings, trained)
+    settings = settings.model_copy(update={"gradient_accumulation_steps": steps})
+    parts = gradients(base, data, settings, trained)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-6)
+    assert any(bool(gradient.any()) for gradient in whole.values())
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_gradient_checkpointing_changes_no_gradient(
+    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any], autocast: bool
+) -> None:
+    kept = gradients(base, data, settings, trained, autocast)
+    prepare_unet(base.unet, settings.model_copy(update={"gradient_checkpointing": True}))
+    assert base.unet.is_gradient_checkpointing
+    again = gradients(base, data, settings, trained, autocast)
+    for name, gradient in kept.items():
+        assert torch.equal(again[name], gradient), name
+
+
+def test_attention_changes_gradients_by_rounding_alone(
+    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any]
+) -> None:
+    from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+
+    base.unet.set_attn_processor(AttnProcessor2_0())
+    fused = gradients(base, data, settings, trained)
+    base.unet.set_attn_processor(AttnProcessor())
+    plain = gradients(base, data, settings, trained)
+    for name, gradient in fused.items():
+        torch.testing.assert_close(plain[name], gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"log_to": ["wandb"]}, r"log_to: wandb needs the package wandb.*\.\[wandb\]"),
+        ({"log_to": ["tensorboard"]}, r"log_to: tensorboard needs the package tensorboard"),
+        ({"optimizer": "adamw8bit"}, r"optimizer: adamw8bit needs the package bitsandbytes.*\.\[adam8bit\]"),
+        ({"attention": "xformers"}, r"attention: xformers needs the package xformers.*\.\[xformers\]"),
+    ],
+)
+def test_what_is_not_installed_is_refused_with_its_extra(
+    base: Base,
+    settings: Training,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.setattr(setup, "find_spec", lambda name: None)
+    settings = settings.model_copy(update=change)
+    with pytest.raises(TrainingError, match=message):
+        make_accelerator(settings, tmp_path)
+        make_optimizer(settings, base.unet.parameters())
+        prepare_unet(base.unet, settings)
+
+
+def test_xformers_that_does_not_work_here_says_why(
+    base: Base, settings: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "find_spec", lambda name: object())
+
+    def fail() -> None:
+        raise ValueError("built for another torch")
+
+    monkeypatch.setattr(base.unet, "enable_xformers_memory_efficient_attention", fail)
+    with pytest.raises(TrainingError, match=r"does not work here .ValueError: built for another torch.*auto"):
+        prepare_unet(base.unet, settings.model_copy(update={"attention": "xformers"}))
+
+
+def test_fp16_without_a_gpu_is_refused(
+    settings: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "choose_device", lambda: "cpu")
+    with pytest.raises(TrainingError, match=r"fp16 needs a GPU.*bf16 or fp32"):
+        make_accelerator(settings.model_copy(update={"mixed_precision": "fp16"}), tmp_path)
