@@ -75,6 +75,27 @@ def test_values_out_of_range_are_refused(values: Values, section: str, key: str,
 
 
 @pytest.mark.parametrize(
+    ("condition", "key", "value"),
+    [
+        ("hed", "resolution_px", 500),
+        ("mlsd", "score_threshold", 1.5),
+        ("lineart_standard", "sigma_px", 0.0),
+        ("depth", "model", ""),
+        ("landmarks", "model", "anything"),
+    ],
+)
+def test_settings_of_conditions_are_checked(values: Values, condition: str, key: str, value: object) -> None:
+    values["conditions"][condition][key] = value
+    assert f"conditions.{condition}.{key}" in faults(values)
+
+
+def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> None:
+    for condition in ("depth", "segmentation"):
+        values["tasks"]["canny_photos"]["condition"] = condition
+        assert parse_params(values).tasks["canny_photos"].condition == condition
+
+
+@pytest.mark.parametrize(
     ("change", "key"),
     [
         (lambda v: v["control_tasks"].append("segm_mars"), "control_tasks[3]"),

@@ -21,7 +21,7 @@ PART_COLOURS: NDArray[np.uint8] = np.array(
 )
 PART_COLOURS.setflags(write=False)
 
-# 1 and 2 are the back and the front of the torso; from 3 on the parts come in pairs, right and left.
+# 1 and 2 are the back and the front of the torso; from 3 on the parts come in pairs, one of each side.
 MIRRORED_PARTS: NDArray[np.integer] = np.array(
     [0, 1, 2, *(part + 1 if part % 2 else part - 1 for part in range(3, NUM_PARTS + 1))]
 )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.data.conditions.condition import BatchExtractor, Settings
-from oft.data.conditions.predictors import fault, load_predictor
+from oft.data.conditions.predictors import load_predictor, model_fault
 
 # Networks that predict relative inverse depth; others (ZoeDepth, GLPN) predict metres, the other way round.
 INVERSE_DEPTH = ("dpt", "depth_anything")
@@ -34,7 +34,7 @@ def load_depth(settings: Settings, device: str) -> BatchExtractor:
     processor, network = load_predictor("depth", model, AutoModelForDepthEstimation, device)
     kind = network.config.model_type
     if kind not in INVERSE_DEPTH or getattr(network.config, "depth_estimation_type", None) == "metric":
-        raise fault(
+        raise model_fault(
             "depth", model, f"{kind} predicts metres; {' and '.join(INVERSE_DEPTH)} predict relative depth"
         )
 

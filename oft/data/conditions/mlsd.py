@@ -76,8 +76,9 @@ def find_segments(
 
     # The fourth channel is the network's own: ones.
     levels = np.concatenate([picture, np.ones_like(picture[..., :1])], axis=2).transpose(2, 0, 1)[None]
+    device = next(network.parameters()).device
     with torch.no_grad():
-        found = network(torch.from_numpy(levels.astype(np.float32) / 127.5 - 1).to(_device_of(network)))
+        found = network(torch.from_numpy(levels.astype(np.float32) / 127.5 - 1).to(device))
     centres, scores, ends = deccode_output_score_and_ptss(found, MOST_SEGMENTS, PEAK_SIDE)
     rows, columns = centres.T
     ends = ends[rows, columns]  # of each segment: x and y of both ends, seen from its centre
@@ -86,7 +87,3 @@ def find_segments(
     # The network's map has half the picture's size.
     segments: NDArray[np.integer] = (2 * (np.tile(centres[:, ::-1], 2) + ends)[kept]).astype(int)
     return segments
-
-
-def _device_of(network: Any) -> Any:
-    return next(network.parameters()).device

@@ -33,13 +33,13 @@ def load_predictor(condition: str, model: str, architectures: Any, device: str) 
         )
     except Exception as error:  # OSError, ValueError, RuntimeError, SafetensorError, httpx's errors ...
         lines = str(error).strip().splitlines()
-        raise fault(condition, model, lines[0] if lines else type(error).__name__) from error
+        raise model_fault(condition, model, lines[0] if lines else type(error).__name__) from error
     if missing := sorted(loading["missing_keys"]):
-        raise fault(condition, model, f"no weights for {len(missing)} tensors, {missing[0]} among them")
+        raise model_fault(condition, model, f"no weights for {len(missing)} tensors, {missing[0]} among them")
     return processor, network.to(device).eval()
 
 
-def fault(condition: str, model: str, reason: str) -> CheckpointError:
+def model_fault(condition: str, model: str, reason: str) -> CheckpointError:
     """Return the error to raise: what cannot be loaded, why, and how to get it."""
     name, _, revision = model.partition("@")
     source = "MODEL" if Path(model).exists() or model.count("/") != 1 else name

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from oft.data.ade20k import NUM_CLASSES, colourise
 from oft.data.conditions.condition import BatchExtractor, Settings
-from oft.data.conditions.predictors import fault, load_predictor
+from oft.data.conditions.predictors import load_predictor, model_fault
 from oft.errors import DataError
 
 
@@ -48,7 +48,7 @@ def load_segmentation(settings: Settings, device: str) -> BatchExtractor:
     model = settings["model"]
     processor, network = load_predictor("segmentation", model, AutoModelForSemanticSegmentation, device)
     if network.config.num_labels != NUM_CLASSES:
-        raise fault(
+        raise model_fault(
             "segmentation", model, f"it has {network.config.num_labels} classes, ADE20K has {NUM_CLASSES}"
         )
 

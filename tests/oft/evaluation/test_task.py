@@ -179,6 +179,23 @@ def test_samples_that_are_the_real_pictures_reach_the_ceiling(
     assert all(metric in row for row in measured.score_rows())
 
 
+def test_a_condition_without_a_score_of_its_own_has_those_of_every_task(
+    base: Base, control_task: tuple[Path, Path], judges: Path, params: Params
+) -> None:
+    measured = Measured()
+    rng = np.random.default_rng(0)
+    shards, samples = control_task
+    measure_control_task(
+        base, "depth", params.conditions, shards, samples, 2, judges, params.evaluate, rng, measured
+    )
+    assert measured.metrics["clip_t"] == pytest.approx(measured.metrics["clip_t_ceiling"])
+    assert {key.partition("_ceiling")[0] for key in measured.metrics} == {
+        "clip_t",
+        "num_images",
+        "num_real_images",
+    }
+
+
 def test_distributions_are_measured_once_there_are_pictures_enough(
     base: Base,
     control_task: tuple[Path, Path],
