@@ -17,10 +17,11 @@ import torch
 
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.cases import all_cases
+from benchmarks.loading import measure_loading
 from benchmarks.machine import describe_machine, library_versions, matmul_tflops
 from benchmarks.plan import CPU_BUDGET_TFLOP, LeftOut, Plan, choose, describe_plan, make_plan
 from benchmarks.run import measure_plan
-from benchmarks.table import accuracy_table, case_table, document, read_results
+from benchmarks.table import accuracy_table, case_table, document, loading_table, read_results
 from benchmarks.variants import all_variants
 from oft.errors import ParamsError, UserError
 from oft.models.device import CPU_THREADS
@@ -28,6 +29,7 @@ from oft.progress import progress
 from oft.storage import atomic_file, write_json
 
 ACCURACY = "accuracy"
+LOADING = "loading"
 RESULTS = Path(".benchmarks/results.json")
 DOCUMENT = Path("docs/benchmarks.md")
 INTERRUPTED = "the run ended before its turn"
@@ -47,10 +49,10 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(options.threads)
     cases = {case.name: case for case in all_cases()}
     variants = {variant.name: variant for variant in all_variants()}
-    chosen = choose(options.cases, [*cases, ACCURACY], "--cases")
+    chosen = choose(options.cases, [*cases, ACCURACY, LOADING], "--cases")
     devices = [torch.device(kind) for kind in options.device or available_devices()]
     plan = make_plan(
-        [cases[name] for name in chosen if name != ACCURACY],
+        [cases[name] for name in chosen if name in cases],
         [variants[name] for name in choose(options.variants, variants, "--variants")],
         devices,
         options.budget,
@@ -58,13 +60,15 @@ def main(arguments: Sequence[str]) -> None:
     print(describe_plan(plan, options.rounds, {device.type: matmul_tflops(device) for device in devices}))
     if options.dry_run:
         return
-    measure(
-        plan, options, ACCURACY in chosen, devices, shlex.join(["python", "-m", "benchmarks", *arguments])
-    )
+    measure(plan, options, chosen, devices, shlex.join(["python", "-m", "benchmarks", *arguments]))
 
 
 def measure(
-    plan: Plan, options: argparse.Namespace, accuracy: bool, devices: Sequence[torch.device], command: str
+    plan: Plan,
+    options: argparse.Namespace,
+    chosen: Sequence[str],
+    devices: Sequence[torch.device],
+    command: str,
 ) -> None:
     """Carry out the plan; the results file is written anew after every part, so that none is lost."""
     results: dict[str, Any] = {
@@ -76,6 +80,7 @@ def measure(
         "settings": {"rounds": options.rounds, "clip_norm": options.clip_norm},
         "cases": [],
         "accuracy": [],
+        "loading": [],
         "left_out": [],
     }
 
@@ -85,7 +90,11 @@ def measure(
         results["left_out"] = [vars(entry) for entry in (*plan.left_out, *unfinished)]
         write_json(options.out, results)
 
-    if accuracy:
+    if LOADING in chosen:
+        results["loading"].append(measure_loading(options.rounds))
+        print(loading_table(results["loading"][-1]), flush=True)
+        save()
+    if ACCURACY in chosen:
         for device in devices:
             rows = measure_accuracy(device)
             results["accuracy"].append({"device": device.type, "rows": rows})
@@ -142,7 +151,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's options."""
-    names = ", ".join([*(case.name for case in all_cases()), ACCURACY])
+    names = ", ".join([*(case.name for case in all_cases()), ACCURACY, LOADING])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
