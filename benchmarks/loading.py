@@ -83,7 +83,7 @@ def make_samples(count: int, size_px: int, distinct: int) -> Iterator[Sample]:
         side = int(rng.uniform(0.5, 1) * min(photograph.size))
         left, top = (int(rng.integers(extent - side + 1)) for extent in photograph.size)
         picture = np.asarray(photograph.crop((left, top, left + side, top + side)).resize((size_px, size_px)))
-        edges = cv2.Canny(picture, 100, 200)[..., None].repeat(3, axis=2)
+        edges = np.asarray(cv2.Canny(picture, 100, 200), np.uint8)[..., None].repeat(3, axis=2)
         encoded.append((encode_jpeg(picture, JPEG_QUALITY), encode_png(edges)))
     for number in range(count):
         picture_bytes, edges_bytes = encoded[number % distinct]
