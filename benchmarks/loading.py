@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.measuring import interleave
 from oft.data.loader import ShardReader
-from oft.data.order import BatchOrder, ShardSpan
+from oft.data.order import BatchOrder
 from oft.data.pictures import encode_jpeg, encode_png
 from oft.data.prefetch import prefetch
-from oft.data.shard_store import ShardFolder
+from oft.data.shard_store import ShardFolder, ShardSpan
 from oft.data.shards import Sample, write_shards
 from oft.progress import progress
 from oft.training.dataset import TrainingSet
