@@ -19,10 +19,11 @@ import torch
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.cases import all_cases
 from benchmarks.data import measure_data
+from benchmarks.loading import measure_loading
 from benchmarks.machine import describe_machine, library_versions, matmul_tflops
 from benchmarks.plan import CPU_BUDGET_TFLOP, LeftOut, Plan, choose, describe_plan, make_plan
 from benchmarks.run import measure_plan
-from benchmarks.table import accuracy_table, case_table, data_table, document, read_results
+from benchmarks.table import accuracy_table, case_table, data_table, document, loading_table, read_results
 from benchmarks.variants import all_variants
 from oft.errors import ParamsError, UserError
 from oft.models.device import CPU_THREADS
@@ -31,6 +32,7 @@ from oft.storage import atomic_file, write_json
 
 ACCURACY = "accuracy"
 DATA = "data"
+LOADING = "loading"
 RESULTS = Path(".benchmarks/results.json")
 DOCUMENT = Path("docs/benchmarks.md")
 INTERRUPTED = "the run ended before its turn"
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(options.threads)
     cases = {case.name: case for case in all_cases()}
     variants = {variant.name: variant for variant in all_variants()}
-    chosen = choose(options.cases, [*cases, ACCURACY, DATA], "--cases")
+    chosen = choose(options.cases, [*cases, ACCURACY, DATA, LOADING], "--cases")
     devices = [torch.device(kind) for kind in options.device or available_devices()]
     plan = make_plan(
         [cases[name] for name in chosen if name in cases],
@@ -82,6 +84,7 @@ def measure(
         "cases": [],
         "accuracy": [],
         "data": [],
+        "loading": [],
         "left_out": [],
     }
 
@@ -94,6 +97,10 @@ def measure(
     if DATA in chosen:
         results["data"].append(measure_data(options.rounds))
         print(data_table(results["data"][-1]), flush=True)
+        save()
+    if LOADING in chosen:
+        results["loading"].append(measure_loading(options.rounds))
+        print(loading_table(results["loading"][-1]), flush=True)
         save()
     if ACCURACY in chosen:
         for device in devices:
@@ -152,7 +159,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's options."""
-    names = ", ".join([*(case.name for case in all_cases()), ACCURACY, DATA])
+    names = ", ".join([*(case.name for case in all_cases()), ACCURACY, DATA, LOADING])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,

@@ -29,6 +29,11 @@ chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture
 what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of its own;
 peak memory is that of its largest process."""
 
+LOADING_METHOD = """\
+picture (JPEG, 512 × 512) and condition (PNG) decoded to tensors of bytes, worker processes started anew each
+time: from shards as training reads them, and from a folder of the same files by torch's DataLoader and PIL.
+Below, the memory of a process that reads shards of 50,000 small pictures in shuffled order."""
+
 
 def read_results(source: Path) -> Result:
     """Return the results a run wrote.
@@ -102,6 +107,27 @@ def data_table(data: Result) -> str:
     return markdown_table(header, rows)
 
 
+def loading_table(loading: Result) -> str:
+    """Return the tables of how fast batches are read, and of the memory it takes."""
+    speed = markdown_table(
+        ["source", "workers", "samples/s, best", "samples/s, median"],
+        [
+            [
+                row["source"],
+                str(row["workers"]),
+                f"{row['samples_per_second']:.0f}",
+                f"{row['median_samples_per_second']:.0f}",
+            ]
+            for row in loading["rows"]
+        ],
+    )
+    memory = markdown_table(
+        ["samples read", "resident MiB"],
+        [[f"{entry['num_samples']:,}", f"{entry['resident_mib']:.1f}"] for entry in loading["memory"]],
+    )
+    return f"{speed}\n\n{memory}"
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, columns padded to one width, the first to the left and others to the right."""
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
@@ -148,6 +174,12 @@ def _run_parts(result: Result) -> list[str]:
             f"### Pictures to shards ({data['num_workers']} processes)",
             f"{data['num_pictures']} JPEG photographs of 640 × 480. {DATA_METHOD}",
             data_table(data),
+        ]
+    for loading in result.get("loading", []):
+        parts += [
+            "### Batches from shards",
+            f"{loading['num_samples']} samples in batches of {loading['batch_size']}, {LOADING_METHOD}",
+            loading_table(loading),
         ]
     if result["left_out"]:
         notes = [

@@ -18,8 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.data.order import ShardSpan
-from oft.data.shard_store import Entry, ShardStore
+from oft.data.shard_store import Entry, ShardSpan, ShardStore
 from oft.data.shards import Sample
 from oft.errors import DataError
 from oft.types import Split

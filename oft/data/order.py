@@ -7,22 +7,13 @@ up to it, and neither workers nor ranks change what is in a batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class ShardSpan:
-    """The samples of one shard by number in their split, and the size of their pictures where it is given."""
-
-    samples: range
-    size_px: Size | None = None
+from oft.data.shard_store import ShardSpan, Size
 
 
 def shuffled_order(num_samples: int, seed: int, epoch: int) -> NDArray[np.int64]:

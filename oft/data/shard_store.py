@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -24,6 +25,17 @@ from oft.types import Split
 
 Entry = Mapping[str, Any]
 """What the index says of a shard."""
+
+Size = tuple[int, int]
+"""Width and height, pixels."""
+
+
+@dataclass(frozen=True)
+class ShardSpan:
+    """The samples of one shard by number in their split, and the size of their pictures where it is given."""
+
+    samples: range
+    size_px: Size | None = None
 
 
 class ShardStore(Protocol):

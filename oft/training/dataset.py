@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from oft.data.loader import ShardReader
-from oft.data.order import ShardSpan
-from oft.data.shard_store import ShardFolder
+from oft.data.shard_store import ShardFolder, ShardSpan
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor, scale_conditioning
 from oft.models.latents import encode_pictures

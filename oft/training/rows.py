@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def write_rows(folder: Path, name: str, rows: Tensor) -> dict[str, Any]:
 class Rows:
     """The rows of the files in ``entries``, numbered on from file to file.
 
-    Files are mapped for each read and verified when a process first reads from them, so that memory does not
+    Files are opened for each read and verified when a process first reads from them, so that memory does not
     grow with what is read, and processes may be forked or spawned.
 
     Args:
@@ -51,18 +51,23 @@ class Rows:
         Raises:
             DataError: a file is missing or corrupted.
         """
-        return torch.stack([self._row(int(number)) for number in numbers])
+        files: dict[int, list[int]] = {}
+        for number in numbers:
+            files.setdefault(bisect_right(self._ends, number), []).append(number)
+        rows = {number: row for file, wanted in files.items() for number, row in self._rows(file, wanted)}
+        return torch.stack([rows[number] for number in numbers])
 
-    def _row(self, number: int) -> Tensor:
-        file = bisect_right(self._ends, number)
+    def _rows(self, file: int, numbers: Iterable[int]) -> Iterator[tuple[int, Tensor]]:
         entry = self._entries[file]
         path = self._folder / entry["name"]
         if file not in self._verified:
             self._verify(path, entry["sha256"])
             self._verified.add(file)
+        first = self._ends[file] - int(entry["num_rows"])
         with safe_open(path, framework="pt") as tensors:
-            row: Tensor = tensors.get_slice(TENSOR_NAME)[number - self._ends[file] + int(entry["num_rows"])]
-        return row
+            kept = tensors.get_slice(TENSOR_NAME)
+            for number in numbers:
+                yield number, kept[number - first]
 
     def _verify(self, path: Path, expected: str) -> None:
         found = sha256_file(path) if path.is_file() else "that of no file"

@@ -90,6 +90,24 @@ def test_data_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert results["cases"] == [] and results["data"] == [{"rows": [], "rounds": 3}]
 
 
+def test_loading_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"source": "shards", "workers": 1, "samples_per_second": 60.0, "median_samples_per_second": 50.0}
+    measured = {
+        "num_samples": 64,
+        "batch_size": 16,
+        "rows": [row],
+        "memory": [{"num_samples": 1000, "resident_mib": 7.5}],
+    }
+    monkeypatch.setattr(command, "measure_loading", lambda rounds: measured | {"rounds": rounds})
+    out, target = tmp_path / "results.json", tmp_path / "benchmarks.md"
+    command.main(["--cases", "loading", "--rounds", "3", "--out", str(out)])
+    results = read_json(out)
+    assert results["cases"] == [] and results["loading"] == [measured | {"rounds": 3}]
+    command.main(["--table", str(out), "--document", str(target)])
+    lines = [line.replace(" ", "") for line in target.read_text(encoding="utf-8").splitlines()]
+    assert "|shards|1|60|50|" in lines and "|1,000|7.5|" in lines
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

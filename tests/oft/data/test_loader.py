@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from oft.data.loader import ShardReader
-from oft.data.order import BatchOrder, ShardSpan
+from oft.data.order import BatchOrder
 from oft.data.prefetch import prefetch
-from oft.data.shard_store import ShardFolder
+from oft.data.shard_store import ShardFolder, ShardSpan
 from oft.data.shards import Sample, pack_sample, read_shards, write_shards
 from oft.errors import DataError
 from oft.storage import read_json, write_json

@@ -10,12 +10,12 @@ import pytest
 
 from oft.data.order import (
     BatchOrder,
-    ShardSpan,
     batches_in_order,
     bucket_of_step,
     shuffled_order,
     windowed_order,
 )
+from oft.data.shard_store import ShardSpan
 
 
 def spans(*lengths: int, sizes: tuple[tuple[int, int] | None, ...] | None = None) -> list[ShardSpan]:

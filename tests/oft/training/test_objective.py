@@ -119,6 +119,23 @@ def test_objectives_of_two_names_see_other_batches(base: Base, plain: TrainingSe
     assert instance == again != other
 
 
+def test_workers_that_read_ahead_change_no_loss(
+    base: Base, plain: TrainingSet, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = params.train.model_copy(update={"batch_size": 2})
+    denoiser = Denoiser(base.unet)
+
+    def losses() -> list[float]:
+        objective = data_objective(base, denoiser, [Source(plain, "instance")], settings, seed=0)
+        with torch.no_grad():
+            trained = [float(objective(step)) for step in (3, 4)]
+        return [*trained, validation_loss(base, denoiser, plain, 3, seed=1, rounds=2)]
+
+    alone = losses()
+    monkeypatch.setattr("oft.training.objective.num_workers_beside", lambda device: 2)
+    assert losses() == alone
+
+
 def test_a_stored_adapter_comes_back_as_it_was(base_folder: Path, params: Params, tmp_path: Path) -> None:
     base = load_base(base_folder)
     loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
