@@ -24,10 +24,10 @@ torch's allocator had handed out during a separate, untimed step, above the base
 optimizer, activations, gradients, workspace. BOFT is PEFT's with one butterfly factor."""
 
 DATA_METHOD = """\
-From files to finished shards: cropped and resized to 512 × 512 (Lanczos), Canny edges, JPEG of quality 95 without
-chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture after the other. Work alone is
-what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of its own;
-peak memory is that of its largest process."""
+From files to finished shards: cropped and resized to 512 × 512 (Lanczos), Canny edges, JPEG of quality 95
+without chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture after the other. Work
+alone is what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of
+its own; peak memory is that of its largest process."""
 
 
 def read_results(source: Path) -> Result:

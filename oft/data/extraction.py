@@ -93,7 +93,7 @@ def extract_split(
         by_network,
         flip=settings.prepare.flip and split == "train",
     )
-    prepared = prepare_examples(read_dataset(settings, root, split, counts), recipe, counts)
+    prepared = prepare_examples(read_dataset(settings, root, split, counts), recipe, counts, "extract")
     if not by_network:
         yield from (sample for sample, _ in prepared)
         return
@@ -105,9 +105,9 @@ def extract_split(
             yield replace(sample, condition=drawn, labels=encode_labels(made))
 
 
-def prepare_examples(examples: Examples, recipe: Recipe, counts: Counts) -> Iterator[Prepared]:
-    """Yield what `prepare_example` makes of each, and count it; the work is shared among processes."""
-    for prepared in parallel_map(partial(prepare_example, recipe=recipe), examples, "extract"):
+def prepare_examples(examples: Examples, recipe: Recipe, counts: Counts, stage: str) -> Iterator[Prepared]:
+    """Yield what `prepare_example` makes of each, and count it; all cores share the work of ``stage``."""
+    for prepared in parallel_map(partial(prepare_example, recipe=recipe), examples, stage):
         if isinstance(prepared, Unusable):
             counts.drop(prepared.reason, prepared.name)
             continue
