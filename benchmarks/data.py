@@ -204,7 +204,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def own_peak_kib() -> int:
-    """Return the most memory this program has had resident; getrusage would count its parent's before exec."""
+    """Return this program's peak memory; getrusage would count what its parent had before it."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0])
 
