@@ -121,27 +121,28 @@ def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusab
     Raises:
         DataError: the condition needs an annotation and the data set has none.
     """
-    condition = CONDITIONS[recipe.condition] if recipe.condition and not recipe.by_network else None
-    wanted = Wanted(
-        min_side_px=recipe.geometry.resolution_px // 2,
-        annotation=condition.annotation if condition else None,
-        annotation_channel=condition.annotation_channel if condition else None,
-        num_labels=condition.num_labels if condition else None,
-    )
+    wanted, mirrored = Wanted(min_side_px=recipe.geometry.resolution_px // 2), None
+    if recipe.condition is not None and not recipe.by_network:
+        condition = CONDITIONS[recipe.condition]
+        mirrored = condition.mirrored
+        wanted = replace(
+            wanted,
+            annotation=condition.annotation,
+            annotation_channel=condition.annotation_channel,
+            num_labels=condition.num_labels,
+        )
     try:
         decoded = decode(example, wanted)
     except Unusable as unusable:
         return unusable
-    picture = np.asarray(recipe.geometry.picture(decoded.image))
-    annotation = decoded.annotation
-    if annotation is not None and wanted.annotation is not None:
-        annotation = recipe.geometry.annotation(wanted.annotation, annotation, decoded.image.size)
+    picture, annotation = np.asarray(recipe.geometry.picture(decoded.image)), decoded.annotation
+    kind = wanted.annotation
+    if kind is not None and annotation is not None:
+        annotation = recipe.geometry.annotation(kind, annotation, decoded.image.size)
     samples = [_sample(example, picture, annotation, recipe)]
     if recipe.flip:
-        if annotation is not None and condition and condition.annotation:
-            annotation = mirror_annotation(
-                condition.annotation, annotation, picture.shape[1], condition.mirrored
-            )
+        if kind is not None and annotation is not None:
+            annotation = mirror_annotation(kind, annotation, picture.shape[1], mirrored)
         samples.append(_sample(replace(example, flipped=True), picture[:, ::-1], annotation, recipe))
     return samples
 
