@@ -17,6 +17,7 @@ import tarfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from oft.data.extraction import Recipe, extract_split, prepare_example
 from oft.data.geometry import Geometry
 from oft.data.packing import pack_split
 from oft.data.parallel import num_workers, parallel_map
+from oft.data.pictures import load_picture
 from oft.data.prepared import read_prepared, write_prepared
 from oft.data.readers import read
 from oft.data.shards import write_shards
@@ -45,6 +47,10 @@ JPEG_QUALITY = 95
 SAMPLES_PER_SHARD = 512
 CANNY = {"low": 100, "high": 200}
 CAPTIONS = "captions.jsonl"
+PHOTOGRAPHS = {  # files inside installed packages, which take seconds to import
+    "skimage": ("data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg"),
+    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
+}
 
 
 def run_stages(folder: Path, target: Path) -> None:
@@ -141,12 +147,13 @@ def make_pictures(folder: Path, count: int) -> None:
 
 
 def _photographs() -> list[Image.Image]:
-    from PIL import Image
-    from skimage import data
-    from sklearn.datasets import load_sample_images
-
-    arrays = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), *load_sample_images().images]
-    return [Image.fromarray(array) for array in arrays]
+    return [
+        load_picture(Path(folder) / name)
+        for package, names in PHOTOGRAPHS.items()
+        if (spec := find_spec(package)) is not None
+        for folder in spec.submodule_search_locations or ()
+        for name in names
+    ]
 
 
 def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
