@@ -157,9 +157,8 @@ def _photographs() -> list[Image.Image]:
 
 
 def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
-    """Return the seconds and the peak memory of each variant, measured in turn, and of how much work."""
-    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    peaks = dict.fromkeys(VARIANTS, 0.0)
+    """Return what each variant took, measured in turn: seconds, those of all cores together, peak memory."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     with (
         TemporaryDirectory() as scratch,
         progress(total=rounds * len(VARIANTS), description="data", unit="run") as bar,
@@ -168,10 +167,9 @@ def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
         make_pictures(folder, count)
         for index in range(rounds):
             for name in round_order(list(VARIANTS), index):
-                taken = _in_own_process(name, folder)
-                seconds[name].append(taken["seconds"])
-                peaks[name] = max(peaks[name], taken["peak_mib"])
+                runs[name].append(_in_own_process(name, folder))
                 bar.advance()
+    seconds = {name: [run["seconds"] for run in taken] for name, taken in runs.items()}
     plain = min(seconds["plain"])
     rows = [
         {
@@ -182,7 +180,8 @@ def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
             "median_seconds": statistics.median(seconds[name]),
             "pictures_per_second": count / min(seconds[name]),
             "times_plain": plain / min(seconds[name]),
-            "peak_mib": peaks[name],
+            "cpu_seconds": min(run["cpu_seconds"] for run in runs[name]),
+            "peak_mib": max(run["peak_mib"] for run in runs[name]),
         }
         for name, (title, _) in VARIANTS.items()
     ]
@@ -197,17 +196,22 @@ def _in_own_process(name: str, folder: Path) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Carry out one variant once and print seconds and peak memory."""
+    """Carry out one variant once and print its seconds, those of all cores together, and its peak memory."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__)
     parser.add_argument("variant", choices=list(VARIANTS))
     parser.add_argument("folder", type=Path, help="made by `make_pictures`")
     options = parser.parse_args(arguments)
     with TemporaryDirectory(dir=options.folder.parent) as target:
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         VARIANTS[options.variant][1](options.folder, Path(target))
-        seconds = time.perf_counter() - start
-    workers_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(json.dumps({"seconds": seconds, "peak_mib": max(own_peak_kib(), workers_kib) / 1024}))
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds + workers.ru_utime + workers.ru_stime,
+        "peak_mib": max(own_peak_kib(), workers.ru_maxrss) / 1024,
+    }
+    print(json.dumps(taken))
 
 
 def own_peak_kib() -> int:

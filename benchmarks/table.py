@@ -27,7 +27,8 @@ DATA_METHOD = """\
 From files to finished shards: cropped and resized to 512 × 512 (Lanczos), Canny edges, JPEG of quality 95
 without chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture after the other. Work
 alone is what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of
-its own; peak memory is that of its largest process."""
+its own. CPU seconds are the least that all its processes took together, which another program on the machine
+changes little; peak memory is that of the largest of them."""
 
 
 def read_results(source: Path) -> Result:
@@ -87,7 +88,7 @@ def accuracy_table(rows: Sequence[Result]) -> str:
 
 def data_table(data: Result) -> str:
     """Return the table of how fast pictures become shards."""
-    header = ["variant", "min s", "median s", "pictures/s", "× plain loop", "peak MiB"]
+    header = ["variant", "min s", "median s", "pictures/s", "× plain loop", "CPU s", "peak MiB"]
     rows = [
         [
             row["title"],
@@ -95,6 +96,7 @@ def data_table(data: Result) -> str:
             f"{row['median_seconds']:.2f}",
             f"{row['pictures_per_second']:.0f}",
             f"{row['times_plain']:.2f}",
+            f"{row['cpu_seconds']:.2f}",
             f"{row['peak_mib']:.0f}",
         ]
         for row in data["rows"]
@@ -146,7 +148,7 @@ def _run_parts(result: Result) -> list[str]:
     for data in result.get("data", []):
         parts += [
             f"### Pictures to shards ({data['num_workers']} processes)",
-            f"{data['num_pictures']} JPEG photographs of 640 × 480. {DATA_METHOD}",
+            f"{data['num_pictures']} JPEG photographs of 640 × 480.\n{DATA_METHOD}",
             data_table(data),
         ]
     if result["left_out"]:
