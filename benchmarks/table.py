@@ -24,10 +24,11 @@ torch's allocator had handed out during a separate, untimed step, above the base
 optimizer, activations, gradients, workspace. BOFT is PEFT's with one butterfly factor."""
 
 DATA_METHOD = """\
-From files to finished shards: cropped and resized to 512 × 512 (Lanczos), Canny edges, JPEG of quality 95 without
-chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture after the other. Work alone is
-what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of its own;
-peak memory is that of its largest process."""
+From files to finished shards: cropped and resized to 512 × 512 (Lanczos), Canny edges, JPEG of quality 95
+without chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture after the other. Work
+alone is what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of
+its own. CPU seconds are the least that all its processes took together, which another program on the machine
+changes little; peak memory is that of the largest of them."""
 
 LOADING_METHOD = """\
 picture (JPEG, 512 × 512) and condition (PNG) decoded to tensors of bytes, worker processes started anew each
@@ -92,7 +93,7 @@ def accuracy_table(rows: Sequence[Result]) -> str:
 
 def data_table(data: Result) -> str:
     """Return the table of how fast pictures become shards."""
-    header = ["variant", "min s", "median s", "pictures/s", "× plain loop", "peak MiB"]
+    header = ["variant", "min s", "median s", "pictures/s", "× plain loop", "CPU s", "peak MiB"]
     rows = [
         [
             row["title"],
@@ -100,6 +101,7 @@ def data_table(data: Result) -> str:
             f"{row['median_seconds']:.2f}",
             f"{row['pictures_per_second']:.0f}",
             f"{row['times_plain']:.2f}",
+            f"{row['cpu_seconds']:.2f}",
             f"{row['peak_mib']:.0f}",
         ]
         for row in data["rows"]
@@ -172,7 +174,7 @@ def _run_parts(result: Result) -> list[str]:
     for data in result.get("data", []):
         parts += [
             f"### Pictures to shards ({data['num_workers']} processes)",
-            f"{data['num_pictures']} JPEG photographs of 640 × 480. {DATA_METHOD}",
+            f"{data['num_pictures']} JPEG photographs of 640 × 480.\n{DATA_METHOD}",
             data_table(data),
         ]
     for loading in result.get("loading", []):

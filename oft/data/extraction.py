@@ -92,7 +92,7 @@ def extract_split(
         by_network,
         flip=settings.prepare.flip and split == "train",
     )
-    prepared = prepare_examples(read_dataset(settings, root, split, counts), recipe, counts)
+    prepared = prepare_examples(read_dataset(settings, root, split, counts), recipe, counts, "extract")
     if not by_network:
         yield from (sample for sample, _ in prepared)
         return
@@ -104,9 +104,9 @@ def extract_split(
             yield replace(sample, condition=drawn, labels=encode_labels(made))
 
 
-def prepare_examples(examples: Examples, recipe: Recipe, counts: Counts) -> Iterator[Prepared]:
-    """Yield what `prepare_example` makes of each, and count it; the work is shared among processes."""
-    for prepared in parallel_map(partial(prepare_example, recipe=recipe), examples, "extract"):
+def prepare_examples(examples: Examples, recipe: Recipe, counts: Counts, stage: str) -> Iterator[Prepared]:
+    """Yield what `prepare_example` makes of each, and count it; all cores share the work of ``stage``."""
+    for prepared in parallel_map(partial(prepare_example, recipe=recipe), examples, stage):
         if isinstance(prepared, Unusable):
             counts.drop(prepared.reason, prepared.name)
             continue
@@ -120,27 +120,28 @@ def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusab
     Raises:
         DataError: the condition needs an annotation and the data set has none.
     """
-    condition = CONDITIONS[recipe.condition] if recipe.condition and not recipe.by_network else None
-    wanted = Wanted(
-        min_side_px=recipe.geometry.resolution_px // 2,
-        annotation=condition.annotation if condition else None,
-        annotation_channel=condition.annotation_channel if condition else None,
-        num_labels=condition.num_labels if condition else None,
-    )
+    wanted, mirrored = Wanted(min_side_px=recipe.geometry.resolution_px // 2), None
+    if recipe.condition is not None and not recipe.by_network:
+        condition = CONDITIONS[recipe.condition]
+        mirrored = condition.mirrored
+        wanted = replace(
+            wanted,
+            annotation=condition.annotation,
+            annotation_channel=condition.annotation_channel,
+            num_labels=condition.num_labels,
+        )
     try:
         decoded = decode(example, wanted)
     except Unusable as unusable:
         return unusable
-    picture = np.asarray(recipe.geometry.picture(decoded.image))
-    annotation = decoded.annotation
-    if annotation is not None and wanted.annotation is not None:
-        annotation = recipe.geometry.annotation(wanted.annotation, annotation, decoded.image.size)
+    picture, annotation = np.asarray(recipe.geometry.picture(decoded.image)), decoded.annotation
+    kind = wanted.annotation
+    if kind is not None and annotation is not None:
+        annotation = recipe.geometry.annotation(kind, annotation, decoded.image.size)
     samples = [_sample(example, picture, annotation, recipe)]
     if recipe.flip:
-        if annotation is not None and condition and condition.annotation:
-            annotation = mirror_annotation(
-                condition.annotation, annotation, picture.shape[1], condition.mirrored
-            )
+        if kind is not None and annotation is not None:
+            annotation = mirror_annotation(kind, annotation, picture.shape[1], mirrored)
         samples.append(_sample(replace(example, flipped=True), picture[:, ::-1], annotation, recipe))
     return samples
 

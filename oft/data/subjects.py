@@ -34,7 +34,7 @@ def pack_subject(
     """
     caption = f"a {identifier} {subject_class(root, subject)}"
     recipe = Recipe(geometry_of(settings, resolution_px, "train"), jpeg_quality, flip=settings.prepare.flip)
-    prepared = prepare_examples(read_subject(root, subject, counts), recipe, counts)
+    prepared = prepare_examples(read_subject(root, subject, counts), recipe, counts, "shard_subject")
     for sample in sorted((sample for sample, _ in prepared), key=picture_size):
         yield with_provenance(sample, dataset_name, (caption,))
 

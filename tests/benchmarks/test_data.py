@@ -58,7 +58,8 @@ def test_variants_are_measured_in_turn_each_in_its_own_process(monkeypatch: pyte
     def taken(name: str, folder: Path) -> dict[str, float]:
         assert len(list((folder / "train").iterdir())) == 2
         asked.append(name)
-        return {"seconds": {"stages": 1.0, "plain": 2.0, "work": 0.5}[name] * len(asked), "peak_mib": 7.0}
+        seconds = {"stages": 1.0, "plain": 2.0, "work": 0.5}[name] * len(asked)
+        return {"seconds": seconds, "cpu_seconds": 3 * seconds, "peak_mib": 6.0 + len(asked)}
 
     monkeypatch.setattr(data, "_in_own_process", taken)
     result = data.measure_data(rounds=2, count=2)
@@ -73,10 +74,11 @@ def test_variants_are_measured_in_turn_each_in_its_own_process(monkeypatch: pyte
         "3.50",
         "2",
         "4.00",
-        "7",
+        "3.00",
+        "12",
     ]
 
 
 def test_a_variant_s_process_prints_what_it_took(pictures: Path) -> None:
     taken = data._in_own_process("work", pictures)
-    assert taken["seconds"] > 0 and taken["peak_mib"] > 10
+    assert taken["seconds"] > 0 and taken["cpu_seconds"] > 0 and taken["peak_mib"] > 10

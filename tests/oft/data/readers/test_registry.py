@@ -73,7 +73,7 @@ def test_examples_cross_processes(fixture: str, request: pytest.FixtureRequest) 
 def test_a_reader_is_imported_when_it_is_used() -> None:
     code = (
         "import sys, oft.data.acquire, oft.data.captions, oft.data.conditions\n"
-        "import oft.data.decoding, oft.data.shards\n"
+        "import oft.data.extraction, oft.data.prepared\n"
         "heavy = {'torch', 'transformers', 'webdataset', 'cv2', 'scipy', 'oft.data.readers.coco'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or None)"
     )
