@@ -38,6 +38,18 @@ def test_one_metadata_file_may_serve_all_and_a_picture_may_have_several_lines(
     assert tree.captions == ("a tree", "an oak") and (other.key, other.captions) == ("test-b", ())
 
 
+def test_pictures_that_a_hash_deals_out_keep_keys_of_their_own(
+    tmp_path: Path, save_picture: Callable[..., Path]
+) -> None:
+    names = [f"{number}.{suffix}" for number in range(60) for suffix in ("jpg", "png")]
+    for name in names:
+        save_picture(tmp_path / name)
+    (tmp_path / "metadata.jsonl").write_text("\n".join(json.dumps({"file_name": name}) for name in names))
+    found = {split: {e.key for e in read_hub(tmp_path, split, Counts())} for split in SPLITS}
+    assert found["val"] and not found["train"] & found["val"]
+    assert len(found["train"] | found["val"]) == len(names)
+
+
 def test_metadata_may_be_csv(tmp_path: Path, save_picture: Callable[..., Path]) -> None:
     save_picture(tmp_path / "a.png")
     (tmp_path / "metadata.csv").write_text('file_name,text\na.png,"red, ""bold"""\n')
