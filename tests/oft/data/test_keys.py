@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from oft.data.keys import KEY_PATTERN, picture_key, sorted_keys
+from oft.data.keys import KEY_PATTERN, picture_key, row_key, sorted_keys
 
 ODD_NAMES = [
     "a b.jpg",
@@ -41,3 +41,13 @@ def test_keys_are_unique_sorted_and_independent_of_the_order_of_names() -> None:
     assert sorted(name for _, name in listed) == sorted(ODD_NAMES)
     assert sorted_keys(reversed(ODD_NAMES)) == listed
     assert ("a_b", "a b.jpg") in listed
+
+
+@pytest.mark.parametrize("stem", ["a", "a" * 71, "a" * 72, "a" * 80])
+def test_rows_have_keys_in_their_order(stem: str) -> None:
+    keys = [row_key(stem, row) for row in (0, 9, 10, 12345678)]
+    assert keys == sorted(set(keys)) and all(KEY_PATTERN.fullmatch(key) for key in keys)
+
+
+def test_rows_of_long_names_that_begin_alike_have_keys_of_their_own() -> None:
+    assert row_key("a" * 79 + "b", 0) != row_key("a" * 79 + "c", 0)

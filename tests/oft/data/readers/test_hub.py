@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -89,6 +90,24 @@ def test_pictures_may_be_plain_bytes_without_captions(
     found = list(read_hub(tmp_path, "val", Counts()))
     assert [example.captions for example in found] == [(), ()]
     assert load_picture(found[1].image).size == (32, 24)
+
+
+def test_a_footer_that_contradicts_itself_is_refused_before_its_rows_are_counted_out(
+    tmp_path: Path, save_parquet: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oft.data.readers import parquet
+
+    class Footer:
+        num_rows = 10**15
+        num_row_groups = 0
+
+    save_parquet(tmp_path / "train.parquet", {"image": [b"x"]})
+    count = parquet._num_rows
+    monkeypatch.setattr(parquet, "_num_rows", lambda file: count(SimpleNamespace(metadata=Footer)))
+    with pytest.raises(
+        DataError, match=r"train\.parquet cannot be read .*counts 1000000000000000 rows"
+    ):
+        next(read_hub(tmp_path, "train", Counts()))
 
 
 @pytest.mark.parametrize(
