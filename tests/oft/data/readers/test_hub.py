@@ -104,9 +104,7 @@ def test_a_footer_that_contradicts_itself_is_refused_before_its_rows_are_counted
     save_parquet(tmp_path / "train.parquet", {"image": [b"x"]})
     count = parquet._num_rows
     monkeypatch.setattr(parquet, "_num_rows", lambda file: count(SimpleNamespace(metadata=Footer)))
-    with pytest.raises(
-        DataError, match=r"train\.parquet cannot be read .*counts 1000000000000000 rows"
-    ):
+    with pytest.raises(DataError, match=r"train\.parquet cannot be read .*counts 1000000000000000 rows"):
         next(read_hub(tmp_path, "train", Counts()))
 
 
