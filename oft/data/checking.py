@@ -11,6 +11,7 @@ from oft.data.conditions import CONDITIONS
 from oft.data.decoding import Wanted, iterate_pictures
 from oft.data.pictures import EXPLANATIONS
 from oft.data.readers import read
+from oft.data.readers.dreambooth import read_prompts, read_subjects
 from oft.errors import DataError
 from oft.progress import count
 from oft.types import SPLITS, Counts, Split
@@ -48,6 +49,7 @@ def check_dataset(reader: str, root: Path) -> dict[Split, Counts]:
     Raises:
         DataError: the layout is not the reader's, or there is no picture at all.
     """
+    check_beside(reader, root)
     counts = {split: Counts() for split in SPLITS}
     for split, tally in counts.items():
         examples = count(read(reader, root, split, tally), f"{reader} {split}", "pictures")
@@ -59,6 +61,18 @@ def check_dataset(reader: str, root: Path) -> dict[Split, Counts]:
             "docs/datasets.md shows the layout of each"
         )
     return counts
+
+
+def check_beside(reader: str, root: Path) -> None:
+    """Read what a run needs of a data set beside its pictures: the subjects' classes and prompts.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    if reader == "dreambooth":
+        read_subjects(root)
+        for live in (False, True):
+            read_prompts(root, live)
 
 
 def summarize(reader: str, root: Path, counts: Mapping[Split, Counts]) -> dict[str, Any]:

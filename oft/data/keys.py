@@ -16,6 +16,7 @@ KEY_PATTERN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_CHARS}}}")
 _FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]+")
 _HASH_CHARS = 8
 _FLIPPED = "-flipped"
+_ROW_DIGITS = 8
 
 
 def stable_hash(text: str) -> str:
@@ -45,6 +46,13 @@ def flipped_key(key: str) -> str:
         return key + _FLIPPED
     kept = MAX_KEY_CHARS - _HASH_CHARS - 1 - len(_FLIPPED)
     return f"{key[:kept]}-{stable_hash(key)[:_HASH_CHARS]}{_FLIPPED}"
+
+
+def row_key(key: str, row: int) -> str:
+    """Return the key of a row of the file that has a key; rows are in order of their keys."""
+    room = MAX_KEY_CHARS - _ROW_DIGITS - 1
+    kept = key if len(key) <= room else f"{key[: room - _HASH_CHARS - 1]}-{stable_hash(key)[:_HASH_CHARS]}"
+    return f"{kept}-{row:0{_ROW_DIGITS}d}"
 
 
 def sorted_keys(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -29,7 +29,7 @@ def load_landmarks(source: Source) -> NDArray[np.float64]:
         points = [[float(value) for value in row] for row in rows if row]
     except FileNotFoundError as error:
         raise PictureError("missing", source.name) from error
-    except Exception as error:  # wrong text or numbers, or a Parquet file's damage
+    except (OSError, ValueError) as error:
         raise PictureError("wrong_form", source.name) from error
     sound = len(points) == NUM_LANDMARKS and all(len(point) == 2 for point in points)
     if not sound or not all(math.isfinite(value) for point in points for value in point):

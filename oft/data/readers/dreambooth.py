@@ -106,6 +106,8 @@ def read_prompts(root: Path, live: bool) -> list[str]:
         match = _PROMPT.fullmatch(line)
         if match:
             templates.append(_template(path, match["literal"]))
+        elif "format" in line:
+            raise DataError(f"{path}: {line!r} is no prompt of the official form; mend the line")
     if not templates:
         raise DataError(f"{path} lists no prompt below {heading!r}; take the official file")
     return templates

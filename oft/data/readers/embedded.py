@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 BATCH_ROWS = 16
-"""Rows of pictures held at a time: a row group, which must be read from its start, may hold gigabytes."""
+"""Rows decoded at a time. Of the file a page is in memory, which the writer may have made as large as its
+row group."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _column(file: Path, column: str, mtime_ns: int, size_bytes: int) -> _Column:
 
 
 class _Column:
-    """A column of bytes, cheap to read forwards; only a few rows are in memory."""
+    """A column of bytes, cheap to read forwards."""
 
     def __init__(self, file: Path, column: str) -> None:
         from pyarrow.parquet import ParquetFile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from oft.data.readers.layout import captions_in, first_folder, licence_tag, require_file
+from oft.data.readers.layout import captions_in, licence_tag, require_file, require_folder
 from oft.data.readers.listings import Listed, read_listed
 from oft.data.readers.prompt_files import read_entries
 from oft.data.readers.splits import hashed_split
@@ -34,7 +34,7 @@ def read_fill50k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     Raises:
         DataError: the listing is missing, or a line of it has another form.
     """
-    top = first_folder((root / "fill50k", root), LAYOUT)
+    top = require_folder(root / "fill50k" if (root / "fill50k").is_dir() else root, LAYOUT)
     official = top / "train.jsonl"
     listing = official if official.is_file() else top / "prompt.json"
     if not listing.is_file():

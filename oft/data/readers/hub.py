@@ -82,14 +82,15 @@ def _add(root: Path, listing: str, listed: dict[str, Listed]) -> None:
         about.captions += captions_in(_first(values, CAPTION_COLUMNS))
 
 
-def _rows(path: Path) -> list[tuple[str, Any]]:
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     if path.suffix == ".jsonl":
-        return read_entries(path)
+        yield from read_entries(path)
+        return
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text_file(path), newline="")))
+        for number, row in enumerate(csv.DictReader(io.StringIO(read_text_file(path), newline="")), start=1):
+            yield f"row {number}", row
     except csv.Error as error:
         raise DataError(f"{path} is not valid CSV ({error}); expected {LAYOUT}; write it anew") from error
-    return [(f"row {number}", row) for number, row in enumerate(rows, start=1)]
 
 
 def _first(values: dict[str, Any], columns: tuple[str, ...]) -> Any:

@@ -39,7 +39,9 @@ def read_listed(
         counts: pictures are dropped as ``outside`` (the name leads out of ``root``; it is never opened) and
             ``missing``, or the same behind ``annotation_``.
     """
-    for key, name in sorted_keys(name for name in listed if split_of(name) == split):
+    for key, name in sorted_keys(listed):  # of all splits: no two pictures share a key
+        if split_of(name) != split:
+            continue
         counts.seen += 1
         image, fault = _locate(root, name)
         if image is None:

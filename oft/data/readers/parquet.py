@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from oft.data.keys import MAX_KEY_CHARS
+from oft.data.keys import row_key
 from oft.data.readers.embedded import Embedded
 from oft.data.readers.layout import captions_in
 from oft.errors import DataError
@@ -50,9 +51,9 @@ def read_rows(file: Path, key: str, caption_columns: tuple[str, ...], layout: st
                 f"{file} has no column image that holds pictures, its columns: {', '.join(schema.names)}; "
                 f"expected {layout}; rename the column or choose another data set"
             )
-        for row, captions in enumerate(_captions(parquet, caption_columns)):
+        for row, captions in zip(range(_num_rows(parquet)), _captions(parquet, caption_columns), strict=True):
             yield Row(
-                f"{key[: MAX_KEY_CHARS - 9]}-{row:08d}",
+                row_key(key, row),
                 Embedded(file, row, image),
                 Embedded(file, row, annotation) if annotation else None,
                 captions,
@@ -61,11 +62,19 @@ def read_rows(file: Path, key: str, caption_columns: tuple[str, ...], layout: st
         raise DataError(f"{file} cannot be read ({error}); copy or download it again") from error
 
 
+def _num_rows(parquet: Any) -> int:
+    """Return how many rows there are, which the footer says twice: a damaged one could say billions."""
+    metadata = parquet.metadata
+    in_groups = sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    if metadata.num_rows != in_groups:
+        raise ValueError(f"its footer counts {metadata.num_rows} rows and {in_groups} in row groups")
+    return in_groups
+
+
 def _captions(parquet: Any, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     column = next((name for name in columns if name in parquet.schema_arrow.names), None)
     if column is None:
-        for _ in range(parquet.metadata.num_rows):
-            yield ()
+        yield from repeat((), _num_rows(parquet))
         return
     for batch in parquet.iter_batches(BATCH_ROWS, columns=[column], use_threads=False):
         for value in batch.column(0).to_pylist():

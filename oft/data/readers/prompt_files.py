@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,17 @@ def find_prompt_file(split: Split, *folders: Path) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def read_entries(path: Path) -> list[tuple[str, Any]]:
-    """Return the values of a file of JSON lines, or of one JSON array, each with its place for messages.
+def read_entries(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the values of a file of JSON lines, or of one JSON array, each with its place for messages.
 
     Raises:
         DataError: the file is no text, or a value no JSON; the message names the line.
     """
     text = read_text_file(path)
     if text.lstrip().startswith("["):
-        return [(f"entry {index}", entry) for index, entry in enumerate(parse_json(text, str(path)))]
-    return [
-        (f"line {number}", parse_json(line, f"{path}, line {number}"))
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+        for index, entry in enumerate(parse_json(text, str(path))):
+            yield f"entry {index}", entry
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"line {number}", parse_json(line, f"{path}, line {number}")

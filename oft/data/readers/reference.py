@@ -46,8 +46,11 @@ def read_reference(root: Path, split: Split, counts: Counts) -> Iterator[Example
     prompts = find_prompt_file(split, root)
     captions = read_prompt_file(prompts) if prompts else {}
     licence = licence_tag(root, LICENCE)
-    for key, name in sorted_keys(list_pictures(images)):
+    # The release numbers the pictures of each split from 0.
+    names = {f"{split}/{name}": name for name in list_pictures(images)}
+    for key, numbered in sorted_keys(names):
         counts.seen += 1
+        name = names[numbered]
         if not (conditions / name).is_file():
             counts.drop("annotation_missing", name)
             continue

@@ -76,8 +76,15 @@ def test_another_layout_ends_with_status_1_and_a_message_alone(
 
 
 def test_a_folder_without_pictures_is_no_data_set(picture_folder: Path) -> None:
-    with pytest.raises(DataError, match=r"has no picture for reader 'dreambooth'.*docs/datasets\.md"):
-        check_dataset("dreambooth", picture_folder / "val")
+    with pytest.raises(DataError, match=r"has no picture for reader 'image_folder'.*docs/datasets\.md"):
+        check_dataset("image_folder", picture_folder / "val")
+
+
+def test_what_a_subject_needs_beside_its_pictures_is_checked(dreambooth_root: Path) -> None:
+    listing = dreambooth_root / "dataset" / "prompts_and_classes.txt"
+    listing.write_text(listing.read_text().replace("'a wet {0} {1}'", "'a wet {0} {1}"))
+    with pytest.raises(DataError, match=r"prompts_and_classes\.txt: .*a wet .* is no prompt"):
+        check_dataset("dreambooth", dreambooth_root)
 
 
 def test_an_unknown_reader_is_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oft.data.checking import WANTED
+from oft.data.checking import WANTED, check_beside
 from oft.data.decoding import Decoded, Wanted, iterate_pictures
 from oft.data.readers import read
 from oft.data.readers.embedded import Embedded, _column
@@ -149,6 +149,7 @@ def found_in(decoded: Decoded) -> Found:
 def decode_all(reader: str, root: Path) -> dict[str, Found]:
     _column.cache_clear()  # a file may be changed and back within one tick of its time stamp
     found: dict[str, Found] = {}
+    check_beside(reader, root)
     for split in SPLITS:
         counts = Counts()
         examples = read(reader, root, split, counts)

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from oft.data.keys import KEY_PATTERN, flipped_key, picture_key, sorted_keys
+from oft.data.keys import KEY_PATTERN, flipped_key, picture_key, row_key, sorted_keys
 
 ODD_NAMES = [
     "a b.jpg",
@@ -49,3 +49,13 @@ def test_the_key_of_a_mirror_image_is_a_key_of_its_own() -> None:
     assert flipped[:2] == ["a-flipped", "x" * 72 + "-flipped"]
     assert len({*keys, *flipped}) == 2 * len(keys)
     assert all(KEY_PATTERN.fullmatch(key) and key.endswith("-flipped") for key in flipped)
+
+
+@pytest.mark.parametrize("stem", ["a", "a" * 71, "a" * 72, "a" * 80])
+def test_rows_have_keys_in_their_order(stem: str) -> None:
+    keys = [row_key(stem, row) for row in (0, 9, 10, 12345678)]
+    assert keys == sorted(set(keys)) and all(KEY_PATTERN.fullmatch(key) for key in keys)
+
+
+def test_rows_of_long_names_that_begin_alike_have_keys_of_their_own() -> None:
+    assert row_key("a" * 79 + "b", 0) != row_key("a" * 79 + "c", 0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,6 +37,18 @@ def test_one_metadata_file_may_serve_all_and_a_picture_may_have_several_lines(
     [tree] = read_hub(tmp_path, "train", Counts())
     [other] = read_hub(tmp_path, "val", Counts())
     assert tree.captions == ("a tree", "an oak") and (other.key, other.captions) == ("test-b", ())
+
+
+def test_pictures_that_a_hash_deals_out_keep_keys_of_their_own(
+    tmp_path: Path, save_picture: Callable[..., Path]
+) -> None:
+    names = [f"{number}.{suffix}" for number in range(60) for suffix in ("jpg", "png")]
+    for name in names:
+        save_picture(tmp_path / name)
+    (tmp_path / "metadata.jsonl").write_text("\n".join(json.dumps({"file_name": name}) for name in names))
+    found = {split: {e.key for e in read_hub(tmp_path, split, Counts())} for split in SPLITS}
+    assert found["val"] and not found["train"] & found["val"]
+    assert len(found["train"] | found["val"]) == len(names)
 
 
 def test_metadata_may_be_csv(tmp_path: Path, save_picture: Callable[..., Path]) -> None:
@@ -77,6 +90,22 @@ def test_pictures_may_be_plain_bytes_without_captions(
     found = list(read_hub(tmp_path, "val", Counts()))
     assert [example.captions for example in found] == [(), ()]
     assert load_picture(found[1].image).size == (32, 24)
+
+
+def test_a_footer_that_contradicts_itself_is_refused_before_its_rows_are_counted_out(
+    tmp_path: Path, save_parquet: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oft.data.readers import parquet
+
+    class Footer:
+        num_rows = 10**15
+        num_row_groups = 0
+
+    save_parquet(tmp_path / "train.parquet", {"image": [b"x"]})
+    count = parquet._num_rows
+    monkeypatch.setattr(parquet, "_num_rows", lambda file: count(SimpleNamespace(metadata=Footer)))
+    with pytest.raises(DataError, match=r"train\.parquet cannot be read .*counts 1000000000000000 rows"):
+        next(read_hub(tmp_path, "train", Counts()))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_pictures_are_paired_by_name_with_maps_and_the_full_prompt_file(referenc
     assert [example.captions for example in train] == [("a city 0",), ("a city 1",)]
     assert train[0].annotation == reference_root / "train" / "segm" / "0.png"
     assert counts.offenders == {"annotation_missing": ["2.png"]}
-    assert [example.key for example in read_reference(reference_root, "val", Counts())] == ["7", "8"]
+    assert [example.key for example in read_reference(reference_root, "val", Counts())] == ["val-0", "val-8"]
 
 
 def test_one_folder_of_conditioning_pictures_is_demanded(reference_root: Path) -> None:

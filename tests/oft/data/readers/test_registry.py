@@ -37,6 +37,13 @@ def test_examples_are_sorted_counted_and_repeatable(fixture: str, request: pytes
         assert list(read(reader, root, split, again)) == examples and again == counts
 
 
+@pytest.mark.parametrize("fixture", sorted(ROOTS))
+def test_no_two_pictures_of_a_data_set_share_a_key(fixture: str, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue(fixture)
+    keys = [example.key for split in SPLITS for example in read(ROOTS[fixture], root, split, Counts())]
+    assert len(keys) == len(set(keys)) > 1
+
+
 @pytest.mark.parametrize("reader", sorted(READERS))
 def test_a_missing_folder_names_path_layout_and_remedy(reader: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no folder .*nowhere.*; expected .*; .*dvc repro acquire"):
