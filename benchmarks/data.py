@@ -39,7 +39,7 @@ from oft.types import Counts, Example
 if TYPE_CHECKING:
     from PIL import Image
 
-NUM_PICTURES = 300
+NUM_PICTURES = 600
 DISTINCT_PICTURES = 150
 PICTURE_PX = (640, 480)
 RESOLUTION_PX = 512
