@@ -13,7 +13,7 @@ from stages.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write data/encoded/<task>: of its shards and, for a subject, of its class pictures."""
-    from oft.data.shard_store import ShardFolder
+    from oft.data.shard_store import ShardFolder, open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.training.encoded import write_encoded
@@ -21,17 +21,15 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task")
     params = load_params()
     task = known_task(params, options.task)
-    sources = {paths.encoded(task): paths.shards(task)}
+    sources = {paths.encoded(task): open_shards(paths.shards(task), paths.SHARD_CACHE)}
     if task in params.subjects:
-        sources[paths.encoded_prior(task)] = paths.prior(task)
+        sources[paths.encoded_prior(task)] = ShardFolder(paths.prior(task))
 
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
-    for target, shards in sources.items():
+    for target, store in sources.items():
         with atomic_folder(target) as partial:
-            write_encoded(
-                base, ShardFolder(shards), partial, latents=params.encode.latents, text=params.encode.text
-            )
+            write_encoded(base, store, partial, latents=params.encode.latents, text=params.encode.text)
 
 
 if __name__ == "__main__":

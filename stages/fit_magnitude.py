@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
 
     The summary holds the validation loss before and after.
     """
-    from oft.data.shards import num_samples
+    from oft.data.shard_store import open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.training.adapters import add_magnitude, load_onto, store
@@ -34,9 +34,13 @@ def main(arguments: list[str]) -> None:
     adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
     settings = params.fit_magnitude
     folder = paths.run(task, adapter)
-    shards = paths.shards(task)
-    inputs = [paths.BASE, shards / "index.json", paths.encoded(task) / "manifest.json", folder / "train"]
-    described = {"seed": params.seed, "fit_magnitude": settings.model_dump(exclude={"log_to"})}
+    shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
+    inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "train"]
+    described = {
+        "seed": params.seed,
+        "shards": shards.index_sha256,
+        "fit_magnitude": settings.model_dump(exclude={"log_to"}),
+    }
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
     make_deterministic()
@@ -53,7 +57,7 @@ def main(arguments: list[str]) -> None:
 
     data = read("train")
     # A subject has no validation pictures: its own are all there are.
-    held_out = read("val") if task in params.tasks and num_samples(shards, "val") else data
+    held_out = read("val") if task in params.tasks and shards.entries("val") else data
 
     def measure() -> float:
         return validation_loss(base, Denoiser(base.unet), held_out, settings.batch_size, params.seed)

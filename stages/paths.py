@@ -12,6 +12,7 @@ CHECKPOINTS = Path(".checkpoints")
 TELEMETRY = Path(".telemetry")
 DOWNLOADS = Path(".downloads")
 LOGS = Path(".logs")
+SHARD_CACHE = Path(".shards")
 
 
 def judges(source: str) -> Path:

@@ -18,8 +18,10 @@ DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/train: the adapter, DVCLive's curves and validation grids, summary.json."""
+    from oft.data.shard_store import ShardFolder, open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
+    from oft.sampling import task_prompts
     from oft.training.adapters import load_onto, store
     from oft.training.checkpoint import run_key
     from oft.training.dataset import open_training_set
@@ -33,29 +35,29 @@ def main(arguments: list[str]) -> None:
     subject = task in params.subjects
     settings = params.train_subject if subject else params.train
     folder = paths.run(task, adapter)
-    inputs = [
-        paths.BASE,
-        paths.shards(task) / "index.json",
-        paths.encoded(task) / "manifest.json",
-        folder / "init",
-    ]
+    shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
+    inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "init"]
     if subject:
         inputs += [paths.prior(task) / "index.json", paths.encoded_prior(task) / "manifest.json"]
     drawing = params.sample.model_dump(include=set(DRAWING))
-    described = {"seed": params.seed, "train": settings.model_dump(exclude={"log_to"}), "sample": drawing}
+    described = {
+        "seed": params.seed,
+        "shards": shards.index_sha256,
+        "train": settings.model_dump(exclude={"log_to"}),
+        "sample": drawing,
+    }
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_onto(base, folder / "init")
-    data = open_training_set(
-        base, paths.shards(task), paths.encoded(task), "train", with_condition=not subject
-    )
-    prior = (
-        open_training_set(base, paths.prior(task), paths.encoded_prior(task), "train", with_condition=False)
-        if subject
-        else None
-    )
+    data = open_training_set(base, shards, paths.encoded(task), "train", with_condition=not subject)
+    prior = None
+    if subject:
+        class_pictures = ShardFolder(paths.prior(task))
+        prior = open_training_set(
+            base, class_pictures, paths.encoded_prior(task), "train", with_condition=False
+        )
     with atomic_folder(folder / "train") as partial:
         log = train_adapter(
             base,
@@ -72,7 +74,8 @@ def main(arguments: list[str]) -> None:
             draw_grid=grid_drawer(
                 base,
                 loaded,
-                paths.shards(task),
+                shards,
+                task_prompts(paths.shards(task)) if subject else None,
                 settings.num_validation_images,
                 params.sample,
                 params.resolution_px,

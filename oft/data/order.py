@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.data.shard_store import ShardSpan, Size
+from oft.data.pictures import Size
+from oft.data.shard_store import ShardSpan
 
 
 def shuffled_order(num_samples: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from oft.data.pictures import Size
 from oft.data.shards import (
     INDEX_NAME,
     corrupted,
@@ -20,14 +22,15 @@ from oft.data.shards import (
     split_entries,
     verify_shard,
 )
-from oft.storage import atomic_file, fetch_remote, read_remote, sha256_file
+from oft.errors import DataError
+from oft.storage import atomic_file, fetch_remote, is_remote, read_remote, sha256_file
 from oft.types import Split
+
+ADDRESS = "OFT_SHARDS"
+"""The variable that says where shards lie, if not in their folders; no setting, as it changes no result."""
 
 Entry = Mapping[str, Any]
 """What the index says of a shard."""
-
-Size = tuple[int, int]
-"""Width and height, pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,23 @@ class ShardStore(Protocol):
 
     def open(self, entry: Entry) -> BinaryIO:
         """Return a shard, verified when this process opens it for the first time."""
+
+
+def open_shards(folder: Path, cache: Path) -> ShardStore:
+    """Return the shards of a folder or, where the environment has OFT_SHARDS=s3://bucket/prefix, those of the
+    folder of the same name there, kept in ``cache`` once they were used: an epoch uses all of them.
+
+    Raises:
+        DataError: OFT_SHARDS is no address on S3, or the index is missing or damaged.
+    """
+    address = os.environ.get(ADDRESS)
+    if not address:
+        return ShardFolder(folder)
+    if not is_remote(address):  # it is not repeated: it may hold a password
+        raise DataError(
+            f"{ADDRESS} must be s3://bucket/prefix, where the folder {folder.name} lies; correct or unset it"
+        )
+    return RemoteShards(f"{address.rstrip('/')}/{folder.name}", ShardCache(cache))
 
 
 class ShardFolder:
@@ -116,9 +136,10 @@ class ShardCache:
     Args:
         folder: where the shards are kept, of this cache alone.
         max_bytes: how much is kept, the shard that came last in any case; one more is there while it arrives.
+            All is kept without it.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: float = math.inf) -> None:
         self._folder = Path(folder)
         self._max_bytes = max_bytes
         self._verified: set[str] = set()

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from oft.models.base import Base
 
 
+# Eight pictures of 512 x 512: the autoencoder of SD 1.5 takes some gigabytes for each of them.
+PIXELS_A_PASS = 8 * 512 * 512
+
+
 @torch.no_grad()
 def encode_pictures(base: Base, pictures: Tensor) -> Tensor:
     """Return the posteriors of pictures' latents, float32 [n, 2, channels, h / f, w / f]: means, deviations.
@@ -22,6 +26,11 @@ def encode_pictures(base: Base, pictures: Tensor) -> Tensor:
     Args:
         pictures: uint8 [n, 3, h, w].
     """
+    num_pictures = max(1, PIXELS_A_PASS // (pictures.shape[2] * pictures.shape[3]))
+    return torch.cat([_posteriors(base, part) for part in pictures.split(num_pictures)])
+
+
+def _posteriors(base: Base, pictures: Tensor) -> Tensor:
     posterior = base.vae.encode(pictures.to(base.vae.device).float() / 127.5 - 1).latent_dist
     scaled: Tensor = torch.stack([posterior.mean, posterior.std], dim=1) * base.vae.config.scaling_factor
     return scaled.cpu()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oft.data.loader import ShardReader
-from oft.data.shard_store import ShardFolder, ShardSpan
+from oft.data.shard_store import ShardSpan, ShardStore
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor, scale_conditioning
 from oft.models.latents import encode_pictures
@@ -16,8 +17,6 @@ from oft.models.prompts import encode_prompts
 from oft.training.encoded import Encoded, open_encoded
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
@@ -128,19 +127,19 @@ class TrainingSet:
 
 
 def open_training_set(
-    base: Base, shards: Path, encoded: Path, split: Split, *, with_condition: bool
+    base: Base, store: ShardStore, encoded: Path, split: Split, *, with_condition: bool
 ) -> TrainingSet:
     """Return a split of a task's shards with what the stage ``encode`` made of them.
 
     Args:
-        shards, encoded: folders; both are called by the task.
+        store: the shards, in a folder called by the task.
+        encoded: the folder that the stage wrote.
 
     Raises:
         DataError: the split has no sample, or what is encoded belongs to another base or to other shards.
     """
-    store = ShardFolder(shards)
     stage = "encode" if with_condition else "encode_subject"
-    remedy = f"run `dvc repro --force {stage}@{shards.name}`"
+    remedy = f"run `dvc repro --force {stage}@{Path(store.name).name}`"
     return TrainingSet(
         ShardReader(store, split),
         split,

@@ -113,7 +113,7 @@ def run_training(
             if on_validate is not None and (done % validate_every_steps == 0 or last):
                 with nullcontext() if average is None else average.applied():
                     on_validate(done)
-            if done % settings.checkpoint_every_steps == 0 and not last and accelerator.is_main_process:
+            if done % settings.checkpoint_every_steps == 0 and not last:
                 values = {key: parameter.detach().clone() for key, parameter in parameters.items()}
                 averages = None if average is None else average.values
                 scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()

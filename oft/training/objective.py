@@ -136,10 +136,13 @@ def join(batches: Sequence[Batch]) -> Batch:
 def denoising_losses(
     base: Base, denoiser: nn.Module, batches: Sequence[Batch], snr_gamma: float = 0.0
 ) -> list[Tensor]:
-    """Return each batch's error, predicted in one forward pass; ``snr_gamma`` is ``prediction_loss``'s.
+    """Return each batch's error; ``snr_gamma`` is ``prediction_loss``'s.
 
-    A base that predicts velocity is held to the velocity (Salimans & Ho 2022).
+    Batches of one picture size take one forward pass together. A base that predicts velocity is held to the
+    velocity (Salimans & Ho 2022).
     """
+    if len({batch.latents.shape[1:] for batch in batches}) > 1:
+        return [denoising_losses(base, denoiser, [batch], snr_gamma)[0] for batch in batches]
     scheduler = base.noise_scheduler
     batch = join(batches)
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
@@ -158,7 +161,6 @@ def data_objective(
 
     A second source of class pictures is prior preservation (Ruiz et al. 2023, eq. 2).
     """
-
     feeds = [
         Feed(
             source.data.load,

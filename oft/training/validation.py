@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from oft.data.pictures import decode_rgb
-from oft.data.shards import decode_image, num_samples, read_shards
+from oft.data.loader import ShardReader
+from oft.data.pictures import decode_rgb, encode_png, prepare
 from oft.sampling import generate, plan
-from oft.storage import read_json
 from oft.training.run import tile
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from oft.adapters.interop import LoadedAdapter
+    from oft.data.shard_store import ShardStore
     from oft.models.base import Base
     from oft.params import Sampling
     from oft.types import Split
@@ -27,7 +24,8 @@ if TYPE_CHECKING:
 def grid_drawer(
     base: Base,
     loaded: LoadedAdapter,
-    shards: Path,
+    store: ShardStore,
+    subject_prompts: Mapping[str, str] | None,
     num_images: int,
     settings: Sampling,
     resolution_px: int,
@@ -37,18 +35,27 @@ def grid_drawer(
 
     Rows from above: condition, target and generated for the first validation samples; for a subject its first
     pictures and what is generated for its first prompts.
+
+    Args:
+        store: shards of the task. Training pictures may have other proportions: their centre is shown.
+        subject_prompts: of a subject, by key.
     """
     if not num_images:
         return None
-    subject = (shards / "prompts.json").is_file()
-    split: Split = "train" if subject or not num_samples(shards, "val") else "val"
-    samples = sorted(islice(read_shards(shards, split), num_images), key=lambda sample: sample.key)
-    if subject:
-        prompts = dict(sorted(read_json(shards / "prompts.json")["prompts"].items())[:num_images])
-        conditions = None
+
+    def square(encoded: bytes) -> Image.Image:
+        return prepare(Image.fromarray(decode_rgb(encoded)), resolution_px)
+
+    split: Split = "train" if subject_prompts is not None or not store.entries("val") else "val"
+    reader = ShardReader(store, split)
+    first = range(min(num_images, len(reader)))
+    samples = sorted((reader.sample(number) for number in first), key=lambda sample: sample.key)
+    conditions = None
+    if subject_prompts is not None:
+        prompts = dict(sorted(subject_prompts.items())[:num_images])
     else:
         prompts = {sample.key: sample.meta["captions"][0] for sample in samples}
-        conditions = {sample.key: sample.condition for sample in samples if sample.condition is not None}
+        conditions = {s.key: encode_png(square(s.condition)) for s in samples if s.condition is not None}
     requests = plan(prompts, 1, seed)
     # A batch of just these pictures: validation must not cost more than it shows.
     settings = settings.model_copy(update={"batch_size": len(requests)})
@@ -62,7 +69,7 @@ def grid_drawer(
             }
         base.unet.train(training)
         generated = [drawn[key] for key in sorted(drawn)]
-        rows: list[list[np.ndarray]] = [[decode_image(sample) for sample in samples], generated]
+        rows: list[list[np.ndarray]] = [[np.asarray(square(sample.image)) for sample in samples], generated]
         if conditions is not None:
             rows.insert(0, [decode_rgb(conditions[sample.key]) for sample in samples])
         return tile(rows)

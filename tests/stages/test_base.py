@@ -1,9 +1,10 @@
-"""A checkpoint file through the stages: placed, adapted, trained, drawn with."""
+"""A checkpoint file through the stages: placed, its pictures encoded, adapted, trained, drawn with."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ import yaml
 from safetensors.torch import save_file
 
 from oft.data.samples import read_samples
-from stages import base, fit_magnitude, init, sample, train
+from oft.errors import DataError
+from stages import base, encode, fit_magnitude, init, sample, train
 from tests.oft.models.ldm_layout import checkpoint, read_configs, write_tiny_configs
 
-ITEM = ["--task", "segm_ade20k", "--adapter", "oft"]
+TASK = "segm_ade20k"
+ITEM = ["--task", TASK, "--adapter", "oft"]
+RUN = Path("runs") / TASK / "oft"
+SHARDS = Path("data") / "shards" / TASK
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def folder(
     configs = write_tiny_configs(tmp_path / "configs")
     state = checkpoint(read_configs(configs), torch.Generator().manual_seed(0))
     save_file(state, tmp_path / "tiny.safetensors")
-    shutil.copytree(shards_folder, tmp_path / "data" / "shards" / "segm_ade20k")
+    shutil.copytree(shards_folder, tmp_path / SHARDS)
     values["base"] |= {"source": "tiny.safetensors", "config": "configs"}
     steps = {"max_train_steps": 2, "batch_size": 2, "warmup_steps": 0, "mixed_precision": "fp32"}
     values["train"] |= {**steps, "num_validation_images": 0}
@@ -38,12 +43,61 @@ def folder(
     return tmp_path
 
 
-def test_a_file_of_latent_diffusion_is_trained_and_drawn_with(folder: Path) -> None:
-    base.main([])
+@pytest.fixture
+def set_params(folder: Path) -> Callable[[str, dict[str, Any]], None]:
+    """A function that changes settings of a section of params.yaml."""
+
+    def change(section: str, settings: dict[str, Any]) -> None:
+        path = folder / "params.yaml"
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values[section] |= settings
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+    return change
+
+
+def run_training() -> dict[str, bytes]:
+    """Encode, train and fit; return the files of the two adapters."""
+    encode.main(["--task", TASK])
     for stage in (init, train, fit_magnitude):
         stage.main(ITEM)
+    return {
+        path.as_posix(): path.read_bytes()
+        for name in ("train", "magnitude")
+        for path in sorted((RUN / name).glob("*.safetensors"))
+    }
+
+
+def test_a_file_of_latent_diffusion_is_trained_and_drawn_with(folder: Path) -> None:
+    base.main([])
+    assert len(run_training()) >= 2
     sample.main([*ITEM, "--shard", "0"])
-    run = folder / "runs" / "segm_ade20k" / "oft"
-    assert json.loads((run / "train" / "summary.json").read_text("utf-8"))["step"] == 2
-    drawn = list(read_samples(run / "samples", 1))
+    assert json.loads((RUN / "train" / "summary.json").read_text("utf-8"))["step"] == 2
+    drawn = list(read_samples(RUN / "samples", 1))
     assert len(drawn) == 4 and all(picture.shape == (64, 64, 3) for _, picture in drawn)
+
+
+def test_neither_what_is_encoded_before_nor_where_shards_lie_changes_an_adapter(
+    folder: Path,
+    set_params: Callable[[str, dict[str, Any]], None],
+    s3: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_params("train", {"num_validation_images": 2})
+    base.main([])
+    trained = run_training()
+
+    set_params("encode", {"latents": False})
+    assert run_training() == trained
+
+    for path in SHARDS.iterdir():
+        s3.upload_file(str(path), "bucket", f"mine/{TASK}/{path.name}")
+    shutil.rmtree(SHARDS)
+    monkeypatch.setenv("OFT_SHARDS", "s3://bucket/mine/")
+    assert run_training() == trained
+
+    # Other shards than those that were encoded are noticed.
+    index = json.loads(s3.get_object(Bucket="bucket", Key=f"mine/{TASK}/index.json")["Body"].read())
+    s3.put_object(Bucket="bucket", Key=f"mine/{TASK}/index.json", Body=json.dumps(index | {"other": 1}))
+    with pytest.raises(DataError, match="belongs to other shards"):
+        train.main(ITEM)

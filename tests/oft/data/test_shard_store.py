@@ -11,7 +11,7 @@ import pytest
 from oft.data.loader import ShardReader
 from oft.data.order import BatchOrder
 from oft.data.prefetch import prefetch
-from oft.data.shard_store import RemoteShards, ShardCache, ShardFolder
+from oft.data.shard_store import RemoteShards, ShardCache, ShardFolder, open_shards
 from oft.data.shards import pack_sample, read_shards, write_shards
 from oft.errors import DataError
 
@@ -123,6 +123,18 @@ def test_workers_share_a_cache(uploaded: Path, tmp_path: Path) -> None:
     expected = [[f"k{n}" for n in [*order(step), order(step)[0]]] for step in range(6)]
     assert list(prefetch(keys, map(order, range(6)), num_workers=2)) == expected
     assert kept_bytes(tmp_path / "cache") <= 2 * size
+
+
+def test_shards_are_opened_where_the_environment_says(
+    uploaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert open_shards(uploaded, tmp_path / "cache").name == str(uploaded)
+    monkeypatch.setenv("OFT_SHARDS", f"s3://{BUCKET}/")
+    assert open_shards(uploaded, tmp_path / "cache").name == PREFIX
+    monkeypatch.setenv("OFT_SHARDS", "https://user:secret@host")
+    with pytest.raises(DataError, match="OFT_SHARDS must be s3://bucket/prefix") as caught:
+        open_shards(uploaded, tmp_path / "cache")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_damaged_index_in_a_bucket_is_named(s3: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from oft.data.shard_store import ShardFolder
 from oft.data.shards import decode_condition, decode_image, pack_sample, read_shards, write_shards
 from oft.errors import DataError
 from oft.models.base import Base
@@ -61,4 +62,4 @@ def test_a_remedy_names_the_stage(
     base: Base, shards_folder: Path, tmp_path: Path, with_condition: bool, stage: str
 ) -> None:
     with pytest.raises(DataError, match=rf"run `dvc repro --force {stage}{shards_folder.name}`"):
-        open_training_set(base, shards_folder, tmp_path, "train", with_condition=with_condition)
+        open_training_set(base, ShardFolder(shards_folder), tmp_path, "train", with_condition=with_condition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,16 @@ def test_prior_preservation_adds_the_weighted_class_loss(
     both = loss(Source(plain, "instance"), Source(plain, "class", weight=0.5))
     assert instance != prior
     assert both == pytest.approx(instance + 0.5 * prior, rel=1e-5)
+
+
+def test_class_pictures_may_have_another_size(base: Base, plain: TrainingSet, params: Params) -> None:
+    square = first_batch(base, plain)
+    high = replace(square, latents=square.latents.repeat(1, 1, 2, 1), noise=square.noise.repeat(1, 1, 2, 1))
+    denoiser = Denoiser(base.unet)
+    with torch.no_grad():
+        both = denoising_losses(base, denoiser, [high, square])
+        apart = [denoising_losses(base, denoiser, [batch])[0] for batch in (high, square)]
+    assert [float(loss) for loss in both] == [float(loss) for loss in apart]
 
 
 def test_offset_noise_moves_whole_channels(base: Base, plain: TrainingSet) -> None:
