@@ -1,5 +1,5 @@
 """Compare speed, memory and accuracy of this project's OFT with the frozen base and with PEFT's adapters, and
-the speed of its data stages with a plain loop.
+the speed of its data stages with a plain loop; on a GPU, measure how Stable Diffusion 1.5 is finetuned.
 
 All variants of a case run in one process, interleaved. Machines are noisy: compare minima and ratios rather
 than seconds, and leave the machine alone meanwhile.
@@ -11,6 +11,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,21 @@ import torch
 from benchmarks.accuracy import measure_accuracy
 from benchmarks.cases import all_cases
 from benchmarks.data import measure_data
+from benchmarks.finetuning import measure_finetuning
 from benchmarks.loading import measure_loading
 from benchmarks.machine import describe_machine, library_versions, matmul_tflops
+from benchmarks.measuring import FAULTS, describe_fault
 from benchmarks.plan import CPU_BUDGET_TFLOP, LeftOut, Plan, choose, describe_plan, make_plan
 from benchmarks.run import measure_plan
-from benchmarks.table import accuracy_table, case_table, data_table, document, loading_table, read_results
+from benchmarks.table import (
+    accuracy_table,
+    case_table,
+    data_table,
+    document,
+    finetuning_table,
+    loading_table,
+    read_results,
+)
 from benchmarks.variants import all_variants
 from oft.errors import ParamsError, UserError
 from oft.models.device import CPU_THREADS
@@ -33,6 +44,8 @@ from oft.storage import atomic_file, write_json
 ACCURACY = "accuracy"
 DATA = "data"
 LOADING = "loading"
+FINETUNING = "finetuning"
+PARTS = (ACCURACY, DATA, LOADING, FINETUNING)
 RESULTS = Path(".benchmarks/results.json")
 DOCUMENT = Path("docs/benchmarks.md")
 INTERRUPTED = "the run ended before its turn"
@@ -52,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(options.threads)
     cases = {case.name: case for case in all_cases()}
     variants = {variant.name: variant for variant in all_variants()}
-    chosen = choose(options.cases, [*cases, ACCURACY, DATA, LOADING], "--cases")
+    chosen = choose(options.cases, [*cases, *PARTS], "--cases")
     devices = [torch.device(kind) for kind in options.device or available_devices()]
     plan = make_plan(
         [cases[name] for name in chosen if name in cases],
@@ -60,6 +73,9 @@ def main(arguments: Sequence[str]) -> None:
         devices,
         options.budget,
     )
+    if FINETUNING in chosen and all(device.type != "cuda" for device in devices):
+        needs = LeftOut(FINETUNING, "cpu", "Stable Diffusion 1.5 at 512 px needs a GPU")
+        plan = replace(plan, left_out=(*plan.left_out, needs))
     print(describe_plan(plan, options.rounds, {device.type: matmul_tflops(device) for device in devices}))
     if options.dry_run:
         return
@@ -85,13 +101,16 @@ def measure(
         "accuracy": [],
         "data": [],
         "loading": [],
+        "finetuning": [],
         "left_out": [],
     }
+
+    failed: list[LeftOut] = []
 
     def save() -> None:
         pending = plan.items[len(results["cases"]) :]
         unfinished = [LeftOut(item.case.name, item.device.type, INTERRUPTED) for item in pending]
-        results["left_out"] = [vars(entry) for entry in (*plan.left_out, *unfinished)]
+        results["left_out"] = [vars(entry) for entry in (*plan.left_out, *failed, *unfinished)]
         write_json(options.out, results)
 
     if DATA in chosen:
@@ -101,6 +120,13 @@ def measure(
     if LOADING in chosen:
         results["loading"].append(measure_loading(options.rounds))
         print(loading_table(results["loading"][-1]), flush=True)
+        save()
+    if FINETUNING in chosen and any(device.type == "cuda" for device in devices):
+        try:
+            results["finetuning"].append(measure_finetuning())
+            print(finetuning_table(results["finetuning"][-1]), flush=True)
+        except FAULTS as fault:
+            failed.append(LeftOut(FINETUNING, "cuda", describe_fault(fault)))
         save()
     if ACCURACY in chosen:
         for device in devices:
@@ -159,7 +185,7 @@ def check_options(options: argparse.Namespace) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's options."""
-    names = ", ".join([*(case.name for case in all_cases()), ACCURACY, DATA, LOADING])
+    names = ", ".join([*(case.name for case in all_cases()), *PARTS])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,

@@ -36,6 +36,11 @@ time: from shards as training reads them, and from a folder of the same files by
 Below, the memory of a process that reads shards of 50,000 small pictures in shuffled order."""
 
 
+FINETUNING_METHOD = """\
+By the code of the stages, operations deterministic as there. Peak memory is the highest sum of what torch had
+handed out, the weights of all networks included (4.3 GB)."""
+
+
 def read_results(source: Path) -> Result:
     """Return the results a run wrote.
 
@@ -130,6 +135,21 @@ def loading_table(loading: Result) -> str:
     return f"{speed}\n\n{memory}"
 
 
+def finetuning_table(finetuning: Result) -> str:
+    """Return the table of a training and a sampling on Stable Diffusion 1.5's networks."""
+    rows = [
+        [
+            row["title"],
+            milliseconds(1000 * row["min_seconds"]),
+            milliseconds(1000 * row["median_seconds"]),
+            f"{row['pictures_per_second']:.2f}",
+            "" if row["peak_mib"] is None else f"{row['peak_mib']:,.0f}",
+        ]
+        for row in finetuning["rows"]
+    ]
+    return markdown_table(["what", "min ms", "median ms", "pictures/s", "peak MiB"], rows)
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, columns padded to one width, the first to the left and others to the right."""
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
@@ -182,6 +202,14 @@ def _run_parts(result: Result) -> list[str]:
             "### Batches from shards",
             f"{loading['num_samples']} samples in batches of {loading['batch_size']}, {LOADING_METHOD}",
             loading_table(loading),
+        ]
+    for finetuning in result.get("finetuning", []):
+        parts += [
+            f"### Finetuning Stable Diffusion 1.5 ({finetuning['device']})",
+            f"Random weights, {finetuning['resolution_px']} px, batches of {finetuning['batch_size']}; "
+            f"training in {finetuning['mixed_precision']}, sampling with {finetuning['scheduler']}, "
+            f"{finetuning['num_inference_steps']} steps and guidance, in fp32. {FINETUNING_METHOD}",
+            finetuning_table(finetuning),
         ]
     if result["left_out"]:
         notes = [

@@ -108,6 +108,53 @@ def test_loading_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "|shards|1|60|50|" in lines and "|1,000|7.5|" in lines
 
 
+FINETUNING = {
+    "device": "cuda",
+    "resolution_px": 512,
+    "batch_size": 4,
+    "mixed_precision": "bf16",
+    "scheduler": "ddim",
+    "num_inference_steps": 50,
+    "rows": [
+        {
+            "title": "sampling",
+            "min_seconds": 2.0,
+            "median_seconds": 2.5,
+            "pictures_per_second": 1.6,
+            "peak_mib": 9e3,
+        }
+    ],
+}
+
+
+def test_finetuning_is_left_out_without_a_gpu(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    command.main(["--cases", "finetuning", "--out", str(out)])
+    (left_out,) = read_json(out)["left_out"]
+    assert left_out["case"] == "finetuning" and "needs a GPU" in left_out["reason"]
+
+
+@pytest.mark.parametrize("fault", [None, RuntimeError("out of memory")])
+def test_finetuning_is_measured_on_a_gpu_or_said_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception | None
+) -> None:
+    def measured() -> dict[str, Any]:
+        if fault is not None:
+            raise fault
+        return FINETUNING
+
+    monkeypatch.setattr(command, "measure_finetuning", measured)
+    monkeypatch.setattr(command, "available_devices", lambda: ["cuda"])
+    monkeypatch.setattr(command, "describe_machine", lambda device: {"cpu": "x"})
+    monkeypatch.setattr(command, "matmul_tflops", lambda device: 1.0)
+    out, target = tmp_path / "results.json", tmp_path / "benchmarks.md"
+    command.main(["--cases", "finetuning", "--out", str(out)])
+    command.main(["--table", str(out), "--document", str(target)])
+    text = target.read_text(encoding="utf-8").replace(" ", "")
+    assert ("|sampling|2,000|2,500|1.60|9,000|" in text) == (fault is None)
+    assert ("finetuning:RuntimeError:outofmemory" in text) == (fault is not None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
