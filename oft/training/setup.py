@@ -22,20 +22,25 @@ if TYPE_CHECKING:
 # Accelerate's names for what params.yaml calls by the type of products.
 ACCELERATE_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}
 
+# By setting, the value that does, and what to take instead.
+NEED_A_GPU = {
+    "mixed_precision": ("fp16", "bf16 or fp32"),
+    "optimizer": ("adamw8bit", "adamw"),
+    "attention": ("xformers", "auto"),
+}
+
 
 def make_accelerator(settings: Optimization, logs: Path) -> Accelerator:
     """Return the accelerator of one training in this process.
 
     Raises:
-        TrainingError: the precision needs other hardware, a package is missing, or processes are several.
+        TrainingError: a setting needs a GPU, a package is missing, or processes are several.
     """
     from accelerate import Accelerator
 
     device = choose_device()
-    if settings.mixed_precision == "fp16" and device == "cpu":
-        raise TrainingError(
-            "mixed_precision: fp16 needs a GPU, and there is none; set it to bf16 or fp32 in params.yaml"
-        )
+    if device == "cpu":
+        _refuse_what_needs_a_gpu(settings)
     for package in settings.log_to:
         require(package, f"log_to: {package}", package)
     accelerator = Accelerator(
@@ -50,6 +55,15 @@ def make_accelerator(settings: Optimization, logs: Path) -> Accelerator:
             "start it without torchrun or accelerate launch"
         )
     return accelerator
+
+
+def _refuse_what_needs_a_gpu(settings: Optimization) -> None:
+    chosen = settings.model_dump(include=set(NEED_A_GPU))
+    for name, (value, instead) in NEED_A_GPU.items():
+        if chosen[name] == value:
+            raise TrainingError(
+                f"{name}: {value} needs a GPU, and there is none; set it to {instead} in params.yaml"
+            )
 
 
 def make_optimizer(settings: Optimization, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -76,7 +90,7 @@ def prepare_unet(unet: UNet2DConditionModel, settings: Optimization) -> None:
     Adapters are in the linear layers, which every kind of attention calls.
 
     Raises:
-        TrainingError: xformers is missing, built for another torch, or has no GPU.
+        TrainingError: xformers is missing or built for another torch.
     """
     if settings.attention == "xformers":
         require("xformers", "attention: xformers", "xformers")

@@ -110,7 +110,8 @@ def test_what_is_not_installed_is_refused_with_its_extra(
     monkeypatch.setattr(setup, "find_spec", lambda name: None)
     settings = settings.model_copy(update=change)
     with pytest.raises(TrainingError, match=message):
-        make_accelerator(settings, tmp_path)
+        if settings.log_to:
+            make_accelerator(settings, tmp_path)
         make_optimizer(settings, base.unet.parameters())
         prepare_unet(base.unet, settings)
 
@@ -128,9 +129,17 @@ def test_xformers_that_does_not_work_here_says_why(
         prepare_unet(base.unet, settings.model_copy(update={"attention": "xformers"}))
 
 
-def test_fp16_without_a_gpu_is_refused(
-    settings: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mixed_precision": "fp16"}, r"mixed_precision: fp16 needs a GPU.*bf16 or fp32"),
+        ({"optimizer": "adamw8bit"}, r"optimizer: adamw8bit needs a GPU.*adamw in params"),
+        ({"attention": "xformers"}, r"attention: xformers needs a GPU.*auto"),
+    ],
+)
+def test_what_needs_a_gpu_is_refused_without_one(
+    settings: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
 ) -> None:
     monkeypatch.setattr(setup, "choose_device", lambda: "cpu")
-    with pytest.raises(TrainingError, match=r"fp16 needs a GPU.*bf16 or fp32"):
-        make_accelerator(settings.model_copy(update={"mixed_precision": "fp16"}), tmp_path)
+    with pytest.raises(TrainingError, match=message):
+        make_accelerator(settings.model_copy(update=change), tmp_path)
