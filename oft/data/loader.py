@@ -8,7 +8,6 @@ next batch and any number of workers reads the same ones.
 
 from __future__ import annotations
 
-import json
 import tarfile
 from bisect import bisect_right
 from collections.abc import Collection
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.data.shard_store import Entry, ShardSpan, ShardStore
-from oft.data.shards import Sample
+from oft.data.shards import Sample, to_sample
 from oft.errors import DataError
 from oft.types import Split
 
@@ -98,13 +97,7 @@ class ShardReader:
 
     def sample(self, number: int) -> Sample:
         """Return a whole sample, still encoded."""
-        found = self.read(number)
-        image = found.get("jpg", found.get("png"))
-        if image is None or "json" not in found:
-            raise DataError(f"{self.name}: sample {self.key(number)!r} lacks its picture or its json file")
-        return Sample(
-            self.key(number), image, found.get("cond.png"), found.get("labels.png"), json.loads(found["json"])
-        )
+        return to_sample(self.name, self.key(number), self.read(number))
 
     def _locate(self, number: int) -> tuple[int, int]:
         if not 0 <= number < len(self):

@@ -77,7 +77,7 @@ def _read_parts(folder: Path, parts: list[dict[str, Any]]) -> Iterator[Sample]:
         path, found = folder / part["name"], 0
         try:
             for key, files in read_groups(path):
-                yield to_sample(folder, {**files, "__key__": key, "__url__": path.name})
+                yield to_sample(str(path), key, files)
                 found += 1
             if found != part["num_samples"]:
                 raise tarfile.ReadError(f"it has {found} samples of {part['num_samples']}")

@@ -271,7 +271,7 @@ def read_shards(
         for raw in group_by_keys(tar_file_expander(streams)):
             if wanted is None or raw["__key__"] in wanted:
                 found.add(raw["__key__"])
-                yield to_sample(folder, raw)
+                yield to_sample(str(folder / raw["__url__"]), raw["__key__"], raw)
     missing = sorted((wanted or set()) - found)
     if missing and shards is None:
         raise DataError(
@@ -382,15 +382,13 @@ def _remedy(folder: Path) -> str:
     return f"run `dvc repro shard@{Path(folder).name}`, or `dvc checkout` to take the folder from the cache"
 
 
-def to_sample(folder: Path, raw: Mapping[str, Any]) -> Sample:
-    """Return the sample in webdataset's raw form: its files by extension, ``__key__`` and ``__url__``.
+def to_sample(where: str, key: str, members: Mapping[str, Any]) -> Sample:
+    """Return the sample with these files by extension; ``where`` is for the message.
 
     Raises:
         DataError: it lacks its picture or its json file.
     """
-    image = raw.get("jpg", raw.get("png"))
-    if image is None or "json" not in raw:
-        raise DataError(
-            f"{folder / raw['__url__']}: sample {raw['__key__']!r} lacks its picture or its json file"
-        )
-    return Sample(raw["__key__"], image, raw.get("cond.png"), raw.get("labels.png"), json.loads(raw["json"]))
+    image = members.get("jpg", members.get("png"))
+    if image is None or "json" not in members:
+        raise DataError(f"{where}: sample {key!r} lacks its picture or its json file")
+    return Sample(key, image, members.get("cond.png"), members.get("labels.png"), json.loads(members["json"]))

@@ -115,15 +115,6 @@ def hash_weights(folder: Path, parts: Sequence[str] | None = None) -> str:
     return digest.hexdigest()
 
 
-def read_base_hash(folder: Path) -> str:
-    """Return the hash recorded when the base was placed.
-
-    Raises:
-        CheckpointError: the card is missing.
-    """
-    return str(read_card(folder)["hash"])
-
-
 def read_card(folder: Path) -> dict[str, Any]:
     """Return what was recorded when the base was placed: origin, hash, parts.
 

@@ -52,7 +52,7 @@ def test_samples_are_those_that_are_read_in_order(reader: ShardReader, folder: P
         assert reader.sample(number) == expected[number]
         assert reader.key(number) == expected[number].key
     assert len(reader) == 7
-    assert reader.shards == [ShardSpan(range(0, 3)), ShardSpan(range(3, 6)), ShardSpan(range(6, 7))]
+    assert reader.shards == [ShardSpan(range(*span), (8, 8)) for span in ((0, 3), (3, 6), (6, 7))]
 
 
 # It leaves the files it opened to the garbage collector.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from oft.errors import CheckpointError
-from oft.models.base import hash_weights, latent_shape, load_base, place_base, read_base_hash
+from oft.models.base import hash_weights, latent_shape, load_base, place_base, read_card
 from tests.conftest import ROOT
 
 MINIATURE = ROOT / "data" / "models" / "miniature" / "base"
@@ -29,7 +29,7 @@ def test_the_pipeline_of_diffusers_loads_the_shipped_base() -> None:
 
 def test_a_placed_base_is_frozen_float32_and_hashed(base_folder: Path) -> None:
     base = load_base(base_folder)
-    assert base.hash == hash_weights(base_folder) == read_base_hash(base_folder)
+    assert base.hash == hash_weights(base_folder) == read_card(base_folder)["hash"]
     for network in (base.unet, base.vae, base.text_encoder):
         assert not network.training
         assert all(p.dtype == torch.float32 and not p.requires_grad for p in network.parameters())
