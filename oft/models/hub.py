@@ -21,7 +21,7 @@ def download(hub_id: str, patterns: Sequence[str], what: str) -> Path:
     """Return the folder of a repository's files, at its commit, from the hub or from its local cache.
 
     An interrupted download goes on where it stopped; a gated repository takes the token that
-    `huggingface-cli login` or HF_TOKEN gives.
+    `hf auth login` or HF_TOKEN gives.
 
     Args:
         patterns: the files to fetch.
@@ -42,6 +42,6 @@ def download(hub_id: str, patterns: Sequence[str], what: str) -> Path:
         reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         raise CheckpointError(
             f"{what} ({hub_id}): cannot be fetched ({reason}); accept its licence on "
-            f"https://huggingface.co/{match['repo']} if it has one and log in, or download that commit "
-            f"by hand and set {what} in params.yaml to the folder"
+            f"https://huggingface.co/{match['repo']} if it has one and log in (`hf auth login`), or download "
+            f"that commit by hand and set {what} in params.yaml to the folder"
         ) from fault

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from oft.data.loader import ShardReader
-from oft.data.pictures import decode_rgb, encode_png, prepare
+from oft.data.pictures import decode_rgb, decode_square, encode_png
 from oft.sampling import generate, plan
 from oft.training.run import tile
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from oft.adapters.interop import LoadedAdapter
     from oft.data.shard_store import ShardStore
     from oft.models.base import Base
@@ -42,10 +43,6 @@ def grid_drawer(
     """
     if not num_images:
         return None
-
-    def square(encoded: bytes) -> Image.Image:
-        return prepare(Image.fromarray(decode_rgb(encoded)), resolution_px)
-
     split: Split = "train" if subject_prompts is not None or not store.entries("val") else "val"
     reader = ShardReader(store, split)
     first = range(min(num_images, len(reader)))
@@ -55,7 +52,12 @@ def grid_drawer(
         prompts = dict(sorted(subject_prompts.items())[:num_images])
     else:
         prompts = {sample.key: sample.meta["captions"][0] for sample in samples}
-        conditions = {s.key: encode_png(square(s.condition)) for s in samples if s.condition is not None}
+        conditions = {
+            sample.key: encode_png(decode_square(sample.condition, resolution_px, "nearest"))
+            for sample in samples
+            if sample.condition is not None
+        }
+    targets = [decode_square(sample.image, resolution_px) for sample in samples]
     requests = plan(prompts, 1, seed)
     # A batch of just these pictures: validation must not cost more than it shows.
     settings = settings.model_copy(update={"batch_size": len(requests)})
@@ -69,7 +71,7 @@ def grid_drawer(
             }
         base.unet.train(training)
         generated = [drawn[key] for key in sorted(drawn)]
-        rows: list[list[np.ndarray]] = [[np.asarray(square(sample.image)) for sample in samples], generated]
+        rows: list[list[np.ndarray]] = [targets, generated]
         if conditions is not None:
             rows.insert(0, [decode_rgb(conditions[sample.key]) for sample in samples])
         return tile(rows)

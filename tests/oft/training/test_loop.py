@@ -31,16 +31,17 @@ def settings(params: Params) -> Training:
 
 
 def train(
-    settings: Training, scratch: Path, stop_at: int | None = None
+    settings: Training, scratch: Path, stop_at: int | None = None, num_parts: int = 1
 ) -> tuple[torch.Tensor, Rows, list[int]]:
-    """Fit a line; ``stop_at`` breaks off at that step as a kill would."""
+    """Fit a line in micro-batches; ``stop_at`` breaks off in that step as a kill would."""
     weights = nn.Parameter(torch.zeros(3))
 
     def objective(step: int) -> Iterator[torch.Tensor]:
-        if step == stop_at:
-            raise KeyboardInterrupt
         inputs = torch.randn(16, 3, generator=generator_for("inputs", step))
-        yield (inputs @ weights - inputs @ torch.tensor([1.0, -2.0, 0.5])).square().mean()
+        for part in inputs.chunk(num_parts):
+            yield (part @ weights - part @ torch.tensor([1.0, -2.0, 0.5])).square().mean() / num_parts
+            if step == stop_at:
+                raise KeyboardInterrupt
 
     rows: Rows = []
     validated: list[int] = []
@@ -66,6 +67,16 @@ def test_resumed_equals_uninterrupted(settings: Training, tmp_path: Path) -> Non
     assert torch.equal(whole, resumed)
     assert rows == rows_resumed
     assert validated == [4, 8, 12] and validated_resumed == [8, 12]
+
+
+def test_micro_batches_add_up_to_a_step_resumed_or_not(settings: Training, tmp_path: Path) -> None:
+    whole, rows, _ = train(settings, tmp_path / "whole")
+    parts, rows_of_parts, _ = train(settings, tmp_path / "parts", num_parts=4)
+    torch.testing.assert_close(parts, whole)
+    assert [row["loss"] for row in rows_of_parts] == pytest.approx([row["loss"] for row in rows], abs=1e-5)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "broken", stop_at=8, num_parts=4)
+    assert torch.equal(train(settings, tmp_path / "broken", num_parts=4)[0], parts)
 
 
 def test_a_run_ends_as_its_moving_average_resumed_or_not(settings: Training, tmp_path: Path) -> None:
