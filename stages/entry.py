@@ -25,8 +25,8 @@ def run(
 ) -> None:
     """Run the stage ``main`` and end this process as it ended.
 
-    A fault of the user's (``UserError``) ends it with status 1 and its message alone, Ctrl-C with 130; all
-    else that is raised keeps its traceback. A stage that passes leaves ``.telemetry/<name>.json``.
+    A fault of the user's (``UserError``) or a full GPU ends it with status 1 and a message alone, Ctrl-C with
+    130; all else that is raised keeps its traceback. A stage that passes leaves ``.telemetry/<name>.json``.
 
     Args:
         main: what the stage does.
@@ -52,6 +52,16 @@ def run(
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except RuntimeError as fault:
+        if not out_of_gpu_memory(fault):
+            raise
+        reason = str(fault).partition("\n")[0]
+        print(
+            f"{name or stage_name(module, arguments)}: the GPU's memory is full ({reason}); make batches "
+            "smaller in params.yaml, a training's by gradient_accumulation_steps (docs/sd15.md says what else helps)",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     name = name or stage_name(module, arguments)
     telemetry = {
         "stage": name,
@@ -60,6 +70,12 @@ def run(
         "peak_memory_bytes": peak_memory_bytes(),
     }
     write_json(paths.TELEMETRY / f"{name}.json", telemetry)
+
+
+def out_of_gpu_memory(fault: RuntimeError) -> bool:
+    """Return whether an error is torch's about a full GPU; a stage that has no torch does not import it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(fault, torch.OutOfMemoryError)
 
 
 def module_name() -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
-from oft.errors import TrainingError
 from oft.seeding import derive_seed
 from oft.training.adapters import trained_parameters
 from oft.training.dataset import TrainingSet
@@ -55,7 +52,7 @@ def train_adapter(
         draw_grid: makes a validation picture with the weights as they stand, every ``validate_every_steps``.
 
     Raises:
-        TrainingError: a setting cannot be had here, the GPU's memory is full, or the loss is no number.
+        TrainingError: a setting cannot be had here, or the loss is no number.
     """
     accelerator = make_accelerator(settings, logs)
     prepare_unet(base.unet, settings)
@@ -72,10 +69,7 @@ def train_adapter(
         loaded.adapter.seed_dropout(derive_seed(seed, "dropout", step))
         return objective(step)
 
-    with (
-        training_log(folder / "dvclive", scratch, mirror(accelerator, settings, name, logs)) as log,
-        _full_memory_named(name),
-    ):
+    with training_log(folder / "dvclive", scratch, mirror(accelerator, settings, name, logs)) as log:
         rows = run_training(
             accelerator,
             trained_parameters(loaded),
@@ -89,18 +83,6 @@ def train_adapter(
         )
     loaded.adapter.eval()
     return rows
-
-
-@contextmanager
-def _full_memory_named(name: str) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as fault:
-        raise TrainingError(
-            f"{name}: the GPU's memory is full; raise gradient_accumulation_steps or set "
-            "gradient_checkpointing to true in params.yaml, then run again: "
-            f"it changes the result by rounding alone ({str(fault).splitlines()[0]})"
-        ) from fault
 
 
 def tile(rows: Iterable[Iterable[np.ndarray]]) -> Image.Image:

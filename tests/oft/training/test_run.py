@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from oft.errors import TrainingError
 from oft.models.base import load_base
 from oft.params import Params
 from oft.seeding import generator_for
@@ -76,28 +75,3 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
     assert all(torch.equal(a, b) for a, b in zip(uninterrupted, resumed, strict=True))
     rows = torch.cat([value.abs().sum(1) for value in resumed[:9]])
     assert (rows == 0).any() and (rows > 0).any()  # some blocks were never trained
-
-
-def test_full_memory_of_the_gpu_is_named_with_its_remedy(
-    base_folder: Path, shards_folder: Path, params: Params, tmp_path: Path
-) -> None:
-    base = load_base(base_folder)
-    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for("init"))
-    changes = {"max_train_steps": 1, "batch_size": 2, "warmup_steps": 0, "mixed_precision": "fp32"}
-
-    def draw_grid() -> Image.Image:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nand more")
-
-    with pytest.raises(TrainingError, match=r"^big: .*gradient_accumulation_steps.*2\.00 GiB\.\)$"):
-        train_adapter(
-            base,
-            loaded,
-            training_set(shards_folder),
-            params.train.model_copy(update=changes),
-            seed=1,
-            name="big",
-            folder=tmp_path / "out",
-            scratch=tmp_path / "scratch",
-            logs=tmp_path / "logs",
-            draw_grid=draw_grid,
-        )
