@@ -57,7 +57,7 @@ def test_a_users_fault_is_its_message_alone_and_no_telemetry(
 def test_a_full_gpu_is_named_with_its_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 
-    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+    full = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nand the rest")
     with pytest.raises(SystemExit) as left:
         entry.run(fail_with(full), [], name="train@x")
     assert left.value.code == 1
@@ -65,7 +65,7 @@ def test_a_full_gpu_is_named_with_its_remedy(capsys: pytest.CaptureFixture[str])
     assert said.startswith(
         "train@x: the GPU's memory is full (CUDA out of memory. Tried to allocate 2.00 GiB.);"
     )
-    assert "gradient_accumulation_steps" in said and "more" not in said
+    assert "gradient_accumulation_steps" in said and "and the rest" not in said
     with pytest.raises(RuntimeError, match="another"):
         entry.run(fail_with(RuntimeError("another")), [])
 
