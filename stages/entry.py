@@ -57,8 +57,8 @@ def run(
             raise
         reason = str(fault).partition("\n")[0]
         print(
-            f"{name or stage_name(module, arguments)}: the GPU's memory is full ({reason}); make "
-            "batches smaller in params.yaml, a training's by gradient_accumulation_steps (more in docs/sd15.md)",
+            f"{name or stage_name(module, arguments)}: the GPU's memory is full ({reason}); make batches "
+            "smaller in params.yaml, in training by gradient_accumulation_steps (docs/sd15.md has more)",
             file=sys.stderr,
         )
         sys.exit(1)
