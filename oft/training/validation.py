@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from oft.data.pictures import decode_rgb
-from oft.data.shards import decode_image, num_samples, read_shards
+from oft.data.pictures import Resample, decode_rgb, encode_png, prepare
+from oft.data.shards import num_samples, read_shards
 from oft.sampling import generate, plan
 from oft.storage import read_json
 from oft.training.run import tile
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from numpy.typing import NDArray
 
     from oft.adapters.interop import LoadedAdapter
     from oft.models.base import Base
@@ -48,7 +49,12 @@ def grid_drawer(
         conditions = None
     else:
         prompts = {sample.key: sample.meta["captions"][0] for sample in samples}
-        conditions = {sample.key: sample.condition for sample in samples if sample.condition is not None}
+        conditions = {
+            sample.key: encode_png(_square(sample.condition, resolution_px, "nearest"))
+            for sample in samples
+            if sample.condition is not None
+        }
+    targets = [_square(sample.image, resolution_px, "lanczos") for sample in samples]
     requests = plan(prompts, 1, seed)
     # A batch of just these pictures: validation must not cost more than it shows.
     settings = settings.model_copy(update={"batch_size": len(requests)})
@@ -62,9 +68,14 @@ def grid_drawer(
             }
         base.unet.train(training)
         generated = [drawn[key] for key in sorted(drawn)]
-        rows: list[list[np.ndarray]] = [[decode_image(sample) for sample in samples], generated]
+        rows: list[list[np.ndarray]] = [targets, generated]
         if conditions is not None:
             rows.insert(0, [decode_rgb(conditions[sample.key]) for sample in samples])
         return tile(rows)
 
     return draw
+
+
+def _square(data: bytes, side_px: int, resample: Resample) -> NDArray[np.uint8]:
+    """Return the centre of an encoded picture at the run's size, as one in a bucket is not."""
+    return np.asarray(prepare(Image.fromarray(decode_rgb(data)), side_px, resample))

@@ -201,7 +201,9 @@ counts = Counts()
 samples = extract_split(settings, "canny", {}, root, "train", 64, 95, counts)
 write_prepared(folder / "prepared", "train", samples, {"made": "here"})
 prepared = read_prepared(folder / "prepared", "train")
-packed = pack_split("mine", prepared.samples, root / "captions.jsonl", "train", Counts())
+packed = pack_split(
+    "mine", settings.captions, prepared.samples, root / "captions.jsonl", "train", Counts(), 0
+)
 write_shards(packed, folder / "shards", "train", 4, params=prepared.made_with, counts=counts)
 """
 

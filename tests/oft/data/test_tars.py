@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
+from typing import Any
 
-from oft.data.tars import OWNER, add_member
+import pytest
+
+from oft.data.tars import OWNER, add_member, read_groups
 
 
 def packed(*members: tuple[str, bytes]) -> bytes:
@@ -34,3 +38,23 @@ def test_bytes_follow_from_names_contents_and_order() -> None:
     one, two = ("a.png", b"one"), ("b.png", b"two")
     assert packed(one, two) == packed(one, two)
     assert len({packed(one, two), packed(two, one), packed(one), packed(one, ("b.png", b"tow"))}) == 4
+
+
+def test_an_archive_keeps_no_record_of_its_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory must not grow with the number of samples in a tar."""
+    kept: list[int] = []
+    opened = tarfile.open
+
+    def spying(*arguments: Any, **options: Any) -> tarfile.TarFile:
+        archive = opened(*arguments, **options)
+        step = archive.next
+        archive.next = lambda: kept.append(len(archive.members)) or step()  # type: ignore[method-assign,func-returns-value]
+        return archive
+
+    with opened(tmp_path / "a.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+        for number in range(50):
+            add_member(archive, f"{number}.json", b"{}")
+        assert not archive.members
+    monkeypatch.setattr(tarfile, "open", spying)
+    assert [key for key, _ in read_groups(tmp_path / "a.tar")] == [str(number) for number in range(50)]
+    assert kept and max(kept) <= 1
