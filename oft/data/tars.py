@@ -20,7 +20,7 @@ def add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     member.size, member.mode, member.mtime = len(data), 0o444, 0
     member.uname = member.gname = OWNER
     archive.addfile(member, io.BytesIO(data))
-    archive.members.clear()
+    archive.members.clear()  # type: ignore[attr-defined]
 
 
 def iterate_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -29,7 +29,7 @@ def iterate_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     tarfile keeps a record of each, about a kilobyte, for look-ups by name.
     """
     while (member := archive.next()) is not None:
-        archive.members.clear()
+        archive.members.clear()  # type: ignore[attr-defined]
         yield member
 
 
