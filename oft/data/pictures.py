@@ -179,6 +179,11 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB")).copy()
 
 
+def decode_square(data: bytes, side_px: int, resample: Resample = "lanczos") -> NDArray[np.uint8]:
+    """Return the centre square of an encoded picture, uint8 [side, side, 3]; one of that size as it is."""
+    return np.asarray(prepare(Image.fromarray(decode_rgb(data)), side_px, resample))
+
+
 def _decode(source: Source, convert: Callable[[Image.Image], _Value]) -> _Value:
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -229,11 +229,6 @@ def num_samples(folder: Path, split: Split) -> int:
     return sum(int(entry["num_samples"]) for entry in shard_entries(folder, split))
 
 
-def num_shards(folder: Path, split: Split) -> int:
-    """Return how many shards a split has, by the index."""
-    return len(shard_entries(folder, split))
-
-
 def read_shards(
     folder: Path,
     split: Split,
@@ -277,26 +272,6 @@ def read_shards(
         raise DataError(
             f"{folder} has no sample {missing[0]!r} in {split!r} (of {len(missing)} keys not found)"
         )
-
-
-def verify_shards(folder: Path) -> dict[str, Any]:
-    """Compare every shard with its hash in the index, and return the index.
-
-    Raises:
-        DataError: a shard is missing, corrupted, or not in the index; the message names it, the hashes and
-            the remedy.
-    """
-    folder = Path(folder)
-    index = read_index(folder)
-    known = set()
-    for split in index["splits"].values():
-        for entry in split["shards"]:
-            verify_shard(folder, entry)
-            known.add(entry["name"])
-    stray = sorted(path.name for path in folder.glob("*.tar") if path.name not in known)
-    if stray:
-        raise DataError(f"{folder / stray[0]} does not stand in {INDEX_NAME}; {_remedy(folder)}")
-    return index
 
 
 def _by_shard(samples: Iterable[Sample], samples_per_shard: int) -> Iterator[tuple[Size, Iterator[Sample]]]:
@@ -379,7 +354,8 @@ def corrupted(name: str, found: str, expected: str, remedy: str) -> DataError:
 
 
 def _remedy(folder: Path) -> str:
-    return f"run `dvc repro shard@{Path(folder).name}`, or `dvc checkout` to take the folder from the cache"
+    # Which stage made it cannot be told from here: tasks, subjects and class pictures each have their own.
+    return f"run `dvc checkout {folder}` to take the folder from the cache, or `dvc repro` to make it anew"
 
 
 def to_sample(folder: Path, raw: Mapping[str, Any]) -> Sample:

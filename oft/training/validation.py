@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from oft.data.pictures import Resample, decode_rgb, encode_png, prepare
+from oft.data.pictures import decode_rgb, decode_square, encode_png
 from oft.data.shards import num_samples, read_shards
 from oft.sampling import generate, plan
 from oft.storage import read_json
 from oft.training.run import tile
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from PIL import Image
 
     from oft.adapters.interop import LoadedAdapter
     from oft.models.base import Base
@@ -37,7 +36,7 @@ def grid_drawer(
     """Return a function that draws a grid with the weights as they stand, or None if no picture is asked for.
 
     Rows from above: condition, target and generated for the first validation samples; for a subject its first
-    pictures and what is generated for its first prompts.
+    pictures and what is generated for its first prompts. Of pictures in buckets it has the centre squares.
     """
     if not num_images:
         return None
@@ -50,11 +49,11 @@ def grid_drawer(
     else:
         prompts = {sample.key: sample.meta["captions"][0] for sample in samples}
         conditions = {
-            sample.key: encode_png(_square(sample.condition, resolution_px, "nearest"))
+            sample.key: encode_png(decode_square(sample.condition, resolution_px, "nearest"))
             for sample in samples
             if sample.condition is not None
         }
-    targets = [_square(sample.image, resolution_px, "lanczos") for sample in samples]
+    targets = [decode_square(sample.image, resolution_px) for sample in samples]
     requests = plan(prompts, 1, seed)
     # A batch of just these pictures: validation must not cost more than it shows.
     settings = settings.model_copy(update={"batch_size": len(requests)})
@@ -74,8 +73,3 @@ def grid_drawer(
         return tile(rows)
 
     return draw
-
-
-def _square(data: bytes, side_px: int, resample: Resample) -> NDArray[np.uint8]:
-    """Return the centre of an encoded picture at the run's size, as one in a bucket is not."""
-    return np.asarray(prepare(Image.fromarray(decode_rgb(data)), side_px, resample))
