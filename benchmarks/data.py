@@ -18,20 +18,25 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.measuring import round_order
 from oft.data.captions import CaptionRecord, write_captions
+from oft.data.conditions.canny import extract_canny
 from oft.data.extraction import Recipe, extract_split, prepare_example
 from oft.data.geometry import Geometry
 from oft.data.packing import pack_split
 from oft.data.parallel import num_workers, parallel_map
-from oft.data.pictures import load_picture
+from oft.data.pictures import encode_jpeg, load_picture
 from oft.data.prepared import read_prepared, write_prepared
 from oft.data.readers import read
-from oft.data.shards import write_shards
+from oft.data.shards import encode_condition, write_shards
 from oft.params import Dataset
 from oft.progress import progress
 from oft.types import Counts, Example
@@ -86,10 +91,29 @@ def _prepare_in_vain(example: Example, recipe: Recipe) -> None:
     prepare_example(example, recipe)
 
 
+def run_floor(folder: Path, target: Path) -> None:
+    """What nobody can do without: each file decoded, a picture and its edges encoded, by as many processes.
+
+    What is encoded is one prepared picture over and over, so that nothing is cropped, resized or searched for
+    edges.
+    """
+    examples = read("image_folder", folder, "train", Counts())
+    first = next(examples)
+    picture = np.asarray(Geometry(RESOLUTION_PX).picture(load_picture(first.image)))
+    floor = partial(_decode_and_encode, picture=picture, edges=extract_canny(picture, **CANNY))
+    for _ in parallel_map(floor, chain([first], examples), "benchmark"):
+        pass
+
+
+def _decode_and_encode(example: Example, picture: NDArray[np.uint8], edges: NDArray[np.uint8]) -> None:
+    load_picture(example.image)
+    encode_jpeg(picture, JPEG_QUALITY)
+    encode_condition(edges)
+
+
 def run_plain_loop(folder: Path, target: Path) -> None:
     """The same job as one would write it down: PIL and OpenCV, one picture after the other, one tar."""
     import cv2
-    import numpy as np
     from PIL import Image
 
     captions = {}
@@ -118,6 +142,7 @@ VARIANTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "stages": ("extract and shard", run_stages),
     "plain": ("plain loop, one process", run_plain_loop),
     "work": ("work on pictures alone", run_work_alone),
+    "floor": ("decode and encode alone", run_floor),
 }
 
 
@@ -126,8 +151,6 @@ def make_pictures(folder: Path, count: int) -> None:
 
     Beyond DISTINCT_PICTURES they are the same files under further names.
     """
-    import numpy as np
-
     photographs = _photographs()
     rng = np.random.default_rng(0)
     (folder / "train").mkdir(parents=True)

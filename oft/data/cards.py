@@ -68,14 +68,13 @@ def _origin(params: Params, task: str) -> dict[str, Any]:
         origin["official"] = _official(source_of(settings.reader, dataset))
     if subject:
         return origin | {"subject": {"name": subject.subject, "identifier": params.identifier}}
-    condition = params.tasks[task].condition
     captions = settings.captions.model_dump() | {"source": _public(settings.captions.source)}
     if settings.captions.source == "blip":
         captions["blip"] = params.blip.model_dump(exclude={"batch_size"}) | {
             "model": _public(params.blip.model)
         }
     return origin | {
-        "condition": {"name": condition, **params.conditions.model_dump().get(condition, {})},
+        "condition": {"name": params.tasks[task].condition, **params.condition_settings(params.tasks[task])},
         "captions": captions,
     }
 

@@ -43,7 +43,7 @@ class Sample:
     Attributes:
         key: unique in its split, ``[A-Za-z0-9_-]``.
         image: the picture, JPEG or PNG bytes.
-        condition: the conditioning image, PNG bytes, RGB or grey (see `encode_condition`).
+        condition: the conditioning image, PNG bytes, RGB, grey or black and white (see `encode_condition`).
         labels: the id map, PNG bytes of 8 or 16 bits.
         meta: JSON values: captions, data set, licence, source name.
     """
@@ -85,13 +85,17 @@ def pack_sample(
 
 
 def encode_condition(condition: NDArray[np.uint8]) -> bytes:
-    """Return a conditioning image uint8 [height, width, 3] as PNG bytes, of one channel if it has no colour.
+    """Return a conditioning image uint8 [height, width, 3] as PNG bytes: coloured, grey or black and white.
 
-    Most have none (edges, depth), and one channel is written and read two to three times as fast.
+    Most have no colour (depth), many nothing between black and white (edges, strokes), and the fewer bits a
+    pixel has, the faster it is written and read, and the smaller the file.
     """
     grey = condition[..., 0]
     colourless = np.array_equal(grey, condition[..., 1]) and np.array_equal(grey, condition[..., 2])
-    return encode_png(np.ascontiguousarray(grey) if colourless else condition)
+    if not colourless:
+        return encode_png(condition)
+    black, white = grey == 0, grey == 255
+    return encode_png(white if (black | white).all() else np.ascontiguousarray(grey))
 
 
 def encode_labels(labels: NDArray[np.integer]) -> bytes:

@@ -96,6 +96,13 @@ def test_a_card_names_no_folder_of_this_machine(
         assert "someone" not in text and str(tmp_path) not in text
 
 
+def test_a_card_names_a_network_only_where_it_made_the_condition(tmp_path: Path, values: Values) -> None:
+    values["tasks"]["segm_coco"] = {"dataset": "coco", "condition": "segmentation"}
+    given, found = (build(tmp_path / task, values, task) for task in ("segm_ade20k", "segm_coco"))
+    assert read_card(given)["condition"] == {"name": "segmentation"}
+    assert read_card(found)["condition"] == {"name": "segmentation", **values["conditions"]["segmentation"]}
+
+
 def test_a_card_of_a_download_names_archives_checksums_and_terms_but_no_mirror(
     tmp_path: Path, values: Values
 ) -> None:

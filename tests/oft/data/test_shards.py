@@ -191,11 +191,14 @@ def test_the_index_holds_a_hash_of_what_the_shards_were_made_with(tmp_path: Path
     assert hash_of({"a": 1, "b": {"c": 2}}) == hash_of({"b": {"c": 2}, "a": 1}) != hash_of({"a": 1})
 
 
-def test_conditions_without_colour_are_stored_grey_and_read_as_rgb() -> None:
+def test_conditions_are_stored_with_as_few_bits_as_they_need_and_read_as_rgb() -> None:
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (8, 8, 1), dtype=np.uint8).repeat(3, axis=2)
     coloured = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    for condition, mode in ((grey, "L"), (coloured, "RGB")):
+    strokes = np.uint8(255) * (grey > 99)
+    assert 0 < strokes.mean() < 255
+    flat = [(np.full_like(coloured, level), mode) for level, mode in ((0, "1"), (255, "1"), (254, "L"))]
+    for condition, mode in ((strokes, "1"), (grey, "L"), (coloured, "RGB"), *flat):
         sample = pack_sample("k", coloured, condition)
         assert sample.condition is not None
         with Image.open(io.BytesIO(sample.condition)) as stored:
