@@ -541,6 +541,11 @@ class Params(Section):
                     f"subjects.{key}: a subject's data set has reader dreambooth; {subject.dataset} has "
                     f"{dataset.reader}"
                 )
+            if dataset and dataset.prepare.fit == "buckets":
+                faults.append(
+                    f"subjects.{key}: it is trained beside square pictures of its class, and "
+                    f"datasets.{subject.dataset}.prepare.fit is buckets; set it to crop or pad"
+                )
         if both := set(self.tasks) & set(self.subjects):
             faults.append(f"subjects: {', '.join(sorted(both))} stands in tasks too; rename one of them")
         if self.sample_shards != list(range(len(self.sample_shards))) or not self.sample_shards:

@@ -10,7 +10,7 @@ from oft.data.extraction import Recipe, prepare_examples
 from oft.data.geometry import geometry_of
 from oft.data.packing import with_provenance
 from oft.data.readers.dreambooth import LIVE_CLASSES, read_prompts, read_subject, read_subjects
-from oft.data.shards import Sample, picture_size
+from oft.data.shards import Sample
 from oft.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,14 +28,10 @@ def pack_subject(
     jpeg_quality: int,
     counts: Counts,
 ) -> Iterator[Sample]:
-    """Yield a subject's pictures, captioned with the instance prompt "a <identifier> <class>".
-
-    Those of one size come together; they are few, so all are held.
-    """
+    """Yield a subject's pictures, captioned with the instance prompt "a <identifier> <class>"."""
     caption = f"a {identifier} {subject_class(root, subject)}"
     recipe = Recipe(geometry_of(settings, resolution_px, "train"), jpeg_quality, flip=settings.prepare.flip)
-    prepared = prepare_examples(read_subject(root, subject, counts), recipe, counts, "shard_subject")
-    for sample in sorted((sample for sample, _ in prepared), key=picture_size):
+    for sample, _ in prepare_examples(read_subject(root, subject, counts), recipe, counts, "shard_subject"):
         yield with_provenance(sample, dataset_name, (caption,))
 
 

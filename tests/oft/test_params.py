@@ -111,6 +111,7 @@ def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> N
         (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),
         (lambda v: v["tasks"]["canny_coco"].update(condition="densepose"), "reader coco does not give"),
         (lambda v: v["subjects"]["subject_robot_toy"].update(dataset="coco"), "subjects.subject_robot_toy"),
+        (lambda v: v["datasets"]["dreambooth"]["prepare"].update(fit="buckets"), "square pictures"),
     ],
 )
 def test_names_must_agree(values: Values, change: Any, key: str) -> None:

@@ -39,8 +39,8 @@ def test_a_subject_that_is_not_listed_is_refused_with_those_that_are(dreambooth_
         subject_class(dreambooth_root, "cow")
 
 
-def test_a_subject_s_pictures_come_bucket_by_bucket_with_their_mirror_images(dreambooth_root: Path) -> None:
-    settings = dataset("dreambooth", fit="buckets", flip=True)
+def test_a_subject_s_pictures_come_square_with_their_mirror_images(dreambooth_root: Path) -> None:
+    settings = dataset("dreambooth", fit="pad", flip=True)
     samples = list(pack_subject("db", settings, dreambooth_root, "dog", "sks", 48, 95, Counts()))
     assert [sample.key for sample in samples] == ["dog-00", "dog-00-flipped", "dog-03", "dog-03-flipped"]
-    assert {picture_size(sample) for sample in samples} == {(56, 40)}
+    assert {picture_size(sample) for sample in samples} == {(48, 48)}
