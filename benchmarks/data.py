@@ -22,16 +22,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.measuring import round_order
 from oft.data.captions import CaptionRecord, write_captions
+from oft.data.conditions.canny import extract_canny
 from oft.data.extraction import Recipe, extract_split, prepare_example
 from oft.data.geometry import Geometry
 from oft.data.packing import pack_split
 from oft.data.parallel import num_workers, parallel_map
-from oft.data.pictures import load_picture
+from oft.data.pictures import encode_jpeg, load_picture
 from oft.data.prepared import read_prepared, write_prepared
 from oft.data.readers import read
-from oft.data.shards import write_shards
+from oft.data.shards import encode_condition, write_shards
 from oft.params import Dataset
 from oft.progress import progress
 from oft.types import Counts, Example
@@ -47,6 +51,7 @@ JPEG_QUALITY = 95
 SAMPLES_PER_SHARD = 512
 CANNY = {"low_threshold": 100, "high_threshold": 200}
 CAPTIONS = "captions.jsonl"
+PREPARED = "prepared.npz"
 PHOTOGRAPHS = {  # files inside installed packages, which take seconds to import
     "skimage": ("data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg"),
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
@@ -86,10 +91,27 @@ def _prepare_in_vain(example: Example, recipe: Recipe) -> None:
     prepare_example(example, recipe)
 
 
+def run_floor(folder: Path, target: Path) -> None:
+    """What nobody can do without: each file decoded, a picture and its edges encoded, by as many processes.
+
+    What is encoded is one prepared picture over and over, so that nothing is cropped, resized or searched for
+    edges.
+    """
+    with np.load(folder / PREPARED) as prepared:
+        floor = partial(_decode_and_encode, picture=prepared["picture"], edges=prepared["edges"])
+    for _ in parallel_map(floor, read("image_folder", folder, "train", Counts()), "benchmark"):
+        pass
+
+
+def _decode_and_encode(example: Example, picture: NDArray[np.uint8], edges: NDArray[np.uint8]) -> None:
+    load_picture(example.image)
+    encode_jpeg(picture, JPEG_QUALITY)
+    encode_condition(edges)
+
+
 def run_plain_loop(folder: Path, target: Path) -> None:
     """The same job as one would write it down: PIL and OpenCV, one picture after the other, one tar."""
     import cv2
-    import numpy as np
     from PIL import Image
 
     captions = {}
@@ -118,16 +140,16 @@ VARIANTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "stages": ("extract and shard", run_stages),
     "plain": ("plain loop, one process", run_plain_loop),
     "work": ("work on pictures alone", run_work_alone),
+    "floor": ("decode and encode alone", run_floor),
 }
 
 
 def make_pictures(folder: Path, count: int) -> None:
     """Write JPEG photographs of 640 x 480 with captions: crops of those that come with installed libraries.
 
-    Beyond DISTINCT_PICTURES they are the same files under further names.
+    Beyond DISTINCT_PICTURES they are the same files under further names. Beside them lies the first one as
+    the stages prepare it, with its edges.
     """
-    import numpy as np
-
     photographs = _photographs()
     rng = np.random.default_rng(0)
     (folder / "train").mkdir(parents=True)
@@ -143,6 +165,8 @@ def make_pictures(folder: Path, count: int) -> None:
         top = int(rng.integers(photograph.height - height + 1))
         cut = photograph.crop((left, top, left + width, top + height)).resize(PICTURE_PX)
         cut.save(path, quality=92)
+    picture = np.asarray(Geometry(RESOLUTION_PX).picture(load_picture(folder / "train" / "000000.jpg")))
+    np.savez(folder / PREPARED, picture=picture, edges=extract_canny(picture, **CANNY))
     keys = [f"train-{number:06d}" for number in range(count)]
     write_captions(folder / CAPTIONS, [CaptionRecord(key, "train", ("a photograph",)) for key in keys])
 

@@ -26,9 +26,10 @@ optimizer, activations, gradients, workspace. BOFT is PEFT's with one butterfly 
 DATA_METHOD = """\
 From files to finished shards: cropped and resized to 512 × 512 (Lanczos), Canny edges, JPEG of quality 95
 without chroma subsampling, PNG. The plain loop does it with PIL and OpenCV, one picture after the other. Work
-alone is what the stages do to each picture, in as many processes, and nothing kept. Each run is a process of
-its own. CPU seconds are the least that all its processes took together, which another program on the machine
-changes little; peak memory is that of the largest of them."""
+alone is what the stages do to each picture, in as many processes, and nothing kept; below it each file is
+decoded and one prepared picture and its edges are encoded, again and again. Each run is a process of its own.
+CPU seconds are the least that all its processes took together, which another program on the machine changes
+little; peak memory is that of the largest of them."""
 
 LOADING_METHOD = """\
 picture (JPEG, 512 × 512) and condition (PNG) decoded to tensors of bytes, worker processes started anew each

@@ -551,6 +551,14 @@ class Params(Section):
             raise ValueError("\n".join(faults))
         return self
 
+    def condition_settings(self, task: Task) -> dict[str, Any]:
+        """Return what shapes a task's condition: nothing of a network where the data set has its own maps."""
+        reader = self.datasets[task.dataset].reader
+        if task.condition in NETWORK_FINDS and gives_annotation(reader, task.condition):
+            return {}
+        settings: dict[str, Any] = getattr(self.conditions, task.condition).model_dump()
+        return settings
+
     @staticmethod
     def _unknown(pattern: str, values: dict[Any, str], known: set[str]) -> list[str]:
         return [

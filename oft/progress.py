@@ -94,3 +94,10 @@ def count(items: Iterable[_Item], description: str, unit: str, total: int | None
         for item in items:
             yield item
             bar.advance()
+
+
+def hide_loading_bars() -> None:
+    """Turn off transformers' bar for every file of weights: a stage has one progress bar, its own."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

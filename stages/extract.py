@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     task = params.tasks[known("task", options.task, params.tasks)]
     dataset = params.datasets[task.dataset]
-    settings = getattr(params.conditions, task.condition).model_dump()
+    settings = params.condition_settings(task)
     annotated = gives_annotation(dataset.reader, task.condition)
     device = "cpu"
     if CONDITIONS[task.condition].needs_network(annotated):

@@ -31,7 +31,7 @@ def downloads(dataset: str) -> Path:
 
 
 def conditions(task: str) -> Path:
-    """Extracted conditions, one tar a split."""
+    """Prepared pictures with their conditions, a tar for each split and picture size."""
     return Path("data/conditions") / task
 
 

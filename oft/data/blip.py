@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oft.errors import CheckpointError
+from oft.data.pretrained import load_pretrained
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,34 +48,11 @@ class BlipCaptioner:
         import torch
         from transformers import BlipForConditionalGeneration, BlipProcessor
 
-        model = self._settings.model
-        name, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
-        try:
-            processor = BlipProcessor.from_pretrained(name, revision=revision or "main")
-            loaded: Any = BlipForConditionalGeneration.from_pretrained(
-                name,
-                revision=revision or "main",
-                dtype=torch.bfloat16 if self._device == "cuda" else torch.float32,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except Exception as error:  # OSError, ValueError, RuntimeError, SafetensorError, httpx's errors ...
-            raise CheckpointError(_fault(model, str(error))) from error
-        network, loading = loaded
-        missing = sorted(loading["missing_keys"])
-        if missing:
-            raise CheckpointError(
-                _fault(model, f"it has no weights for {len(missing)} tensors, {missing[0]} among them")
-            )
-        return processor, network.to(self._device).eval()
-
-
-def _fault(model: str, fault: str) -> str:
-    first_line = fault.strip().splitlines()[0] if fault.strip() else "no reason given"
-    return (
-        f"cannot load the BLIP captioner {model!r}: {first_line}. blip.model must be a folder with the "
-        "config, processor, tokenizer and model.safetensors of a BLIP captioning model, or the id of one on "
-        "the hub (id@revision for a certain revision); weights that are pickles are refused. Without a "
-        "network: on a machine with one run `hf download Salesforce/blip-image-captioning-large --local-dir "
-        "blip`, copy the folder here and give its path; or choose the data set's own captions."
-    )
+        return load_pretrained(
+            "blip.model",
+            self._settings.model,
+            BlipProcessor,
+            BlipForConditionalGeneration,
+            self._device,
+            dtype=torch.bfloat16 if self._device == "cuda" else torch.float32,
+        )

@@ -8,11 +8,11 @@ from typing import Any
 
 CARD_NAME = "card.json"
 
-SOURCES = {
-    "world": "a miniature world, rendered in the layout of the official data set",
+_SOURCES = {
+    "download": "the official archives, downloaded and checked",
     "photos": "photographs that ship with scikit-image and scikit-learn",
+    "world": "a miniature world, rendered in the layout of the official data set",
 }
-"""What ``acquire.source`` means where it is no folder of the user's."""
 
 HUB_LICENCES = frozenset(
     [
@@ -71,13 +71,20 @@ def render_card(card: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def describe_source(source: str) -> str:
+    """Return what ``acquire.source`` means, in words that name no folder of this machine."""
+    return _SOURCES.get(source, f"the user’s own {'bucket' if '://' in source else 'folder'}")
+
+
 def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
     """Return what a card says of the data and how it was made, as terms and words."""
     splits = card["splits"]
     licences = sum((Counter(split["licences"]) for split in splits.values()), Counter[str]())
-    source = SOURCES.get(card["source"], f"“{card['source']}”")
+    named = "" if card["source"] in _SOURCES else f" “{card['source']}”"
+    source = describe_source(card["source"]) + named
     terms = {
         "Data set": f"{card['dataset']} ({source}; read as {card['reader']})",
+        **_official(card.get("official", {})),
         "Condition": _named(card.get("condition", {})),
         "Subject": _named(card.get("subject", {})),
         "Pictures": _settings({"resolution_px": card["resolution_px"], **card["prepare"]}),
@@ -91,6 +98,19 @@ def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
         "Index, SHA-256": card["index_sha256"],
     }
     return {term: text for term, text in terms.items() if text}
+
+
+def _official(source: Mapping[str, Any]) -> dict[str, str]:
+    if not source:
+        return {}
+    archives = (
+        f"{archive['name']} from {archive['address']} ({archive['checksum'] or 'no checksum is published'})"
+        for archive in source["archives"]
+    )
+    return {
+        "Published as": f"{source['title']} (licence: {source['licence']}; terms: {source['terms']})",
+        "Archives": "; ".join(archives),
+    }
 
 
 def _front_matter(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from oft.data.card_text import CARD_NAME, render_card
 from oft.data.shards import INDEX_NAME, read_index
+from oft.data.sources import Source, source_of
 from oft.errors import DataError
 from oft.storage import atomic_file, read_json, sha256_file, write_json
 
@@ -64,25 +64,31 @@ def _origin(params: Params, task: str) -> dict[str, Any]:
         "resolution_px": params.resolution_px,
         "prepare": settings.prepare.model_dump(),
     }
+    if settings.acquire.source == "download":
+        origin["official"] = _official(source_of(settings.reader, dataset))
     if subject:
         return origin | {"subject": {"name": subject.subject, "identifier": params.identifier}}
-    condition = params.tasks[task].condition
     captions = settings.captions.model_dump() | {"source": _public(settings.captions.source)}
     if settings.captions.source == "blip":
         captions["blip"] = params.blip.model_dump(exclude={"batch_size"}) | {
             "model": _public(params.blip.model)
         }
     return origin | {
-        "condition": {"name": condition, **params.conditions.model_dump().get(condition, {})},
+        "condition": {"name": params.tasks[task].condition, **params.condition_settings(params.tasks[task])},
         "captions": captions,
     }
 
 
+def _official(source: Source) -> dict[str, Any]:
+    archives = [
+        {"name": archive.name, "address": archive.address, "checksum": archive.checksum}
+        for archive in source.archives
+    ]
+    return {"title": source.title, "licence": source.licence, "terms": source.terms, "archives": archives}
+
+
 def _public(source: str) -> str:
-    """A source without this machine's folders or a secret: a path's last part, an address without account."""
-    if "://" in source:
-        address = urlsplit(source)
-        return f"{address.scheme}://{address.hostname or ''}{address.path}"
+    """A source without this machine's folders: of a path its last part."""
     return Path(source).name if source.startswith((".", "/", "~")) else source
 
 

@@ -77,7 +77,8 @@ def decode(example: Example, wanted: Wanted) -> Decoded:
     except PictureError as error:
         raise Unusable(f"annotation_{error.reason}", error.name) from error
     if wanted.annotation == "landmarks":
-        annotation = annotation * _marked_scale(example, image)
+        # Centres of pixels lie at whole numbers.
+        annotation = (annotation + 0.5) * _marked_scale(example, image) - 0.5
         if ((annotation < np.negative(image.size)) | (annotation > 2 * np.array(image.size))).any():
             raise Unusable("landmarks_outside", example.annotation.name)
     elif annotation.shape[:2] != (image.height, image.width):

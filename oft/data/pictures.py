@@ -49,6 +49,8 @@ RESAMPLING: dict[str, Image.Resampling] = {
     "nearest": Image.Resampling.NEAREST,
 }
 
+Encodable = Image.Image | NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.bool_]
+
 _Value = TypeVar("_Value")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -160,8 +162,8 @@ def encode_jpeg(image: Image.Image | NDArray[np.uint8], quality: int) -> bytes:
     return _encode(image, "JPEG", quality=quality, subsampling=0)
 
 
-def encode_png(image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Return PNG bytes without metadata: RGB, or one channel of 8 or 16 bits (id maps, grey pictures)."""
+def encode_png(image: Encodable) -> bytes:
+    """Return PNG bytes without metadata: RGB, or one channel of 16, 8 (id maps, grey pictures) or 1 bit."""
     # Run lengths: for maps and drawings smaller files than zlib's search gives, and twice as fast; for
     # photographs the same size, four times as fast. Nor do they depend on how zlib was built.
     return _encode(image, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
@@ -240,9 +242,7 @@ def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _encode(
-    image: Image.Image | NDArray[np.uint8] | NDArray[np.uint16], file_format: str, **options: int
-) -> bytes:
+def _encode(image: Encodable, file_format: str, **options: int) -> bytes:
     plain = image.copy() if isinstance(image, Image.Image) else Image.fromarray(image)
     plain.info = {}  # PIL would carry comments and colour profiles over
     buffer = io.BytesIO()

@@ -12,11 +12,25 @@ OWNER = "oft"
 
 
 def add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Append one read-only file without time: what webdataset's TarWriter(mtime=0, user=OWNER) writes."""
+    """Append one read-only file without time: what webdataset's TarWriter(mtime=0, user=OWNER) writes.
+
+    The archive keeps no record of it, so memory does not grow with the number of members.
+    """
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.mtime = len(data), 0o444, 0
     member.uname = member.gname = OWNER
     archive.addfile(member, io.BytesIO(data))
+    archive.members.clear()  # type: ignore[attr-defined]
+
+
+def iterate_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members of an archive in their order, without keeping them.
+
+    tarfile keeps a record of each, about a kilobyte, for look-ups by name.
+    """
+    while (member := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]
+        yield member
 
 
 def read_groups(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -28,7 +42,9 @@ def read_groups(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
         tarfile.TarError, OSError: the file is missing or damaged; one cut short between two files is not.
     """
     with tarfile.open(source) as archive:
-        for key, members in groupby(archive, key=lambda member: member.name.partition(".")[0]):
+        for key, members in groupby(
+            iterate_members(archive), key=lambda member: member.name.partition(".")[0]
+        ):
             contents: dict[str, bytes] = {}
             for member in members:
                 stream = archive.extractfile(member)

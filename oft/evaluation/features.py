@@ -265,7 +265,7 @@ def _load_judge(
     """
     from safetensors import SafetensorError
 
-    from oft.models.loading import hide_loading_bars
+    from oft.progress import hide_loading_bars
 
     hide_loading_bars()
     source, model_type = _find_source(folder), _read_model_type(folder)

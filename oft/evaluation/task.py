@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from oft.data.conditions.canny import extract_canny
+from oft.data.pictures import decode_square
 from oft.data.samples import read_samples
-from oft.data.shards import Sample, decode_image, decode_labels, num_samples, read_shards
+from oft.data.shards import Sample, decode_labels, num_samples, read_shards
 from oft.errors import DataError
 from oft.evaluation import measure
 from oft.evaluation.features import (
@@ -59,8 +60,8 @@ def measure_control_task(
         CheckpointError: a judge is missing or damaged.
     """
     real_samples = list(read_shards(shards, "val"))
-    real = stack(real_samples)
     generated = read_generated(samples, num_sample_shards, [sample.key for sample in real_samples])
+    real = stack(real_samples, generated.pictures.shape[1])
     compared = measure.compared_pictures(generated, real, reconstruct(base, real, settings.batch_size))
     device = base.vae.device
     match condition:
@@ -84,7 +85,9 @@ def measure_control_task(
     features = partial(extract_features, judge=extractor, batch_size=settings.batch_size)
     # The ceiling is the distance between two sets of real pictures.
     others = (
-        stack(list(islice(read_shards(shards, "train"), len(real)))) if num_samples(shards, "train") else None
+        stack(list(islice(read_shards(shards, "train"), len(real))), real.shape[1])
+        if num_samples(shards, "train")
+        else None
     )
     if others is not None and min(len(real), len(others), len(generated.pictures)) >= MIN_DISTRIBUTION_IMAGES:
         measure.measure_distribution(generated.pictures, real, others, features, settings, rng, measured)
@@ -116,8 +119,8 @@ def measure_subject_task(
     """
     described = read_json(shards / "prompts.json")
     keys = sorted(described["prompts"])
-    real = stack(list(read_shards(shards, "train")))
     generated = read_generated(samples, num_sample_shards, keys)
+    real = stack(list(read_shards(shards, "train")), generated.pictures.shape[1])
     device = base.vae.device
     extractor, clip = load_extractor(judges / "extractor", device), load_clip(judges / "clip", device)
     images = partial(extract_clip_images, judge=clip, batch_size=settings.batch_size)
@@ -143,9 +146,9 @@ def measure_subject_task(
     }
 
 
-def stack(samples: list[Sample]) -> Pictures:
-    """Return the samples' pictures, uint8 [n, h, w, 3]."""
-    return np.stack([decode_image(sample) for sample in samples])
+def stack(samples: list[Sample], side_px: int) -> Pictures:
+    """Return the samples' pictures, uint8 [n, side, side, 3]; of those in buckets the centre squares."""
+    return np.stack([decode_square(sample.image, side_px) for sample in samples])
 
 
 def stack_labels(samples: list[Sample]) -> Pictures:

@@ -6,13 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oft.errors import CheckpointError
-
-
-def hide_loading_bars() -> None:
-    """Turn off transformers' bar for every file of weights: a stage has one progress bar, its own."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
+from oft.progress import hide_loading_bars
 
 
 def load_part(model_class: Any, folder: Path, remedy: str, **options: Any) -> Any:

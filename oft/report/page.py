@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from oft.data.card_text import SOURCES
+from oft.data.card_text import describe_source
 from oft.data.pictures import encode_jpeg, encode_png
 from oft.report.edges import Reextract
 from oft.report.figures import draw_confusion, draw_curves
@@ -214,7 +214,7 @@ def _source_sentences(report: Report) -> list[str]:
         if task.dataset and task.dataset not in names:
             names.append(task.dataset)
     return [
-        f"{', '.join(names)}: {SOURCES.get(source, 'the user’s own folder')}" if source else ", ".join(names)
+        f"{', '.join(names)}: {describe_source(source)}" if source else ", ".join(names)
         for source, names in by_source.items()
         if names
     ]

@@ -139,7 +139,7 @@ class TaskResults:
         name: its name in the params.
         condition: canny, segmentation, densepose, ... or ``subject``.
         dataset: the data set it is drawn from, '' where unknown.
-        source: where the data set comes from: ``world`` (rendered), ``photos``, or a folder.
+        source: where the data set comes from, the setting ``acquire.source``.
         runs: in the order of the columns.
         comparisons: the rows of the grid, chosen at random by the seed.
         more_comparisons: further prompts of a subject.

@@ -58,27 +58,28 @@ def test_variants_are_measured_in_turn_each_in_its_own_process(monkeypatch: pyte
     def taken(name: str, folder: Path) -> dict[str, float]:
         assert len(list((folder / "train").iterdir())) == 2
         asked.append(name)
-        seconds = {"stages": 1.0, "plain": 2.0, "work": 0.5}[name] * len(asked)
+        seconds = {"stages": 1.0, "plain": 2.0, "work": 0.5, "floor": 0.4}[name] * len(asked)
         return {"seconds": seconds, "cpu_seconds": 3 * seconds, "peak_mib": 6.0 + len(asked)}
 
     monkeypatch.setattr(data, "_in_own_process", taken)
     result = data.measure_data(rounds=2, count=2)
-    assert asked == ["stages", "plain", "work", "work", "plain", "stages"]
+    assert asked == ["stages", "plain", "work", "floor", "floor", "work", "plain", "stages"]
     row = result["rows"][0]
-    assert row["run_seconds"] == [1.0, 6.0] and row["median_seconds"] == 3.5
+    assert row["run_seconds"] == [1.0, 8.0] and row["median_seconds"] == 4.5
     assert row["pictures_per_second"] == 2.0 and row["times_plain"] == 4.0
     first = data_table(result).splitlines()[2]
     assert [cell.strip() for cell in first.strip("|").split("|")] == [
         "extract and shard",
         "1.00",
-        "3.50",
+        "4.50",
         "2",
         "4.00",
         "3.00",
-        "12",
+        "14",
     ]
 
 
-def test_a_variant_s_process_prints_what_it_took(pictures: Path) -> None:
-    taken = data._in_own_process("work", pictures)
+@pytest.mark.parametrize("variant", ["work", "floor"])
+def test_a_variant_s_process_prints_what_it_took(pictures: Path, variant: str) -> None:
+    taken = data._in_own_process(variant, pictures)
     assert taken["seconds"] > 0 and taken["cpu_seconds"] > 0 and taken["peak_mib"] > 10

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.data.conditions.condition import BatchExtractor, Settings
+from oft.data.pretrained import first_line
 from oft.errors import CheckpointError
 
 PACKAGE = "controlnet_aux"
@@ -48,7 +49,7 @@ def load_annotator(
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise CheckpointError(
             f"{folder} does not hold the weights of the network for condition {condition!r}: "
-            f"{_first_line(error)}. {_remedy(condition, model, files)}"
+            f"{first_line(error)}. {_remedy(condition, model, files)}"
         ) from error
 
 
@@ -86,7 +87,7 @@ def _find_weights(condition: str, model: str, files: Sequence[str]) -> Path:
         except Exception as error:  # OSError, ValueError, httpx's and the hub's own
             raise CheckpointError(
                 f"condition {condition!r} needs {', '.join(files)}: {model!r} is no folder here and cannot "
-                f"be had from the hub ({_first_line(error)}). {_remedy(condition, model, files)}"
+                f"be had from the hub ({first_line(error)}). {_remedy(condition, model, files)}"
             ) from error
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise CheckpointError(
@@ -105,7 +106,7 @@ def _check_weights(path: Path, condition: str) -> None:
     except Exception as error:  # pickle's errors, zip's, OSError, EOFError ...
         raise CheckpointError(
             f"{path}, weights for condition {condition!r}, cannot be read as tensors alone: "
-            f"{_first_line(error)}. It is damaged or not what its name says; download it again"
+            f"{first_line(error)}. It is damaged or not what its name says; download it again"
         ) from error
 
 
@@ -141,8 +142,3 @@ def hushed() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*scipy.ndimage.filters", DeprecationWarning)  # its pose module
         warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", FutureWarning)  # its geffnet
         yield
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -21,4 +21,4 @@ def extract_canny(
     import cv2
 
     edges = cv2.Canny(np.ascontiguousarray(image), low_threshold, high_threshold)
-    return np.repeat(np.asarray(edges, dtype=np.uint8)[..., None], 3, axis=2)
+    return np.asarray(cv2.cvtColor(edges, cv2.COLOR_GRAY2RGB), dtype=np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.data.conditions.condition import BatchExtractor, Settings
-from oft.data.conditions.predictors import load_predictor, model_fault
+from oft.data.pretrained import load_pretrained, model_fault
 
 # Networks that predict relative inverse depth; others (ZoeDepth, GLPN) predict metres, the other way round.
 INVERSE_DEPTH = ("dpt", "depth_anything")
@@ -21,21 +21,23 @@ def load_depth(settings: Settings, device: str) -> BatchExtractor:
     point.
 
     Args:
-        settings: ``model``, see `load_predictor`: Depth Anything or DPT (MiDaS 3).
+        settings: ``model``, see `load_pretrained`: Depth Anything or DPT (MiDaS 3).
         device: torch device.
 
     Raises:
         CheckpointError: the model is missing, damaged, or predicts another kind of depth.
     """
     import torch
-    from transformers import AutoModelForDepthEstimation
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
-    model = settings["model"]
-    processor, network = load_predictor("depth", model, AutoModelForDepthEstimation, device)
+    setting, model = "conditions.depth.model", settings["model"]
+    processor, network = load_pretrained(
+        setting, model, AutoImageProcessor, AutoModelForDepthEstimation, device
+    )
     kind = network.config.model_type
     if kind not in INVERSE_DEPTH or getattr(network.config, "depth_estimation_type", None) == "metric":
         raise model_fault(
-            "depth", model, f"{kind} predicts metres; {' and '.join(INVERSE_DEPTH)} predict relative depth"
+            setting, model, f"{kind} predicts metres; {' and '.join(INVERSE_DEPTH)} predict relative depth"
         )
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from oft.data.ade20k import NUM_CLASSES, colourise
 from oft.data.conditions.condition import BatchExtractor, Settings
-from oft.data.conditions.predictors import load_predictor, model_fault
+from oft.data.pretrained import load_pretrained, model_fault
 from oft.errors import DataError
 
 
@@ -36,20 +36,22 @@ def load_segmentation(settings: Settings, device: str) -> BatchExtractor:
     For pictures of data sets that have no maps. A network has no class "other": no id is 0.
 
     Args:
-        settings: ``model``, see `load_predictor`: SegFormer or any other network for ADE20K's 150 classes.
+        settings: ``model``, see `load_pretrained`: SegFormer or any other network for ADE20K's 150 classes.
         device: torch device.
 
     Raises:
         CheckpointError: the model is missing, damaged, or has other classes.
     """
     import torch
-    from transformers import AutoModelForSemanticSegmentation
+    from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-    model = settings["model"]
-    processor, network = load_predictor("segmentation", model, AutoModelForSemanticSegmentation, device)
+    setting, model = "conditions.segmentation.model", settings["model"]
+    processor, network = load_pretrained(
+        setting, model, AutoImageProcessor, AutoModelForSemanticSegmentation, device
+    )
     if network.config.num_labels != NUM_CLASSES:
         raise model_fault(
-            "segmentation", model, f"it has {network.config.num_labels} classes, ADE20K has {NUM_CLASSES}"
+            setting, model, f"it has {network.config.num_labels} classes, ADE20K has {NUM_CLASSES}"
         )
 
     @torch.inference_mode()

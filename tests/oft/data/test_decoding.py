@@ -83,7 +83,8 @@ def test_landmarks_are_scaled_to_the_size_the_picture_is_stored_at(celeba_hq_roo
     examples = list(read("celeba_hq", celeba_hq_root, "train", Counts()))
     [decoded, _] = iterate_pictures(examples, Counts(), Wanted(annotation="landmarks"))
     assert decoded.image.size == (32, 32) and decoded.annotation is not None
-    np.testing.assert_allclose(decoded.annotation, np.loadtxt(celeba_hq_root / "landmarks" / "0.txt") / 32)
+    marked = np.loadtxt(celeba_hq_root / "landmarks" / "0.txt")
+    np.testing.assert_allclose(decoded.annotation, (marked + 0.5) / 32 - 0.5)
     own = replace(examples[0], marked_side_px=None)
     with pytest.raises(Unusable) as caught:
         decode(own, Wanted(annotation="landmarks"))

@@ -14,6 +14,7 @@ from PIL import Image
 from oft.data.describing import describe_pictures
 from oft.data.examples import read_dataset
 from oft.data.journal import Journal
+from oft.data.parallel import WORKERS
 from oft.types import Counts
 from tests.conftest import ROOT, dataset
 
@@ -82,3 +83,28 @@ def test_nothing_is_decoded_or_asked_again_when_all_is_done(folder: Path, tmp_pa
     again = Captioner()
     assert describe(folder, again, tmp_path / "journal") == first
     assert again.batches == 0
+
+
+def test_captions_do_not_depend_on_how_many_processes_decode(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = describe(folder, Captioner(), tmp_path / "one")
+    monkeypatch.setenv(WORKERS, "2")
+    assert describe(folder, Captioner(), tmp_path / "two") == expected
+
+
+def test_large_pictures_come_reduced_and_small_ones_as_they_are(
+    tmp_path: Path, save_picture: Callable[..., Path]
+) -> None:
+    sizes = {"large": (1600, 900), "small": (500, 400)}
+    for name, (width, height) in sizes.items():
+        save_picture(tmp_path / "own" / f"{name}.png", width_px=width, height_px=height)
+    seen: list[tuple[int, int]] = []
+
+    def captioner(pictures: list[Image.Image]) -> list[str]:
+        seen.extend(picture.size for picture in pictures)
+        return ["a picture"] * len(pictures)
+
+    examples = read_dataset(dataset("image_folder"), tmp_path / "own", "val", Counts())
+    list(describe_pictures(examples, Counts(), captioner, BATCH_SIZE, Journal(tmp_path / "journal")))
+    assert seen == [(800, 450), (500, 400)]

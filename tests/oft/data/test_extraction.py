@@ -16,6 +16,7 @@ from oft.data.ade20k import colourise
 from oft.data.captions import CaptionRecord, write_captions
 from oft.data.conditions import CONDITIONS, Condition
 from oft.data.conditions.canny import extract_canny
+from oft.data.conditions.landmarks import MIRRORED_LANDMARKS, extract_landmarks
 from oft.data.extraction import extract_split
 from oft.data.geometry import Geometry
 from oft.data.parallel import WORKERS
@@ -24,6 +25,7 @@ from oft.data.shards import Sample, decode_condition, decode_image, decode_label
 from oft.types import Counts, Split
 from tests.conftest import ROOT, dataset
 from tests.oft.data.conditions.networks import save_depth_anything, save_segformer
+from tests.oft.data.conftest import ROOTS, save_picture
 
 
 def extract(
@@ -144,6 +146,42 @@ def test_training_pictures_keep_their_aspect_in_buckets(deepfashion_root: Path) 
         assert picture.shape == condition.shape == (56, 40, 3) and labels.shape == (56, 40)
 
 
+@pytest.mark.parametrize("fit", ["crop", "pad", "buckets"])
+def test_landmarks_are_drawn_where_they_lie_in_a_picture_and_in_its_mirror_image(
+    celeba_hq_root: Path, fit: str
+) -> None:
+    root = celeba_hq_root
+    save_picture(root / "CelebA-HQ-img" / "0.jpg", 0, height_px=64, width_px=96)
+    np.savetxt(root / "landmarks" / "0.txt", points := np.random.default_rng(1).uniform(300, 700, (68, 2)))
+    plain, flipped, *_ = extract(root, "celeba_hq", "landmarks", resolution_px=48, fit=fit, flip=True)
+    source = (96, 64)
+    geometry = Geometry(48, fit)  # type: ignore[arg-type]
+    width, height = geometry.size_px(source)
+    lie = geometry.annotation("landmarks", (points + 0.5) * [96 / 1024, 64 / 1024] - 0.5, source)
+    mirrored = np.stack([width - 1 - lie[:, 0], lie[:, 1]], axis=1)[MIRRORED_LANDMARKS]
+    assert flipped.meta["mirrors"] == plain.key and plain.labels is None
+    for sample, expected in ((plain, lie), (flipped, mirrored)):
+        condition = decode_condition(sample)
+        assert condition is not None and picture_size(sample) == (width, height)
+        np.testing.assert_array_equal(condition, extract_landmarks(expected, (height, width)))
+
+
+@pytest.mark.parametrize(("root", "condition"), [("fill50k_root", "circles"), ("reference_root", "given")])
+@pytest.mark.parametrize("fit", ["crop", "pad", "buckets"])
+def test_a_given_picture_follows_its_picture_into_the_mirror_image(
+    root: str, condition: str, fit: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(root)
+    samples = extract(folder, ROOTS[root], condition, resolution_px=48, fit=fit, flip=True)
+    assert len(samples) >= 4
+    for plain, flipped in zip(samples[::2], samples[1::2], strict=True):
+        given, mirrored = decode_condition(plain), decode_condition(flipped)
+        assert given is not None and mirrored is not None and plain.labels is None
+        assert decode_image(plain).shape == given.shape == mirrored.shape
+        assert not np.array_equal(given, mirrored)
+        np.testing.assert_array_equal(mirrored[:, ::-1], given)
+
+
 Pictures = Sequence[NDArray[np.uint8]]
 
 
@@ -201,7 +239,9 @@ counts = Counts()
 samples = extract_split(settings, "canny", {}, root, "train", 64, 95, counts)
 write_prepared(folder / "prepared", "train", samples, {"made": "here"})
 prepared = read_prepared(folder / "prepared", "train")
-packed = pack_split("mine", prepared.samples, root / "captions.jsonl", "train", Counts())
+packed = pack_split(
+    "mine", settings.captions, prepared.samples, root / "captions.jsonl", "train", Counts(), 0
+)
 write_shards(packed, folder / "shards", "train", 4, params=prepared.made_with, counts=counts)
 """
 

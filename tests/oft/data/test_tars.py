@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import io
 import tarfile
+from pathlib import Path
 
-from oft.data.tars import OWNER, add_member
+from oft.data.tars import OWNER, add_member, read_groups
 
 
 def packed(*members: tuple[str, bytes]) -> bytes:
@@ -34,3 +36,19 @@ def test_bytes_follow_from_names_contents_and_order() -> None:
     one, two = ("a.png", b"one"), ("b.png", b"two")
     assert packed(one, two) == packed(one, two)
     assert len({packed(one, two), packed(two, one), packed(one), packed(one, ("b.png", b"tow"))}) == 4
+
+
+def records() -> int:
+    """Return how many of tarfile's records of a member there are in this process."""
+    return sum(type(each) is tarfile.TarInfo for each in gc.get_objects())
+
+
+def test_memory_does_not_grow_with_the_number_of_members(tmp_path: Path) -> None:
+    before = records()
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+        for number in range(9):
+            add_member(archive, f"{number}.json", b"{}")
+        assert records() == before
+    reading = [(key, records() - before) for key, _ in read_groups(tmp_path / "a.tar")]
+    assert [key for key, _ in reading] == [str(number) for number in range(9)]
+    assert max(grown for _, grown in reading) <= 3

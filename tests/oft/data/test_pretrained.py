@@ -5,21 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from oft.data.conditions.predictors import load_predictor
+from oft.data.pretrained import load_pretrained
 from oft.errors import CheckpointError
 from tests.oft.data.conditions.networks import save_segformer
 
 
 def load(model: Path | str) -> None:
-    from transformers import AutoModelForSemanticSegmentation
+    from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-    load_predictor("segmentation", str(model), AutoModelForSemanticSegmentation, "cpu")
+    load_pretrained(
+        "conditions.segmentation.model",
+        str(model),
+        AutoImageProcessor,
+        AutoModelForSemanticSegmentation,
+        "cpu",
+    )
 
 
 def test_a_missing_model_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(
-        CheckpointError, match=r"'segmentation' from .*nowhere.*conditions\.segmentation\.model"
-    ):
+    with pytest.raises(CheckpointError, match=r"^conditions\.segmentation\.model: cannot load .*nowhere"):
         load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="hf download MODEL"):
