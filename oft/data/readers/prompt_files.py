@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from oft.data.readers.layout import clean_captions, parse_json, read_text_file
+from oft.data.caption_text import clean_caption
+from oft.data.readers.layout import parse_json, read_text_file
 from oft.errors import DataError
 from oft.types import Split
 
@@ -36,7 +37,7 @@ def read_prompt_file(path: Path) -> dict[str, str]:
             raise DataError(
                 f"{path}, {place}: got {json.dumps(entry)[:80]}; {_RULE}; mend or remove the entry"
             )
-        stem, caption = Path(target).stem, " ".join(clean_captions([prompt]))
+        stem, caption = Path(target).stem, clean_caption(prompt)
         if captions.setdefault(stem, caption) != caption:
             raise DataError(
                 f"{path}, {place}: a second caption for {stem!r}; pictures are told apart by the names of "
