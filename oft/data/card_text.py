@@ -10,6 +10,7 @@ CARD_NAME = "card.json"
 
 SOURCES = {
     "world": "a miniature world, rendered in the layout of the official data set",
+    "download": "the official data set",
     "photos": "photographs that ship with scikit-image and scikit-learn",
 }
 """What ``acquire.source`` means where it is no folder of the user's."""

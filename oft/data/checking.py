@@ -19,7 +19,6 @@ from oft.params import gives_annotation
 from oft.progress import count
 from oft.types import SPLITS, Counts, Example, Split
 
-
 _ANNOTATION = "annotation_"
 _FAULTS = {
     **EXPLANATIONS,
