@@ -24,6 +24,8 @@ _FAULTS = {
     **EXPLANATIONS,
     "outside": "the listing leads out of the data set; such a file is never opened; mend the listing",
     "size_mismatch": "picture and annotation differ in size; export them at one size",
+    "orientation_unclear": "EXIF has the picture turned, and its annotation may lie either way; save the "
+    "picture as its annotation lies, without the tag",
     "label_out_of_range": "the map has an id that the data set does not define; export it anew",
     "landmarks_outside": "points lie far outside the picture; mark it anew, at the size the layout asks for",
     "name_not_text": "the file's name is not UTF-8; rename it",
