@@ -10,6 +10,7 @@ from typing import Any
 
 from oft.data.conditions import CONDITIONS
 from oft.data.decoding import Unusable, Wanted, decode
+from oft.data.keys import distinct
 from oft.data.parallel import parallel_map
 from oft.data.pictures import EXPLANATIONS
 from oft.data.readers import read
@@ -36,13 +37,15 @@ def check_dataset(reader: str, root: Path) -> dict[Split, Counts]:
     """Decode everything a reader finds in a folder, on all cores, and return the counts of each split.
 
     Raises:
-        DataError: the layout is not the reader's, or there is no picture at all.
+        DataError: the layout is not the reader's, two pictures share a key, or there is no picture at all.
     """
     check_beside(reader, root)
     counts = {split: Counts() for split in SPLITS}
     find_fault = partial(_find_fault, wanted=wanted_of(reader))
+    keys: set[str] = set()
     for split, tally in counts.items():
-        faults = parallel_map(find_fault, read(reader, root, split, tally), "oft data check")
+        examples = distinct(read(reader, root, split, tally), keys)
+        faults = parallel_map(find_fault, examples, "oft data check")
         for fault in count(faults, f"{reader} {split}", "pictures"):
             if fault is None:
                 tally.kept += 1

@@ -48,7 +48,7 @@ def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Exampl
             as ``name_not_text`` those whose names are not UTF-8: nothing could be written about them.
 
     Raises:
-        DataError: the reader is unknown, or the folder misses what the layout demands.
+        DataError: the reader is unknown, the folder misses what the layout demands, or cannot be looked into.
     """
     if name not in READERS:
         raise DataError(f"there is no reader named {name!r}; the readers are {', '.join(READERS)}")
@@ -56,10 +56,20 @@ def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Exampl
 
 
 def _with_names(examples: Iterator[Example], counts: Counts) -> Iterator[Example]:
-    for example in examples:
+    for example in _readable(examples):
         try:
             example.image.name.encode()
         except UnicodeEncodeError:
             counts.drop("name_not_text", example.image.name)
         else:
             yield example
+
+
+def _readable(examples: Iterator[Example]) -> Iterator[Example]:
+    try:
+        yield from examples
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} cannot be read ({error.strerror}); give this user the right to, or correct "
+            "the path"
+        ) from error
