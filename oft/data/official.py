@@ -32,7 +32,7 @@ def download_dataset(
         reader: the reader of its layout, a key of `SOURCES`.
         settings: the mirror, and whether the licence is accepted.
         target: the folder that is replaced when all is there.
-        downloads: where the archives lie meanwhile, to be continued after an interruption; left as it is.
+        downloads: where the archives lie, whole or to be continued after an interruption; left as it is.
         sleep: waits between two tries of a download, seconds.
 
     Raises:
