@@ -28,6 +28,17 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 AdapterName = Literal["oft", "coft"]
 # Folders beside the tasks' own.
 RESERVED_NAMES = ("angles", "report")
+ReaderName = Literal[
+    "ade20k",
+    "celeba_hq",
+    "coco",
+    "deepfashion",
+    "dreambooth",
+    "fill50k",
+    "hub",
+    "image_folder",
+    "reference",
+]
 ConditionName = Literal[
     "canny",
     "lineart_standard",
@@ -149,17 +160,7 @@ class Captioning(Section):
 class Dataset(Section):
     """A data set: its layout, its size, and what each stage does with it."""
 
-    reader: Literal[
-        "ade20k",
-        "celeba_hq",
-        "coco",
-        "deepfashion",
-        "dreambooth",
-        "fill50k",
-        "hub",
-        "image_folder",
-        "reference",
-    ]
+    reader: ReaderName
     num_train_images: NaturalInt
     num_val_images: NaturalInt
     acquire: Acquisition

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from oft.errors import DataError
+from oft.params import ReaderName
 from oft.types import Counts, Example, Split
 
 Reader = Callable[[Path, Split, Counts], Iterator[Example]]
@@ -21,20 +22,7 @@ def _lazy_reader(name: str) -> Reader:
     return read_lazily
 
 
-READERS: dict[str, Reader] = {
-    name: _lazy_reader(name)
-    for name in (
-        "ade20k",
-        "celeba_hq",
-        "coco",
-        "deepfashion",
-        "dreambooth",
-        "fill50k",
-        "hub",
-        "image_folder",
-        "reference",
-    )
-}
+READERS: dict[str, Reader] = {name: _lazy_reader(name) for name in get_args(ReaderName)}
 
 
 def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Example]:
