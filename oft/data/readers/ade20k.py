@@ -37,7 +37,7 @@ def read_ade20k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     annotations = require_folder(top / "annotations" / _FOLDERS[split], LAYOUT)
     captions = prompt_captions(split, root, top)
     licence = licence_tag(root, LICENCE)
-    names = list_pictures(images)
+    names = set(list_pictures(images))
     for key, name, labels in paired(
         names, names, lambda name: annotations / f"{Path(name).stem}.png", counts
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class Listed:
 
 
 def paired(
-    names: Iterable[str], present: Container[str], annotation_of: Callable[[str], Path], counts: Counts
+    names: Iterable[str], present: Set[str], annotation_of: Callable[[str], Path], counts: Counts
 ) -> Iterator[tuple[str, str, Path]]:
     """Yield key, name and annotation of the pictures that have one, sorted by key.
 

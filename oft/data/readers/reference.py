@@ -46,7 +46,7 @@ def read_reference(root: Path, split: Split, counts: Counts) -> Iterator[Example
     captions = prompt_captions(split, root)
     licence = licence_tag(root, LICENCE)
     # The release numbers the pictures of each split from 0: a key needs the split too.
-    names = [f"{split}/{name}" for name in list_pictures(images)]
+    names = {f"{split}/{name}" for name in list_pictures(images)}
     for key, _, drawn in paired(names, names, lambda name: conditions / Path(name).name, counts):
         own = captions.get(drawn.stem, ())
         yield Example(key, images / drawn.name, drawn, own, split, licence)
