@@ -89,6 +89,11 @@ def test_what_a_subject_needs_beside_its_pictures_is_checked(dreambooth_root: Pa
         check_dataset("dreambooth", dreambooth_root)
 
 
+def test_the_help_names_every_reader() -> None:
+    shown = CliRunner().invoke(app, ["data", "check", "--help"], env={"COLUMNS": "300"}).stdout
+    assert all(reader in shown for reader in READERS)
+
+
 def test_an_unknown_reader_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the readers are ade20k, .*reference"):
         check_dataset("imagenet", tmp_path)
