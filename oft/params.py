@@ -28,6 +28,17 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 AdapterName = Literal["oft", "coft"]
 # Folders beside the tasks' own.
 RESERVED_NAMES = ("angles", "report")
+ReaderName = Literal[
+    "ade20k",
+    "celeba_hq",
+    "coco",
+    "deepfashion",
+    "dreambooth",
+    "fill50k",
+    "hub",
+    "image_folder",
+    "reference",
+]
 ConditionName = Literal[
     "canny",
     "lineart_standard",
@@ -54,6 +65,12 @@ READERS_WITH_MAPS: dict[str, tuple[str, ...]] = {
     "given": ("fill50k", "hub", "reference"),
 }
 NETWORK_FINDS = ("segmentation",)
+# The layouts, by their readers, that a source can give; a folder of the user's can have any.
+READERS_OF_SOURCES: dict[str, tuple[str, ...]] = {
+    "world": ("ade20k", "coco", "deepfashion", "dreambooth"),
+    "photos": ("image_folder",),
+    "download": ("ade20k", "coco", "dreambooth", "fill50k"),
+}
 # Where a template takes a picture's caption.
 CAPTION_FIELD = "{caption}"
 _S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s@?#]*)?")
@@ -143,22 +160,23 @@ class Captioning(Section):
 class Dataset(Section):
     """A data set: its layout, its size, and what each stage does with it."""
 
-    reader: Literal[
-        "ade20k",
-        "celeba_hq",
-        "coco",
-        "deepfashion",
-        "dreambooth",
-        "fill50k",
-        "hub",
-        "image_folder",
-        "reference",
-    ]
+    reader: ReaderName
     num_train_images: NaturalInt
     num_val_images: NaturalInt
     acquire: Acquisition
     prepare: Preparation
     captions: Captioning
+
+    @model_validator(mode="after")
+    def _source_gives_the_layout(self) -> Dataset:
+        source = self.acquire.source
+        readers = READERS_OF_SOURCES.get(source, (self.reader,))
+        if self.reader not in readers:
+            raise ValueError(
+                f"acquire.source {source!r} gives the layout of reader {' or '.join(readers)}, and reader is "
+                f"{self.reader}; set source to a folder (docs/datasets.md says where to get the data)"
+            )
+        return self
 
 
 class Blip(Section):

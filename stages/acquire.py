@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "dataset")
     params = load_params()
     dataset = params.datasets[known("dataset", options.dataset, params.datasets)]
-    target, downloads = paths.raw(options.dataset), paths.downloads(options.dataset)
+    target = paths.raw(options.dataset)
     source = dataset.acquire.source
     if source == "world":
         from oft.data.world.acquire import render_dataset
@@ -41,15 +40,15 @@ def main(arguments: list[str]) -> None:
     elif source == "download":
         from oft.data.official import download_dataset
 
-        download_dataset(options.dataset, dataset.reader, dataset.acquire, target, downloads)
+        download_dataset(
+            options.dataset, dataset.reader, dataset.acquire, target, paths.downloads(options.dataset)
+        )
     elif is_remote(source):
         place_remote(source, target)
     else:
         place_folder(Path(source), target)
     counts = count_layout(dataset.reader, target)
     write_json(paths.counts(target), counts)
-    if source == "download":
-        shutil.rmtree(downloads)
     print(f"{target}: " + ", ".join(f"{counts[split]['kept']} {split}" for split in SPLITS) + " pictures")
 
 

@@ -26,7 +26,7 @@ def raw(dataset: str) -> Path:
 
 
 def downloads(dataset: str) -> Path:
-    """The archives of a data set until it stands, whole or to be continued."""
+    """The archives of a data set, whole or to be continued; kept, so that nothing is fetched twice."""
     return DOWNLOADS / dataset
 
 

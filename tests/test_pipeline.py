@@ -30,7 +30,8 @@ PLUMBING = {
     "oft.models.loading",  # reads a network as it is, or says why it cannot be
     "oft.params",  # checks settings; their values stand in the params of a stage
     "oft.progress",  # the progress bar
-    "oft.storage",  # writes files whole or not at all
+    "oft.storage.files",  # writes files whole or not at all
+    "oft.storage.remote",  # the same bytes, from S3
     "oft.types",  # records that modules hand each other
 }
 

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+from oft.data.keys import distinct
 from oft.data.readers import read
 from oft.errors import DataError
 from oft.progress import BYTES, progress
@@ -82,7 +83,10 @@ def place_remote(url: str, target: Path) -> None:
     require_space({target: total_bytes})
     with atomic_folder(target) as partial, progress(total_bytes, f"copying {url}", BYTES) as bar:
         for name, size_bytes in sizes.items():
-            fetch_remote(f"{url.rstrip('/')}/{name}", partial / name)
+            try:
+                fetch_remote(f"{url.rstrip('/')}/{name}", partial / name)
+            except OSError as error:  # a name too long, or that of a folder of others
+                raise DataError(f"{url}: its object {name!r} cannot be written: {error.strerror}") from error
             bar.advance(size_bytes)
 
 
@@ -91,11 +95,12 @@ def count_layout(reader: str, root: Path) -> dict[Split, dict[str, object]]:
     how many examples the reader yields.
 
     Raises:
-        DataError: the layout is not the reader's, or no split has a usable picture.
+        DataError: the layout is not the reader's, two pictures share a key, or no split has a usable picture.
     """
     counted: dict[Split, Counts] = {split: Counts() for split in SPLITS}
+    keys: set[str] = set()
     for split, counts in counted.items():
-        counts.kept = sum(1 for _ in read(reader, root, split, counts))
+        counts.kept = sum(1 for _ in distinct(read(reader, root, split, counts), keys))
     if not any(counts.kept for counts in counted.values()):
         listed = sum(counts.seen for counts in counted.values())
         dropped = sum((counts.dropped for counts in counted.values()), Counter[str]())

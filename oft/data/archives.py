@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -32,7 +34,9 @@ _DAMAGE = (
     gzip.BadGzipFile,
     lzma.LZMAError,
     zlib.error,
+    struct.error,
     EOFError,
+    ValueError,  # names in no encoding, places before the file
     NotImplementedError,  # a way of compressing that Python does not know
 )
 
@@ -96,7 +100,9 @@ def _members(archive: Path) -> Iterator[Iterable[_Member]]:
                 yield (_tar_member(tar, info) for info in tar)
                 while tar.fileobj is not None and tar.fileobj.read(CHUNK_BYTES):
                     pass  # gzip's checksum stands behind all that tar reads
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # of the disk; damage has no number of its own, or leads beyond the file
         reason = str(error).partition("\n")[0].removesuffix(":")
         raise DataError(f"{archive} is damaged ({reason}); remove it and run again to get it anew") from error
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from oft.data.card_text import CARD_NAME, render_card
 from oft.data.shards import INDEX_NAME, read_index
-from oft.data.sources import Source, source_of
+from oft.data.sources import SOURCES, Source
 from oft.errors import DataError
 from oft.storage import atomic_file, read_json, sha256_file, write_json
 
@@ -65,7 +65,7 @@ def _origin(params: Params, task: str) -> dict[str, Any]:
         "prepare": settings.prepare.model_dump(),
     }
     if settings.acquire.source == "download":
-        origin["official"] = _official(source_of(settings.reader, dataset))
+        origin["official"] = _official(SOURCES[settings.reader])
     if subject:
         return origin | {"subject": {"name": subject.subject, "identifier": params.identifier}}
     captions = settings.captions.model_dump() | {"source": _public(settings.captions.source)}

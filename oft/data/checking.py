@@ -4,39 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from oft.data.conditions import CONDITIONS
-from oft.data.decoding import Wanted, iterate_pictures
+from oft.data.decoding import Unusable, Wanted, decode
+from oft.data.keys import distinct
+from oft.data.parallel import parallel_map
 from oft.data.pictures import EXPLANATIONS
 from oft.data.readers import read
 from oft.data.readers.dreambooth import read_prompts, read_subjects
 from oft.errors import DataError
+from oft.params import gives_annotation
 from oft.progress import count
-from oft.types import SPLITS, Counts, Split
-
-
-def _labels(condition_name: str) -> Wanted:
-    condition = CONDITIONS[condition_name]
-    return Wanted(1, condition.annotation, condition.annotation_channel, condition.num_labels)
-
-
-# What a reader's annotations are; other readers have none.
-WANTED: dict[str, Wanted] = {
-    "ade20k": _labels("segmentation"),
-    "celeba_hq": Wanted(annotation="landmarks"),
-    "deepfashion": _labels("densepose"),
-    "fill50k": Wanted(annotation="picture"),
-    "hub": Wanted(annotation="picture"),
-    "reference": Wanted(annotation="picture"),
-}
+from oft.types import SPLITS, Counts, Example, Split
 
 _ANNOTATION = "annotation_"
 _FAULTS = {
     **EXPLANATIONS,
     "outside": "the listing leads out of the data set; such a file is never opened; mend the listing",
     "size_mismatch": "picture and annotation differ in size; export them at one size",
+    "orientation_unclear": "EXIF has the picture turned, and its annotation may lie either way; save the "
+    "picture as its annotation lies, without the tag",
     "label_out_of_range": "the map has an id that the data set does not define; export it anew",
     "landmarks_outside": "points lie far outside the picture; mark it anew, at the size the layout asks for",
     "name_not_text": "the file's name is not UTF-8; rename it",
@@ -44,23 +34,35 @@ _FAULTS = {
 
 
 def check_dataset(reader: str, root: Path) -> dict[Split, Counts]:
-    """Decode everything a reader finds in a folder and return the counts of each split.
+    """Decode everything a reader finds in a folder, on all cores, and return the counts of each split.
 
     Raises:
-        DataError: the layout is not the reader's, or there is no picture at all.
+        DataError: the layout is not the reader's, two pictures share a key, or there is no picture at all.
     """
     check_beside(reader, root)
     counts = {split: Counts() for split in SPLITS}
+    find_fault = partial(_find_fault, wanted=wanted_of(reader))
+    keys: set[str] = set()
     for split, tally in counts.items():
-        examples = count(read(reader, root, split, tally), f"{reader} {split}", "pictures")
-        for _ in iterate_pictures(examples, tally, WANTED.get(reader, Wanted())):
-            pass
+        examples = distinct(read(reader, root, split, tally), keys)
+        faults = parallel_map(find_fault, examples, "oft data check")
+        for fault in count(faults, f"{reader} {split}", "pictures"):
+            if fault is None:
+                tally.kept += 1
+            else:
+                tally.drop(fault.reason, fault.name)
     if not any(tally.seen for tally in counts.values()):
         raise DataError(
             f"{root} has no picture for reader {reader!r}; complete the data set, or choose another reader: "
             "docs/datasets.md shows the layout of each"
         )
     return counts
+
+
+def wanted_of(reader: str) -> Wanted:
+    """Return what a reader's annotations must be like: as the condition wants them that is made from them."""
+    made = (condition for name, condition in CONDITIONS.items() if gives_annotation(reader, name))
+    return next((condition.wanted() for condition in made), Wanted())
 
 
 def check_beside(reader: str, root: Path) -> None:
@@ -89,10 +91,18 @@ def describe_drops(counts: Mapping[Split, Counts]) -> Iterator[str]:
         for reason, number in sorted(tally.dropped.items()):
             names = ", ".join(tally.offenders[reason])
             more = ", ..." if number > len(tally.offenders[reason]) else ""
-            yield f"{split}: {number} {reason} ({_fault(reason)}): {names}{more}"
+            yield f"{split}: {number} {reason} ({_explain(reason)}): {names}{more}"
 
 
-def _fault(reason: str) -> str:
+def _find_fault(example: Example, wanted: Wanted) -> Unusable | None:
+    try:
+        decode(example, wanted)
+    except Unusable as fault:
+        return fault
+    return None
+
+
+def _explain(reason: str) -> str:
     if reason in _FAULTS:
         return _FAULTS[reason]
     return f"of its annotation: {_FAULTS[reason.removeprefix(_ANNOTATION)]}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from oft.data.landmarks import load_landmarks
-from oft.data.pictures import PictureError, load_labels, load_picture
+from oft.data.pictures import PictureError, load_labels, load_picture, load_stored, turn_array
 from oft.types import AnnotationKind, Counts, Example, Source
 
 
@@ -57,17 +57,22 @@ class Unusable(Exception):
 
 
 def decode(example: Example, wanted: Wanted) -> Decoded:
-    """Return an example with its picture and annotation.
+    """Return an example with its picture, upright, and the annotation as it lies on that.
+
+    An annotation of the size that a picture with an EXIF orientation is stored at was made on that; it is
+    turned along.
 
     Raises:
         Unusable: the reasons are those of `PictureError`, the same behind ``annotation_``, ``size_mismatch``
-            (picture and annotation differ in size), ``label_out_of_range`` and ``landmarks_outside`` (a point
-            lies further outside the picture than the picture is wide or high).
+            (picture and annotation differ in size), ``orientation_unclear`` (the picture has to be turned;
+            whether its annotation has to, sizes do not tell), ``label_out_of_range`` and
+            ``landmarks_outside`` (a point lies further outside the picture than that is wide or high).
     """
     try:
-        image = load_picture(example.image)
+        stored, turn = load_stored(example.image)
     except PictureError as error:
         raise Unusable(error.reason, error.name) from error
+    image = stored if turn is None else stored.transpose(turn)
     if min(image.size) < wanted.min_side_px:
         raise Unusable("too_small", example.image.name)
     if wanted.annotation is None or example.annotation is None:
@@ -76,13 +81,18 @@ def decode(example: Example, wanted: Wanted) -> Decoded:
         annotation = _load_annotation(example.annotation, wanted)
     except PictureError as error:
         raise Unusable(f"annotation_{error.reason}", error.name) from error
+    size = None if wanted.annotation == "landmarks" else annotation.shape[1::-1]
+    if turn is not None and (size is None or stored.size == image.size):
+        raise Unusable("orientation_unclear", example.image.name)
+    if turn is not None and size == stored.size:
+        annotation = turn_array(annotation, turn)
+    elif size not in (None, image.size):
+        raise Unusable("size_mismatch", example.image.name)
     if wanted.annotation == "landmarks":
         # Centres of pixels lie at whole numbers.
         annotation = (annotation + 0.5) * _marked_scale(example, image) - 0.5
         if ((annotation < np.negative(image.size)) | (annotation > 2 * np.array(image.size))).any():
             raise Unusable("landmarks_outside", example.annotation.name)
-    elif annotation.shape[:2] != (image.height, image.width):
-        raise Unusable("size_mismatch", example.image.name)
     elif wanted.num_labels is not None and not 0 <= annotation.min() <= annotation.max() < wanted.num_labels:
         raise Unusable("label_out_of_range", example.annotation.name)
     return Decoded(example, image, annotation)

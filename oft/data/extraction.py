@@ -120,16 +120,11 @@ def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusab
     Raises:
         DataError: the condition needs an annotation and the data set has none.
     """
-    wanted, mirrored = Wanted(min_side_px=recipe.geometry.resolution_px // 2), None
+    min_side_px = recipe.geometry.resolution_px // 2
+    wanted, mirrored = Wanted(min_side_px), None
     if recipe.condition is not None and not recipe.by_network:
         condition = CONDITIONS[recipe.condition]
-        mirrored = condition.mirrored
-        wanted = replace(
-            wanted,
-            annotation=condition.annotation,
-            annotation_channel=condition.annotation_channel,
-            num_labels=condition.num_labels,
-        )
+        wanted, mirrored = condition.wanted(min_side_px), condition.mirrored
     try:
         decoded = decode(example, wanted)
     except Unusable as unusable:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from oft.errors import DataError
+
+if TYPE_CHECKING:
+    from oft.types import Example
 
 MAX_KEY_CHARS = 80
 """With the longest suffix of a shard member this stays within the 100 characters of a plain tar header."""
@@ -53,6 +59,22 @@ def row_key(key: str, row: int) -> str:
     room = MAX_KEY_CHARS - _ROW_DIGITS - 1
     kept = key if len(key) <= room else f"{key[: room - _HASH_CHARS - 1]}-{stable_hash(key)[:_HASH_CHARS]}"
     return f"{kept}-{row:0{_ROW_DIGITS}d}"
+
+
+def distinct(examples: Iterable[Example], keys: set[str]) -> Iterator[Example]:
+    """Yield examples and add their keys to those of the data set's other examples.
+
+    Raises:
+        DataError: a key is there already; readers give each picture of a split its own.
+    """
+    for example in examples:
+        if example.key in keys:
+            raise DataError(
+                f"{example.image.name} of {example.split} has the key {example.key!r}, as another picture "
+                "has; keys come from the names of files and tell pictures apart; rename one of the two"
+            )
+        keys.add(example.key)
+        yield example
 
 
 def sorted_keys(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from oft.data.archives import extract, is_archive
 from oft.data.download import Sleep, download
-from oft.data.sources import Archive, Source, source_of
+from oft.data.sources import SOURCES, Archive, Source
 from oft.errors import ParamsError
 from oft.params import Acquisition
 from oft.storage import atomic_folder, full_disk_named, require_space
@@ -29,18 +29,18 @@ def download_dataset(
 
     Args:
         dataset: its name in params, for messages.
-        reader: the reader of its layout, which tells the official source.
+        reader: the reader of its layout, a key of `SOURCES`.
         settings: the mirror, and whether the licence is accepted.
         target: the folder that is replaced when all is there.
-        downloads: where the archives lie meanwhile, to be continued after an interruption; left as it is.
+        downloads: where the archives lie, whole or to be continued after an interruption; left as it is.
         sleep: waits between two tries of a download, seconds.
 
     Raises:
-        DataError: there is no such source, a file cannot be had or is not the official one, an archive is
+        DataError: a file cannot be had or is not the official one, an archive is
             unsafe or damaged, or the disk is too small.
         ParamsError: the licence is not accepted.
     """
-    source = source_of(reader, dataset)
+    source = SOURCES[reader]
     if not settings.accept_licence:
         raise ParamsError(
             f"datasets.{dataset}.acquire.accept_licence: {source.title} comes under terms of its own "

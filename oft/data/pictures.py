@@ -8,7 +8,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,17 @@ def load_picture(source: Source) -> Image.Image:
     Raises:
         PictureError: the file is missing, unreadable, truncated or too large.
     """
-    return _decode(source, lambda image: _turn_upright(_to_rgb(image), _orientation(image)))
+    image, turn = load_stored(source)
+    return image if turn is None else image.transpose(turn)
+
+
+def load_stored(source: Source) -> tuple[Image.Image, Image.Transpose | None]:
+    """Return what `load_picture` does, not yet upright, and the turn its EXIF asks for, if it does.
+
+    Raises:
+        PictureError: as `load_picture`.
+    """
+    return _decode(source, lambda image: (_to_rgb(image), _UPRIGHT.get(_orientation(image))))
 
 
 def load_labels(source: Source, channel: int | None = None) -> NDArray[np.integer]:
@@ -140,10 +150,13 @@ def prepare_labels(labels: NDArray[np.integer], size_px: int | Size) -> NDArray[
     """Return an id map [height, width] cropped and resized as `prepare` does, nearest: no new id appears."""
     if labels.ndim != 2:
         raise ValueError(f"an id map has the shape [height, width], got {labels.shape}")
-    # One code path for pictures and maps: equal geometry by construction. PIL's 32-bit mode holds every id.
-    stored = labels if labels.dtype == np.uint8 else labels.astype(np.int32)
-    prepared = prepare(Image.fromarray(stored), size_px, "nearest")
-    return np.asarray(prepared).astype(labels.dtype)
+    # One code path for pictures and maps: equal geometry by construction.
+    return np.asarray(prepare(_to_image(labels), size_px, "nearest")).astype(labels.dtype)
+
+
+def turn_array(array: NDArray[_Scalar], turn: Image.Transpose) -> NDArray[_Scalar]:
+    """Return a picture or id map [height, width, ...] turned as PIL turns a picture."""
+    return np.asarray(_to_image(array).transpose(turn)).astype(array.dtype)
 
 
 def centre_box(source: Size, target: Size) -> tuple[int, int, int, int]:
@@ -209,6 +222,11 @@ def _decode(source: Source, convert: Callable[[Image.Image], _Value]) -> _Value:
     return value
 
 
+def _to_image(array: NDArray[Any]) -> Image.Image:
+    """Return an array as PIL's picture, exactly: its 32-bit mode holds every id."""
+    return Image.fromarray(array if array.dtype == np.uint8 else array.astype(np.int32))
+
+
 def _damage(message: str) -> PictureReason:
     return "truncated" if "truncated" in message.lower() else "unreadable"
 
@@ -236,10 +254,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF in a sound picture: it is shown as stored, as viewers do
         return 1
-
-
-def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def _encode(image: Encodable, file_format: str, **options: int) -> bytes:

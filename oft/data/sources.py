@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from oft.errors import DataError
-
 
 @dataclass(frozen=True)
 class Archive:
@@ -114,36 +112,4 @@ SOURCES: dict[str, Source] = {
         ),
     ),
 }
-"""By the reader of the layout."""
-
-_BY_HAND = {
-    "deepfashion": (
-        "DeepFashion-MultiModal (its licence forbids redistribution): from the drive linked at "
-        "https://github.com/yumingj/DeepFashion-MultiModal take the pictures as images/, the DensePose maps "
-        "as densepose/ and captions.json"
-    ),
-    "celeba_hq": (
-        "CelebA-HQ (non-commercial research): from the drive linked at "
-        "https://github.com/switchablenorms/CelebAMask-HQ take the folder CelebA-HQ-img, with 68 landmarks a "
-        "picture as landmarks/*.txt"
-    ),
-}
-
-
-def source_of(reader: str, dataset: str) -> Source:
-    """Return the official source of a layout.
-
-    Raises:
-        DataError: there is none, or the data set comes by hand alone; the message says what to get where.
-    """
-    if reader in SOURCES:
-        return SOURCES[reader]
-    key = f"datasets.{dataset}.acquire.source"
-    if reader in _BY_HAND:
-        raise DataError(
-            f"{key}: download cannot fetch {_BY_HAND[reader]}, put all into one folder, and set {key} to it"
-        )
-    raise DataError(
-        f"{key}: download knows no official data set for reader {reader}, only for {', '.join(SOURCES)}; set "
-        f"{key} to a folder of your own, or to world or photos"
-    )
+"""By the reader of the layout. What is not here comes by hand: docs/datasets.md says from where."""

@@ -120,8 +120,20 @@ def test_names_must_agree(values: Values, change: Any, key: str) -> None:
 
 @pytest.mark.parametrize("reader", sorted(READERS))
 def test_every_reader_can_be_chosen(values: Values, reader: str) -> None:
-    values["datasets"]["photos"]["reader"] = reader
+    values["datasets"]["photos"] |= {"reader": reader}
+    values["datasets"]["photos"]["acquire"]["source"] = "/data/mine"
     assert parse_params(values).datasets["photos"].reader == reader
+
+
+@pytest.mark.parametrize(
+    ("source", "reader"), [("download", "deepfashion"), ("photos", "coco"), ("world", "hub")]
+)
+def test_a_source_gives_its_own_layouts_alone(values: Values, source: str, reader: str) -> None:
+    values["datasets"]["photos"] |= {"reader": reader}
+    values["datasets"]["photos"]["acquire"]["source"] = source
+    said = faults(values)
+    assert f"datasets.photos: acquire.source '{source}' gives the layout of reader " in said
+    assert f"reader is {reader}; set source to a folder (docs/datasets.md" in said
 
 
 def test_only_readers_give_annotations() -> None:

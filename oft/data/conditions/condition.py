@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oft.data.decoding import Wanted
 from oft.types import AnnotationKind
 
 Settings = Mapping[str, Any]
@@ -48,3 +49,7 @@ class Condition:
     def needs_network(self, annotated: bool) -> bool:
         """Whether a network makes this condition, given whether the data set has its annotation."""
         return self.load is not None and not (self.annotation is not None and annotated)
+
+    def wanted(self, min_side_px: int = 1) -> Wanted:
+        """What of an example is decoded to make this condition without a network."""
+        return Wanted(min_side_px, self.annotation, self.annotation_channel, self.num_labels)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from oft.data.keys import sorted_keys
 from oft.data.readers.layout import licence_tag, list_pictures, require_folder
-from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.data.readers.listings import paired
+from oft.data.readers.prompt_files import prompt_captions
 from oft.types import Counts, Example, Split
 
 LAYOUT = (
@@ -35,15 +35,10 @@ def read_ade20k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     top = root if (root / "images").is_dir() else root / "ADEChallengeData2016"
     images = require_folder(top / "images" / _FOLDERS[split], LAYOUT)
     annotations = require_folder(top / "annotations" / _FOLDERS[split], LAYOUT)
-    prompts = find_prompt_file(split, root, top)
-    captions = read_prompt_file(prompts) if prompts else {}
+    captions = prompt_captions(split, root, top)
     licence = licence_tag(root, LICENCE)
-    for key, name in sorted_keys(list_pictures(images)):
-        counts.seen += 1
-        stem = Path(name).stem
-        annotation = annotations / f"{stem}.png"
-        if not annotation.is_file():
-            counts.drop("annotation_missing", name)
-            continue
-        own = (captions[stem],) if captions.get(stem) else ()
-        yield Example(key, images / name, annotation, own, split, licence)
+    names = set(list_pictures(images))
+    for key, name, labels in paired(
+        names, names, lambda name: annotations / f"{Path(name).stem}.png", counts
+    ):
+        yield Example(key, images / name, labels, captions.get(labels.stem, ()), split, licence)

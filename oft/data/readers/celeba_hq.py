@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from oft.data.keys import sorted_keys
 from oft.data.readers.layout import first_folder, licence_tag, list_pictures
-from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.data.readers.listings import paired
+from oft.data.readers.prompt_files import prompt_captions
 from oft.data.readers.splits import hashed_split, listed_names
 from oft.types import Counts, Example, Split
 
@@ -40,8 +40,7 @@ def read_celeba_hq(root: Path, split: Split, counts: Counts) -> Iterator[Example
         root: the folder that holds ``CelebA-HQ-img`` or ``CelebAMask-HQ``, or the reference release's
             ``data`` or ``data/celebhq-text``.
         split: ``train`` or ``val``.
-        counts: listed pictures without a file are dropped as ``missing``, those without landmarks as
-            ``annotation_missing``.
+        counts: see `oft.data.readers.listings.paired`.
 
     Raises:
         DataError: a folder is missing.
@@ -49,23 +48,15 @@ def read_celeba_hq(root: Path, split: Split, counts: Counts) -> Iterator[Example
     tops = [root / name for name in _TOPS]
     images = first_folder((top / name for top in tops for name in _IMAGES), LAYOUT)
     landmarks = first_folder((top / name for top in tops for name in _LANDMARKS), LAYOUT)
-    prompts = find_prompt_file(split, *tops, root / "celebhq")
-    captions = read_prompt_file(prompts) if prompts else {}
+    captions = prompt_captions(split, *tops, root / "celebhq")
     licence = licence_tag(root, LICENCE)
     pictures = list_pictures(images)
-    present = set(pictures)
-    for key, name in sorted_keys(listed_names(root, split, pictures, _split_of)):
-        counts.seen += 1
-        stem = Path(name).stem
-        annotation = landmarks / f"{stem}.txt"
-        if name not in present:
-            counts.drop("missing", name)
-            continue
-        if not annotation.is_file():
-            counts.drop("annotation_missing", name)
-            continue
-        own = (captions[stem],) if captions.get(stem) else ()
-        yield Example(key, images / name, annotation, own, split, licence, marked_side_px=MARKED_SIDE_PX)
+    names = listed_names(root, split, pictures, _split_of)
+    for key, name, points in paired(
+        names, set(pictures), lambda name: landmarks / f"{Path(name).stem}.txt", counts
+    ):
+        own = captions.get(points.stem, ())
+        yield Example(key, images / name, points, own, split, licence, marked_side_px=MARKED_SIDE_PX)
 
 
 def _split_of(name: str) -> Split:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from oft.data.keys import sorted_keys
 from oft.data.readers.layout import (
     captions_in,
     licence_tag,
@@ -14,7 +13,8 @@ from oft.data.readers.layout import (
     read_json_file,
     require_folder,
 )
-from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.data.readers.listings import paired
+from oft.data.readers.prompt_files import prompt_captions
 from oft.data.readers.splits import hashed_split, listed_names
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
@@ -41,34 +41,24 @@ def read_deepfashion(root: Path, split: Split, counts: Counts) -> Iterator[Examp
     Args:
         root: the data set's folder.
         split: ``train`` or ``val``.
-        counts: listed pictures without a file are dropped as ``missing``, those without a part map as
-            ``annotation_missing``.
+        counts: see `oft.data.readers.listings.paired`.
 
     Raises:
         DataError: a folder or the captions are missing.
     """
     images = require_folder(root / "images", LAYOUT)
     annotations = require_folder(root / "densepose", LAYOUT)
-    captions = _captions(root, split)
+    captions = prompt_captions(split, root) or _own_captions(root)
     pictures = list_pictures(images)
-    present = set(pictures)
     licence = licence_tag(root, LICENCE)
-    for key, name in sorted_keys(listed_names(root, split, pictures, _hashed_split)):
-        counts.seen += 1
-        annotation = annotations / f"{Path(name).stem}_densepose.png"
-        if name not in present:
-            counts.drop("missing", name)
-            continue
-        if not annotation.is_file():
-            counts.drop("annotation_missing", name)
-            continue
-        yield Example(key, images / name, annotation, captions.get(Path(name).stem, ()), split, licence)
+    names = listed_names(root, split, pictures, _hashed_split)
+    for key, name, parts in paired(
+        names, set(pictures), lambda name: annotations / f"{Path(name).stem}_densepose.png", counts
+    ):
+        yield Example(key, images / name, parts, captions.get(Path(name).stem, ()), split, licence)
 
 
-def _captions(root: Path, split: Split) -> dict[str, tuple[str, ...]]:
-    prompts = find_prompt_file(split, root)
-    if prompts:
-        return {stem: captions_in(caption) for stem, caption in read_prompt_file(prompts).items()}
+def _own_captions(root: Path) -> dict[str, tuple[str, ...]]:
     path = root / "captions.json"
     content = read_json_file(path, LAYOUT)
     if not isinstance(content, dict):

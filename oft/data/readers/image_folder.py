@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from oft.data.caption_text import usable_captions
 from oft.data.keys import sorted_keys
-from oft.data.readers.layout import clean_captions, is_picture, licence_tag, require_folder, walk
+from oft.data.readers.layout import is_picture, licence_tag, require_folder, walk
 from oft.types import SPLITS, Counts, Example, Split
 
 LAYOUT = (
@@ -41,7 +42,7 @@ def read_image_folder(root: Path, split: Split, counts: Counts) -> Iterator[Exam
 def _captions(path: Path) -> tuple[str, ...]:
     sidecar = path.with_suffix(".txt")
     if sidecar.is_file():
-        captions = clean_captions(sidecar.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+        captions = usable_captions(sidecar.read_text(encoding="utf-8-sig", errors="replace").splitlines())
         if captions:
             return captions
-    return clean_captions([path.stem.replace("-", " ").replace("_", " ")])
+    return usable_captions([path.stem.replace("-", " ").replace("_", " ")])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from oft.data.caption_text import usable_captions
 from oft.errors import DataError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -116,16 +117,10 @@ def list_pictures(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if is_picture(entry.name) and not entry.is_dir())
 
 
-def clean_captions(captions: Iterable[str]) -> tuple[str, ...]:
-    """Return the captions on one line each, without empty ones; ``?`` is what no text file can hold."""
-    whole = (caption.encode("utf-8", "replace").decode() for caption in captions)
-    return tuple(cleaned for caption in whole if (cleaned := " ".join(caption.split())))
-
-
 def captions_in(value: object) -> tuple[str, ...]:
     """Return the captions in a value of a listing: a text, a list of texts, or anything else for none."""
     values = value if isinstance(value, list) else [value]
-    return clean_captions(text for text in values if isinstance(text, str))
+    return usable_captions(text for text in values if isinstance(text, str))
 
 
 def licence_tag(root: Path, default: str) -> str:

@@ -1,9 +1,9 @@
-"""Listings: files that name each picture of a data set, its captions and its conditioning picture."""
+"""Pictures by listings, and with what belongs to each: annotation, captions, conditioning picture."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,29 @@ class Listed:
 
     annotation: str | None
     captions: tuple[str, ...] = ()
+
+
+def paired(
+    names: Iterable[str], present: Set[str], annotation_of: Callable[[str], Path], counts: Counts
+) -> Iterator[tuple[str, str, Path]]:
+    """Yield key, name and annotation of the pictures that have one, sorted by key.
+
+    Args:
+        names: of the pictures listed.
+        present: names of those that have a file.
+        annotation_of: where the annotation of a picture must be.
+        counts: listed pictures without a file are dropped as ``missing``, those without annotation as
+            ``annotation_missing``.
+    """
+    for key, name in sorted_keys(names):
+        counts.seen += 1
+        annotation = annotation_of(name)
+        if name not in present:
+            counts.drop("missing", name)
+        elif not annotation.is_file():
+            counts.drop("annotation_missing", name)
+        else:
+            yield key, name, annotation
 
 
 def read_listed(

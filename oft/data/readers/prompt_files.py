@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from oft.data.readers.layout import clean_captions, parse_json, read_text_file
+from oft.data.caption_text import clean_caption
+from oft.data.readers.layout import captions_in, parse_json, read_text_file
 from oft.errors import DataError
 from oft.types import Split
 
@@ -36,7 +37,7 @@ def read_prompt_file(path: Path) -> dict[str, str]:
             raise DataError(
                 f"{path}, {place}: got {json.dumps(entry)[:80]}; {_RULE}; mend or remove the entry"
             )
-        stem, caption = Path(target).stem, " ".join(clean_captions([prompt]))
+        stem, caption = Path(target).stem, clean_caption(prompt)
         if captions.setdefault(stem, caption) != caption:
             raise DataError(
                 f"{path}, {place}: a second caption for {stem!r}; pictures are told apart by the names of "
@@ -45,15 +46,20 @@ def read_prompt_file(path: Path) -> dict[str, str]:
     return captions
 
 
-def find_prompt_file(split: Split, *folders: Path) -> Path | None:
-    """Return the prompt file of a split, from the first of the folders that has one, or None.
+def prompt_captions(split: Split, *folders: Path) -> dict[str, tuple[str, ...]]:
+    """Return what the prompt file of a split says of each picture, by the stem of its file name.
 
-    In a folder it lies at the top or in its folder ``split``, as ``prompt_{split}_blip_full.json`` (beside
-    which the release's other one is an excerpt) or ``prompt_{split}_blip.json``.
+    The file is that of the first of the folders that has one; without one nothing is said. In a folder it
+    lies at the top or in its folder ``split``, as ``prompt_{split}_blip_full.json`` (beside which the
+    release's other one is an excerpt) or ``prompt_{split}_blip.json``.
+
+    Raises:
+        DataError: the file is damaged; see `read_prompt_file`.
     """
     names = (f"prompt_{split}_blip_full.json", f"prompt_{split}_blip.json")
     places = (place / name for folder in folders for place in (folder, folder / split) for name in names)
-    return next((path for path in places if path.is_file()), None)
+    found = next((path for path in places if path.is_file()), None)
+    return {stem: captions_in(prompt) for stem, prompt in read_prompt_file(found).items()} if found else {}
 
 
 def read_entries(path: Path) -> Iterator[tuple[str, Any]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from oft.data.keys import sorted_keys
 from oft.data.readers.layout import licence_tag, list_pictures, require_folder
-from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.data.readers.listings import paired
+from oft.data.readers.prompt_files import prompt_captions
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
 
@@ -43,17 +43,10 @@ def read_reference(root: Path, split: Split, counts: Counts) -> Iterator[Example
             "leave there the one to train on"
         )
     [conditions] = others
-    prompts = find_prompt_file(split, root)
-    captions = read_prompt_file(prompts) if prompts else {}
+    captions = prompt_captions(split, root)
     licence = licence_tag(root, LICENCE)
-    # The release numbers the pictures of each split from 0.
-    names = {f"{split}/{name}": name for name in list_pictures(images)}
-    for key, numbered in sorted_keys(names):
-        counts.seen += 1
-        name = names[numbered]
-        if not (conditions / name).is_file():
-            counts.drop("annotation_missing", name)
-            continue
-        stem = Path(name).stem
-        own = (captions[stem],) if captions.get(stem) else ()
-        yield Example(key, images / name, conditions / name, own, split, licence)
+    # The release numbers the pictures of each split from 0: a key needs the split too.
+    names = {f"{split}/{name}" for name in list_pictures(images)}
+    for key, _, drawn in paired(names, names, lambda name: conditions / Path(name).name, counts):
+        own = captions.get(drawn.stem, ())
+        yield Example(key, images / drawn.name, drawn, own, split, licence)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from oft.errors import DataError
+from oft.params import ReaderName
 from oft.types import Counts, Example, Split
 
 Reader = Callable[[Path, Split, Counts], Iterator[Example]]
@@ -21,20 +22,7 @@ def _lazy_reader(name: str) -> Reader:
     return read_lazily
 
 
-READERS: dict[str, Reader] = {
-    name: _lazy_reader(name)
-    for name in (
-        "ade20k",
-        "celeba_hq",
-        "coco",
-        "deepfashion",
-        "dreambooth",
-        "fill50k",
-        "hub",
-        "image_folder",
-        "reference",
-    )
-}
+READERS: dict[str, Reader] = {name: _lazy_reader(name) for name in get_args(ReaderName)}
 
 
 def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Example]:
@@ -48,7 +36,7 @@ def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Exampl
             as ``name_not_text`` those whose names are not UTF-8: nothing could be written about them.
 
     Raises:
-        DataError: the reader is unknown, or the folder misses what the layout demands.
+        DataError: the reader is unknown, the folder misses what the layout demands, or cannot be looked into.
     """
     if name not in READERS:
         raise DataError(f"there is no reader named {name!r}; the readers are {', '.join(READERS)}")
@@ -56,10 +44,20 @@ def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Exampl
 
 
 def _with_names(examples: Iterator[Example], counts: Counts) -> Iterator[Example]:
-    for example in examples:
+    for example in _readable(examples):
         try:
             example.image.name.encode()
         except UnicodeEncodeError:
             counts.drop("name_not_text", example.image.name)
         else:
             yield example
+
+
+def _readable(examples: Iterator[Example]) -> Iterator[Example]:
+    try:
+        yield from examples
+    except OSError as error:
+        raise DataError(
+            f"{error.filename} cannot be read ({error.strerror}); give this user the right to, or correct "
+            "the path"
+        ) from error

@@ -133,8 +133,11 @@ def test_a_prefix_that_cannot_serve_is_refused_and_the_target_stays(
     target = tmp_path / "target"
     place_folder(own, target)
     s3.put_object(Bucket="bucket", Key="out/a/../../b", Body=b"x")
+    for name in ("a", "a/b"):
+        s3.put_object(Bucket="bucket", Key=f"twice/{name}", Body=b"x")
     faults = {
         "s3://bucket/none": "holds nothing",
+        "s3://bucket/twice": "its object 'a/b' cannot be written: File exists",
         "s3://bucket/out": r"an object 'a/../../b', which is no path below it",
         "s3://elsewhere/set": "no such object or bucket",
     }

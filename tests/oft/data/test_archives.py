@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from oft.data import archives
@@ -180,6 +181,27 @@ def test_damage_is_named(tmp_path: Path, target: Path, kind: str) -> None:
         (target / "a").unlink(missing_ok=True)
         with pytest.raises(DataError, match=f"{kind} is damaged .*; remove it and run again"):
             extract(path, target)
+
+
+@pytest.mark.parametrize("kind", ["set.zip", "set.tar", "set.tgz"])
+def test_an_archive_with_wrong_bytes_is_unpacked_or_refused(tmp_path: Path, kind: str) -> None:
+    sound = pack(tmp_path / kind, list(FILES.items())).read_bytes()
+    refused = 0
+    for case in range(300):
+        rng = np.random.default_rng(case)
+        damaged = bytearray(sound)
+        first = len(sound) - 400 if kind == "set.zip" and case % 2 else 0  # a zip's directory is at its end
+        for place in rng.integers(first, len(sound), 3):
+            damaged[place] = rng.integers(256)
+        (tmp_path / kind).write_bytes(damaged)
+        target = tmp_path / str(case)
+        target.mkdir()
+        try:
+            extract(tmp_path / kind, target)
+        except DataError:
+            refused += 1
+        assert len(contents(target)) <= len(FILES)
+    assert refused > 30
 
 
 def test_what_another_archive_brought_is_not_overwritten(tmp_path: Path, target: Path) -> None:

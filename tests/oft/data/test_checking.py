@@ -8,10 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from oft.cli import app, main
+from oft.data.acquire import count_layout
 from oft.data.checking import check_dataset, describe_drops
+from oft.data.parallel import CHUNK_ITEMS, WORKERS
 from oft.data.readers import READERS
 from oft.errors import DataError
-from tests.oft.data.conftest import ROOTS
+from tests.oft.data.conftest import ROOTS, save_labels, save_picture
 
 # What each small data set holds for its reader, by its own description.
 KEPT = {
@@ -87,6 +89,32 @@ def test_what_a_subject_needs_beside_its_pictures_is_checked(dreambooth_root: Pa
         check_dataset("dreambooth", dreambooth_root)
 
 
+def test_the_help_names_every_reader() -> None:
+    shown = CliRunner().invoke(app, ["data", "check", "--help"], env={"COLUMNS": "300"}).stdout
+    assert all(reader in shown for reader in READERS)
+
+
 def test_an_unknown_reader_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the readers are ade20k, .*reference"):
         check_dataset("imagenet", tmp_path)
+
+
+def test_pictures_of_one_name_in_both_splits_are_refused(ade20k_root: Path) -> None:
+    top = ade20k_root / "ADEChallengeData2016"
+    for folder, suffix in (("images", "jpg"), ("annotations", "png")):
+        source = top / folder / "validation" / f"ADE_val_00000001.{suffix}"
+        source.rename(source.with_name(f"ADE_train_00000001.{suffix}"))
+    for count in (check_dataset, count_layout):
+        with pytest.raises(DataError, match=r"ADE_train_00000001.jpg of val has the key .* rename one"):
+            count("ade20k", ade20k_root)
+
+
+def test_all_cores_find_what_one_finds(ade20k_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = ade20k_root / "ADEChallengeData2016" / "images" / "training"
+    for number in range(10, 40):
+        save_picture(images / f"{number}.jpg", number)
+        save_labels(images.parents[1] / "annotations" / "training" / f"{number}.png", 160 - number % 20)
+    alone = check_dataset("ade20k", ade20k_root)
+    assert alone["train"].dropped["label_out_of_range"] > CHUNK_ITEMS
+    monkeypatch.setenv(WORKERS, "2")
+    assert check_dataset("ade20k", ade20k_root) == alone

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oft.data.checking import WANTED, check_beside
-from oft.data.decoding import Decoded, Wanted, iterate_pictures
+from oft.data.checking import check_beside, wanted_of
+from oft.data.decoding import Decoded, iterate_pictures
 from oft.data.readers import read
 from oft.data.readers.embedded import Embedded, _column
 from oft.errors import UserError
@@ -153,7 +153,7 @@ def decode_all(reader: str, root: Path) -> dict[str, Found]:
     for split in SPLITS:
         counts = Counts()
         examples = read(reader, root, split, counts)
-        for decoded in iterate_pictures(examples, counts, WANTED.get(reader, Wanted())):
+        for decoded in iterate_pictures(examples, counts, wanted_of(reader)):
             found[decoded.example.key] = found_in(decoded)
         assert counts.seen == counts.kept + counts.dropped.total()
         assert all(counts.offenders[reason] for reason in counts.dropped)

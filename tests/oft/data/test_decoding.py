@@ -3,14 +3,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from oft.data.decoding import Unusable, Wanted, decode, iterate_pictures
+from oft.data.pictures import load_picture
 from oft.data.readers import read
-from oft.types import Counts, Example
+from oft.types import AnnotationKind, Counts, Example
 
 
 def test_faults_are_counted_by_reason_and_end_no_run(ade20k_root: Path) -> None:
@@ -97,3 +100,41 @@ def test_negative_ids_are_out_of_range(tmp_path: Path, save_picture: Callable[..
     example = Example("a", image, tmp_path / "a.tif", (), "val", "none")
     with pytest.raises(Unusable, match="label_out_of_range"):
         decode(example, Wanted(annotation="labels", num_labels=151))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["labels", "picture"])
+def test_what_lies_on_a_turned_picture_stays_on_it(
+    tmp_path: Path, orientation: int, kind: AnnotationKind
+) -> None:
+    stored = np.random.default_rng(orientation).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    upright = np.asarray(load_picture(tmp_path / "a.png"))
+    example = Example("a", tmp_path / "a.png", tmp_path / "map.png", (), "val", "none")
+
+    def decoded(annotation: NDArray[np.uint8]) -> NDArray[Any]:
+        Image.fromarray(annotation if kind == "picture" else annotation[..., 0]).save(tmp_path / "map.png")
+        found = decode(example, Wanted(annotation=kind))
+        np.testing.assert_array_equal(np.asarray(found.image), upright)
+        assert found.annotation is not None
+        return found.annotation
+
+    if orientation in (2, 3, 4):
+        with pytest.raises(Unusable, match="orientation_unclear"):
+            decoded(stored)
+        return
+    for made_on in (stored, upright):
+        np.testing.assert_array_equal(decoded(made_on), upright if kind == "picture" else upright[..., 0])
+
+
+def test_landmarks_on_a_turned_picture_are_dropped(celeba_hq_root: Path) -> None:
+    path = celeba_hq_root / "CelebA-HQ-img" / "0.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(path).save(path, exif=exif)
+    example, *_ = read("celeba_hq", celeba_hq_root, "train", Counts())
+    with pytest.raises(Unusable, match="orientation_unclear"):
+        decode(example, Wanted(annotation="landmarks"))
+    assert decode(example, Wanted()).image.size == (32, 32)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
-from oft.data.readers import READERS
-from oft.data.sources import SOURCES, source_of
-from oft.errors import DataError
+from oft.data.sources import SOURCES
+from oft.params import READERS_OF_SOURCES
 
 ARCHIVES = [archive for source in SOURCES.values() for archive in source.archives]
 
@@ -35,16 +32,5 @@ def test_a_mirror_can_hold_all_files_of_a_data_set_side_by_side() -> None:
         assert source.licence and source.terms.startswith("https://")
 
 
-@pytest.mark.parametrize("reader", sorted({*READERS, "celeba_hq"} - set(SOURCES)))
-def test_what_cannot_be_downloaded_says_what_to_set(reader: str) -> None:
-    with pytest.raises(DataError, match=r"set datasets\.mine\.acquire\.source to "):
-        source_of(reader, "mine")
-
-
-def test_what_comes_by_hand_says_from_where() -> None:
-    for reader, address in (
-        ("deepfashion", "yumingj/DeepFashion-MultiModal"),
-        ("celeba_hq", "CelebAMask-HQ"),
-    ):
-        with pytest.raises(DataError, match=f"https://github.com/.*{address}"):
-            source_of(reader, "mine")
+def test_params_know_what_can_be_downloaded() -> None:
+    assert set(READERS_OF_SOURCES["download"]) == set(SOURCES)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from oft.data.readers.prompt_files import find_prompt_file, read_prompt_file
+from oft.data.readers.prompt_files import prompt_captions, read_prompt_file
 from oft.errors import DataError
 
 
@@ -50,7 +50,11 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_file_of_the_split_is_found(tmp_path: Path) -> None:
-    assert find_prompt_file("val", tmp_path) is None
-    (tmp_path / "prompt_train_blip.json").write_text("")
-    assert find_prompt_file("val", tmp_path) is None
-    assert find_prompt_file("train", tmp_path) == tmp_path / "prompt_train_blip.json"
+    (tmp_path / "train").mkdir()
+    for name, prompt in (("prompt_train_blip.json", "an excerpt"), ("train/prompt_train_blip_full.json", "")):
+        (tmp_path / name).write_text(json.dumps([{"image": "a.png", "prompt": prompt}]))
+    assert prompt_captions("val", tmp_path) == {}
+    assert prompt_captions("train", tmp_path / "nowhere", tmp_path) == {"a": ("an excerpt",)}
+    (tmp_path / "prompt_train_blip_full.json").write_text('{"target": "a.png", "prompt": "all"}')
+    assert prompt_captions("train", tmp_path) == {"a": ("all",)}
+    assert prompt_captions("train", tmp_path / "train") == {"a": ()}

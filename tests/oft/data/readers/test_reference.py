@@ -14,7 +14,7 @@ def test_pictures_are_paired_by_name_with_maps_and_the_full_prompt_file(referenc
     train = list(read_reference(reference_root, "train", counts))
     assert [example.captions for example in train] == [("a city 0",), ("a city 1",)]
     assert train[0].annotation == reference_root / "train" / "segm" / "0.png"
-    assert counts.offenders == {"annotation_missing": ["2.png"]}
+    assert counts.offenders == {"annotation_missing": ["train/2.png"]}
     assert [example.key for example in read_reference(reference_root, "val", Counts())] == ["val-0", "val-8"]
 
 

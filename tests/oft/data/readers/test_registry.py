@@ -50,6 +50,14 @@ def test_a_missing_folder_names_path_layout_and_remedy(reader: str, tmp_path: Pa
         next(read(reader, tmp_path / "nowhere", "train", Counts()))
 
 
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_a_folder_that_cannot_be_looked_into_is_named(reader: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"/x{300}.* cannot be read \(File name too long\); .*correct the path"
+    ):
+        next(read(reader, tmp_path / ("x" * 300), "train", Counts()))
+
+
 def test_an_unknown_reader_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"imagenet.*ade20k.*image_folder"):
         read("imagenet", tmp_path, "train", Counts())

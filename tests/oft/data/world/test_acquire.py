@@ -7,7 +7,7 @@ import pytest
 from oft.data.pictures import load_picture
 from oft.data.readers import read
 from oft.data.world.acquire import WRITERS, render_dataset
-from oft.errors import ParamsError
+from oft.params import READERS_OF_SOURCES
 from oft.types import Counts, Split
 
 
@@ -49,9 +49,5 @@ def test_files_follow_from_the_seed(reader: str, tmp_path: Path) -> None:
     assert render(reader, tmp_path / "other", seed=4) != once
 
 
-def test_a_reader_without_a_world_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    with pytest.raises(
-        ParamsError, match=r"ade20k, coco, deepfashion, dreambooth, not 'image_folder'; set source"
-    ):
-        render("image_folder", tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_params_know_what_the_world_renders() -> None:
+    assert set(READERS_OF_SOURCES["world"]) == {*WRITERS, "dreambooth"}
