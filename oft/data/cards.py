@@ -33,7 +33,7 @@ def write_card(folder: Path, params: Params, task: str, counts: Mapping[str, Pat
         folder: finished shards with their index.
         params: the run's settings.
         task: the task or subject that the shards are of.
-        counts: by stage, in their order, the file of what an earlier stage counted.
+        counts: by stage, the file of what it counted.
 
     Raises:
         DataError: a file of counts is missing or damaged.
