@@ -95,7 +95,7 @@ def test_a_corrupted_shard_is_named_and_the_others_are_read(folder: Path) -> Non
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     reader = ShardReader(ShardFolder(folder), "train")
     assert reader.key(0) == "k00" and reader.key(6) == "k06"
-    with pytest.raises(DataError, match=r"train-000001.tar is corrupted: .*; delete it and run `dvc checkout"):
+    with pytest.raises(DataError, match=r"train-000001.tar is corrupted: .*; delete it and run `dvc"):
         reader.sample(4)
 
 
