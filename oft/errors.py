@@ -25,3 +25,9 @@ class CheckpointError(UserError):
 
 class WorkerError(UserError):
     """The processes that share a stage's work cannot do it."""
+
+
+def first_line(fault: Exception) -> str:
+    """Return what an error says first, without a full stop; its type where it says nothing."""
+    lines = str(fault).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(fault).__name__

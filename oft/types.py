@@ -41,7 +41,6 @@ class Example:
         captions: the data set's own captions, possibly none.
         split: ``train`` or ``val``.
         licence: short licence tag, carried into the shards.
-        flipped: this is the mirror image of the picture and its annotation.
         marked_side_px: side of the square picture that landmarks were marked on, where that need not be the
             size the picture is stored at; they are scaled by the two.
     """
@@ -52,7 +51,6 @@ class Example:
     captions: tuple[str, ...]
     split: Split
     licence: str
-    flipped: bool = False
     marked_side_px: int | None = None
 
 

@@ -137,17 +137,21 @@ def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusab
     if recipe.flip:
         if kind is not None and annotation is not None:
             annotation = mirror_annotation(kind, annotation, picture.shape[1], mirrored)
-        samples.append(_sample(replace(example, flipped=True), picture[:, ::-1], annotation, recipe))
+        samples.append(_sample(example, picture[:, ::-1], annotation, recipe, is_mirror=True))
     return samples
 
 
 def _sample(
-    example: Example, picture: NDArray[np.uint8], annotation: NDArray[Any] | None, recipe: Recipe
+    example: Example,
+    picture: NDArray[np.uint8],
+    annotation: NDArray[Any] | None,
+    recipe: Recipe,
+    is_mirror: bool = False,
 ) -> Prepared:
     picture = np.ascontiguousarray(picture)
     meta = {"licence": example.licence, "source": example.image.name}
     key = example.key
-    if example.flipped:
+    if is_mirror:
         key, meta["mirrors"] = flipped_key(key), key
     pack = partial(pack_sample, key, picture, meta=meta, jpeg_quality=recipe.jpeg_quality)
     if recipe.by_network:

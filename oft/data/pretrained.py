@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, first_line
 from oft.progress import hide_loading_bars
 
 
@@ -54,12 +54,6 @@ def model_fault(setting: str, model: str, reason: str) -> CheckpointError:
         f"`hf download {source}{option} --local-dir {folder}`, copy the folder here and set {setting} to its "
         "path"
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says first, without a full stop; its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _split(model: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from oft.adapters.tensors import read_tensors
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, first_line
 
 # What files begin with that hold no weights at all: what a download left in their place.
 NO_WEIGHTS = {
@@ -49,7 +49,7 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
         ) from fault
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as fault:
         raise CheckpointError(
-            f"{source}: must be a whole file of torch.save, got {_first_line(fault)}; copy it again"
+            f"{source}: must be a whole file of torch.save, got {first_line(fault)}; copy it again"
         ) from fault
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
@@ -94,8 +94,3 @@ def _named_globals(source: Path) -> str:
     except Exception:  # whatever a damaged pickle leads the reader to
         return ""
     return f" ({', '.join(sorted(named)[:3])})" if named else ""
-
-
-def _first_line(fault: Exception) -> str:
-    text = str(fault).strip()
-    return text.splitlines()[0] if text else type(fault).__name__

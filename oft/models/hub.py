@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, first_line
 
 HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 HUB_FORM = "owner/name@<commit, 40 hexadecimal digits>"
@@ -39,9 +39,8 @@ def download(hub_id: str, patterns: Sequence[str], what: str) -> Path:
         # Blobs have their SHA-256 for a name and are checked by size; what is cached is not fetched again.
         return Path(snapshot_download(match["repo"], revision=match["commit"], allow_patterns=list(patterns)))
     except (HfHubHTTPError, HFValidationError, OSError, RuntimeError) as fault:
-        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         raise CheckpointError(
-            f"{what} ({hub_id}): cannot be fetched ({reason}); accept its licence on "
+            f"{what} ({hub_id}): cannot be fetched ({first_line(fault)}); accept its licence on "
             f"https://huggingface.co/{match['repo']} if it has one and log in (`hf auth login`), or download "
             f"that commit by hand and set {what} in params.yaml to the folder"
         ) from fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, first_line
 from oft.progress import hide_loading_bars
 
 
@@ -19,9 +19,8 @@ def load_part(model_class: Any, folder: Path, remedy: str, **options: Any) -> An
     try:
         return model_class.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, RuntimeError, KeyError) as fault:
-        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         raise CheckpointError(
-            f"{folder}: cannot be loaded as {model_class.__name__} ({reason}); {remedy}"
+            f"{folder}: cannot be loaded as {model_class.__name__} ({first_line(fault)}); {remedy}"
         ) from fault
 
 

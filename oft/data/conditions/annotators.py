@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.data.conditions.condition import BatchExtractor, Settings
-from oft.data.pretrained import first_line
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, first_line
 
 PACKAGE = "controlnet_aux"
 
@@ -51,6 +50,24 @@ def load_annotator(
             f"{folder} does not hold the weights of the network for condition {condition!r}: "
             f"{first_line(error)}. {_remedy(condition, model, files)}"
         ) from error
+
+
+def running(detector: Any, side_px: int, **options: Any) -> BatchExtractor:
+    """Return a function of a batch that runs one of controlnet_aux's detectors, see `at_own_size`.
+
+    Args:
+        detector: what `load_annotator` returned.
+        side_px: the shorter side of what the network sees.
+        options: what each call of the detector gets beside.
+    """
+
+    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        found: NDArray[np.uint8] = detector(
+            picture, detect_resolution=side_px, image_resolution=side_px, output_type="np", **options
+        )
+        return found
+
+    return at_own_size(detect)
 
 
 def at_own_size(detect: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> BatchExtractor:

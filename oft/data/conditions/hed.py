@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from oft.data.conditions.annotators import at_own_size, load_annotator
+from oft.data.conditions.annotators import load_annotator, running
 from oft.data.conditions.condition import BatchExtractor, Settings
 
 WEIGHTS = ("ControlNetHED.pth",)
@@ -39,12 +36,4 @@ def load_edges(condition: str, settings: Settings, device: str, scribble: bool) 
         return HEDdetector.from_pretrained(folder)
 
     detector = load_annotator(condition, settings, WEIGHTS, build).to(device)
-    side_px = settings["resolution_px"]
-
-    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        edges: NDArray[np.uint8] = detector(
-            picture, detect_resolution=side_px, image_resolution=side_px, output_type="np", scribble=scribble
-        )
-        return edges
-
-    return at_own_size(detect)
+    return running(detector, settings["resolution_px"], scribble=scribble)

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from oft.data.conditions.annotators import at_own_size, load_annotator
+from oft.data.conditions.annotators import load_annotator, running
 from oft.data.conditions.condition import BatchExtractor, Settings
 
 WEIGHTS = ("sk_model.pth", "sk_model2.pth")
@@ -34,12 +31,4 @@ def load_lineart(settings: Settings, device: str) -> BatchExtractor:
         return LineartDetector.from_pretrained(folder)
 
     detector = load_annotator("lineart", settings, WEIGHTS, build).to(device)
-    side_px, coarse = settings["resolution_px"], settings["coarse"]
-
-    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        lines: NDArray[np.uint8] = detector(
-            picture, coarse=coarse, detect_resolution=side_px, image_resolution=side_px, output_type="np"
-        )
-        return lines
-
-    return at_own_size(detect)
+    return running(detector, settings["resolution_px"], coarse=settings["coarse"])

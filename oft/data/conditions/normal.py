@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from oft.data.conditions.annotators import at_own_size, load_annotator
+from oft.data.conditions.annotators import load_annotator, running
 from oft.data.conditions.condition import BatchExtractor, Settings
 
 WEIGHTS = ("scannet.pt",)
@@ -35,12 +32,4 @@ def load_normal(settings: Settings, device: str) -> BatchExtractor:
         return NormalBaeDetector.from_pretrained(folder)
 
     detector = load_annotator("normal", settings, WEIGHTS, build).to(device)
-    side_px = settings["resolution_px"]
-
-    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        normals: NDArray[np.uint8] = detector(
-            picture, detect_resolution=side_px, image_resolution=side_px, output_type="np"
-        )
-        return normals
-
-    return at_own_size(detect)
+    return running(detector, settings["resolution_px"])

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from oft.data.conditions.annotators import at_own_size, load_annotator
+from oft.data.conditions.annotators import load_annotator, running
 from oft.data.conditions.condition import BatchExtractor, Settings
 
 BODY = "body_pose_model.pth"
@@ -31,7 +28,7 @@ def load_openpose(settings: Settings, device: str) -> BatchExtractor:
     Raises:
         CheckpointError: the weights are missing or damaged.
     """
-    whole, side_px = settings["hands_and_face"], settings["resolution_px"]
+    whole = settings["hands_and_face"]
 
     def build(folder: Path) -> Any:
         from controlnet_aux.open_pose import Body, Face, Hand, OpenposeDetector
@@ -49,15 +46,4 @@ def load_openpose(settings: Settings, device: str) -> BatchExtractor:
         if network is not None:
             network.to(device)
 
-    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        figures: NDArray[np.uint8] = detector(
-            picture,
-            detect_resolution=side_px,
-            image_resolution=side_px,
-            include_hand=whole,
-            include_face=whole,
-            output_type="np",
-        )
-        return figures
-
-    return at_own_size(detect)
+    return running(detector, settings["resolution_px"], include_hand=whole, include_face=whole)

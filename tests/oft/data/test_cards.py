@@ -23,7 +23,7 @@ Values = dict[str, Any]
 def build(root: Path, values: Values, task: str = "canny_coco", licences: tuple[str, ...] = LICENCES) -> Path:
     """Write shards of three samples, what earlier stages counted, and the card; return the shards' folder."""
     tally = Counts(seen=4, kept=3)
-    tally.drop("caption_missing", "/home/someone/a.jpg")
+    tally.drop("caption_missing", "/somewhere/of/someone/a.jpg")
     samples = [
         pack_sample(
             f"k{number}",
@@ -77,7 +77,7 @@ def test_cards_of_equal_shards_are_equal_and_a_changed_picture_changes_them(
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
-        ("/home/someone/pictures/flowers", "flowers"),
+        ("/somewhere/of/someone/pictures/flowers", "flowers"),
         ("~/flowers", "flowers"),
         ("../flowers", "flowers"),
         ("s3://bucket/flowers", "s3://bucket/flowers"),
@@ -87,7 +87,7 @@ def test_a_card_names_no_folder_of_this_machine(
     tmp_path: Path, values: Values, source: str, shown: str
 ) -> None:
     values["datasets"]["coco"]["acquire"]["source"] = source
-    values["datasets"]["coco"]["captions"]["source"] = "/home/someone/prompts.json"
+    values["datasets"]["coco"]["captions"]["source"] = "/somewhere/of/someone/prompts.json"
     folder = build(tmp_path, values)
     card = read_card(folder)
     assert (card["source"], card["captions"]["source"]) == (shown, "prompts.json")

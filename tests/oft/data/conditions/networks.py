@@ -8,7 +8,6 @@ from typing import Any
 
 def save_segformer(folder: Path, num_labels: int = 150) -> Path:
     """Write a random SegFormer of a few thousand weights for ADE20K's classes."""
-    import torch
     from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
     config = SegformerConfig(
@@ -18,19 +17,13 @@ def save_segformer(folder: Path, num_labels: int = 150) -> Path:
         num_attention_heads=[1, 1, 1, 1],
         decoder_hidden_size=8,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = SegformerForSemanticSegmentation(config)
-        for parameter in network.parameters():
-            parameter.data.normal_(std=0.5)
-    network.save_pretrained(folder)
+    _save_random(SegformerForSemanticSegmentation, config, 0.5, folder)
     SegformerImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
 
 
 def save_depth_anything(folder: Path, **changes: Any) -> Path:
     """Write a random Depth Anything of a few thousand weights."""
-    import torch
     from transformers import (
         DepthAnythingConfig,
         DepthAnythingForDepthEstimation,
@@ -56,12 +49,19 @@ def save_depth_anything(folder: Path, **changes: Any) -> Path:
         head_hidden_size=8,
         **changes,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = DepthAnythingForDepthEstimation(config)
-        for parameter in network.parameters():
-            parameter.data.normal_(std=0.3)
-    network.save_pretrained(folder)
+    _save_random(DepthAnythingForDepthEstimation, config, 0.3, folder)
     size = {"height": 56, "width": 56}
     DPTImageProcessor(size=size, keep_aspect_ratio=True, ensure_multiple_of=14).save_pretrained(folder)
     return folder
+
+
+def _save_random(network_class: Any, config: Any, deviation: float, folder: Path) -> None:
+    """Write a network whose weights are drawn anew, all of them, with this standard deviation."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = network_class(config)
+        for parameter in network.parameters():
+            parameter.data.normal_(std=deviation)
+    network.save_pretrained(folder)
