@@ -1,4 +1,4 @@
-"""What a run leaves to look at: metrics beside those of the run before, and when each stage ran, as markdown."""
+"""What a run leaves to look at: metrics beside those of the run before, when each stage ran, pictures."""
 
 from __future__ import annotations
 
@@ -63,8 +63,7 @@ def render_metrics(metrics: Metrics, before: Metrics) -> str:
     for path, values in metrics.items():
         groups.setdefault(tuple(values), []).append(path)
     tables = [
-        _render_table(keys, {path: metrics[path] for path in paths}, before)
-        for keys, paths in groups.items()
+        _render_table(keys, {path: metrics[path] for path in paths}, before) for keys, paths in groups.items()
     ]
     note = "In brackets: the change since the run before in this clone.\n\n" if before else ""
     return note + "\n\n".join(tables) if tables else "No metrics yet."

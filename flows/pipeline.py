@@ -16,7 +16,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
 from prefect.states import Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import pages
 from flows.board import Standing
@@ -31,7 +30,7 @@ REPORT_ARTIFACT = "report"
 
 
 # DVC is the cache: a task always asks it. What may pass by itself is tried again inside (flows/walk.py), as
-# without Prefect. A failed state is returned, not raised: that spares the reader two tracebacks through Prefect.
+# without Prefect. A failed state is returned, not raised, which spares the reader two tracebacks.
 @task(cache_policy=NO_CACHE, retries=0, persist_result=False)
 def run_stage(work: Callable[[], Result]) -> State[Any]:
     """Bring one stage up to date, those it needs being so already.
@@ -45,7 +44,7 @@ def run_stage(work: Callable[[], Result]) -> State[Any]:
     return Completed(message=result.standing.value)
 
 
-@flow(name="reproduce", persist_result=False, task_runner=ThreadPoolTaskRunner())
+@flow(name="reproduce", persist_result=False)
 def reproduce(
     targets: list[str] | None = None,
     pull: bool = False,

@@ -57,7 +57,5 @@ def make_plan(root: Path, targets: Sequence[str] | None = None) -> Plan:
                     found = {name: [str(error).partition("\n")[0]]}
                 if found:
                     changed[name] = next(iter(found.values()))
-        requests = {
-            name: parse_request(name, getattr(stage, "meta", None)) for name, stage in stages.items()
-        }
+        requests = {name: parse_request(name, getattr(stage, "meta", None)) for name, stage in stages.items()}
     return Plan(graph, order, changed, requests)

@@ -30,7 +30,9 @@ def main(
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Stages at a time on this machine; one a core if left out. A GPU serves one."),
+        typer.Option(
+            min=1, help="Stages at a time on this machine; one a core if left out. A GPU serves one."
+        ),
     ] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="After a failure, start what does not depend on it.")

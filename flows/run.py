@@ -1,4 +1,4 @@
-"""A run: bring a clone's pipeline up to date and check that DVC agrees. Needs neither Prefect nor a server."""
+"""A run: bring a clone's pipeline up to date and check that DVC agrees. Needs no Prefect and no server."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def bring_up_to_date(
     keep_going: bool = False,
     retry_seconds: Sequence[float] = RETRY_SECONDS,
 ) -> Run:
-    """Bring the pipeline, or ``targets`` and all they need, up to date; a plain ``dvc repro`` then runs nothing.
+    """Bring the pipeline, or ``targets`` and all they need, up to date; ``dvc repro`` then runs nothing.
 
     Waits while another run works in the clone. Whatever interrupts it ends every process it has started,
     with their children, and is raised again; the next run goes on from there.

@@ -23,7 +23,14 @@ STYLES = {
     Standing.SKIPPED: "yellow",
 }
 # What a table too high for its terminal keeps, in this order.
-_MATTERS = (Standing.FAILED, Standing.RUNNING, Standing.WAITING, Standing.DONE, Standing.SKIPPED, Standing.CACHED)
+_MATTERS = (
+    Standing.FAILED,
+    Standing.RUNNING,
+    Standing.WAITING,
+    Standing.DONE,
+    Standing.SKIPPED,
+    Standing.CACHED,
+)
 _FRAME_LINES = 8  # of the table: frame, header, summary, and room for what is printed above
 FRAMES_PER_SECOND = 4
 # What DVC says of every stage and every run, and what a table says better.
@@ -132,7 +139,7 @@ class LiveView:
 
 
 def draw_table(board: Board, max_rows: int) -> RenderableType:
-    """Return the stages of a run as a table of at most so many rows: those that matter most, in their order."""
+    """Return the stages of a run as a table of at most so many rows: those that matter most, in order."""
     from rich.table import Table
     from rich.text import Text
 

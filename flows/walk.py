@@ -110,7 +110,7 @@ class Walk:
                 stage, lease, future = ended.get()
                 num_running -= 1
                 self.executor.pool.release(lease)
-                results[stage] = brought.pop(stage, None) or Result(Standing.FAILED, f"{stage}: {future}")
+                results[stage] = brought.get(stage, Result(Standing.FAILED, f"{stage}: {future}"))
                 self.board.end(stage, results[stage].standing)
         except BaseException:
             stopping.set()

@@ -99,26 +99,38 @@ def _dvc_lock(root: Path) -> Iterator[None]:
 
 
 def _is_torn(content: bytes, kept: bytes | None) -> bool:
-    names = _stages(content)
-    if names is None:
+    stages = _stages(content)
+    if stages is None:
         return True
     before = _stages(kept) if kept is not None else None
-    # A cut between two stages reads well, yet lacks the last ones; DVC itself never removes any.
-    return before is not None and len(names) < len(before) and names == before[: len(names)]
+    names = list(stages)
+    if before is None or names != list(before)[: len(names)]:
+        return False
+    # A cut at the end of a line can read well. It lacks stages at the end, which DVC never removes, or a part
+    # of the last one; taken for a cut by mistake, that one is restored from the run cache.
+    return len(names) < len(before) or bool(
+        names and _num_leaves(stages[names[-1]]) < _num_leaves(before[names[-1]])
+    )
 
 
-def _stages(content: bytes) -> list[str] | None:
-    """Return the names of the stages in the bytes of a dvc.lock; None if they are no whole one."""
+def _stages(content: bytes) -> dict[str, Any] | None:
+    """Return the stages in the bytes of a dvc.lock; None if they are no whole one."""
     import yaml
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        values = COMPILED_LOCKFILE_SCHEMA(yaml.load(content, Loader=loader))
-    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
+        values = Lockfile.validate(yaml.load(content, Loader=loader))
+    except (yaml.YAMLError, UnicodeDecodeError, DvcException):
         return None
-    return list(values.get("stages", {})) if content.endswith(b"\n") else None
+    return dict(values.get("stages", {})) if content.endswith(b"\n") else None
+
+
+def _num_leaves(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(_num_leaves, value.values()))
+    return sum(map(_num_leaves, value)) if isinstance(value, list) else 1
 
 
 def _is_json_object(content: bytes) -> bool:
@@ -129,9 +141,7 @@ def _is_json_object(content: bytes) -> bool:
 
 
 def _committed_lock(root: Path) -> bytes | None:
-    shown = subprocess.run(
-        ["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False
-    )
+    shown = subprocess.run(["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False)
     return shown.stdout if shown.returncode == 0 and _stages(shown.stdout) is not None else None
 
 

@@ -25,16 +25,14 @@ class Executor(Protocol):
     pool: Pool
 
     def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> Finished:
-        """Bring one stage up to date, those it needs being so already; every line it prints goes to ``log``."""
+        """Bring one stage up to date, those it needs being so already; ``log`` gets every line it prints."""
 
     def stop(self) -> None:
         """End all that runs, with its children; what is asked for afterwards ends at once."""
 
 
 @contextmanager
-def open_executor(
-    root: Path, requests: Mapping[str, Request], jobs: int | None = None
-) -> Iterator[Executor]:
+def open_executor(root: Path, requests: Mapping[str, Request], jobs: int | None = None) -> Iterator[Executor]:
     """Yield the executor that OFT_EXECUTOR names, ``local`` if it names none; nothing of it runs on after.
 
     Args:
