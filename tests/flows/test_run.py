@@ -109,6 +109,30 @@ def test_branches_really_run_at_the_same_time(make_repository: MakeRepository) -
     assert rows["left"].began < rows["right"].ended and rows["right"].began < rows["left"].ended  # type: ignore[operator]
 
 
+def test_every_running_stage_has_a_gpu_of_its_own(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two GPUs, three stages that want one: two at a time, each sees another; the fourth sees none."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    use = (
+        "sh -c 'mkdir lock-$CUDA_VISIBLE_DEVICES && sleep 0.5 && rmdir lock-$CUDA_VISIBLE_DEVICES "
+        "&& echo $CUDA_VISIBLE_DEVICES > {0}'"
+    )
+    stages = "".join(
+        f'  {name}: {{cmd: "{use.format(name)}", outs: [{name}], meta: {{gpus: 1}}}}\n' for name in "xyz"
+    )
+    root = make_repository(
+        f"stages:\n{stages}  w: {{cmd: 'echo \"[$CUDA_VISIBLE_DEVICES]\" > w', outs: [w]}}\n"
+    )
+    with spawn_threads() as spawn:
+        done = bring_up_to_date(
+            root, None, spawn=spawn, view=SilentView(), log=lambda stage, line: None, jobs=4
+        )
+    assert done.faults == ()
+    assert {(root / name).read_text().strip() for name in "xyz"} == {"GPU-a", "GPU-b"}
+    assert (root / "w").read_text() == "[]\n"
+
+
 def test_the_lock_does_not_depend_on_what_ran_beside_what(make_repository: MakeRepository) -> None:
     root = repository(make_repository, {})
     assert run(root).faults == ()
