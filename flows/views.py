@@ -36,6 +36,7 @@ FRAMES_PER_SECOND = 4
 # What DVC says of every stage and every run, and what a table says better.
 _CHATTER = (
     "Updating lock file",
+    "Generating lock file",
     "Verifying outputs in frozen",
     "WARNING: stage:",
     "To track the changes with git",
@@ -140,14 +141,16 @@ class LiveView:
 
 def draw_table(board: Board, max_rows: int) -> RenderableType:
     """Return the stages of a run as a table of at most so many rows: those that matter most, in order."""
+    from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     now, rows = board.now(), board.rows
     kept = {row.stage for row in sorted(rows, key=lambda row: _importance(row, now))[:max_rows]}
-    table = Table(caption=summarize(board), caption_justify="left", caption_style="", expand=False)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("state", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("", overflow="ellipsis", no_wrap=True)
     for row in rows:
@@ -159,7 +162,7 @@ def draw_table(board: Board, max_rows: int) -> RenderableType:
                 "" if seconds is None else f"{seconds:.0f}",
                 Text(row.note, "yellow"),
             )
-    return table
+    return Group(table, Text(f"  {summarize(board)}"))
 
 
 def _importance(row: Row, now: float) -> tuple[int, float]:
