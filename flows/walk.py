@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from flows.board import Board, Standing
 from flows.commands import describe_failure, read_outcome
 from flows.executors import Executor
-from flows.faults import Ending, classify, describe_death, explain
+from flows.endings import Ending, classify, describe_death, explain_signal
 from flows.graph import StageGraph
 from flows.resources import Lease, Request
 
@@ -144,7 +144,7 @@ class Walk:
             if stopping.is_set():
                 return Result(Standing.FAILED, f"stage {stage} was ended with the run")
             if ending is Ending.FAULT or (ending is Ending.DIED and not delays):
-                parts = [describe_failure(f"stage {stage}", finished), explain(finished)]
+                parts = [describe_failure(f"stage {stage}", finished), explain_signal(finished)]
                 return Result(Standing.FAILED, "\n".join(filter(None, parts)))
             if ending is Ending.BUSY:
                 seconds, why = BUSY_SECONDS, "another DVC process works on its files"

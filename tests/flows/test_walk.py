@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from flows.board import Board, Standing
-from flows.faults import Ending, classify
+from flows.endings import Ending, classify
 from flows.graph import StageGraph
 from flows.process import Finished
 from flows.resources import Lease, Pool, Request

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.faults import Ending, classify, explain
+from flows.endings import Ending, classify, explain_signal
 from flows.process import Finished
 
 
@@ -40,8 +40,7 @@ def test_what_may_pass_by_itself_is_told_from_what_will_not(finished: Finished, 
     assert classify(finished) is ending
 
 
-def test_an_explanation_names_the_remedy() -> None:
-    assert "memory runs out" in explain(stage_failed(status=-9))
-    assert "SIGSEGV" in explain(stage_failed(status=-11))
-    assert "make room" in explain(stage_failed("OSError: [Errno 28] No space left on device"))
-    assert explain(stage_failed("params.yaml: 1 setting(s) break the rules")) == ""
+def test_a_signal_is_named_with_its_remedy() -> None:
+    assert "memory runs out" in explain_signal(stage_failed(status=-9))
+    assert "SIGSEGV" in explain_signal(stage_failed(status=-11))
+    assert explain_signal(stage_failed("params.yaml: 1 setting(s) break the rules")) == ""

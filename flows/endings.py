@@ -16,7 +16,6 @@ PASSING_ERRNOS = frozenset(
         errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH,
     }
 )  # fmt: skip
-FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _STAGE_EXIT = re.compile(r"failed to run: .*, exited with (-?\d+)$")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
@@ -73,20 +72,14 @@ def describe_death(finished: Finished) -> str:
     return "a fault of input or output" if number is None else f"signal {number} ended it"
 
 
-def explain(finished: Finished) -> str:
-    """Return a remedy for endings whose own words do not name one; empty where they do."""
+def explain_signal(finished: Finished) -> str:
+    """Return what the signal that ended a stage means, with a remedy; empty where none did."""
     number = ending_signal(finished)
     if number == signal.SIGKILL:
         return (
             "It was killed (signal 9), as Linux does where memory runs out: close other programs, run fewer "
             "stages at a time (--jobs 1) or lower batch_size in params.yaml, then run again."
         )
-    if number is not None:
-        return f"Signal {number} ({signal.Signals(number).name}) ended it; run again to go on."
-    codes = {int(found[1]) for line in finished.tail if (found := _ERRNO.search(line))}
-    if codes & FULL_DISK_ERRNOS:
-        return (
-            "The disk is full. Nothing made before is lost: make room (`dvc gc --workspace` removes results "
-            "that no current setting needs; `dvc cache dir` moves the cache), then run again."
-        )
-    return ""
+    if number is None:
+        return ""
+    return f"Signal {number} ({signal.Signals(number).name}) ended it; run again to go on."
