@@ -18,8 +18,10 @@ from typing import Annotated
 import typer
 
 from flows.commands import dvc_command, dvc_environment
+from flows.faults import explain_faults
 from flows.graph import StageGraph, open_repository, plan_stages, read_graph
-from flows.process import POLL_SECONDS, end_group, leave_on_signals, start_command
+from flows.process import POLL_SECONDS, TAIL_LINES, end_group, leave_on_signals, start_command
+from flows.redaction import hide_secrets
 from oft.errors import UserError
 
 # A stage that this share of all stages leads to, or comes from, belongs to no branch.
@@ -153,12 +155,24 @@ def name_branch(stages: Sequence[str]) -> str:
 
 
 def show(process: subprocess.Popen[str], name: str) -> None:
-    """Print what a process says, each line under its branch's name, without what all branches say alike."""
+    """Print what a process says, each line under its branch's name, without what all branches say alike.
+
+    Where it fails by a fault of the disk or of S3, the last line says what that means.
+    """
+
+    def say(text: str) -> None:
+        print(f"[{name}] {text}" if name else text, flush=True)
+
     assert process.stdout is not None
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
     for line in process.stdout:
-        text = line.rstrip()
+        text = hide_secrets(line.rstrip())
+        tail.append(text)
         if text and not text.startswith(UNSAID) and not text.endswith("didn't change, skipping"):
-            print(f"[{name}] {text}" if name else text, flush=True)
+            say(text)
+    if process.wait():
+        for meaning in explain_faults(tail):
+            say(meaning)
 
 
 if __name__ == "__main__":
