@@ -1,4 +1,4 @@
-"""S3 that is busy, hangs, breaks off or dies: nothing is lost, nothing half taken for whole, and it goes on."""
+"""S3 that is busy, hangs, breaks off or dies: nothing is lost, nothing half taken for whole; it goes on."""
 
 from __future__ import annotations
 
