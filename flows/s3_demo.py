@@ -60,6 +60,8 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="s3-demo-") as folder, loopback_s3(Path(folder)) as endpoint:
             say(f"An S3 server at {endpoint}, folder {folder}")
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                del os.environ[name]
             os.environ.update(team_environment(endpoint, Path(folder)))
             make_bucket(endpoint)
             demonstrate(Path.cwd(), Path(folder), choose_smoke, (SETTING, VALUE), say)
@@ -79,7 +81,7 @@ def demonstrate(
     change: tuple[str, int],
     say: Callable[[str], None],
 ) -> Shown:
-    """Run in a first clone and push, pull in a second and run, change a setting there and run; say what happens.
+    """Run in a first clone and push, pull in a second and run, change a setting there and run.
 
     Args:
         source: a git repository with a DVC pipeline; its current commit is cloned.
@@ -104,7 +106,7 @@ def demonstrate(
     sizes = list_remote(REMOTE)
     say(f"First clone: pushed {describe(sizes, time.monotonic() - begun)}; commits dvc.lock and the remote")
     run(["git", "add", "--all"], first)
-    author = ["-c", "user.name=first", "-c", "user.email=first@example.org"]
+    author = ["-c", "user.name=first", "-c", "user.email=first@example.org", "-c", "commit.gpgsign=false"]
     run(["git", *author, "commit", "--quiet", "--no-verify", "--message", "Results on S3"], first)
 
     run(["git", "clone", "--quiet", str(first), str(second)], folder)
@@ -190,8 +192,6 @@ def team_environment(endpoint: str, folder: Path) -> dict[str, str]:
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "demonstration",
         "AWS_SECRET_ACCESS_KEY": "demonstration",
-        "AWS_SESSION_TOKEN": "",
-        "AWS_PROFILE": "default",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": str(empty),
