@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from flows.redaction import hide_secrets
+
 TAIL_LINES = 20
 GRACE_SECONDS = 1.0
 POLL_SECONDS = 0.02
@@ -68,7 +70,7 @@ def run_command(
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
-                if text := line.rstrip():
+                if text := hide_secrets(line.rstrip()):
                     tail.append(text)
                     log(text)
         return Finished(process.wait(), tuple(tail))

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from flows.board import Board, Standing
 from flows.commands import describe_failure, read_outcome
-from flows.executors import Executor
 from flows.endings import Ending, classify, describe_death, explain_signal
+from flows.executors import Executor
 from flows.graph import StageGraph
 from flows.resources import Lease, Request
 
