@@ -19,7 +19,7 @@ import typer
 
 from flows.commands import describe_failure, dvc_command, dvc_environment, read_dvc_json
 from flows.graph import plan_stages, read_graph
-from flows.process import end_group, leave_on_signals, run_command, start_command
+from flows.process import end_groups, leave_on_signals, run_command, start_command
 from flows.redaction import hide_secrets
 from oft.errors import UserError
 from oft.profiles import write_profile
@@ -223,7 +223,7 @@ def loopback_s3(folder: Path) -> Iterator[str]:
             time.sleep(0.1)
         yield endpoint
     finally:
-        end_group(server)
+        end_groups([server])
 
 
 def answers(endpoint: str) -> bool:
