@@ -108,7 +108,7 @@ def test_the_logs_of_a_flow_hold_no_secret(
 
 
 def wait_for_logs(word: str) -> str:
-    """Return the messages that Prefect has kept, once one of them has ``word``: they arrive a little later."""
+    """Return the messages that Prefect has kept, once one of them has ``word``: they arrive a bit later."""
     deadline = time.monotonic() + 60
     with get_client(sync_client=True) as client:
         while True:
