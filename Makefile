@@ -19,14 +19,14 @@ COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no
 	--custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 
 # Stages that need torch share one process that has imported it (stages/warm.py); OFT_WARM= turns that off.
-repro flow: export OFT_WARM ?= 1
+repro flow s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow test check bench lock clean setup setup-dev
+.PHONY: help repro profile flow push pull s3-demo test check bench lock clean setup setup-dev
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 repro: ## run the whole pipeline, or the part that changed (ARGS="train report" for some stages)
 	@printf '%s\n' \
@@ -43,6 +43,15 @@ profile: setup ## choose what a run does: make profile PROFILE=full (or miniatur
 
 flow: setup ## the same through Prefect: a record of stages, times, metrics, pictures (ARGS="--help" for options)
 	@python -m flows.reproduce $(ARGS)
+
+push: setup ## send results and run cache to the team's DVC remote (docs/team.md; ARGS="--help" for its options)
+	@python -m flows.share push $(ARGS)
+
+pull: setup ## fetch what others have pushed; `make repro` then runs nothing of it
+	@python -m flows.share pull $(ARGS)
+
+s3-demo: setup-dev ## show two clones sharing results through an S3 server on this machine
+	@python -m flows.s3_demo
 
 test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)
 	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile $(ARGS)

@@ -26,6 +26,10 @@ _MEANINGS = (
         "the bucket refuses these credentials: check key, rights (list, get, put) and AWS_ENDPOINT_URL",
     ),
     (
+        r"credentials encoded in URL",
+        "AWS_ENDPOINT_URL must hold no user name and no password: take them out",
+    ),
+    (
         r"Could not connect to the endpoint|Invalid endpoint|Connect timeout|Cannot connect to host"
         r"|EndpointConnectionError",
         "the S3 server cannot be reached or breaks off: check the network and AWS_ENDPOINT_URL "

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+ENDPOINT = "AWS_ENDPOINT_URL"
 HIDDEN = "***"
 MIN_LENGTH = 8  # what a test server takes for a key may be a word, or a letter
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"]*@")
@@ -21,4 +22,7 @@ def hide_secrets(text: str, environment: Mapping[str, str] | None = None) -> str
     for name in SECRETS:
         if len(value := environment.get(name, "")) >= MIN_LENGTH:
             text = text.replace(value, HIDDEN)
+    user_info = environment.get(ENDPOINT, "").rpartition("@")[0].rpartition("//")[2]
+    if user_info:  # errors repeat a wrong address as it is, without what _USER_INFO knows it by
+        text = text.replace(user_info, HIDDEN)
     return _USER_INFO.sub(f"{HIDDEN}@", text)

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from oft.errors import UserError
 DONE = {"push": "sent", "pull": "fetched"}
 UNTRANSFERRED = "failed to transfer"
 MISSING = re.compile(r"Checkout failed for following targets:\n(.*?)\nIs your cache up to date", re.DOTALL)
+INTERRUPTED = "\ninterrupted: nothing is lost; run it again to go on"
 LOGGERS = ("dvc", "dvc_data", "dvc_objects")
 RECIPE = """this repository has no DVC remote to share results through. To make one on S3:
 
@@ -75,10 +75,9 @@ def share(verb: str, remote: str | None, jobs: int | None) -> None:
     What goes wrong is told once a kind, with the remedy, and always ends with status 1: that of DVC's own
     command is 0 where only entries of the run cache were lost on the way.
     """
-    leave_soon_on_signals()
     try:
         require_remote(Path.cwd(), remote)
-        with collected_faults() as faults:
+        with leaving_soon_on_signals(), collected_faults() as faults:
             count = transfer(verb, remote, jobs)
         if faults:
             raise UserError(describe_faults(verb, faults))
@@ -86,25 +85,42 @@ def share(verb: str, remote: str | None, jobs: int | None) -> None:
     except UserError as error:
         typer.echo(hide_secrets(str(error)), err=True)
         raise typer.Exit(code=1) from None
+    except Interrupted as signalled:
+        typer.echo(INTERRUPTED, err=True)
+        raise typer.Exit(code=128 + signalled.number) from None
 
 
-def leave_soon_on_signals() -> None:
+class Interrupted(KeyboardInterrupt):
+    """A signal asks to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def leaving_soon_on_signals() -> Iterator[None]:
     """On Ctrl-C, SIGTERM and SIGHUP stop in order, or in any case shortly after: a transfer that hangs would
     keep the process for minutes. Both ends hold whole files only, whenever this one stops.
     """
 
     def leave(number: int, _frame: FrameType | None) -> None:
         def end() -> None:
-            print("\ninterrupted: nothing is lost; run it again to go on", file=sys.stderr, flush=True)
+            typer.echo(INTERRUPTED, err=True)
             os._exit(128 + number)
 
         timer = threading.Timer(GRACE_SECONDS, end)
         timer.daemon = True
         timer.start()
-        raise KeyboardInterrupt
+        raise Interrupted(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, leave) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def transfer(verb: str, remote: str | None, jobs: int | None) -> int:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .proxy import FAULTS, Fault, faulty_proxy
+from tests.conftest import ROOT
+
+from .proxy import FAULTS, HANG_SECONDS, Fault, faulty_proxy
 from .team import OUTS, PREFIX, cached_objects, clone, hash_of, read_outs, remote_keys, remote_objects, share
 
 ROUNDS = int(os.environ.get("OFT_FAULT_ROUNDS", "2"))
@@ -122,3 +128,36 @@ def test_an_object_damaged_in_the_bucket_is_refused(
     assert pulled.status == 1
     assert "The remote does not hold all of: one." in pulled.shown
     assert not (second / "one").exists() and one not in cached_objects(second)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_push_that_hangs_ends_when_it_is_told_to(
+    number: signal.Signals,
+    reproduced: Path,
+    s3_endpoint: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    root = Path(shutil.copytree(reproduced, tmp_path / "first"))
+    config = root / ".dvc" / "config"
+    config.write_text(config.read_text().replace("read_timeout = 1", "read_timeout = 600"))
+    with faulty_proxy(s3_endpoint, fault="hang", fault_share=1.0) as proxy:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.share", "push"],
+            cwd=root,
+            env={**lead_to(proxy.address, environment), "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            while not proxy.hit and process.poll() is None:
+                time.sleep(0.05)
+            process.send_signal(number)
+            shown, _ = process.communicate(timeout=HANG_SECONDS / 2)
+        finally:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 128 + number
+    assert "interrupted: nothing is lost; run it again to go on" in shown and "Traceback" not in shown
+    assert cached_objects(root) == cached_objects(reproduced)

@@ -19,5 +19,12 @@ def test_the_secrets_of_the_environment_are_hidden() -> None:
     assert hide_secrets(f"AKIAPUBLIC signed with {KEY}.", environment) == "AKIAPUBLIC signed with ***."
 
 
+def test_the_password_of_an_endpoint_is_hidden_where_it_is_no_address() -> None:
+    for endpoint in ("user:secret@host:9000", "http://user:secret@host:9000", "//user:secret@host"):
+        said = f"Invalid endpoint: {endpoint}"
+        assert hide_secrets(said, {"AWS_ENDPOINT_URL": endpoint}) == said.replace("user:secret", "***")
+    assert hide_secrets("http://host:9000", {"AWS_ENDPOINT_URL": "http://host:9000"}) == "http://host:9000"
+
+
 def test_a_test_servers_short_key_does_not_tear_words() -> None:
     assert hide_secrets("a test of testing", {"AWS_SECRET_ACCESS_KEY": "test"}) == "a test of testing"
