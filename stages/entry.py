@@ -47,20 +47,13 @@ def run(
         process_start = float(os.environ.pop(STARTED, process_started()))
         start = time.monotonic()
         main(arguments)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except RuntimeError as fault:
-        if not out_of_gpu_memory(fault):
+    except Exception as fault:
+        message = message_of(fault, name or stage_name(module, arguments))
+        if message is None:
             raise
-        reason = str(fault).partition("\n")[0]
-        print(
-            f"{name or stage_name(module, arguments)}: the GPU's memory is full ({reason}); make batches "
-            "smaller in params.yaml, in training by gradient_accumulation_steps (docs/sd15.md has more)",
-            file=sys.stderr,
-        )
+        print(message, file=sys.stderr)
         sys.exit(1)
     name = name or stage_name(module, arguments)
     telemetry = {
@@ -70,6 +63,19 @@ def run(
         "peak_memory_bytes": peak_memory_bytes(),
     }
     write_json(paths.TELEMETRY / f"{name}.json", telemetry)
+
+
+def message_of(fault: Exception, name: str) -> str | None:
+    """Return what a user is told of a fault in the stage ``name``; None if it is a bug."""
+    if isinstance(fault, UserError):
+        return str(fault)
+    if isinstance(fault, RuntimeError) and out_of_gpu_memory(fault):
+        reason = str(fault).partition("\n")[0]
+        return (
+            f"{name}: the GPU's memory is full ({reason}); make batches "
+            "smaller in params.yaml, in training by gradient_accumulation_steps (docs/sd15.md has more)"
+        )
+    return None
 
 
 def out_of_gpu_memory(fault: RuntimeError) -> bool:
@@ -112,6 +118,7 @@ def process_started() -> float:
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory this process has had resident."""
+    """Return the most memory this process, or one that it has waited for, has had resident."""
     unit_bytes = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in whose) * unit_bytes
