@@ -151,7 +151,8 @@ def _start_ranks(layout: Layout, module: str, arguments: list[str]) -> None:
             if said.exists():
                 print(said.read_text(encoding="utf-8"), file=sys.stderr)
                 sys.exit(1)
-            rank, failure = failed.get_first_failure()
+            _, failure = failed.get_first_failure()
+            rank = layout.rank_of(failure.local_rank)
             raise TrainingError(
                 f"{name}: process {rank} was ended by {failure.signal_name()}, most likely for want of "
                 f"memory; run it again, if need be with a smaller {PROCESSES}: it goes on from its checkpoint"
@@ -244,7 +245,8 @@ def _own_address(layout: Layout) -> tuple[str, str]:
 def _run_rank(main: Callable[[list[str]], None], arguments: list[str]) -> None:
     _end_with_parent(int(os.environ[PARENT]))
     name = entry.stage_name(entry.module_name(), arguments)
-    if (rank := int(os.environ["RANK"])) > 0:
+    rank = read_layout(os.environ, _count_gpus).rank_of(int(os.environ["LOCAL_RANK"]))
+    if rank > 0:
         _print_to(paths.LOGS / f"{name}-rank-{rank}.txt")
     try:
         main(arguments)

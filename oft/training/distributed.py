@@ -69,6 +69,10 @@ class Layout(NamedTuple):
         """Return the number of all processes."""
         return self.per_node * self.nodes
 
+    def rank_of(self, place: int) -> int:
+        """Return the rank of a process of this machine; torchrun numbers machines as they come."""
+        return self.node_rank * self.per_node + place
+
 
 def read_layout(environment: Mapping[str, str], count_gpus: Callable[[], int]) -> Layout:
     """Return what the environment asks for: one process where it says nothing.
@@ -238,6 +242,10 @@ class Ranks:
         """
         keys = self.gather([int(key[:15], 16)])
         odd = sorted({rank // self.num_here for rank, other in enumerate(keys) if other != keys[0]})
+        if odd == [0]:
+            raise TrainingError(
+                "settings, inputs or code changed while the processes began; run the stage again"
+            )
         if odd:
             raise TrainingError(
                 f"machine {', '.join(map(str, odd))} has other settings, inputs or code than machine 0; "
@@ -273,10 +281,6 @@ def join(layout: Layout, meeting_place: Path) -> Ranks:
     Raises:
         TrainingError: there are more processes, or fewer, or two of the same rank.
     """
-    import torch
-    from torch import distributed
-    from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
-
     local_rank, found = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
     for name in LAUNCHER_VARIABLES:
         os.environ.pop(name, None)
@@ -285,12 +289,15 @@ def join(layout: Layout, meeting_place: Path) -> Ranks:
             f"{layout.num_ranks} processes were asked for here ({layout.per_node} on each of {layout.nodes} "
             f"machines) and {found} came; set {PROCESSES} and {NODES} to the same values on all machines"
         )
+    import torch
+    from torch import distributed
+    from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
+
     if layout.rendezvous is None:
         meeting: Store = FileStore(str(meeting_place), layout.num_ranks)
     else:
         meeting = TCPStore(*layout.rendezvous, is_master=False)
-    # torchrun numbers machines as they come; here they have the numbers they were given.
-    ranks = Ranks(layout.node_rank * layout.per_node + local_rank, layout.num_ranks, layout.per_node)
+    ranks = Ranks(layout.rank_of(local_rank), layout.num_ranks, layout.per_node)
     store = PrefixStore("oft", meeting)
     _meet(store, ranks)
     backend = "gloo"
