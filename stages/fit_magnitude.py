@@ -20,6 +20,14 @@ def main(arguments: list[str]) -> None:
 
     The summary holds the validation loss before and after.
     """
+    options = parse(arguments, __doc__, "task", "adapter")
+    params = load_params()
+    task = known_task(params, options.task)
+    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    settings = params.fit_magnitude
+    if run_as_ranks(arguments, settings):
+        return
+
     from oft.data.shard_store import open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
@@ -29,13 +37,6 @@ def main(arguments: list[str]) -> None:
     from oft.training.objective import Denoiser, validation_loss
     from oft.training.run import train_adapter
 
-    options = parse(arguments, __doc__, "task", "adapter")
-    params = load_params()
-    task = known_task(params, options.task)
-    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
-    settings = params.fit_magnitude
-    if run_as_ranks(arguments, settings):
-        return
     folder = paths.run(task, adapter)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "train"]

@@ -78,6 +78,11 @@ def run_as_ranks(arguments: list[str], settings: Optimization) -> bool:
     """
     if PARENT in os.environ:
         return False
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise TrainingError(
+            f"this process was started as one of {os.environ['WORLD_SIZE']}, and the stage starts its "
+            f"processes itself; set {PROCESSES} instead of using torchrun or accelerate launch"
+        )
     layout = read_layout(os.environ, _count_gpus)
     micro_batches(settings.batch_size, settings.gradient_accumulation_steps, layout.num_ranks)
     if layout.num_ranks == 1:
@@ -191,28 +196,35 @@ def _register_rendezvous(layout: Layout, folder: str) -> str:
         if layout.rendezvous is None:
             store: Store = FileStore(str(Path(folder) / "rendezvous"))
         else:
-            listening = _listen(layout.rendezvous) if layout.node_rank == 0 else None
-            store = TCPStore(
-                *layout.rendezvous,
-                is_master=listening is not None,
-                master_listen_fd=listening,
-                multi_tenant=True,
-                timeout=timedelta(seconds=ARRIVAL_SECONDS),
-            )
+            host, port = layout.rendezvous
+            listening = _listen(host, port) if layout.node_rank == 0 else None
+            try:
+                store = TCPStore(
+                    host,
+                    port,
+                    is_master=listening is not None,
+                    master_listen_fd=listening,
+                    multi_tenant=True,
+                    timeout=timedelta(seconds=ARRIVAL_SECONDS),
+                )
+            except RuntimeError as fault:
+                raise TrainingError(
+                    f"{RENDEZVOUS}: machine 0 did not answer at {host}:{port} within "
+                    f"{ARRIVAL_SECONDS / 60:.0f} minutes ({first_line(fault)}); start the stage there too"
+                ) from fault
         return create_handler(store, Backend(store, params.run_id), params)
 
     rendezvous_handler_registry.register(Backend.name, make)
     return Backend.name
 
 
-def _listen(address: tuple[str, int]) -> int:
+def _listen(host: str, port: int) -> int:
     try:
-        family = socket.getaddrinfo(*address)[0][0]
-        return socket.create_server(address, family=family).detach()
+        return socket.create_server((host, port)).detach()
     except OSError as fault:
         raise TrainingError(
-            f"{RENDEZVOUS}: machine 0 cannot listen at {address[0]}:{address[1]} ({fault}); give a free port "
-            "at an address of its own"
+            f"{RENDEZVOUS}: machine 0 cannot listen at {host}:{port} ({fault}); give a free port at an "
+            "address of its own"
         ) from fault
 
 

@@ -19,6 +19,15 @@ DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/train: the adapter, DVCLive's curves and validation grids, summary.json."""
+    options = parse(arguments, __doc__, "task", "adapter")
+    params = load_params()
+    task = known_task(params, options.task)
+    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    subject = task in params.subjects
+    settings = params.train_subject if subject else params.train
+    if run_as_ranks(arguments, settings):
+        return
+
     from oft.data.shard_store import ShardFolder, open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
@@ -29,14 +38,6 @@ def main(arguments: list[str]) -> None:
     from oft.training.run import train_adapter
     from oft.training.validation import grid_drawer
 
-    options = parse(arguments, __doc__, "task", "adapter")
-    params = load_params()
-    task = known_task(params, options.task)
-    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
-    subject = task in params.subjects
-    settings = params.train_subject if subject else params.train
-    if run_as_ranks(arguments, settings):
-        return
     folder = paths.run(task, adapter)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "init"]

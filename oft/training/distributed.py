@@ -300,14 +300,18 @@ def join(layout: Layout, meeting_place: Path) -> Ranks:
     ranks = Ranks(layout.rank_of(local_rank), layout.num_ranks, layout.per_node)
     store = PrefixStore("oft", meeting)
     _meet(store, ranks)
-    backend = "gloo"
-    if torch.cuda.is_available():
+    has_gpu = torch.cuda.is_available()
+    if has_gpu:
         torch.cuda.set_device(local_rank)
-        backend = "cpu:gloo,cuda:nccl"
+    backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
     distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.num, timeout=WAIT)
     counted = ranks.sum(1)
     if counted != layout.num_ranks:
         raise TrainingError(f"{layout.num_ranks} processes were asked for, and {counted:.0f} answer")
+    if ranks.sum(has_gpu) not in (0, ranks.num):
+        raise TrainingError(
+            "all processes must have a GPU, or none; hide those there are: CUDA_VISIBLE_DEVICES="
+        )
     return ranks
 
 
