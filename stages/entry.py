@@ -51,20 +51,13 @@ def run(
         start = time.monotonic()
         with only_one(name):
             main(arguments)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except RuntimeError as fault:
-        if not out_of_gpu_memory(fault):
+    except Exception as fault:
+        message = message_of(fault, name)
+        if message is None:
             raise
-        reason = str(fault).partition("\n")[0]
-        print(
-            f"{name}: the GPU's memory is full ({reason}); make batches "
-            "smaller in params.yaml, in training by gradient_accumulation_steps (docs/sd15.md has more)",
-            file=sys.stderr,
-        )
+        print(message, file=sys.stderr)
         sys.exit(1)
     telemetry = {
         "stage": name,
@@ -79,16 +72,31 @@ def run(
 def only_one(name: str) -> Iterator[None]:
     """Wait until no other process runs this stage here: where DVC alone was killed, its stage may go on.
 
-    Two at once would write over each other's half-made outs and checkpoints.
+    Two at once would write over each other's half-made outs and checkpoints. The machines of one training
+    (stages/ranks.py) are meant to run it together, and may share the folder.
     """
     paths.LOCKS.mkdir(exist_ok=True)
-    with (paths.LOCKS / name).open("ab") as stream:
+    machine = os.environ.get("OFT_TRAIN_NODE_RANK", "0")
+    with (paths.LOCKS / f"{name}.{machine}").open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{name}: another process runs this stage here; waiting for its end", flush=True)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def message_of(fault: Exception, name: str) -> str | None:
+    """Return what a user is told of a fault in the stage ``name``; None if it is a bug."""
+    if isinstance(fault, UserError):
+        return str(fault)
+    if isinstance(fault, RuntimeError) and out_of_gpu_memory(fault):
+        reason = str(fault).partition("\n")[0]
+        return (
+            f"{name}: the GPU's memory is full ({reason}); make batches "
+            "smaller in params.yaml, in training by gradient_accumulation_steps (docs/sd15.md has more)"
+        )
+    return None
 
 
 def out_of_gpu_memory(fault: RuntimeError) -> bool:
@@ -131,6 +139,7 @@ def process_started() -> float:
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory this process has had resident."""
+    """Return the most memory this process, or one that it has waited for, has had resident."""
     unit_bytes = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in whose) * unit_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from oft.params import load_params
@@ -11,7 +12,7 @@ from oft.storage import atomic_folder, write_json
 from oft.types import Split
 from stages import paths
 from stages.arguments import known, known_task, parse
-from stages.entry import run
+from stages.ranks import join_ranks, run, run_as_ranks
 
 
 def main(arguments: list[str]) -> None:
@@ -19,6 +20,14 @@ def main(arguments: list[str]) -> None:
 
     The summary holds the validation loss before and after.
     """
+    options = parse(arguments, __doc__, "task", "adapter")
+    params = load_params()
+    task = known_task(params, options.task)
+    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    settings = params.fit_magnitude
+    if run_as_ranks(arguments, settings):
+        return
+
     from oft.data.shard_store import open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
@@ -28,11 +37,6 @@ def main(arguments: list[str]) -> None:
     from oft.training.objective import Denoiser, validation_loss
     from oft.training.run import train_adapter
 
-    options = parse(arguments, __doc__, "task", "adapter")
-    params = load_params()
-    task = known_task(params, options.task)
-    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
-    settings = params.fit_magnitude
     folder = paths.run(task, adapter)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "train"]
@@ -43,6 +47,8 @@ def main(arguments: list[str]) -> None:
     }
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
+    ranks = join_ranks()
+    ranks.refuse_unequal(scratch.name)
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_onto(base, folder / "train")
@@ -60,9 +66,11 @@ def main(arguments: list[str]) -> None:
     held_out = read("val") if task in params.tasks and shards.entries("val") else data
 
     def measure() -> float:
-        return validation_loss(base, Denoiser(base.unet), held_out, settings.batch_size, params.seed)
+        return validation_loss(
+            base, Denoiser(base.unet), held_out, settings.batch_size, params.seed, ranks=ranks
+        )
 
-    with atomic_folder(folder / "magnitude") as partial:
+    with atomic_folder(folder / "magnitude") if ranks.first else nullcontext() as partial:
         before = measure()
         train_adapter(
             base,
@@ -74,15 +82,18 @@ def main(arguments: list[str]) -> None:
             folder=partial,
             scratch=scratch,
             logs=paths.LOGS,
+            ranks=ranks,
         )
-        store(partial, loaded, base)
-        write_json(
-            partial / "summary.json",
-            {"val_loss_before": before, "val_loss_after": measure(), "num_val_images": len(held_out)},
-        )
-    # There is nothing left to resume.
-    shutil.rmtree(scratch, ignore_errors=True)
+        after = measure()
+        if partial is not None:
+            store(partial, loaded, base)
+            write_json(
+                partial / "summary.json",
+                {"val_loss_before": before, "val_loss_after": after, "num_val_images": len(held_out)},
+            )
+    if ranks.first:  # There is nothing left to resume.
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    run(main, sys.argv[1:], heavy=True)
+    run(main, sys.argv[1:])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from oft.params import load_params
 from oft.storage import atomic_folder, write_json
 from stages import paths
 from stages.arguments import known, known_task, parse
-from stages.entry import run
+from stages.ranks import join_ranks, run, run_as_ranks
 
 # What of `sample` validation grids are drawn with.
 DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
@@ -18,6 +19,15 @@ DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/train: the adapter, DVCLive's curves and validation grids, summary.json."""
+    options = parse(arguments, __doc__, "task", "adapter")
+    params = load_params()
+    task = known_task(params, options.task)
+    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    subject = task in params.subjects
+    settings = params.train_subject if subject else params.train
+    if run_as_ranks(arguments, settings):
+        return
+
     from oft.data.shard_store import ShardFolder, open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
@@ -28,12 +38,6 @@ def main(arguments: list[str]) -> None:
     from oft.training.run import train_adapter
     from oft.training.validation import grid_drawer
 
-    options = parse(arguments, __doc__, "task", "adapter")
-    params = load_params()
-    task = known_task(params, options.task)
-    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
-    subject = task in params.subjects
-    settings = params.train_subject if subject else params.train
     folder = paths.run(task, adapter)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "init"]
@@ -48,6 +52,8 @@ def main(arguments: list[str]) -> None:
     }
     scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
 
+    ranks = join_ranks()
+    ranks.refuse_unequal(scratch.name)
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_onto(base, folder / "init")
@@ -58,7 +64,7 @@ def main(arguments: list[str]) -> None:
         prior = open_training_set(
             base, class_pictures, paths.encoded_prior(task), "train", with_condition=False
         )
-    with atomic_folder(folder / "train") as partial:
+    with atomic_folder(folder / "train") if ranks.first else nullcontext() as partial:
         log = train_adapter(
             base,
             loaded,
@@ -82,12 +88,14 @@ def main(arguments: list[str]) -> None:
                 params.seed,
             ),
             validate_every_steps=settings.validate_every_steps,
+            ranks=ranks,
         )
-        store(partial, loaded, base)
-        write_json(partial / "summary.json", {**log[-1], "num_images": len(data)})
-    # There is nothing left to resume.
-    shutil.rmtree(scratch, ignore_errors=True)
+        if partial is not None:
+            store(partial, loaded, base)
+            write_json(partial / "summary.json", {**log[-1], "num_images": len(data)})
+    if ranks.first:  # There is nothing left to resume.
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    run(main, sys.argv[1:], heavy=True)
+    run(main, sys.argv[1:])

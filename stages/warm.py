@@ -63,7 +63,7 @@ PACKAGE_MARKS = (".dist-info", ".egg-info", ".egg-link", ".pth")
 
 # Variables that differ between stages or shells and that no library reads while it is imported.
 PASSING_VARIABLES = ("_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
-PASSING_PREFIXES = ("DVC_", "MAKE_TERM", "OFT_WARM", "PREFECT_", "PYTEST_")
+PASSING_PREFIXES = ("DVC_", "MAKE_TERM", "OFT_TRAIN_", "OFT_WARM", "PREFECT_", "PYTEST_")
 
 
 class Job(NamedTuple):

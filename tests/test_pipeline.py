@@ -22,7 +22,7 @@ STAGES: dict[str, dict[str, Any]] = {
 }
 SCRIPTS = {
     path.stem for path in (ROOT / "stages").glob("*.py")
-} - {"__init__", "arguments", "entry", "paths", "warm"}  # fmt: skip
+} - {"__init__", "arguments", "entry", "paths", "ranks", "warm"}  # fmt: skip
 
 # Reached by nearly every script; what they mean for a result shows in the modules that use them or in params.
 PLUMBING = {

@@ -18,12 +18,16 @@ T = TypeVar("T")
 Load = Callable[[NDArray[np.int64]], T]
 
 
-def num_workers_beside(device: str) -> int:
-    """Return how many processes read ahead: none where the network itself takes the cores."""
+def num_workers_beside(device: str, num_trainings: int = 1) -> int:
+    """Return how many processes read ahead: none where the network itself takes the cores.
+
+    Args:
+        num_trainings: processes on this machine that train and share its cores.
+    """
     if device == "cpu":
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, cores - 1)
+    return min(MAX_WORKERS, max(1, cores // num_trainings) - 1)
 
 
 def prefetch(load: Load[T], batches: Iterable[NDArray[np.int64]], num_workers: int = 0) -> Iterator[T]:

@@ -15,6 +15,7 @@ from oft.errors import TrainingError
 from oft.progress import progress
 from oft.training.averaging import MovingAverage
 from oft.training.checkpoint import TrainState, load_state, save_state
+from oft.training.distributed import ALONE, Ranks
 from oft.training.setup import make_optimizer
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def rate_factor(step: int, settings: Optimization) -> float:
     return 0.5 * (1 + math.cos(math.pi * progressed))
 
 
+def shared_state(state: TrainState | None, ranks: Ranks) -> TrainState | None:
+    """Return the first rank's checkpoint: the machines of the others need not have it."""
+    shared = ranks.from_first(None if state is None else vars(state))
+    return None if shared is None else TrainState(**shared)
+
+
 def run_training(
     accelerator: Accelerator,
     parameters: Mapping[str, nn.Parameter],
@@ -47,12 +54,16 @@ def run_training(
     on_log: Callable[[dict[str, float]], None],
     on_validate: Callable[[int], None] | None = None,
     validate_every_steps: int = 1,
+    ranks: Ranks = ALONE,
 ) -> list[dict[str, float]]:
     """Minimise ``objective`` over ``parameters`` in place and return the log.
 
     A run that was interrupted goes on from its last checkpoint in ``scratch`` and ends with the same values
     as one that was not: batches and noise follow from seed and step, everything else is in the checkpoint.
     With ``ema_decay`` the parameters end as, and are validated with, their moving averages.
+
+    Several ``ranks`` average gradients and losses, so that all of them go on alike; the first alone reads and
+    writes checkpoints.
 
     Args:
         objective: the losses of a step's micro-batches.
@@ -61,7 +72,7 @@ def run_training(
     """
     optimizer = accelerator.prepare(make_optimizer(settings, parameters.values()))
     average = MovingAverage(parameters, settings.ema_decay) if settings.ema_decay else None
-    state = load_state(scratch)
+    state = shared_state(load_state(scratch) if ranks.first else None, ranks)
     log: list[dict[str, float]] = []
     losses: list[float] = []
     first = 0
@@ -85,13 +96,16 @@ def run_training(
                 group["lr"] = rate
             step_loss = 0.0
             for loss in objective(step):
-                if not torch.isfinite(loss):
-                    raise TrainingError(
-                        f"{name}: the loss is {float(loss.detach())} at step {step}; "
-                        f"lower learning_rate ({settings.learning_rate}) in params.yaml"
-                    )
                 accelerator.backward(loss)
                 step_loss += float(loss.detach())
+            # Before the gradients: if a rank has failed the others learn of it here, whatever carries those.
+            step_loss = ranks.sum(step_loss) / ranks.num
+            if not math.isfinite(step_loss):
+                raise TrainingError(
+                    f"{name}: the loss is {step_loss} at step {step}; "
+                    f"lower learning_rate ({settings.learning_rate}) in params.yaml"
+                )
+            ranks.average_gradients(parameters.values())
             accelerator.clip_grad_norm_(list(parameters.values()), settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -113,7 +127,7 @@ def run_training(
             if on_validate is not None and (done % validate_every_steps == 0 or last):
                 with nullcontext() if average is None else average.applied():
                     on_validate(done)
-            if done % settings.checkpoint_every_steps == 0 and not last:
+            if ranks.first and done % settings.checkpoint_every_steps == 0 and not last:
                 values = {key: parameter.detach().clone() for key, parameter in parameters.items()}
                 averages = None if average is None else average.values
                 scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss
 from oft.seeding import derive_seed, generator_for
 from oft.training.dataset import Loaded, TrainingSet
+from oft.training.distributed import ALONE, Ranks, micro_batches
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -68,24 +70,32 @@ class Denoiser(nn.Module):
 
 
 def draw_batch(
-    base: Base, data: TrainingSet, loaded: Loaded, prompt_dropout: float, *seed: int | str
+    base: Base,
+    data: TrainingSet,
+    loaded: Loaded,
+    prompt_dropout: float,
+    *seed: int | str,
+    ranks: Ranks = ALONE,
 ) -> Batch:
     """Return samples loaded from ``data`` as a batch.
 
-    Latents, noise, timesteps, the choice among captions and dropped prompts follow the seed.
+    Latents, noise, timesteps, the choice among captions and dropped prompts follow the seed. They are drawn
+    for the samples of all ``ranks`` together, so that a sample gets the same ones whichever rank has it.
     """
     generator = generator_for(*seed)
     rng = np.random.default_rng(derive_seed(*seed, "captions"))
     means, deviations = loaded.posterior(base)
-    latents = means + deviations * torch.randn(means.shape, generator=generator)
+    num_captions = ranks.gather([len(captions) for captions in loaded.captions])
+    whole = (len(num_captions), *means.shape[1:])
+    latents = means + deviations * torch.randn(whole, generator=generator)[ranks.mine]
+    choices = [None if rng.random() < prompt_dropout else rng.integers(num) for num in num_captions]
     prompts = [
-        "" if rng.random() < prompt_dropout else captions[rng.integers(len(captions))]
-        for captions in loaded.captions
+        "" if choice is None else captions[choice]
+        for captions, choice in zip(loaded.captions, choices[ranks.mine], strict=True)
     ]
-    noise = torch.randn(latents.shape, generator=generator)
-    timesteps = torch.randint(
-        base.noise_scheduler.config.num_train_timesteps, (len(loaded),), generator=generator
-    )
+    noise = torch.randn(whole, generator=generator)[ranks.mine]
+    num_timesteps = base.noise_scheduler.config.num_train_timesteps
+    timesteps = torch.randint(num_timesteps, whole[:1], generator=generator)[ranks.mine]
     device = base.unet.device
     conditioning = loaded.conditioning()
     return Batch(
@@ -97,13 +107,14 @@ def draw_batch(
     )
 
 
-def offset_noise(batch: Batch, strength: float, *seed: int | str) -> Batch:
+def offset_noise(batch: Batch, strength: float, *seed: int | str, ranks: Ranks = ALONE) -> Batch:
     """Return a batch whose noise has one more draw for each sample and channel, ``strength`` times.
 
     Without it a model hardly learns to move pictures' means (Guttenberg 2023, Diffusion with Offset Noise).
     """
     samples, channels = batch.noise.shape[:2]
-    offset = torch.randn(samples, channels, 1, 1, generator=generator_for(*seed, "offset"))
+    whole = (samples * ranks.num, channels, 1, 1)
+    offset = torch.randn(whole, generator=generator_for(*seed, "offset"))[ranks.mine]
     return replace(batch, noise=batch.noise + strength * offset.to(batch.noise))
 
 
@@ -155,32 +166,46 @@ def denoising_losses(
 
 
 def data_objective(
-    base: Base, denoiser: nn.Module, sources: Sequence[Source], settings: Optimization, seed: int
+    base: Base,
+    denoiser: nn.Module,
+    sources: Sequence[Source],
+    settings: Optimization,
+    seed: int,
+    ranks: Ranks = ALONE,
 ) -> Objective:
     """Return the losses of a step, of each of its micro-batches: weighted sums of the errors of each source.
 
-    A second source of class pictures is prior preservation (Ruiz et al. 2023, eq. 2).
+    A second source of class pictures is prior preservation (Ruiz et al. 2023, eq. 2). Each of several
+    ``ranks`` loads its own share of a batch, and the mean of their losses is that of the whole.
     """
+    num_parts = micro_batches(settings.batch_size, settings.gradient_accumulation_steps, ranks.num)
     feeds = [
         Feed(
             source.data.load,
-            BatchOrder(source.data.shards, settings.batch_size, derive_seed(seed, source.name)),
-            num_workers_beside(base.unet.device.type),
+            BatchOrder(
+                source.data.shards,
+                settings.batch_size,
+                derive_seed(seed, source.name),
+                rank=ranks.rank,
+                num_ranks=ranks.num,
+            ),
+            num_workers_beside(base.unet.device.type, ranks.num_here),
         )
         for source in sources
     ]
 
     def compute_losses(step: int) -> Iterator[Tensor]:
         batches = [
-            draw_batch(base, source.data, feed(step), settings.prompt_dropout, seed, source.name, step)
+            draw_batch(
+                base, source.data, feed(step), settings.prompt_dropout, seed, source.name, step, ranks=ranks
+            )
             for source, feed in zip(sources, feeds, strict=True)
         ]
         if settings.offset_noise:
             batches = [
-                offset_noise(batch, settings.offset_noise, seed, source.name, step)
+                offset_noise(batch, settings.offset_noise, seed, source.name, step, ranks=ranks)
                 for source, batch in zip(sources, batches, strict=True)
             ]
-        num_parts = settings.gradient_accumulation_steps
         for parts in zip(*(split(batch, num_parts) for batch in batches), strict=True):
             losses = denoising_losses(base, denoiser, parts, settings.snr_gamma)
             weights = torch.tensor([source.weight for source in sources], device=losses[0].device)
@@ -191,16 +216,26 @@ def data_objective(
 
 @torch.no_grad()
 def validation_loss(
-    base: Base, denoiser: nn.Module, data: TrainingSet, batch_size: int, seed: int, rounds: int = 4
+    base: Base,
+    denoiser: nn.Module,
+    data: TrainingSet,
+    batch_size: int,
+    seed: int,
+    rounds: int = 4,
+    ranks: Ranks = ALONE,
 ) -> float:
-    """Return the mean loss over all samples: fixed noise, ``rounds`` timesteps each, no prompt dropped."""
+    """Return the mean loss over all samples: fixed noise, ``rounds`` timesteps each, no prompt dropped.
+
+    Several ``ranks`` share the batches out.
+    """
     total = 0.0
     batches = batches_in_order(data.shards, batch_size) * rounds
-    seen = 0
-    for loaded in prefetch(data.load, batches, num_workers_beside(base.unet.device.type)):
-        turn, start = divmod(seen, len(data))
+    starts = accumulate(map(len, batches[:-1]), initial=0)
+    workers = num_workers_beside(base.unet.device.type, ranks.num_here)
+    loads = prefetch(data.load, batches[ranks.mine], workers)
+    for first, loaded in zip(list(starts)[ranks.mine], loads, strict=True):
+        turn, start = divmod(first, len(data))
         batch = draw_batch(base, data, loaded, 0.0, seed, "validation", turn, start)
         (loss,) = denoising_losses(base, denoiser, [batch])
         total += float(loss) * len(loaded)
-        seen += len(loaded)
-    return total / seen
+    return ranks.sum(total) / (rounds * len(data))

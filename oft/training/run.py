@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from PIL import Image
 from oft.seeding import derive_seed
 from oft.training.adapters import trained_parameters
 from oft.training.dataset import TrainingSet
+from oft.training.distributed import ALONE, Ranks
 from oft.training.log import mirror, training_log
 from oft.training.loop import run_training
 from oft.training.objective import Denoiser, Source, data_objective
@@ -37,16 +39,18 @@ def train_adapter(
     prior_loss_weight: float = 0.0,
     seed: int,
     name: str,
-    folder: Path,
+    folder: Path | None,
     scratch: Path,
     logs: Path,
     draw_grid: Callable[[], Image.Image] | None = None,
     validate_every_steps: int = 1,
+    ranks: Ranks = ALONE,
 ) -> list[dict[str, float]]:
     """Train what ``trained_parameters`` names, in place; return the log, also in ``folder``/dvclive.
 
     Args:
         prior: class pictures for prior preservation.
+        folder: of the first of several ``ranks``, which alone writes.
         scratch: where checkpoints live.
         logs: where ``log_to`` writes.
         draw_grid: makes a validation picture with the weights as they stand, every ``validate_every_steps``.
@@ -60,7 +64,7 @@ def train_adapter(
     sources = [Source(data, "instance")]
     if prior is not None and prior_loss_weight > 0:
         sources.append(Source(prior, "class", prior_loss_weight))
-    objective = data_objective(base, denoiser, sources, settings, seed)
+    objective = data_objective(base, denoiser, sources, settings, seed, ranks)
 
     def objective_with_dropout(step: int) -> Iterable[Tensor]:
         # A resumed run leaves out the blocks that an uninterrupted one does. A validation grid, drawn between
@@ -69,7 +73,17 @@ def train_adapter(
         loaded.adapter.seed_dropout(derive_seed(seed, "dropout", step))
         return objective(step)
 
-    with training_log(folder / "dvclive", scratch, mirror(accelerator, settings, name, logs)) as log:
+    written = (
+        nullcontext()
+        if folder is None
+        else training_log(folder / "dvclive", scratch, mirror(accelerator, settings, name, logs))
+    )
+    with written as log:
+
+        def validate(step: int) -> None:
+            assert log is not None and draw_grid is not None
+            log.grid(step, draw_grid())
+
         rows = run_training(
             accelerator,
             trained_parameters(loaded),
@@ -77,9 +91,10 @@ def train_adapter(
             settings,
             scratch=scratch,
             name=name,
-            on_log=log.row,
-            on_validate=None if draw_grid is None else lambda step: log.grid(step, draw_grid()),
+            on_log=(lambda row: None) if log is None else log.row,
+            on_validate=None if log is None or draw_grid is None else validate,
             validate_every_steps=validate_every_steps,
+            ranks=ranks,
         )
     loaded.adapter.eval()
     return rows

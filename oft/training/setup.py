@@ -12,6 +12,7 @@ from torch import nn
 
 from oft.errors import TrainingError
 from oft.models.device import attention_kernel, choose_device
+from oft.training.distributed import PROCESSES
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,8 +52,8 @@ def make_accelerator(settings: Optimization, logs: Path) -> Accelerator:
     )
     if accelerator.num_processes > 1:
         raise TrainingError(
-            f"a training runs in one process, and this one was started as {accelerator.num_processes}; "
-            "start it without torchrun or accelerate launch"
+            f"this process was started as one of {accelerator.num_processes}, and a training starts its "
+            f"processes itself; set {PROCESSES} instead of using torchrun or accelerate launch"
         )
     return accelerator
 

@@ -6,56 +6,12 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 300.0
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder to start stages in; its servers leave when it is gone."""
-    yield tmp_path
-    shutil.rmtree(tmp_path / ".warm", ignore_errors=True)
-
-
-@pytest.fixture
-def start(folder: Path) -> Iterator[Start]:
-    """Start ``python -m job ARGUMENTS`` in the folder, warm unless told otherwise, its output caught."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start_job(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        environment = os.environ | {
-            "PYTHONPATH": str(ROOT),
-            "OFT_WARM": "1",
-            "OFT_WARM_LIBRARIES": "json decimal",
-            **variables,
-        }
-        job = subprocess.Popen(
-            [sys.executable, "-m", "job", *arguments],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(job)
-        return job
-
-    yield start_job
-    for job in started:
-        job.kill()
-        job.communicate()
+from tests.stages.conftest import Start, finish, is_running, read_number, wait_until
 
 
 def write_job(folder: Path, body: str) -> None:
@@ -65,34 +21,6 @@ def write_job(folder: Path, body: str) -> None:
     (folder / "job.py").write_text(
         text + '\nif __name__ == "__main__":\n    run(main, sys.argv[1:], heavy=True)\n'
     )
-
-
-def finish(job: subprocess.Popen[str], text: str = "") -> tuple[int, str, str]:
-    """Return status, output and error output of a job that is given ``text`` to read."""
-    output, errors = job.communicate(text, timeout=PATIENCE_SECONDS)
-    return job.returncode, output, errors
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return once ``condition`` holds; fail if it does not in time."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def read_number(job: subprocess.Popen[str]) -> int:
-    """Return the number in the next line a job prints."""
-    assert job.stdout is not None
-    return int(job.stdout.readline())
 
 
 def test_streams_status_and_arguments_pass_through(folder: Path, start: Start) -> None:

@@ -1,0 +1,129 @@
+"""What tests have ranks do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor, nn
+
+from oft.models.base import load_base
+from oft.params import Optimization, Rotation, Training
+from oft.seeding import generator_for
+from oft.training.adapters import init_adapter, trained_parameters
+from oft.training.distributed import Ranks
+from oft.training.loop import run_training
+from oft.training.objective import Denoiser, Source, data_objective, validation_loss
+from oft.training.run import train_adapter
+from tests.oft.training.conftest import training_set
+
+Values = dict[str, Tensor]
+
+
+def measure(
+    ranks: Ranks, base_folder: Path, shards: Path, rotation: Rotation, settings: Training
+) -> tuple[float, Values, float]:
+    """Return loss and gradients of one step with prior preservation, and the validation loss."""
+    base = load_base(base_folder)
+    loaded = init_adapter(base, rotation, with_condition=False, generator=generator_for(0))
+    trained = trained_parameters(loaded)
+    with torch.no_grad():
+        for number, parameter in enumerate(trained.values()):
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
+    data = training_set(shards, with_condition=False)
+    sources = [Source(data, "instance"), Source(data, "class", 0.5)]
+    denoiser = Denoiser(base.unet)
+    loss = 0.0
+    for part in data_objective(base, denoiser, sources, settings, 0, ranks)(2):
+        part.backward()
+        loss += float(part.detach())
+    ranks.average_gradients(trained.values())
+    gradients = {
+        name: parameter.grad.clone() for name, parameter in trained.items() if parameter.grad is not None
+    }
+    held_out = validation_loss(base, denoiser, data, 3, seed=1, rounds=2, ranks=ranks)
+    return ranks.sum(loss) / ranks.num, gradients, held_out
+
+
+def train(
+    ranks: Ranks,
+    base_folder: Path,
+    shards: Path,
+    rotation: Rotation,
+    settings: Training,
+    scratch: Path,
+    with_condition: bool,
+    stop_at: int | None = None,
+) -> tuple[Values, list[dict[str, float]]]:
+    """Train an adapter and return how far each value has moved, and the log.
+
+    ``stop_at`` breaks the first rank off after that step, as a kill would.
+    """
+    base = load_base(base_folder)
+    loaded = init_adapter(base, rotation, with_condition=with_condition, generator=generator_for("init"))
+    begun = {name: value.detach().clone() for name, value in trained_parameters(loaded).items()}
+    drawn = iter(range(1, 1 + settings.max_train_steps))
+
+    def draw_grid() -> Image.Image:
+        if next(drawn) == stop_at:
+            raise KeyboardInterrupt
+        return Image.new("RGB", (8, 8))
+
+    log = train_adapter(
+        base,
+        loaded,
+        training_set(shards, with_condition=with_condition),
+        settings,
+        prior=None if with_condition else training_set(shards, with_condition=False),
+        prior_loss_weight=0.5,
+        seed=1,
+        name="ranks",
+        folder=scratch / "out" if ranks.first else None,
+        scratch=scratch,
+        logs=scratch / "logs",
+        draw_grid=draw_grid,
+        ranks=ranks,
+    )
+    return {name: value.detach() - begun[name] for name, value in trained_parameters(loaded).items()}, log
+
+
+def lose_a_number(ranks: Ranks, settings: Optimization, scratch: Path) -> None:
+    """Train with a loss that is no number on the last rank alone."""
+    weights = nn.Parameter(torch.ones(2))
+    factor = float("nan") if ranks.rank == ranks.num - 1 else 1.0
+    run_training(
+        Accelerator(cpu=True),
+        {"weights": weights},
+        lambda step: [weights.sum() * factor],
+        settings,
+        scratch=scratch,
+        name="line",
+        on_log=lambda row: None,
+        ranks=ranks,
+    )
+
+
+def talk(ranks: Ranks) -> dict[str, Any]:
+    """Use each way in which ranks tell each other something."""
+    values = [10 * place for place in range(6)][ranks.mine]
+    weights = [nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(1))]
+    for weight in weights[:2]:
+        weight.grad = torch.full_like(weight, float(ranks.rank))
+    ranks.average_gradients(weights)
+    state = {"step": 3, "values": {"a": torch.arange(3.0)}, "log": [{"loss": 0.5}], "none": None}
+    return {
+        "gathered": ranks.gather(values),
+        "sum": ranks.sum(0.1 * ranks.rank),
+        "gradients": [None if weight.grad is None else weight.grad.unique().tolist() for weight in weights],
+        "state": ranks.from_first(state if ranks.first else None),
+        "nothing": ranks.from_first(None),
+    }
+
+
+def compare(ranks: Ranks, keys: list[str], num_here: int) -> None:
+    """Give each rank a key of its own; so many of them share a machine."""
+    replace(ranks, num_here=num_here).refuse_unequal(keys[ranks.rank])
