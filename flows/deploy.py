@@ -117,7 +117,10 @@ def restore_switches(client: SyncPrefectClient, before: Switches) -> None:
         for schedule in deployment.schedules:
             active = before.get((name, schedule.slug or ""), schedule.active)
             if active != schedule.active:
-                client.update_deployment_schedule(deployment.id, schedule.id, active=active)
+                # Prefect 3.8.8 forgets the parameters of a schedule unless it is told them again.
+                client.update_deployment_schedule(
+                    deployment.id, schedule.id, active=active, parameters=schedule.parameters
+                )
 
 
 def read_deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:

@@ -79,6 +79,8 @@ def server_environment(root: Path, address: Address, mark: str) -> dict[str, str
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.ui,
         # Who has a place in a deployment's queue is not forgotten when the server is started again.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # Stages may keep every core busy for a while, and SQLite has its writers wait for each other.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         **shared_environment(root, address, mark),
         "PREFECT_SERVER_API_HOST": HOST,

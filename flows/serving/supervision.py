@@ -79,8 +79,10 @@ def keep(server: Part, worker: Part, keeper: Keeper, address: Address, mark: str
             keeper.look()
             if server.exit_code() is not None:
                 typer.echo(describe_death(server))
-                start_server(server, keeper, address)
-            if worker.exit_code() is not None:
+                keeper.start(server)
+            if worker.exit_code() is not None and is_healthy(
+                address
+            ):  # without a server it would end at once
                 typer.echo(describe_death(worker))
                 end_marked(
                     mark, RUN_GRACE_SECONDS, spare={server.pid}
