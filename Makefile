@@ -23,7 +23,7 @@ repro flow: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow test check bench lock clean setup setup-dev
+.PHONY: help repro profile flow serve test check bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ profile: setup ## choose what a run does: make profile PROFILE=full (or miniatur
 
 flow: setup ## the same through Prefect: logs and state of every stage (ARGS="--help" for its options)
 	@python -m flows.reproduce $(ARGS)
+
+serve: setup ## a Prefect server with its pages, schedules and a worker, here alone (ARGS="--port 0"); Ctrl-C ends it
+	@python -m flows.serve $(ARGS)
 
 test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)
 	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile $(ARGS)

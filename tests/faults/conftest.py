@@ -18,7 +18,7 @@ from flows.serving.marked import find_marked, kill_marked
 from flows.serving.settings import marks
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 120.0  # of tests on a crowded machine; nothing is expected to take so long
+PATIENCE_SECONDS = 300.0  # of tests on a crowded machine; nothing is expected to take so long
 
 
 class Served:
