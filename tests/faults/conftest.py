@@ -60,21 +60,19 @@ class Served:
         return {pid for pid in find_marked(marks(self.root)) if word in command_line(pid)}
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
-        """Prefect's REST API."""
+        """Prefect's REST API; waits, as its clients do, for a server that is away or has a busy database."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer = requests.request(
-                method, f"{self.api}/{path}", json=body or None, timeout=PATIENCE_SECONDS
-            )
-            if answer.status_code != requests.codes.service_unavailable:  # the database is busy
-                break
+            try:
+                answer = requests.request(method, f"{self.api}/{path}", json=body or None, timeout=60)
+                if answer.status_code != requests.codes.service_unavailable:
+                    break
+            except requests.ConnectionError:
+                pass
+            assert time.monotonic() < deadline, "the server does not come back"
+            time.sleep(0.1)
         answer.raise_for_status()
         return answer.json() if answer.content else None
-
-    def is_up(self) -> bool:
-        try:
-            return bool(self.ask("GET", "health"))
-        except requests.ConnectionError:
-            return False
 
     def run(self, deployment: str, **parameters: Any) -> str:
         """Start a run of a deployment and return its id."""
