@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flows.commands import read_dvc_json
 
-from .conftest import Served, is_running, make_pipeline, wait_until
+from .served import Served, is_running, make_pipeline, wait_until
 
 ROUNDS = int(os.environ.get("OFT_FAULT_ROUNDS", "2"))
 
@@ -34,6 +36,17 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open("started", "w").close()
 time.sleep(600)
 """
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One clone, served while the tests of this file need it."""
+    clone = Served(tmp_path_factory.mktemp("clone").resolve())
+    try:
+        clone.start()
+        yield clone
+    finally:
+        clone.end()
 
 
 def test_a_second_serve_says_where_the_first_one_serves(served: Served) -> None:

@@ -6,11 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 import yaml
 
@@ -48,6 +47,12 @@ class Served:
         wait_until(lambda: "lines follow" in self.said() or self.process.poll() is not None)
         assert self.process.poll() is None, self.said()
         self.api = self.said().split("PREFECT_API_URL=")[1].split()[0]
+
+    def end(self) -> None:
+        """Leave nothing of it, whatever a test has broken."""
+        self.process.kill()
+        self.process.wait()
+        kill_marked(marks(self.root))
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "flows.serve", "--port", "0"]
@@ -89,19 +94,6 @@ class Served:
         final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
         wait_until(lambda: self.state(run) in final | {state})
         assert self.state(run) == state, self.ask("GET", f"flow_runs/{run}")["state"]["message"]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One clone, served while the tests of a file need it; nothing of it is left, whatever they break."""
-    clone = Served(tmp_path_factory.mktemp("clone").resolve())
-    try:
-        clone.start()
-        yield clone
-    finally:
-        clone.process.kill()
-        clone.process.wait()
-        kill_marked(marks(clone.root))
 
 
 def make_pipeline(folder: Path, stages: Mapping[str, Any]) -> Path:
