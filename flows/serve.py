@@ -13,7 +13,8 @@ from typing import IO, Annotated
 import typer
 
 from flows.process import leave_on_signals
-from flows.serving.settings import PREFECT_FILE, Address, choose_port, hide_secrets, home
+from flows.redaction import hide_secrets
+from flows.serving.settings import PREFECT_FILE, Address, choose_port, home
 from flows.serving.supervision import serve
 from oft.errors import UserError
 

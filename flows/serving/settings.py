@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.commands import dvc_environment
+from flows.server import free_port
 from flows.serving.marked import MARK
 from oft.errors import UserError
 
@@ -19,8 +20,6 @@ CLONE = "OFT_CLONE"
 """The variable that names the repository a worker's flows work in; prefect.yaml's pull step reads it."""
 SERVER_ONLY = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_")
 """How the server's own settings begin: passwords are among them, and a worker has no use for any."""
-SECRET = ("CONNECTION_URL", "AUTH_STRING", "PASSWORD", "API_KEY")
-"""What stands in the name of a setting that holds a password."""
 MAX_RETRIES = 8
 """How often a flow asks a server that is away: for 2 + 4 + ... + 2**8 seconds, 8.5 minutes in all."""
 
@@ -45,6 +44,8 @@ def choose_port(port: int) -> int:
     Raises:
         UserError: another program listens there.
     """
+    if port == 0:
+        return free_port()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -54,7 +55,7 @@ def choose_port(port: int) -> int:
                 f"--port {port}: this port of {HOST} is not to be had ({error.strerror}). "
                 "Choose another, or 0 for one that is free."
             ) from None
-        return int(probe.getsockname()[1])
+    return port
 
 
 def home(root: Path) -> Path:
@@ -108,24 +109,3 @@ def shared_environment(root: Path, address: Address, mark: str) -> dict[str, str
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST))),
         MARK: mark,
     }
-
-
-def hide_secrets(text: str) -> str:
-    """Return ``text`` without the passwords that this process's environment holds for Prefect."""
-    held = {
-        part
-        for name, value in os.environ.items()
-        if name.startswith("PREFECT_") and any(word in name for word in SECRET)
-        for part in (value, password_of(value))
-        if part
-    }
-    for value in sorted(held, key=len, reverse=True):
-        text = text.replace(value, "***")
-    return text
-
-
-def password_of(value: str) -> str:
-    """Return the password in ``scheme://user:password@host`` or ``user:password``; "" if there is none."""
-    _, scheme, rest = value.rpartition("://")
-    credentials = rest.rpartition("@")[0] if scheme else value
-    return credentials.partition(":")[2]

@@ -9,8 +9,6 @@ from flows.serving.settings import (
     HOST,
     Address,
     choose_port,
-    hide_secrets,
-    password_of,
     server_environment,
     worker_environment,
 )
@@ -51,22 +49,3 @@ def test_the_server_listens_on_this_machine_whatever_is_set(
     monkeypatch.setenv("PREFECT_SERVER_API_HOST", "0.0.0.0")
     server = server_environment(tmp_path, ADDRESS, "mark")
     assert (server["PREFECT_SERVER_API_HOST"], server["PREFECT_SERVER_API_PORT"]) == (HOST, "4321")
-
-
-@pytest.mark.usefixtures("secrets")
-def test_no_password_is_in_what_is_told() -> None:
-    told = hide_secrets(f"cannot reach {URL}: password pl4nted is wrong, so is an0ther")
-    assert told == "cannot reach ***: password *** is wrong, so is ***"
-
-
-@pytest.mark.parametrize(
-    ("value", "password"),
-    [
-        (URL, "pl4nted"),
-        ("user:a:b@c", "a:b@c"),
-        ("postgresql://u:p@ss@host/n", "p@ss"),
-        ("sqlite:///a:b", ""),
-    ],
-)
-def test_where_the_password_stands(value: str, password: str) -> None:
-    assert password_of(value) == password
