@@ -29,7 +29,7 @@ from flows.serving.settings import (
 )
 from oft.errors import UserError
 
-START_SECONDS = 180.0  # on a crowded machine, with a database to be made
+START_SECONDS = 300.0  # on a crowded machine, with a database to be made
 LOOK_SECONDS = 0.2
 
 
