@@ -26,5 +26,11 @@ def test_the_password_of_an_endpoint_is_hidden_where_it_is_no_address() -> None:
     assert hide_secrets("http://host:9000", {"AWS_ENDPOINT_URL": "http://host:9000"}) == "http://host:9000"
 
 
+def test_the_passwords_of_a_prefect_server_are_hidden() -> None:
+    url = "postgresql+asyncpg://prefect:pl4nted@db.example/prefect"
+    environment = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url, "PREFECT_API_AUTH_STRING": "user:an0ther"}
+    assert hide_secrets(f"{url} refuses user:an0ther", environment) == "*** refuses ***"
+
+
 def test_a_test_servers_short_key_does_not_tear_words() -> None:
     assert hide_secrets("a test of testing", {"AWS_SECRET_ACCESS_KEY": "test"}) == "a test of testing"

@@ -1,0 +1,137 @@
+"""``python -m flows.deploy``: bring the deployments of prefect.yaml to a Prefect server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands import describe_failure
+from flows.process import leave_on_signals, run_command
+from flows.redaction import hide_secrets
+from flows.serving.settings import POOL, PREFECT_FILE
+from oft.errors import UserError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
+
+PAGE = 200  # as many as Prefect gives at once
+
+Switches = dict[tuple[str, str], bool]
+"""Whether a schedule is on, by its deployment's name (``flow/deployment``) and its slug."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    file: Annotated[Path, typer.Option(help="The deployments.", dir_okay=False)] = Path(PREFECT_FILE),
+) -> None:
+    """Bring the deployments of prefect.yaml to the Prefect server at PREFECT_API_URL, and make the pool `oft`
+    of processes there if it is missing.
+
+    Run it again after every change of prefect.yaml or of a flow's parameters. Schedules that somebody has
+    switched on or off stay as they are. `make serve` does this for its own server; for a team's server:
+
+    `PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.deploy`
+    """
+    leave_on_signals()
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    try:
+        for name in deploy(file):
+            typer.echo(f"deployed {name}")
+    except UserError as error:
+        typer.echo(hide_secrets(str(error)), err=True)
+        raise typer.Exit(code=1) from None
+
+
+def deploy(file: Path) -> list[str]:
+    """Make the pool if it is missing, deploy all of ``file``, and leave every schedule's switch as it was.
+
+    Returns:
+        The names of all deployments on the server, ``flow/deployment``.
+
+    Raises:
+        UserError: there is no server, it asks for a password, or Prefect refuses a deployment.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if not url:
+        raise UserError(
+            "PREFECT_API_URL is not set: give the address of a Prefect server, such as "
+            "http://127.0.0.1:4200/api; `make serve` starts one."
+        )
+    if not file.is_file():
+        raise UserError(f"{file}: there is no such file; run this in the root of a clone, or give --file.")
+    try:
+        with get_client(sync_client=True) as client:
+            make_pool(client)
+            before = read_switches(client)
+            command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+            done = run_command([sys.executable, "-m", *command], root=Path.cwd(), log=lambda _: None)
+            if done.exit_code != 0:
+                raise UserError(describe_failure(" ".join(command), done))
+            restore_switches(client, before)
+            return sorted(read_deployments(client))
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.UNAUTHORIZED:
+            raise
+        raise UserError(
+            f"{url} asks for a password: set PREFECT_API_AUTH_STRING=user:password as the server has it."
+        ) from None
+    except httpx.TransportError as error:
+        raise UserError(f"PREFECT_API_URL={url}: no server answers there ({error}).") from None
+
+
+def make_pool(client: SyncPrefectClient) -> None:
+    """Make the pool in which runs wait for a worker, if there is none."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with contextlib.suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+
+
+def read_switches(client: SyncPrefectClient) -> Switches:
+    """Return the switch of every schedule of every deployment."""
+    return {
+        (name, schedule.slug): schedule.active
+        for name, deployment in read_deployments(client).items()
+        for schedule in deployment.schedules
+        if schedule.slug and schedule.active is not None
+    }
+
+
+def restore_switches(client: SyncPrefectClient, before: Switches) -> None:
+    """Turn every schedule that was there ``before`` on or off as it was: deploying follows the file."""
+    for name, deployment in read_deployments(client).items():
+        for schedule in deployment.schedules:
+            active = before.get((name, schedule.slug or ""), schedule.active)
+            if active != schedule.active:
+                # Prefect 3.8.8 forgets the parameters of a schedule unless it is told them again.
+                client.update_deployment_schedule(
+                    deployment.id, schedule.id, active=active, parameters=schedule.parameters
+                )
+
+
+def read_deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
+    """Return every deployment of the server by its name, ``flow/deployment``."""
+    deployments: list[DeploymentResponse] = []
+    while page := client.read_deployments(limit=PAGE, offset=len(deployments)):
+        deployments += page
+    flows = {flow: client.read_flow(flow).name for flow in {deployment.flow_id for deployment in deployments}}
+    return {f"{flows[deployment.flow_id]}/{deployment.name}": deployment for deployment in deployments}
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
+from typer.testing import CliRunner
+
+from flows.deploy import app, make_pool, read_deployments, read_switches, restore_switches
+from flows.serving.settings import POOL, PREFECT_FILE
+
+ROOT = Path(__file__).parents[2]
+FILE: dict[str, Any] = yaml.safe_load((ROOT / PREFECT_FILE).read_text(encoding="utf-8"))
+DEPLOYMENTS: list[dict[str, Any]] = FILE["deployments"]
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: str(deployment["name"]))
+def test_every_deployment_is_of_a_flow_that_takes_its_parameters(deployment: dict[str, Any]) -> None:
+    file, _, name = deployment["entrypoint"].partition(":")
+    flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
+    assert isinstance(flow, Flow)
+    inspect.signature(flow.fn).bind_partial(**deployment["parameters"])
+    assert deployment["description"]
+    assert deployment["work_pool"]["name"] == POOL
+
+
+def test_schedules_are_off_and_have_no_parameters_of_their_own() -> None:
+    schedules = [schedule for deployment in DEPLOYMENTS for schedule in deployment.get("schedules", [])]
+    assert schedules
+    for schedule in schedules:
+        assert schedule["active"] is False
+        assert schedule["slug"]
+        assert "parameters" not in schedule  # Prefect 3.8.8 forgets them when the switch is turned
+
+
+def test_where_flows_work_is_said_by_each_workers_environment() -> None:
+    assert FILE["pull"] == [
+        {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $OFT_CLONE }}"}}
+    ]
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:9/api"], ids=["unset", "nobody there"])
+def test_without_a_server_the_remedy_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.chdir(ROOT)
+    settings = (
+        {"set_defaults": {}, "restore_defaults": {PREFECT_API_URL}}
+        if not url
+        else {"updates": {PREFECT_API_URL: url}}
+    )
+    with temporary_settings(**settings):
+        shown = CliRunner().invoke(app, [])
+    assert shown.exit_code == 1
+    assert shown.stderr.startswith("PREFECT_API_URL")
+
+
+@pytest.fixture
+def client(prefect_server: None) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as opened:
+        yield opened
+
+
+def test_the_pool_is_made_once(client: SyncPrefectClient) -> None:
+    make_pool(client)
+    made = client.read_work_pool(POOL)
+    make_pool(client)
+    assert client.read_work_pool(POOL).id == made.id
+    assert made.type == "process"
+
+
+def test_deploying_again_leaves_the_switches_as_they_were(client: SyncPrefectClient) -> None:
+    def deploy() -> None:
+        schedule = CronSchedule(cron="0 2 * * *")
+        created = DeploymentScheduleCreate(schedule=schedule, active=False, slug="s", parameters={"a": 1})
+        client.create_deployment(flow_id=flow, name="switched", schedules=[created])
+
+    flow = client.create_flow_from_name("switched")
+    deploy()
+    found = read_deployments(client)["switched/switched"]
+    client.update_deployment_schedule(found.id, found.schedules[0].id, active=True, parameters={"a": 1})
+    before = read_switches(client)
+    assert before["switched/switched", "s"]
+    deploy()
+    assert not read_switches(client)["switched/switched", "s"]
+    restore_switches(client, before)
+    (schedule,) = read_deployments(client)["switched/switched"].schedules
+    assert schedule.active
+    assert schedule.parameters == {"a": 1}
