@@ -31,6 +31,7 @@ PLUMBING = {
     "oft.params",  # checks settings; their values stand in the params of a stage
     "oft.progress",  # the progress bar
     "oft.storage.files",  # writes files whole or not at all
+    "oft.storage.publishing",  # the same bytes, to S3
     "oft.storage.remote",  # the same bytes, from S3
     "oft.types",  # records that modules hand each other
 }

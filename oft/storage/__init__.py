@@ -10,18 +10,23 @@ from oft.storage.files import (
     sha256_file,
     write_json,
 )
+from oft.storage.publishing import Publication, fetch_folder, plan_publication, publish
 from oft.storage.remote import ByteStream, fetch_remote, is_remote, list_remote, open_remote, read_remote
 
 __all__ = [
     "CHUNK_BYTES",
     "ByteStream",
+    "Publication",
     "atomic_file",
     "atomic_folder",
+    "fetch_folder",
     "fetch_remote",
     "full_disk_named",
     "is_remote",
     "list_remote",
     "open_remote",
+    "plan_publication",
+    "publish",
     "read_json",
     "read_remote",
     "require_space",

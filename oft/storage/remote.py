@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +19,7 @@ from oft.errors import DataError
 from oft.storage.files import CHUNK_BYTES, atomic_file, full_disk_named
 
 REMOTE_SCHEME = "s3://"
+_SHA256 = "sha256"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class ByteStream:
     version: str | None
     chunks: Iterator[bytes]
     sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ObjectState:
+    """What a bucket says of an object: its size, and the SHA-256 that `send_remote` stated with it."""
+
+    size_bytes: int
+    sha256: str | None
 
 
 def is_remote(path: str | Path) -> bool:
@@ -114,11 +123,47 @@ def open_remote(url: str, start_bytes: int = 0, version: str | None = None) -> I
             yield ByteStream(start_bytes, total_bytes, answer["ETag"], body.iter_chunks(CHUNK_BYTES))
 
 
+def stat_remote(url: str) -> ObjectState | None:
+    """Return what the bucket says of an object ``s3://bucket/key``, None where there is none.
+
+    Raises:
+        DataError: access is denied, or the server cannot be reached.
+    """
+    from botocore.exceptions import ClientError
+
+    bucket, key = _split(url)
+    with _remote_faults(url):
+        try:
+            answer = _client().head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _status(error) != 404:
+                raise
+            return None
+    return ObjectState(answer["ContentLength"], answer["Metadata"].get(_SHA256))
+
+
+def send_remote(
+    source: Path, url: str, *, sha256: str, content_type: str, advance: Callable[[int], None] = lambda _: None
+) -> None:
+    """Copy a file to the object ``s3://bucket/key``, whole or not at all.
+
+    The server compares what it gets with a checksum of each request. ``sha256``, the file's, is stated with
+    the object; ``advance`` is given the bytes that have gone, in any thread.
+
+    Raises:
+        DataError: the bucket is missing, access to it is denied, or the server cannot be reached.
+    """
+    bucket, key = _split(url)
+    stated = {"ContentType": content_type, "Metadata": {_SHA256: sha256}, "ChecksumAlgorithm": "SHA256"}
+    with source.open("rb") as stream, _remote_faults(url, verb="written"):
+        _client().upload_fileobj(stream, bucket, key, ExtraArgs=stated, Callback=advance)
+
+
 def _split(url: str) -> tuple[str, str]:
     bucket, _, key = url.removeprefix(REMOTE_SCHEME).partition("/")
     if not is_remote(url) or not bucket or "@" in bucket:
         # The address is not repeated: what stands before an @ is a secret.
-        raise DataError("an address on S3 must be s3://bucket/key, without credentials; correct it in params")
+        raise DataError("an address on S3 must be s3://bucket/key, without credentials; correct it")
     return bucket, key
 
 
@@ -136,8 +181,9 @@ def _cached_client(_process: int, _settings: tuple[tuple[str, str], ...]) -> Any
     config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
     try:
         return boto3.session.Session().client("s3", config=config)
-    except ValueError as error:
-        raise DataError(f"AWS_ENDPOINT_URL must be the address of an S3 server: {error}") from error
+    except ValueError:
+        # The address is not repeated, nor the error that does: it may hold a password.
+        raise DataError("AWS_ENDPOINT_URL must be the address of an S3 server: http(s)://host:port") from None
 
 
 def _status(error: Any) -> int:
@@ -145,9 +191,9 @@ def _status(error: Any) -> int:
 
 
 @contextmanager
-def _remote_faults(url: str, passing: type[Exception] = DataError) -> Iterator[None]:
+def _remote_faults(url: str, passing: type[Exception] = DataError, verb: str = "read") -> Iterator[None]:
     """Turn boto3's faults into a `DataError` with a remedy, and those that may pass by themselves into
-    ``passing``.
+    ``passing``; ``verb`` says what could not be done.
     """
     from boto3.exceptions import RetriesExceededError
     from botocore import exceptions
@@ -155,7 +201,7 @@ def _remote_faults(url: str, passing: type[Exception] = DataError) -> Iterator[N
     try:
         yield
     except exceptions.ClientError as error:
-        raise _refusal(url, error, passing) from error
+        raise _refusal(url, error, passing, verb) from error
     except (
         exceptions.ConnectionError,
         exceptions.HTTPClientError,
@@ -163,17 +209,17 @@ def _remote_faults(url: str, passing: type[Exception] = DataError) -> Iterator[N
         RetriesExceededError,
     ) as error:
         raise passing(
-            f"{url} cannot be read: {type(error).__name__}; check the network and AWS_ENDPOINT_URL, then run "
-            "again"
+            f"{url} cannot be {verb}: {type(error).__name__}; check the network and AWS_ENDPOINT_URL, then "
+            "run again"
         ) from error
     except exceptions.BotoCoreError as error:
         raise DataError(
-            f"{url} cannot be read: {error}; correct the address, or give credentials the way AWS's tools "
+            f"{url} cannot be {verb}: {error}; correct the address, or give credentials the way AWS's tools "
             "find them (AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws), never in params"
         ) from error
 
 
-def _refusal(url: str, error: Any, passing: type[Exception]) -> Exception:
+def _refusal(url: str, error: Any, passing: type[Exception], verb: str) -> Exception:
     """Return what a server's refusal means."""
     status, code = _status(error), error.response.get("Error", {}).get("Code", "unknown")
     if status == 404:
@@ -181,8 +227,8 @@ def _refusal(url: str, error: Any, passing: type[Exception]) -> Exception:
             f"{url}: there is no such object or bucket; correct the address, or AWS_ENDPOINT_URL"
         )
     if status == 429 or status >= 500:
-        return passing(f"{url} cannot be read: the server is busy ({code}); run again later")
+        return passing(f"{url} cannot be {verb}: the server is busy ({code}); run again later")
     return DataError(
-        f"{url} cannot be read: it is refused ({code}); check the credentials (AWS_PROFILE or "
+        f"{url} cannot be {verb}: it is refused ({code}); check the credentials (AWS_PROFILE or "
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and the rights they give"
     )
