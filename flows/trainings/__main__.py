@@ -19,8 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="A training as a request: a few pictures of one subject in, an adapter and a gallery out.\n\n"
-    "The server's address is the variable PREFECT_API_URL (`make serve` prints it); docs/trainings.md has the "
-    "same with curl.",
+    "The server is where the variable PREFECT_API_URL says (`make serve` prints it); docs/trainings.md has "
+    "the same with curl.",
 )
 
 RunId = Annotated[str, typer.Argument(help="The run's id, as `submit` prints it.", show_default=False)]

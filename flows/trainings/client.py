@@ -101,12 +101,12 @@ class Client:
             answer = self._session.request(method, self._url + path, json=body, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as error:
             raise UserError(
-                f"no Prefect server answers at {self._url} ({type(error).__name__}); start one (`make serve`) "
-                f"or set {API_URL}"
+                f"no Prefect server answers at {self._url} ({type(error).__name__}); start one (`make serve`)"
+                f" or set {API_URL}"
             ) from None
         if answer.status_code == 404:
             what = path.rpartition("/name/")[2] if "/name/" in path else path
-            raise UserError(f"the server at {self._url} knows no {what}; look at its deployments and runs")
+            raise UserError(f"the server at {self._url} knows no {what}")
         if not answer.ok:
             raise UserError(f"the server at {self._url} refuses: {answer.status_code} {answer.text[:2000]}")
         return answer.json()

@@ -43,7 +43,7 @@ def open_workspace(repository: Path, folder: Path, name: str) -> Iterator[Worksp
             root = place / "clone"
             revision = _git(repository, "rev-parse", "HEAD")
             with open_repository(repository) as repo:
-                cache = repo.cache.local.path
+                cache = repo.cache.local_cache_dir
             _git(repository, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(root))
             _git(root, "checkout", "--quiet", "--detach", revision)
             with open_repository(root) as repo, repo.config.edit("local") as config:
