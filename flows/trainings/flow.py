@@ -33,7 +33,8 @@ from flows.trainings.webhook import Delivery, deliver, make_event, read_key
 from flows.trainings.workspace import open_workspace
 from oft.errors import UserError
 
-TARGETS = ["train_subject", "fit_magnitude_subject", "sample_subject", "evaluate_subject"]
+# Training, magnitudes and pictures are what it needs.
+TARGETS = ["evaluate_subject"]
 SECRET_BLOCK = "oft-webhook-secret"
 RESULT_ARTIFACT = "training-result"
 GALLERY_ARTIFACT = "training-gallery"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.commands import describe_failure, dvc_environment
-from flows.process import run_command
 from flows.trainings.addresses import Endpoint, parse_endpoint
 from flows.trainings.gallery import write_gallery
 from flows.trainings.request import TrainingRequest
 from flows.trainings.settings import TASK
-from oft.errors import DataError, UserError
+from oft.errors import DataError
 from oft.storage import is_remote, read_json, read_remote, sha256_file, write_json
 
 RESULT = "result.json"
@@ -35,20 +32,18 @@ def make_result(
         What result.json says, without the run's own (see `write_result`), and a preview of the gallery, JPEG.
 
     Raises:
-        UserError: the adapter cannot be exported; the message has the last lines.
+        UserError: the adapter cannot be exported.
     """
+    from oft.exchange import export_adapter  # imports torch
+
     run = Path("runs") / TASK / request.adapter
     target.mkdir(parents=True)
-    for form, name in (("peft", ADAPTER), ("delta", DELTA)):
-        arguments = [str(run / "magnitude"), "data/models/base", str(target / name), "--format", form]
-        finished = run_command(
-            [sys.executable, "-m", "oft.cli", "export", *arguments],
-            root=root,
-            log=log,
-            environment=dvc_environment(),
-        )
-        if finished.exit_code != 0:
-            raise UserError(describe_failure(f"oft export --format {form}", finished))
+    adapter, base = root / run / "magnitude", root / "data" / "models" / "base"
+    for note in (
+        *export_adapter(adapter, base, target / ADAPTER, "peft"),
+        *export_adapter(adapter, base, target / DELTA, "delta"),
+    ):
+        log(note)
     metrics = read_json(root / run / "metrics.json")
     write_json(target / "metrics.json", metrics)
     preview = write_gallery(root / run / "samples", metrics, request.instance_prompt, target / "gallery")
