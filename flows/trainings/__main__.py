@@ -23,7 +23,7 @@ app = typer.Typer(
     "the same with curl.",
 )
 
-RunId = Annotated[str, typer.Argument(help="The run's id, as `submit` prints it.", show_default=False)]
+RunId = Annotated[uuid.UUID, typer.Argument(help="The run's id, as `submit` prints it.", show_default=False)]
 
 
 @app.command()
@@ -80,7 +80,7 @@ def status(run_id: RunId) -> None:
     from flows.trainings.client import Client
 
     with told(), Client() as client:
-        run = client.read(run_id)
+        run = client.read(str(run_id))
         typer.echo("\n".join(filter(None, (run.state, run.message))))
 
 
@@ -90,7 +90,7 @@ def wait(run_id: RunId) -> None:
     from flows.trainings.client import Client, Run
 
     with told(), Client() as client:
-        for told_next in client.follow(run_id):
+        for told_next in client.follow(str(run_id)):
             if isinstance(told_next, Run):
                 typer.echo("\n".join(filter(None, (told_next.state, told_next.message))))
                 raise typer.Exit(code=0 if told_next.state == "COMPLETED" else 1)
@@ -103,7 +103,7 @@ def logs(run_id: RunId) -> None:
     from flows.trainings.client import Client
 
     with told(), Client() as client:
-        for line in client.logs(run_id):
+        for line in client.logs(str(run_id)):
             typer.echo(line)
 
 
@@ -113,7 +113,7 @@ def cancel(run_id: RunId) -> None:
     from flows.trainings.client import Client
 
     with told(), Client() as client:
-        typer.echo(client.cancel(run_id).state)
+        typer.echo(client.cancel(str(run_id)).state)
 
 
 @app.command()
@@ -130,7 +130,7 @@ def result(run_id: RunId) -> None:
 
     with told():
         with Client() as client:
-            run = client.read(run_id)
+            run = client.read(str(run_id))
         if run.state != "COMPLETED":
             raise UserError(f"run {run_id} has no result: it is {run.state} {run.message}".rstrip())
         site = read_site()._replace(has_webhook_secret=True)
@@ -148,7 +148,7 @@ def resend(run_id: RunId) -> None:
 
     with told():
         with Client() as client:
-            run = client.read(run_id)
+            run = client.read(str(run_id))
         if not run.is_final:
             raise UserError(f"run {run_id} has not ended: it is {run.state}")
         from flows.trainings.flow import send_webhook  # imports Prefect

@@ -65,9 +65,12 @@ def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tell the request's webhook how the run ended; where no receiver answers, the run says so."""
     logger = flow_run_logger(flow_run)
     site = read_site()
-    delivery = send_webhook(
-        str(flow_run.id), state.type.value, state.message or "", flow_run.parameters, site
-    )
+    message = state.message or ""
+    try:
+        delivery = send_webhook(str(flow_run.id), state.type.value, message, flow_run.parameters, site)
+    except UserError as error:
+        logger.error("the webhook cannot be sent: %s", error)
+        return
     if delivery is None:
         return
     tries = "\n".join(f"{number}. {said}" for number, said in enumerate(delivery.attempts, 1))
@@ -137,8 +140,10 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
     run_id = str(this_run.id)
     try:
         site = read_site()
-        site = site._replace(has_webhook_secret=bool(find_secret()))
-        asked = parse_request(request, site)
+        secret = find_secret()
+        asked = parse_request(request, site._replace(has_webhook_secret=bool(secret)))
+        if asked.webhook and secret:
+            read_key(secret)
         settings = make_settings(asked, site.repository / "conf")
         logger.info("request: %s", describe_request(asked))
         with open_workspace(site.repository, site.scratch, run_id) as workspace:

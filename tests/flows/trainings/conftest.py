@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import ssl
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ Answer = Callable[[Seen], tuple[int, dict[str, str], bytes]]
 class WebServer:
     """Answers every request by ``answer`` and keeps what it saw."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
         self.answer: Answer = lambda _: (200, {}, b"")
         outer = self
@@ -109,6 +110,9 @@ class WebServer:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._server.handle_error = lambda *_: None  # type: ignore[method-assign,assignment]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self.authority = f"127.0.0.1:{self._server.server_address[1]}"

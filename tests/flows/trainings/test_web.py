@@ -133,3 +133,59 @@ def test_a_post_follows_no_redirection(web: WebServer, trusting: Site) -> None:
     web.answer = lambda _: (307, {"Location": "/elsewhere"}, b"")
     assert post(f"{web.url}/hook", b"body", {"x-test": "1"}, trusting, seconds=10) == 307
     assert [(seen.path, seen.body, seen.headers["x-test"]) for seen in web.seen] == [("/hook", b"body", "1")]
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """Port and certificate of an https server named pictures.test."""
+    import datetime
+    import ssl
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pictures.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("pictures.test")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    (tmp_path / "certificate").write_bytes(certificate.public_bytes(pem))
+    (tmp_path / "key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    server = WebServer(context)
+    server.answer = lambda _: (200, {}, b"content")
+    yield int(server.authority.partition(":")[2]), tmp_path / "certificate"
+    server.stop()
+
+
+def test_a_certificate_is_that_of_the_name_and_one_that_is_trusted(
+    tmp_path: Path, site: Site, secure: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, certificate = secure
+    resolver = socket.getaddrinfo
+
+    def resolve(host: str, *rest: object, **options: object) -> object:
+        return resolver("127.0.0.1" if host.endswith(".test") else host, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    names = ["pictures.test", "others.test"]
+    trusting = site._replace(hosts=frozenset(f"{name}:{port}" for name in names))
+    with pytest.raises(DataError, match=r"pictures\.test.*: SSLError"):
+        fetch(f"https://pictures.test:{port}/a.zip", tmp_path / "a", trusting)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert fetch(f"https://pictures.test:{port}/a.zip", tmp_path / "a", trusting) == b"content"
+    with pytest.raises(DataError, match=r"others\.test.*: SSLError"):
+        fetch(f"https://others.test:{port}/a.zip", tmp_path / "b", trusting)
