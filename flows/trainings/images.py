@@ -13,6 +13,7 @@ from oft.data.pictures import PictureError, load_picture
 from oft.data.readers.layout import is_picture
 from oft.errors import DataError, UserError
 from oft.storage import fetch_remote, is_remote, list_remote, sha256_file
+from oft.storage.remote import stat_remote
 
 MIN_IMAGES = 3
 MAX_IMAGES = 100
@@ -62,11 +63,10 @@ def _from_path(source: Path, folder: Path) -> list[Path]:
 
 def _from_s3(source: str, folder: Path) -> list[Path]:
     if is_archive(source):
-        name = source.rpartition("/")[2]
-        size_bytes = list_remote(source.rpartition("/")[0]).get(name)
-        if size_bytes is None:
+        found_there = stat_remote(source)
+        if found_there is None:
             raise DataError(f"{source}: there is no such object")
-        _require_size("the archive", size_bytes, MAX_ARCHIVE_BYTES)
+        _require_size("the archive", found_there.size_bytes, MAX_ARCHIVE_BYTES)
         archive = folder / f"images{_suffix(source)}"
         fetch_remote(source, archive)
         return _unpacked(archive, folder)
