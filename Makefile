@@ -32,16 +32,16 @@ repro: ## run the whole pipeline, or the part that changed (ARGS="train report" 
 	@printf '%s\n' \
 	  'Reproducing the pipeline of dvc.yaml with the settings of params.yaml:' \
 	  'data, conditions, shards, adapters, samples, metrics, report.' \
-	  'The first run takes about ten minutes on two cores, independent branches side by side; later ones redo' \
-	  'what a change touches.' ''
+	  'The first run takes about ten minutes on two cores, stages side by side; later ones redo what a change' \
+	  'touches.' ''
 	@$(MAKE) --no-print-directory setup
-	@python -m $(if $(ARGS),dvc repro $(ARGS),flows.branches)
+	@python -m flows.reproduce --plain $(ARGS)
 	@[ ! -e report/index.html ] || printf '\nReport: %s\n' "$(CURDIR)/report/index.html"
 
 profile: setup ## choose what a run does: make profile PROFILE=full (or miniature, smoke; see conf/profile/)
 	@oft profile $(PROFILE)
 
-flow: setup ## the same through Prefect: logs and state of every stage (ARGS="--help" for its options)
+flow: setup ## the same through Prefect: a record of stages, times, metrics, pictures (ARGS="--help" for options)
 	@python -m flows.reproduce $(ARGS)
 
 test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.faults import explain_faults
 from flows.process import Finished, run_command
 from oft.errors import UserError
 
@@ -54,11 +55,12 @@ def read_outcome(lines: Sequence[str]) -> Outcome:
 
 
 def describe_failure(what: str, finished: Finished) -> str:
-    """One message for a failed command: what it was, how it ended, the last it said."""
+    """One message for a failed command: what it was, how it ended, the last it said, what is to be done."""
     code = finished.exit_code
     ending = f"exit code {code}" if code >= 0 else f"signal {-code}"
     said = "\n".join(f"  {line}" for line in finished.tail) or "  (it printed nothing)"
-    return f"{what} failed with {ending}; its last lines:\n{said}"
+    meanings = "".join(f"\n{meaning}" for meaning in explain_faults(finished.tail))
+    return f"{what} failed with {ending}; its last lines:\n{said}{meanings}"
 
 
 def describe_changes(status: Mapping[str, Any]) -> str:

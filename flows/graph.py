@@ -30,7 +30,7 @@ def open_repository(root: Path) -> Iterator[Repo]:
     from dvc.repo import Repo
 
     try:
-        with Repo(str(root)) as repo:
+        with Repo(str(root), _wait_for_lock=True) as repo:
             yield repo
     except DvcException as error:
         raise UserError(
@@ -47,8 +47,12 @@ def read_graph(root: Path) -> StageGraph:
         UserError: ``root`` holds no DVC repository, or DVC refuses dvc.yaml or params.yaml.
     """
     with open_repository(root) as repo:
-        stages = repo.index.stages
-        graph = repo.index.graph
+        return graph_of(repo, root)
+
+
+def graph_of(repo: Repo, root: Path) -> StageGraph:
+    """The stage graph of an open repository, see ``read_graph``."""
+    stages, graph = repo.index.stages, repo.index.graph
     position = {stage: index for index, stage in enumerate(stages)}
     return {
         name_stage(stage, root): tuple(

@@ -1,106 +1,130 @@
-"""The flow ``reproduce``: DVC's graph, stage by stage, each as a Prefect task.
+"""The flow ``reproduce``: DVC's graph, each stage that has something to do as a Prefect task.
 
-DVC decides what a stage needs and whether it has to run at all; Prefect adds an order one can watch, the
-lines each stage prints, and a page of metrics. Plain ``dvc repro`` gives the same results.
+DVC decides what a stage needs and whether it has to run at all; Prefect adds what one can watch: states, the
+lines each stage prints, and pages of metrics, times and pictures. Plain ``dvc repro`` gives the same results.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.exceptions import MissingContextError
 from prefect.states import Completed, Failed
 
-from flows.commands import describe_changes, describe_failure, read_dvc_json, read_outcome, run_dvc
-from flows.graph import plan_stages, read_graph
-from flows.metrics import collect_rows, render_metrics
+from flows import pages
+from flows.board import Standing
+from flows.run import Run, bring_up_to_date
+from flows.views import current_view, is_chatter, summarize
+from flows.walk import Result
 from oft.errors import UserError
 
 METRICS_ARTIFACT = "metrics"
+TIMELINE_ARTIFACT = "timeline"
+REPORT_ARTIFACT = "report"
 
 
-# DVC is the cache: a task always asks it. A stage that fails is at fault itself, so it is not tried again;
-# its state is returned rather than raised, which spares the reader two tracebacks through Prefect.
+# DVC is the cache: a task always asks it. What may pass by itself is tried again inside (flows/walk.py), as
+# without Prefect. A failed state is returned, not raised, which spares the reader two tracebacks.
 @task(cache_policy=NO_CACHE, retries=0, persist_result=False)
-def run_stage(stage: str, root: Path) -> State[None]:
+def run_stage(work: Callable[[], Result]) -> State[Any]:
     """Bring one stage up to date, those it needs being so already.
 
     Returns:
-        Completed with the message ``ran``, ``restored`` or ``unchanged``; Failed with the stage's last lines.
+        Completed with the message ``done`` or ``cached``; Failed with the stage's last lines.
     """
-    logger = get_run_logger()
-    lines: list[str] = []
-
-    def log(line: str) -> None:
-        lines.append(line)
-        logger.info("%s", line)
-
-    finished = run_dvc(["repro", "--single-item", stage], root=root, log=log)
-    if finished.exit_code != 0:
-        return Failed(message=describe_failure(f"stage {stage}", finished))
-    return Completed(message=read_outcome(lines))
-
-
-@task(cache_policy=NO_CACHE, retries=0, persist_result=False)
-def fetch_results(stages: list[str], root: Path) -> None:
-    """Fetch what the default remote holds for ``stages``, earlier runs included, into DVC's cache.
-
-    What it lacks is no fault, only work left to do here.
-    """
-    logger = get_run_logger()
-    finished = run_dvc(["fetch", "--run-cache", *stages], root=root, log=lambda line: logger.info("%s", line))
-    if finished.exit_code != 0:
-        logger.warning("%s\nWhat could not be fetched is made here.", describe_failure("dvc fetch", finished))
-
-
-@task(cache_policy=NO_CACHE, retries=0, persist_result=False)
-def publish_metrics(root: Path) -> None:
-    """Keep every metric of the pipeline as one markdown artifact of this flow run."""
-    rows = collect_rows(read_dvc_json(["metrics", "show"], root=root))
-    create_markdown_artifact(render_metrics(rows), key=METRICS_ARTIFACT, description="dvc metrics show")
+    result = work()
+    if result.standing is Standing.FAILED:
+        return Failed(message=result.message)
+    return Completed(message=result.standing.value)
 
 
 @flow(name="reproduce", persist_result=False)
 def reproduce(
-    targets: list[str] | None = None, pull: bool = False, root: Path | None = None
-) -> State[None] | dict[str, int]:
-    """Reproduce the pipeline, or the stages ``targets`` and all they need, one after the other.
+    targets: list[str] | None = None,
+    pull: bool = False,
+    root: Path | None = None,
+    jobs: int | None = None,
+    keep_going: bool = False,
+) -> State[Any] | dict[str, int]:
+    """Reproduce the pipeline, or the stages ``targets`` and all they need, side by side where they can be.
 
     Args:
         targets: stage names, or a matrix's name for all of its stages; none means every stage.
         pull: first fetch results that others have pushed to the default DVC remote.
         root: the DVC repository's root, the current folder if left out.
+        jobs: stages at a time on this machine; one a core if left out.
+        keep_going: after a failure, start what does not depend on it.
 
     Returns:
-        How many stages ran, were restored from the cache and were unchanged; or a Failed state that names the
-        stage at fault and carries its last lines. Stages after it are not started.
+        How many stages were done and how many DVC had already; or a Failed state that names the stages at
+        fault and carries their last lines.
     """
-    logger = get_run_logger()
     root = (root or Path.cwd()).resolve()
+    logger, view = get_run_logger(), current_view()
+
+    def log(stage: str, line: str) -> None:
+        if not is_chatter(line):
+            view.line(stage, line)
+            _logger_of_task(logger).info("%s", line)
+
+    def spawn(stage: str, work: Callable[[], Result]) -> Any:
+        return run_stage.with_options(name=stage, task_run_name=stage).submit(work)
+
     try:
-        stages = plan_stages(read_graph(root), targets)
+        run = bring_up_to_date(
+            root, targets, spawn=spawn, view=view, log=log, pull=pull, jobs=jobs, keep_going=keep_going
+        )
     except UserError as error:
         return Failed(message=str(error))
-    logger.info("%d to bring up to date: %s", len(stages), ", ".join(stages))
+    publish(root, run)
+    if run.faults:
+        return Failed(message="\n\n".join(run.faults))
+    log("", f"Up to date: {summarize(run.board)}.")
+    return run.counts
 
-    if pull:
-        fetch_results(stages, root)
-    outcomes: Counter[str] = Counter(ran=0, restored=0, unchanged=0)
-    for stage in stages:
-        state = run_stage.with_options(name=stage, task_run_name=stage)(stage, root, return_state=True)
-        if not state.is_completed():
-            return Failed(message=state.message)
-        outcomes[state.message or "unchanged"] += 1
 
-    publish_metrics(root)
-    # The gate: what Prefect walked must be what DVC calls up to date.
-    if changed := read_dvc_json(["status", *stages], root=root):
-        return Failed(
-            message=f"every stage passed, yet DVC finds these changed since:\n{describe_changes(changed)}"
+def _logger_of_task(otherwise: Any) -> Any:
+    """Return the logger of the task whose thread this is."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return otherwise
+
+
+def publish(root: Path, run: Run) -> None:
+    """Keep times, metrics, the report's address and its grids as artifacts of this flow run.
+
+    The results are DVC's and safe: a server that cannot take a page costs the page alone.
+    """
+    logger = get_run_logger()
+    try:
+        create_markdown_artifact(
+            pages.render_timeline(run.board), key=TIMELINE_ARTIFACT, description="When each stage ran."
         )
-    logger.info("up to date: %s", ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()))
-    return dict(outcomes)
+        if run.faults:
+            return
+        metrics = pages.read_metrics(root)
+        page = pages.render_metrics(metrics, pages.exchange_metrics(root, metrics))
+        create_markdown_artifact(page, key=METRICS_ARTIFACT, description="Every metric of the pipeline.")
+        if (root / pages.REPORT).is_file():
+            create_link_artifact(
+                (root / pages.REPORT).as_uri(),
+                key=REPORT_ARTIFACT,
+                link_text="report/index.html",
+                description="The page of all runs, on the machine that ran the flow.",
+            )
+        if run.counts[Standing.DONE]:
+            for name, path in pages.find_grids(root).items():
+                create_image_artifact(
+                    pages.picture_address(path),
+                    key=f"grid-{name}".replace("_", "-").lower(),
+                    description=f"report/grids/{path.name}",
+                )
+    except Exception as error:  # whatever the client raises where no server answers
+        logger.warning("The server took no pages of this run: %s", type(error).__name__)

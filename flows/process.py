@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from flows.redaction import hide_secrets
+
 TAIL_LINES = 20
 GRACE_SECONDS = 1.0
 POLL_SECONDS = 0.02
@@ -49,25 +51,31 @@ def run_command(
     root: Path,
     log: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
+    started: Callable[[subprocess.Popen[str]], None] | None = None,
 ) -> Finished:
     """Run ``command`` in ``root``, give every line it prints to ``log`` as it comes, and return how it ended.
 
     The child leads a process group of its own. Whatever interrupts the wait (Ctrl-C, a cancelled flow,
     SIGTERM turned into an exception, a fault in ``log``) ends that whole group, grandchildren too, before it
     is raised again.
+
+    Args:
+        started: is given the child, so that another thread can end it (``end_groups``).
     """
     process = start_command(command, root=root, environment=environment)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     try:
+        if started is not None:
+            started(process)
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
-                if text := line.rstrip():
+                if text := hide_secrets(line.rstrip()):
                     tail.append(text)
                     log(text)
         return Finished(process.wait(), tuple(tail))
     except BaseException:
-        end_group(process)
+        end_groups([process])
         raise
 
 
@@ -81,19 +89,20 @@ def leave_on_signals() -> None:
         signal.signal(number, leave)
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
-    """Ask the group ``process`` leads to stop, and kill what is left of it after ``GRACE_SECONDS``."""
+def end_groups(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Ask the groups these processes lead to stop, and kill what is left of them after ``GRACE_SECONDS``."""
+    left = {process.pid: process for process in processes}
     try:
-        if signal_group(process.pid, signal.SIGTERM):
-            deadline = time.monotonic() + GRACE_SECONDS
-            while time.monotonic() < deadline:
-                process.poll()  # a leader nobody has waited for would keep its group in being
-                if not signal_group(process.pid, 0):
-                    break
-                time.sleep(POLL_SECONDS)
+        left = {pid: process for pid, process in left.items() if signal_group(pid, signal.SIGTERM)}
+        deadline = time.monotonic() + GRACE_SECONDS
+        while left and time.monotonic() < deadline:
+            # A leader nobody has waited for would keep its group in being.
+            left = {pid: each for pid, each in left.items() if each.poll() is None or signal_group(pid, 0)}
+            time.sleep(POLL_SECONDS)
     finally:  # a second Ctrl-C must not save the children
-        signal_group(process.pid, signal.SIGKILL)
-        process.wait()
+        for process in processes:
+            signal_group(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def signal_group(group: int, number: int) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from oft.errors import UserError
@@ -37,6 +39,7 @@ def run(
             ``sample@segm_ade20k-oft-0``.
     """
     module = module_name()
+    name = name or stage_name(module, arguments)
     try:
         if heavy and os.environ.get(WARM) == "1":
             from stages import warm
@@ -46,7 +49,8 @@ def run(
                 warm.leave_as(status)
         process_start = float(os.environ.pop(STARTED, process_started()))
         start = time.monotonic()
-        main(arguments)
+        with only_one(name):
+            main(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
@@ -57,12 +61,11 @@ def run(
             raise
         reason = str(fault).partition("\n")[0]
         print(
-            f"{name or stage_name(module, arguments)}: the GPU's memory is full ({reason}); make batches "
+            f"{name}: the GPU's memory is full ({reason}); make batches "
             "smaller in params.yaml, in training by gradient_accumulation_steps (docs/sd15.md has more)",
             file=sys.stderr,
         )
         sys.exit(1)
-    name = name or stage_name(module, arguments)
     telemetry = {
         "stage": name,
         "seconds": time.monotonic() - start,
@@ -70,6 +73,22 @@ def run(
         "peak_memory_bytes": peak_memory_bytes(),
     }
     write_json(paths.TELEMETRY / f"{name}.json", telemetry)
+
+
+@contextmanager
+def only_one(name: str) -> Iterator[None]:
+    """Wait until no other process runs this stage here: where DVC alone was killed, its stage may go on.
+
+    Two at once would write over each other's half-made outs and checkpoints.
+    """
+    paths.LOCKS.mkdir(exist_ok=True)
+    with (paths.LOCKS / name).open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{name}: another process runs this stage here; waiting for its end", flush=True)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def out_of_gpu_memory(fault: RuntimeError) -> bool:

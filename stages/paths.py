@@ -12,6 +12,7 @@ CHECKPOINTS = Path(".checkpoints")
 TELEMETRY = Path(".telemetry")
 DOWNLOADS = Path(".downloads")
 LOGS = Path(".logs")
+LOCKS = Path(".locks")
 SHARD_CACHE = Path(".shards")
 
 

@@ -117,7 +117,7 @@ def hand_over(module: str, arguments: list[str], environment: dict[str, str]) ->
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             print("The warm server was killed, so the stage it ran was ended.", file=sys.stderr)
-            return 1
+            return -signal.SIGKILL
 
 
 def leave_as(status: int) -> NoReturn:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.commands import run_dvc
-from flows.pipeline import METRICS_ARTIFACT, reproduce
+from flows.pipeline import METRICS_ARTIFACT, REPORT_ARTIFACT, TIMELINE_ARTIFACT, reproduce
 
 from .conftest import CHAIN, MakeRepository
 
@@ -17,11 +18,14 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 def test_every_stage_runs_in_order_once_and_then_none(make_repository: MakeRepository) -> None:
     root = make_repository()
-    assert reproduce(root=root) == {"ran": 3, "restored": 0, "unchanged": 0}
+    assert reproduce(root=root) == {"done": 3, "cached": 0}
     assert stages_run(root) == ["first", "second", "third"]
-    assert "| . | 3 | 0.1235 |" in latest_metrics_page()
+    assert "| . | 3 | 0.1235 |" in latest_page(METRICS_ARTIFACT)
+    assert all(
+        f"| {stage} | done |" in latest_page(TIMELINE_ARTIFACT) for stage in ("first", "second", "third")
+    )
 
-    assert reproduce(root=root) == {"ran": 0, "restored": 0, "unchanged": 3}
+    assert reproduce(root=root) == {"done": 0, "cached": 3}
     assert stages_run(root) == ["first", "second", "third"]
 
 
@@ -36,7 +40,7 @@ def test_a_failing_stage_stops_its_consumers_and_says_why(make_repository: MakeR
 
 def test_targets_run_with_what_they_need_and_nothing_else(make_repository: MakeRepository) -> None:
     root = make_repository()
-    assert reproduce(targets=["second"], root=root) == {"ran": 2, "restored": 0, "unchanged": 0}
+    assert reproduce(targets=["second"], root=root) == {"done": 2, "cached": 0}
     assert stages_run(root) == ["first", "second"]
 
 
@@ -46,6 +50,24 @@ def test_an_unknown_target_fails_before_anything_runs(make_repository: MakeRepos
     assert state.is_failed()
     assert state.message == "dvc.yaml has no stage 'secnod'; near it: second"
     assert stages_run(root) == []
+
+
+def test_the_report_its_grids_and_what_metrics_changed_are_pages_of_the_run(
+    make_repository: MakeRepository,
+) -> None:
+    report = """
+  report:
+    cmd: mkdir -p report/grids && cp c report/index.html && cp source.txt report/grids/canny_coco.png
+    deps: [c, source.txt]
+    outs: [report]
+"""
+    root = make_repository(CHAIN + report)
+    assert reproduce(root=root) == {"done": 4, "cached": 0}
+    assert (root / "report/index.html").as_uri() in latest_page(REPORT_ARTIFACT)
+    assert base64.b64encode(b"source").decode() in latest_page("grid-canny-coco")
+    (root / "dvc.yaml").write_text((CHAIN + report).replace('"size": 3', '"size": 5'))
+    assert reproduce(root=root) == {"done": 1, "cached": 3}
+    assert "| . | 5 (+2) | 0.1235 |" in latest_page(METRICS_ARTIFACT)
 
 
 def test_an_out_changed_behind_dvcs_back_fails_the_gate(make_repository: MakeRepository) -> None:
@@ -68,7 +90,7 @@ def test_pulled_results_are_restored_instead_of_made(make_repository: MakeReposi
     for out in (*"abc", "metrics.json"):
         (root / out).unlink()
 
-    assert reproduce(pull=True, root=root) == {"ran": 0, "restored": 3, "unchanged": 0}
+    assert reproduce(pull=True, root=root) == {"done": 0, "cached": 3}
     assert (root / "c").read_text() == "one\n"
 
 
@@ -78,13 +100,13 @@ def stages_run(root: Path) -> list[str]:
     return log.read_text().split() if log.exists() else []
 
 
-def latest_metrics_page() -> str:
+def latest_page(key: str) -> str:
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
     from prefect.client.schemas.sorting import ArtifactSort
 
     with get_client(sync_client=True) as client:
         page, *_ = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[METRICS_ARTIFACT])),
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
             sort=ArtifactSort.UPDATED_DESC,
         )
     return str(page.data)

@@ -1,0 +1,66 @@
+"""What the faults of disks and of S3 mean that DVC prints, and what to do about them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+_FULL = re.compile(r"(?:No space left on device|Disk quota exceeded)(?:: '([^']*)'(?: -> '([^']*)')?)?")
+_MEANINGS = (
+    (
+        r"Unable to locate credentials|Partial credentials|config profile .* could not be found"
+        r"|Token has expired|ExpiredToken",
+        "S3 has been given no credentials that hold: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, or write them to ~/.aws/credentials (`aws configure`); never to .dvc/config",
+    ),
+    (
+        r"NoSuchBucket|specified bucket does not exist|Bucket does not exist",
+        "the remote's bucket does not exist: create it, or correct the address "
+        "(`dvc remote list`, `dvc remote modify NAME url s3://BUCKET/PREFIX`) or AWS_ENDPOINT_URL",
+    ),
+    (
+        r"AccessDenied|Access Denied|Forbidden|InvalidAccessKeyId|SignatureDoesNotMatch",
+        "the bucket refuses these credentials: check key, rights (list, get, put) and AWS_ENDPOINT_URL",
+    ),
+    (
+        r"Could not connect to the endpoint|Invalid endpoint|Connect timeout|Cannot connect to host"
+        r"|EndpointConnectionError",
+        "the S3 server cannot be reached or breaks off: check the network and AWS_ENDPOINT_URL "
+        "(http(s)://host:port), then run the same command again",
+    ),
+    (
+        r"SlowDown|reduce your request rate|ServiceUnavailable|Service Unavailable|InternalError|Bad Gateway"
+        r"|Read timeout|ReadTimeout|Connection was closed|Connection reset|Server ?[Dd]isconnected"
+        r"|Response payload is not completed|ClientPayloadError|Connection closed|\(50[0234]\)"
+        r"|reached max retries",
+        "the S3 server was busy or broke off, at each of several tries: run the same command again, later",
+    ),
+)
+
+
+def explain_faults(lines: Collection[str]) -> list[str]:
+    """Return the meaning, with a remedy, of each kind of fault that the lines of a DVC command tell of."""
+    found = [text for pattern, text in _MEANINGS if any(re.search(pattern, line) for line in lines)]
+    full = [match for line in lines if (match := _FULL.search(line))]
+    if full:
+        named = next((match for match in full if match[1]), None)
+        found.insert(0, _describe_full_disk(named and (named[2] or named[1])))
+    return found
+
+
+def _describe_full_disk(path: str | None) -> str:
+    if path is None:
+        where = "a disk is full"
+    else:
+        disk = next(place for place in Path(path).absolute().parents if os.path.ismount(place))
+        where = (
+            f"the disk at {disk} is full ({shutil.disk_usage(disk).free / 1e6:.1f} MB free): {path} "
+            "cannot be written"
+        )
+    return (
+        f"{where}; what was finished is kept. Make room (`dvc gc --workspace` drops results that the "
+        "workspace does not use) or move DVC's cache (`dvc cache dir --local /larger/disk`), then run again"
+    )

@@ -1,0 +1,136 @@
+"""What a run leaves to look at: metrics beside those of the run before, when each stage ran, pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from flows.board import Board, Row, Standing, overlaps
+from flows.views import summarize
+from oft.storage import read_json, write_json
+
+Metrics = Mapping[str, Mapping[str, Any]]
+"""Each metrics file of the pipeline and its values, nested keys joined by points."""
+
+LAST_METRICS = Path(".dvc/tmp/last-metrics.json")
+"""The metrics of the run before, for comparison."""
+REPORT = Path("report/index.html")
+GRIDS = Path("report/grids")
+BAR_CELLS = 40
+
+
+def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
+    """Return every metrics file of the workspace, as ``dvc metrics show`` finds them.
+
+    Raises:
+        UserError: ``root`` holds no DVC repository.
+    """
+    from flows.graph import open_repository
+
+    with open_repository(root) as repo:
+        files = repo.metrics.show().get("", {}).get("data", {})
+    return {path: flatten(found["data"]) for path, found in files.items() if "data" in found}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by a point; lists are left out, they are no metrics."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def exchange_metrics(root: Path, metrics: Metrics) -> Metrics:
+    """Return the metrics of the run before in this clone, and keep these for the next one."""
+    path = root / LAST_METRICS
+    try:
+        before: Metrics = read_json(path)
+    except (FileNotFoundError, json.JSONDecodeError):
+        before = {}
+    write_json(path, metrics)
+    return before
+
+
+def render_metrics(metrics: Metrics, before: Metrics) -> str:
+    """Markdown: one table for all files with the same metrics, a file a line, changes since ``before``."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for path, values in metrics.items():
+        groups.setdefault(tuple(values), []).append(path)
+    tables = [
+        _render_table(keys, {path: metrics[path] for path in paths}, before) for keys, paths in groups.items()
+    ]
+    note = "In brackets: the change since the run before in this clone.\n\n" if before else ""
+    return note + "\n\n".join(tables) if tables else "No metrics yet."
+
+
+def _render_table(keys: tuple[str, ...], rows: Metrics, before: Metrics) -> str:
+    lines = [f"| | {' | '.join(keys)} |", f"| --- |{' ---: |' * len(keys)}"]
+    for path, row in rows.items():
+        file = PurePosixPath(path)
+        # A file is named by its folder, or by itself where it is not metrics.json.
+        name = file.parent if file.name == "metrics.json" else file
+        earlier = before.get(path, {})
+        cells = [format_value(row[key]) + format_change(row[key], earlier.get(key)) for key in keys]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def format_value(value: Any) -> str:
+    """Four significant digits for a fraction, everything else as it stands."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_change(value: Any, before: Any) -> str:
+    """Return by how much a number changed, in brackets; nothing where it did not or where there was none."""
+    numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (value, before))
+    return f" ({value - before:+.3g})" if numbers and value != before else ""
+
+
+def render_timeline(board: Board) -> str:
+    """Markdown: when each stage of a run ran, as bars on one scale, and how long several ran at once."""
+    ran = sorted((row for row in board.rows if row.began is not None), key=lambda row: row.began or 0.0)
+    unmoved = [row for row in board.rows if row.began is None]
+    lines = [summarize(board), ""]
+    if ran:
+        end = max(row.ended or board.now() for row in ran)
+        busy = sum(row.seconds(end) or 0.0 for row in ran)
+        lines += [
+            f"{busy:.0f} s of stages in {end:.0f} s; two or more at once for {overlaps(ran):.0f} s.",
+            "",
+            "| stage | | from, s | took, s | |",
+            "| --- | --- | ---: | ---: | --- |",
+            *(_timeline_row(row, end) for row in ran),
+        ]
+    for standing in Standing:
+        if names := [row.stage for row in unmoved if row.standing is standing]:
+            lines += ["", f"{standing}: {', '.join(names)}"]
+    return "\n".join(lines)
+
+
+def _timeline_row(row: Row, end: float) -> str:
+    seconds = row.seconds(end) or 0.0
+    first = round((row.began or 0.0) / end * BAR_CELLS)
+    bar = "·" * min(first, BAR_CELLS - 1) + "█" * max(1, round(seconds / end * BAR_CELLS))
+    padded = bar[:BAR_CELLS].ljust(BAR_CELLS, "·")
+    return f"| {row.stage} | {row.standing} | {row.began or 0.0:.1f} | {seconds:.1f} | `{padded}` |"
+
+
+def find_grids(root: Path) -> dict[str, Path]:
+    """Return the report's grids of pictures by name, sorted."""
+    return {path.stem: path for path in sorted((root / GRIDS).glob("*.png"))}
+
+
+def picture_address(path: Path) -> str:
+    """Return a PNG file as an address that holds the picture itself."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def names_of(rows: Iterable[Row], standing: Standing) -> list[str]:
+    """Return the stages that stand so."""
+    return [row.stage for row in rows if row.standing is standing]

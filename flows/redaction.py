@@ -1,0 +1,24 @@
+"""Secrets kept out of what flows print, log and keep."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+HIDDEN = "***"
+MIN_LENGTH = 8  # what a test server takes for a key may be a word, or a letter
+_USER_INFO = re.compile(r"(?<=://)[^/\s'\"]*@")
+
+
+def hide_secrets(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return ``text`` without the user names and passwords of addresses and the environment's AWS secrets.
+
+    Libraries put the whole address of an endpoint into their errors.
+    """
+    environment = os.environ if environment is None else environment
+    for name in SECRETS:
+        if len(value := environment.get(name, "")) >= MIN_LENGTH:
+            text = text.replace(value, HIDDEN)
+    return _USER_INFO.sub(f"{HIDDEN}@", text)

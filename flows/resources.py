@@ -1,0 +1,114 @@
+"""What a stage asks of a machine, and what a machine has to give: cores, GPUs and, on a cluster, memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from oft.errors import UserError
+
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+class Request(NamedTuple):
+    """What one stage takes while it runs, from its ``meta`` in dvc.yaml.
+
+    ``gpus`` is 0 or 1, and counts where there are GPUs alone: on a machine without any the stage computes on
+    its processors. ``memory_gb`` is what a cluster reserves; on one machine nothing is reserved.
+    """
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_gb: float = 0.0
+
+
+def parse_request(stage: str, meta: Any) -> Request:
+    """Return the request in a stage's ``meta``: {cpus, gpus, memory_gb}, each of which may be left out.
+
+    Raises:
+        UserError: a key is unknown or a value is out of range.
+    """
+    values = {} if meta is None else meta
+    rule = "meta may have cpus (1 or more), gpus (0 or 1) and memory_gb (0 or more)"
+    if not isinstance(values, Mapping) or not set(values) <= set(Request._fields):
+        raise UserError(f"dvc.yaml, stage {stage}: {rule}; it is {meta!r}")
+    request = Request(**values)
+    if (
+        not all(isinstance(count, int) for count in request[:2])
+        or not isinstance(request.memory_gb, (int, float))
+        or request.cpus < 1
+        or request.gpus not in (0, 1)
+        or request.memory_gb < 0
+    ):
+        raise UserError(f"dvc.yaml, stage {stage}: {rule}; it is {meta!r}")
+    return request
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a running stage holds of a pool."""
+
+    cpus: int
+    gpu: str | None
+    has_gpus: bool
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a stage see its own GPU and no other; nothing where there are none."""
+        return {VISIBLE_GPUS: self.gpu or ""} if self.has_gpus else {}
+
+
+class Pool:
+    """Cores and GPUs that stages running side by side share; safe to use from several threads.
+
+    Args:
+        cpus: cores; a stage that asks for more than there are takes them all.
+        gpus: ids of the GPUs, as CUDA_VISIBLE_DEVICES takes them; each serves one stage at a time.
+    """
+
+    def __init__(self, cpus: int, gpus: Sequence[str] = ()) -> None:
+        self.cpus, self.gpus = cpus, tuple(gpus)
+        self._free_cpus, self._free_gpus = cpus, list(gpus)
+        self._guard = threading.Lock()
+
+    def reserve(self, request: Request) -> Lease | None:
+        """Return what the request asks for, or None while it is not to be had."""
+        cpus = min(request.cpus, self.cpus)
+        wants_gpu = bool(request.gpus and self.gpus)
+        with self._guard:
+            if cpus > self._free_cpus or (wants_gpu and not self._free_gpus):
+                return None
+            self._free_cpus -= cpus
+            return Lease(cpus, self._free_gpus.pop(0) if wants_gpu else None, bool(self.gpus))
+
+    def release(self, lease: Lease) -> None:
+        """Take back what a stage held."""
+        with self._guard:
+            self._free_cpus += lease.cpus
+            if lease.gpu is not None:
+                self._free_gpus.append(lease.gpu)
+                self._free_gpus.sort(key=self.gpus.index)
+
+
+def find_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find_gpus() -> tuple[str, ...]:
+    """Return the ids of the NVIDIA GPUs this process may use: CUDA_VISIBLE_DEVICES', else all there are."""
+    chosen = os.environ.get(VISIBLE_GPUS)
+    if chosen is not None:
+        return tuple(part.strip() for part in chosen.split(",") if part.strip())
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    asked = subprocess.run(
+        [tool, "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, check=False
+    )
+    return tuple(asked.stdout.split()) if asked.returncode == 0 else ()

@@ -1,0 +1,100 @@
+"""A Prefect server for the time of one command, where the environment names none."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from flows.process import end_groups
+from oft.errors import UserError
+
+API_URL = "PREFECT_API_URL"
+START_SECONDS = 120.0
+POLL_SECONDS = 0.1
+
+
+def ensure_server(prepare: Callable[[], object]) -> None:
+    """Let Prefect of this process talk to the server that PREFECT_API_URL names, or start one for it.
+
+    Prefect would start one by itself, but import the whole server here first; this one starts while
+    ``prepare`` runs, half the time. It keeps its records in PREFECT_HOME (.prefect), where later runs and
+    `prefect artifact inspect` find them, and ends with this process, after Prefect has handed over its last
+    lines there.
+
+    Args:
+        prepare: what can be done meanwhile without a server, such as importing Prefect.
+
+    Raises:
+        UserError: the server did not start.
+    """
+    if os.environ.get(API_URL):
+        prepare()
+        return
+    port = free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    process = _start(port)
+    # Last registered, first called: what Prefect registers when it is imported comes before this.
+    atexit.register(end_groups, [process])
+    # Prefect reads its settings when it is imported.
+    os.environ[API_URL] = api
+    prepare()
+    wait_until_healthy(api, process)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def wait_until_healthy(api: str, process: subprocess.Popen[str]) -> None:
+    """Return once a server answers.
+
+    Raises:
+        UserError: its process ended, or it has not answered for two minutes.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{api}/health", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(POLL_SECONDS)
+    raise UserError(
+        f"Prefect's server at {api} did not start; see what `prefect server start` says, or run without it: "
+        "make repro"
+    )
+
+
+def _start(port: int) -> subprocess.Popen[str]:
+    spec = find_spec("prefect")
+    assert spec is not None and spec.origin is not None
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "uvicorn", "--app-dir", str(Path(spec.origin).parents[1]),
+            "--factory", "prefect.server.api.server:create_app",
+            "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on",
+        ],
+        # Without the pages for a browser, and without services for schedules, which outlive no command.
+        env={
+            **os.environ,
+            "PREFECT_UI_ENABLED": "0",
+            "PREFECT__SERVER_EPHEMERAL": "1",
+            "PREFECT__SERVER_FINAL": "1",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""One run at a time in a clone, and a clone that a killed run left half-written put right again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from oft.errors import UserError
+from oft.storage import atomic_file
+
+LOCK_FILE = "dvc.lock"
+KEPT_LOCK = Path(".dvc/tmp/dvc.lock.kept")
+"""The last dvc.lock known to be whole."""
+RUN_LOCK = Path(".dvc/tmp/run.lock")
+RWLOCK = Path(".dvc/tmp/rwlock")
+
+
+@contextmanager
+def hold_workspace(root: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep other runs out of the clone ``root`` for the block; wait for one that is there already.
+
+    The lock goes with the process, however it ends. Plain ``dvc`` does not know it: what it works on is
+    guarded by DVC's own locks, and a run waits for those.
+    """
+    path = root / RUN_LOCK
+    if not (root / ".dvc").is_dir():
+        yield  # no repository: whoever opens it says so
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            say(f"Another run works in this clone (process {stream.read().strip()}); waiting for its end.")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield
+
+
+def keep_lock(root: Path) -> None:
+    """Remember dvc.lock as it stands if it is whole, for ``mend_workspace``."""
+    with _dvc_lock(root):
+        content = _read(root / LOCK_FILE)
+        if content is not None and _stages(content) is not None and content != _read(root / KEPT_LOCK):
+            with atomic_file(root / KEPT_LOCK) as partial:
+                partial.write_bytes(content)
+
+
+def mend_workspace(root: Path) -> list[str]:
+    """Put right what a kill in mid-write leaves of DVC's own files, which it does not write atomically.
+
+    A torn dvc.lock becomes the last whole one again (stages that ended since are restored from the run
+    cache), a torn list of DVC's locks is emptied.
+
+    Returns:
+        What was done, one sentence each.
+
+    Raises:
+        UserError: dvc.lock is torn and no whole one is known.
+    """
+    done = []
+    with _dvc_lock(root):
+        content, kept = _read(root / LOCK_FILE), _read(root / KEPT_LOCK)
+        if content is not None and _is_torn(content, kept):
+            whole = kept if kept is not None and _stages(kept) is not None else _committed_lock(root)
+            if whole is None:
+                raise UserError(
+                    f"{root / LOCK_FILE} is cut short and no earlier state of it is known; run "
+                    "`git checkout dvc.lock`, or delete it: the run cache gives back what was made"
+                )
+            with atomic_file(root / LOCK_FILE) as partial:
+                partial.write_bytes(whole)
+            done.append("dvc.lock was cut short by a killed process; the last whole one stands again.")
+        rwlock = _read(root / RWLOCK)
+        if rwlock is not None and not _is_json_object(rwlock):
+            (root / RWLOCK).unlink()
+            done.append("DVC's list of files in use was cut short by a killed process and is empty again.")
+    return done
+
+
+@contextmanager
+def _dvc_lock(root: Path) -> Iterator[None]:
+    """Hold the lock under which DVC writes dvc.lock."""
+    from dvc.lock import make_lock
+
+    folder = root / ".dvc" / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    with make_lock(str(folder / "lock"), tmp_dir=str(folder), wait=True):
+        yield
+
+
+def _is_torn(content: bytes, kept: bytes | None) -> bool:
+    stages = _stages(content)
+    if stages is None:
+        return True
+    before = _stages(kept) if kept is not None else None
+    names = list(stages)
+    if before is None or names != list(before)[: len(names)]:
+        return False
+    # A cut at the end of a line can read well. It lacks stages at the end, which DVC never removes, or a part
+    # of the last one; taken for a cut by mistake, that one is restored from the run cache.
+    return len(names) < len(before) or bool(
+        names and _num_leaves(stages[names[-1]]) < _num_leaves(before[names[-1]])
+    )
+
+
+def _stages(content: bytes) -> dict[str, Any] | None:
+    """Return the stages in the bytes of a dvc.lock; None if they are no whole one."""
+    import yaml
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        values = Lockfile.validate(yaml.load(content, Loader=loader))
+    except (yaml.YAMLError, UnicodeDecodeError, DvcException):
+        return None
+    return dict(values.get("stages", {})) if content.endswith(b"\n") else None
+
+
+def _num_leaves(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(_num_leaves, value.values()))
+    return sum(map(_num_leaves, value)) if isinstance(value, list) else 1
+
+
+def _is_json_object(content: bytes) -> bool:
+    try:
+        return isinstance(json.loads(content), dict)
+    except ValueError:
+        return False
+
+
+def _committed_lock(root: Path) -> bytes | None:
+    shown = subprocess.run(["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False)
+    return shown.stdout if shown.returncode == 0 and _stages(shown.stdout) is not None else None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

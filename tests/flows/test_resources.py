@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from flows.resources import VISIBLE_GPUS, Pool, Request, find_gpus, parse_request
+from oft.errors import UserError
+
+
+def test_a_pool_gives_no_more_than_it_has_and_takes_back_what_it_gave() -> None:
+    pool = Pool(2)
+    first, second = pool.reserve(Request()), pool.reserve(Request())
+    assert first is not None and second is not None
+    assert pool.reserve(Request()) is None
+    pool.release(first)
+    assert pool.reserve(Request()) is not None
+
+
+def test_a_gpu_serves_one_stage_and_no_other_stage_sees_it() -> None:
+    pool = Pool(4, ["GPU-a", "GPU-b"])
+    first, second = pool.reserve(Request(gpus=1)), pool.reserve(Request(gpus=1))
+    assert first is not None and second is not None
+    assert {first.environment[VISIBLE_GPUS], second.environment[VISIBLE_GPUS]} == {"GPU-a", "GPU-b"}
+    assert pool.reserve(Request(gpus=1)) is None
+    without = pool.reserve(Request())
+    assert without is not None and without.environment == {VISIBLE_GPUS: ""}
+    pool.release(second)
+    again = pool.reserve(Request(gpus=1))
+    assert again is not None and again.gpu == second.gpu
+
+
+def test_without_gpus_a_stage_that_asks_for_one_takes_a_core_and_its_environment_is_left_alone() -> None:
+    pool = Pool(1)
+    lease = pool.reserve(Request(gpus=1))
+    assert lease is not None and lease.environment == {}
+    assert pool.reserve(Request()) is None
+
+
+def test_a_stage_that_asks_for_more_cores_than_there_are_takes_them_all() -> None:
+    pool = Pool(2)
+    lease = pool.reserve(Request(cpus=16))
+    assert lease is not None and pool.reserve(Request()) is None
+    pool.release(lease)
+    assert pool.reserve(Request(cpus=2)) is not None
+
+
+def test_meta_is_read_strictly() -> None:
+    assert parse_request("train", None) == Request(1, 0, 0.0)
+    assert parse_request("train", {"gpus": 1, "memory_gb": 4}) == Request(1, 1, 4)
+    for wrong in ({"gpu": 1}, {"gpus": 2}, {"cpus": 0}, {"cpus": "2"}, {"memory_gb": -1}, [1], {"cpus": 1.5}):
+        with pytest.raises(UserError, match=r"dvc\.yaml, stage train: meta may have cpus"):
+            parse_request("train", wrong)
+
+
+def test_the_environment_says_which_gpus_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE_GPUS, "2, GPU-5")
+    assert find_gpus() == ("2", "GPU-5")
+    monkeypatch.setenv(VISIBLE_GPUS, "")
+    assert find_gpus() == ()
+    monkeypatch.delenv(VISIBLE_GPUS)
+    monkeypatch.setenv("PATH", "")
+    assert find_gpus() == ()
