@@ -6,14 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 
-SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "OFT_WEBHOOK_SECRET")
 HIDDEN = "***"
 MIN_LENGTH = 8  # what a test server takes for a key may be a word, or a letter
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
 def hide_secrets(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """Return ``text`` without the user names and passwords of addresses and the environment's AWS secrets.
+    """Return ``text`` without the user names and passwords of addresses and the environment's secrets.
 
     Libraries put the whole address of an endpoint into their errors.
     """

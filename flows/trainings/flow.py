@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
@@ -178,9 +178,6 @@ def show_result(result: dict[str, Any], preview: bytes) -> None:
         link=result["gallery"], link_text=result["address"], key=RESULT_ARTIFACT, description="the result"
     )
     picture = base64.b64encode(preview).decode()
-    rows = "\n".join(f"| {name} | {result[name]} |" for name in ("adapter", "delta", "gallery", "grid"))
-    create_markdown_artifact(
-        f"| | |\n| --- | --- |\n{rows}\n\n![gallery](data:image/jpeg;base64,{picture})",
-        key=GALLERY_ARTIFACT,
-        description="gallery",
+    create_image_artifact(
+        f"data:image/jpeg;base64,{picture}", key=GALLERY_ARTIFACT, description=result["grid"]
     )

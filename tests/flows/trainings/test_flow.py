@@ -423,5 +423,6 @@ def test_a_request_gives_an_adapter_and_a_gallery_on_s3_and_a_signed_webhook(
     assert result["metrics"]["num_images"] == 4
     assert not list((repository / ".trainings").iterdir())
     shown = artifacts(result["id"])
-    assert result["adapter"] in shown["training-gallery"] and "data:image/jpeg" in shown["training-gallery"]
+    assert shown["training-gallery"].startswith("data:image/jpeg;base64,")
+    assert result["gallery"] in shown["training-result"]
     assert shown["training-webhook"].startswith("Delivered")
