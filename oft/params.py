@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,9 +74,9 @@ READERS_OF_SOURCES: dict[str, tuple[str, ...]] = {
 }
 # Where a template takes a picture's caption.
 CAPTION_FIELD = "{caption}"
-_S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s@?#]*)?")
+S3_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s@?#]*)?")
 _MIRROR = re.compile(
-    rf"https?://[^/\s@?#]+(/[^\s@?#]*)?|file:///[^\s?#]*|{_S3_ADDRESS.pattern}"
+    rf"https?://[^/\s@?#]+(/[^\s@?#]*)?|file:///[^\s?#]*|{S3_ADDRESS.pattern}"
     r"|hf://datasets/[\w.-]+/[\w.-]+@[0-9a-f]{40}(/[^\s@?#]*)?"
 )
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
@@ -91,6 +92,22 @@ def _multiple_of_64(value: int) -> int:
     if value % 64:
         raise ValueError(f"must be a multiple of 64, for example {value // 64 * 64 or 64}")
     return value
+
+
+def _with_fields(*fields: str) -> Callable[[str], str]:
+    def check(template: str) -> str:
+        words = template
+        for field in fields:
+            words = words.replace(field, "", 1)
+        missing = any(field not in template for field in fields)
+        if missing or "{" in words or "}" in words or not words.isprintable():
+            raise ValueError(
+                f"must be one line of text with {' and '.join(fields)} once and no other brace, for example "
+                f"'a {' '.join(fields)}'"
+            )
+        return template
+
+    return check
 
 
 class Section(BaseModel):
@@ -109,7 +126,7 @@ class Acquisition(Section):
     @model_validator(mode="after")
     def _addresses_can_be_read(self) -> Acquisition:
         # A fault never repeats the address: it may hold a password.
-        if "://" in self.source and not _S3_ADDRESS.fullmatch(self.source):
+        if "://" in self.source and not S3_ADDRESS.fullmatch(self.source):
             raise ValueError(
                 "source must be world, photos, download, a folder or s3://bucket/prefix; other addresses "
                 "belong in mirror, without user name, password or query"
@@ -494,6 +511,8 @@ class Params(Section):
     train_subject: SubjectTraining
     prior: Prior
     identifier: Annotated[str, Field(pattern=r"^\S+$")]
+    instance_prompt: Annotated[str, AfterValidator(_with_fields("{identifier}", "{class}"))]
+    class_prompt: Annotated[str, AfterValidator(_with_fields("{class}"))]
     fit_magnitude: Optimization
     sample: Sampling
     evaluate: Evaluation

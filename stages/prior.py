@@ -13,7 +13,7 @@ from stages.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write data/prior/<task>: shards of class pictures, captioned "a <class>"."""
+    """Write data/prior/<task>: shards of class pictures, captioned with the class prompt."""
     from oft.data.shards import pack_sample, write_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task")
     params = load_params()
     task = known("task", options.task, params.subjects)
-    prompt = f"a {read_json(paths.shards(task) / 'prompts.json')['class']}"
+    prompt = read_json(paths.shards(task) / "prompts.json")["class_prompt"]
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     requests = plan({"class": prompt}, params.prior.num_class_images, params.seed)

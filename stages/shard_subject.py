@@ -6,7 +6,7 @@ import sys
 
 from oft.data.cards import write_card
 from oft.data.shards import write_shards
-from oft.data.subjects import pack_subject, subject_class, subject_prompts
+from oft.data.subjects import fill_prompt, pack_subject, subject_class, subject_prompts
 from oft.params import load_params
 from oft.progress import count
 from oft.storage import atomic_folder, write_json
@@ -24,13 +24,14 @@ def main(arguments: list[str]) -> None:
     subject = params.subjects[name]
     dataset = params.datasets[subject.dataset]
     root = paths.raw(subject.dataset)
+    class_name = subject_class(root, subject.subject)
     tally = Counts()
     samples = pack_subject(
         subject.dataset,
         dataset,
         root,
         subject.subject,
-        params.identifier,
+        fill_prompt(params.instance_prompt, params.identifier, class_name),
         params.resolution_px,
         params.shards.jpeg_quality,
         tally,
@@ -43,7 +44,8 @@ def main(arguments: list[str]) -> None:
         "subject": subject.subject,
     }
     prompts = {
-        "class": subject_class(root, subject.subject),
+        "class": class_name,
+        "class_prompt": fill_prompt(params.class_prompt, params.identifier, class_name),
         "identifier": params.identifier,
         "prompts": subject_prompts(root, subject.subject, params.identifier),
     }

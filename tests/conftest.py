@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,34 @@ from oft.data.parallel import WORKERS
 from oft.data.shards import pack_sample, write_shards
 from oft.models.base import place_base
 from oft.params import Dataset, Params, parse_params
+from oft.profiles import write_profile
 from oft.types import Split
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 64
+
+
+def clone_repository(folder: Path, profile: str) -> Path:
+    """Make ``folder`` a checkout of the files that git tracks or would track, with a profile's settings."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    write_profile(folder / "conf", profile, folder / "params.yaml")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    # DVCLive asks for the commit it runs at.
+    author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for arguments in (
+        ["init", "--quiet"],
+        ["add", "."],
+        [*author, "commit", "--quiet", "--message", "clone"],
+    ):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

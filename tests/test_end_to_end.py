@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from oft.profiles import write_profile
 from oft.storage import read_json
-from tests.conftest import ROOT
+from tests.conftest import clone_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -50,25 +49,7 @@ def run(clone: Path, *arguments: str, check: bool = True) -> subprocess.Complete
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of the files git tracks or would track, with the smoke profile, reproduced once."""
-    folder = tmp_path_factory.mktemp("clone") / "repository"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    write_profile(folder / "conf", "smoke", folder / "params.yaml")
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    # DVCLive asks for the commit it runs at.
-    author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for arguments in (
-        ["init", "--quiet"],
-        ["add", "."],
-        [*author, "commit", "--quiet", "--message", "clone"],
-    ):
-        subprocess.run(["git", *arguments], cwd=folder, check=True)
+    folder = clone_repository(tmp_path_factory.mktemp("clone") / "repository", "smoke")
     run(folder, "repro")
     return folder
 

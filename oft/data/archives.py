@@ -56,22 +56,23 @@ def is_archive(name: str) -> bool:
     return name.endswith((".zip", *TAR_SUFFIXES))
 
 
-def extract(archive: Path, target: Path, top: str = "") -> None:
+def extract(archive: Path, target: Path, top: str = "", max_entries: int = MAX_ENTRIES) -> None:
     """Unpack a zip or tar archive into the folder ``target``; files get plain modes.
 
     Args:
         archive: the file; its name tells its kind.
         target: an existing folder.
         top: the folder in the archive whose content is taken; every member must lie in it.
+        max_entries: the most members that it may have.
 
     Raises:
         DataError: the archive is damaged, encrypted, or holds what is never unpacked: absolute paths, `..`,
-            links, devices, names that are equal or differ in case alone, more than `MAX_ENTRIES` members or
+            links, devices, names that are equal or differ in case alone, more than ``max_entries`` members or
             more than `MAX_GROWTH` times its own size; or the disk is too small.
     """
     bound_bytes = max(MAX_GROWTH * archive.stat().st_size, MIN_BOUND_BYTES)
     with _members(archive) as members:
-        files = _checked(archive, members, top, bound_bytes)
+        files = _checked(archive, members, top, bound_bytes, max_entries)
         total_bytes = sum(member.size_bytes for member in files.values())
         require_space({target: total_bytes})
         with full_disk_named(target), progress(total_bytes, f"unpacking {archive.name}", BYTES) as bar:
@@ -129,14 +130,16 @@ def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
     return _Member(info.name, kind, info.size, content)
 
 
-def _checked(archive: Path, members: Iterable[_Member], top: str, bound_bytes: int) -> dict[str, _Member]:
+def _checked(
+    archive: Path, members: Iterable[_Member], top: str, bound_bytes: int, max_entries: int
+) -> dict[str, _Member]:
     """Return the files of an archive by their path below ``top``, all of them fit to be written."""
     files: dict[str, _Member] = {}
     seen: dict[str, tuple[str, bool, int]] = {}  # name, whether a file, of which member
     total_bytes = 0
     for number, member in enumerate(members, 1):
-        if number > MAX_ENTRIES:
-            raise _refusal(archive, member.name, f"is one of more than {MAX_ENTRIES} members")
+        if number > max_entries:
+            raise _refusal(archive, member.name, f"is one of more than {max_entries} members")
         if member.kind not in ("file", "folder"):
             raise _refusal(archive, member.name, f"is {member.kind}")
         parts = _parts(archive, member.name)

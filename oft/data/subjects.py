@@ -23,16 +23,15 @@ def pack_subject(
     settings: Dataset,
     root: Path,
     subject: str,
-    identifier: str,
+    caption: str,
     resolution_px: int,
     jpeg_quality: int,
     counts: Counts,
 ) -> Iterator[Sample]:
-    """Yield a subject's pictures, captioned with the instance prompt "a <identifier> <class>".
+    """Yield a subject's pictures, each with the caption, its instance prompt.
 
     Those of one size come together; they are few, so all are held.
     """
-    caption = f"a {identifier} {subject_class(root, subject)}"
     recipe = Recipe(geometry_of(settings, resolution_px, "train"), jpeg_quality, flip=settings.prepare.flip)
     prepared = prepare_examples(read_subject(root, subject, counts), recipe, counts, "shard_subject")
     for sample in sorted((sample for sample, _ in prepared), key=picture_size):
@@ -51,6 +50,11 @@ def subject_class(root: Path, subject: str) -> str:
             f"{root}: subject {subject!r} is not listed; its subjects: {', '.join(sorted(classes))}"
         )
     return classes[subject]
+
+
+def fill_prompt(template: str, identifier: str, class_name: str) -> str:
+    """Return a prompt template of params.yaml with the subject's token and its class in place."""
+    return template.format_map({"identifier": identifier, "class": class_name})
 
 
 def subject_prompts(root: Path, subject: str, identifier: str) -> dict[str, str]:

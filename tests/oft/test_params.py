@@ -39,6 +39,14 @@ def test_all_faults_are_named_at_once(values: Values) -> None:
     assert "identifier: missing" in message
 
 
+@pytest.mark.parametrize(
+    "template", ["a photo", "a {class}", "a {identifier} {class} {class}", "{0} {identifier} {class}"]
+)
+def test_a_prompt_template_has_its_fields_once_and_no_other_brace(values: Values, template: str) -> None:
+    values["instance_prompt"] = template
+    assert "instance_prompt: must be one line of text with {identifier} and {class} once" in faults(values)
+
+
 @pytest.mark.parametrize("value", [True, 1.5, "4", None])
 def test_a_whole_number_is_a_whole_number(values: Values, value: object) -> None:
     values["report"]["num_rows"] = value

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oft.data.shards import decode_image, picture_size
-from oft.data.subjects import pack_subject, subject_class, subject_prompts
+from oft.data.subjects import fill_prompt, pack_subject, subject_class, subject_prompts
 from oft.errors import DataError
 from oft.types import Counts
 from tests.conftest import dataset
@@ -14,13 +14,13 @@ from tests.conftest import dataset
 def test_a_subject_is_its_own_pictures_under_the_instance_prompt(dreambooth_root: Path) -> None:
     counts = Counts()
     settings = dataset("dreambooth")
-    samples = list(pack_subject("db", settings, dreambooth_root, "dog", "sks", 16, 95, counts))
+    samples = list(pack_subject("db", settings, dreambooth_root, "dog", "a sks dog", 16, 95, counts))
     assert [sample.key for sample in samples] == ["dog-00", "dog-03"]
     assert all(sample.meta["captions"] == ["a sks dog"] for sample in samples)
     assert all(decode_image(sample).shape == (16, 16, 3) for sample in samples)
     assert (counts.seen, counts.kept) == (2, 2)
     small = Counts()
-    assert not list(pack_subject("db", settings, dreambooth_root, "dog", "sks", 50, 95, small))
+    assert not list(pack_subject("db", settings, dreambooth_root, "dog", "a sks dog", 50, 95, small))
     assert small.dropped == {"too_small": 2}
 
 
@@ -41,6 +41,11 @@ def test_a_subject_that_is_not_listed_is_refused_with_those_that_are(dreambooth_
 
 def test_a_subject_s_pictures_come_bucket_by_bucket_with_their_mirror_images(dreambooth_root: Path) -> None:
     settings = dataset("dreambooth", fit="buckets", flip=True)
-    samples = list(pack_subject("db", settings, dreambooth_root, "dog", "sks", 48, 95, Counts()))
+    samples = list(pack_subject("db", settings, dreambooth_root, "dog", "a sks dog", 48, 95, Counts()))
     assert [sample.key for sample in samples] == ["dog-00", "dog-00-flipped", "dog-03", "dog-03-flipped"]
     assert {picture_size(sample) for sample in samples} == {(56, 40)}
+
+
+def test_a_prompt_template_is_filled_with_token_and_class() -> None:
+    assert fill_prompt("a photo of {identifier} {class}", "sks", "toy car") == "a photo of sks toy car"
+    assert fill_prompt("a {class}", "sks", "dog") == "a dog"

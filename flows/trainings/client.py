@@ -1,0 +1,123 @@
+"""A client of Prefect's REST API for training requests: what curl does, for people without it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import requests
+
+from oft.errors import UserError
+
+DEPLOYMENT = "training/request"
+API_URL = "PREFECT_API_URL"
+DEFAULT_API_URL = "http://127.0.0.1:4200/api"
+FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+TIMEOUT_SECONDS = 30.0
+POLL_SECONDS = 2.0
+PAGE = 200
+
+
+class Run(NamedTuple):
+    """A training as the server knows it: the state's type and message, and what was asked for."""
+
+    id: str
+    name: str
+    state: str
+    message: str
+    parameters: dict[str, Any]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL
+
+
+class Client:
+    """Talks to the Prefect server whose API is at ``url``; credentials are Prefect's own variables."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self._url = (url or os.environ.get(API_URL) or DEFAULT_API_URL).rstrip("/")
+        self._session = requests.Session()
+        if key := os.environ.get("PREFECT_API_KEY"):
+            self._session.headers["Authorization"] = f"Bearer {key}"
+        elif login := os.environ.get("PREFECT_API_AUTH_STRING"):
+            user, _, password = login.partition(":")
+            self._session.auth = (user, password)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def submit(self, request: dict[str, Any], idempotency_key: str, deployment: str = DEPLOYMENT) -> Run:
+        """Queue a training; the same key gives the same run, however often it is sent."""
+        found = self._call("GET", f"/deployments/name/{deployment}")
+        body = {"parameters": {"request": request}, "idempotency_key": idempotency_key}
+        return _run(self._call("POST", f"/deployments/{found['id']}/create_flow_run", body))
+
+    def read(self, run_id: str) -> Run:
+        """Return a run as it stands."""
+        return _run(self._call("GET", f"/flow_runs/{run_id}"))
+
+    def cancel(self, run_id: str) -> Run:
+        """Ask for a run to be cancelled: one that waits is at once, one that works when it has cleaned up."""
+        self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+        return self.read(run_id)
+
+    def logs(self, run_id: str, skip: int = 0) -> list[str]:
+        """Return the lines a run has logged, in order, without the first ``skip``."""
+        lines: list[str] = []
+        while True:
+            body = {
+                "logs": {"flow_run_id": {"any_": [run_id]}},
+                "sort": "TIMESTAMP_ASC",
+                "offset": skip + len(lines),
+                "limit": PAGE,
+            }
+            page = self._call("POST", "/logs/filter", body)
+            lines += [line["message"] for line in page]
+            if len(page) < PAGE:
+                return lines
+
+    def follow(self, run_id: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[str | Run]:
+        """Yield the lines a run logs as they come, and at last the run, ended."""
+        shown = 0
+        while True:
+            run = self.read(run_id)
+            lines = self.logs(run_id, shown)
+            shown += len(lines)
+            yield from lines
+            if run.is_final:
+                yield run
+                return
+            sleep(POLL_SECONDS)
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        try:
+            answer = self._session.request(method, self._url + path, json=body, timeout=TIMEOUT_SECONDS)
+        except requests.RequestException as error:
+            raise UserError(
+                f"no Prefect server answers at {self._url} ({type(error).__name__}); start one (`make serve`)"
+                f" or set {API_URL}"
+            ) from None
+        if answer.status_code == 404:
+            what = path.rpartition("/name/")[2] if "/name/" in path else path
+            raise UserError(f"the server at {self._url} knows no {what}")
+        if not answer.ok:
+            raise UserError(f"the server at {self._url} refuses: {answer.status_code} {answer.text[:2000]}")
+        return answer.json()
+
+
+def _run(answer: dict[str, Any]) -> Run:
+    state = answer.get("state") or {}
+    return Run(
+        str(answer["id"]),
+        str(answer["name"]),
+        str(state.get("type") or answer.get("state_type") or "PENDING"),
+        str(state.get("message") or ""),
+        dict(answer.get("parameters") or {}),
+    )

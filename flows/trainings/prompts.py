@@ -1,0 +1,100 @@
+"""Prompts of a request: what words they may have, and how they name the subject and its class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from oft.errors import ParamsError
+
+MAX_PROMPT_CHARS = 300
+PLACES = (
+    "in the snow",
+    "on the grass",
+    "on a table",
+    "in front of a brick wall",
+    "under an orange evening sky",
+)
+"""What a gallery shows beside the instance prompt, if it is not told."""
+
+# Letters of any script and digits, single spaces, plain punctuation: nothing that a shell, a template or a
+# page could take for its own.
+_PLAIN = re.compile(r"(?! )(?:[\w.,:;!?'()&/%+-]| (?![ ]|$))+")
+_SUBJECT_FILE = "prompts_and_classes.txt"
+
+
+class Subject(NamedTuple):
+    """What two prompts say together.
+
+    Attributes:
+        identifier: the word that stands for the subject.
+        class_name: what follows it.
+        instance_prompt: the instance prompt with ``{identifier}`` and ``{class}`` in their places.
+        class_prompt: the class prompt with ``{class}`` in its place.
+    """
+
+    identifier: str
+    class_name: str
+    instance_prompt: str
+    class_prompt: str
+
+
+def check_plain(prompt: str) -> str:
+    """Return the prompt.
+
+    Raises:
+        ValueError: it has other characters than words have, more than one space together, or is too long.
+    """
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise ValueError(f"must be at most {MAX_PROMPT_CHARS} characters long, and has {len(prompt)}")
+    if not _PLAIN.fullmatch(prompt):
+        odd = sorted({character for character in prompt if not _PLAIN.fullmatch(character)} - {" "})
+        said = f"; it has {' '.join(map(ascii, odd[:5]))}" if odd else ""
+        raise ValueError(
+            "must be one line of words, one space between two, with no other signs than "
+            f". , : ; ! ? ' ( ) & / % + -{said}"
+        )
+    return prompt
+
+
+def split_prompts(instance_prompt: str, class_prompt: str) -> Subject:
+    """Return the subject that an instance prompt adds to a class prompt by one word before the class.
+
+    "a photo of sks robot" and "a photo of robot" are about the class "robot", the subject of which is "sks".
+
+    Raises:
+        ParamsError: the prompts differ by something else, or that word is in the class prompt too.
+    """
+    instance, of_class = instance_prompt.split(" "), class_prompt.split(" ")
+    for place in range(len(of_class)):
+        identifier = instance[place] if place < len(instance) else ""
+        if [*of_class[:place], identifier, *of_class[place:]] == instance and identifier not in of_class:
+            start = "".join(f"{word} " for word in of_class[:place])
+            return Subject(
+                identifier,
+                " ".join(of_class[place:]),
+                f"{start}{{identifier}} {{class}}",
+                f"{start}{{class}}",
+            )
+    raise ParamsError(
+        "must be class_prompt with one word more, which stands for the subject, before the class and nowhere "
+        "else: 'a photo of sks robot' for class_prompt 'a photo of robot'"
+    )
+
+
+def default_gallery(instance_prompt: str) -> list[str]:
+    """Return the prompts of a gallery nobody chose: the instance prompt, and the subject in a few places."""
+    return [instance_prompt, *(f"{instance_prompt} {place}" for place in PLACES)]
+
+
+def subject_file(subject: str, class_name: str, prompts: Sequence[str]) -> tuple[str, str]:
+    """Return name and text of google/dreambooth's file of a subject's class and its prompts.
+
+    The prompts stand under both of its headings: which is read depends on the class.
+    """
+    lines = ["Classes", "subject_name,class", f"{subject},{class_name}", ""]
+    for heading in ("Object Prompts", "Live Subject Prompts"):
+        listed = [f"{prompt!r}.format(unique_token, class_token)," for prompt in prompts]
+        lines += [heading, "prompt_list = [", *listed, "]", ""]
+    return _SUBJECT_FILE, "\n".join(lines)

@@ -1,0 +1,21 @@
+"""A finished folder, put where its request wants it: in a folder all at once, on S3 with a manifest last."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from oft.storage import atomic_folder, full_disk_named, is_remote, plan_publication, publish
+
+
+def publish_result(folder: Path, address: str) -> None:
+    """Copy a folder to a folder or to ``s3://bucket/prefix``; done again it sends what is missing.
+
+    Raises:
+        DataError: the place cannot be written to.
+    """
+    if is_remote(address):
+        publish(plan_publication(folder, address))
+        return
+    with full_disk_named(Path(address)), atomic_folder(Path(address)) as partial:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
