@@ -465,7 +465,7 @@ class Gate(Section):
     metrics: Annotated[dict[ScoreName, GateMetric], Field(min_length=1)]
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     num_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
-    min_pictures: Annotated[int, Field(ge=2)]
+    min_conditions: Annotated[int, Field(ge=2)]
     seed: NaturalInt
 
     @model_validator(mode="after")

@@ -183,8 +183,9 @@ def measure_text(
     measured: Measured,
     real: tuple[Pictures, Sequence[str]] | None = None,
 ) -> None:
-    """Add CLIP-T: the mean cosine of each picture and its prompt, and of real pictures and their captions; and
-    each generated picture's.
+    """Add CLIP-T: the mean cosine of each picture and its prompt, and of real pictures and their captions.
+
+    Each generated picture's own is its score.
     """
     measured.add_scores("clip_t", score_text_image(texts(prompts), images(generated.pictures)))
     if real is not None:

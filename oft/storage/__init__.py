@@ -10,7 +10,15 @@ from oft.storage.files import (
     sha256_file,
     write_json,
 )
-from oft.storage.remote import ByteStream, fetch_remote, is_remote, list_remote, open_remote, read_remote
+from oft.storage.remote import (
+    ByteStream,
+    fetch_remote,
+    is_remote,
+    list_remote,
+    list_versions,
+    open_remote,
+    read_remote,
+)
 
 __all__ = [
     "CHUNK_BYTES",
@@ -21,6 +29,7 @@ __all__ = [
     "full_disk_named",
     "is_remote",
     "list_remote",
+    "list_versions",
     "open_remote",
     "read_json",
     "read_remote",
