@@ -17,6 +17,8 @@ Row = Mapping[str, Any]
 """A picture of ``per_image.json``: its key (of its condition or prompt), its index, and its scores."""
 
 Verdict = Literal["gain", "even", "loss not excluded"]
+# Scores are kept to eight digits; BCa divides by their spread.
+ROUNDING = 1e-9
 # Resampled values at a time: 80 MB of them.
 BATCH_VALUES = 10_000_000
 
@@ -146,12 +148,12 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the interval of the mean of paired differences, at confidence ``level``: BCa (Efron 1987).
 
-    Where all differences are equal every resample has the same mean, and the interval is that point.
+    Where all differences are equal, but for rounding, every resample has the same mean: a point.
     """
     from scipy.stats import bootstrap
 
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
+    if np.ptp(differences) <= ROUNDING:
+        return float(differences.mean()), float(differences.mean())
     interval = bootstrap(
         (differences,),
         np.mean,

@@ -150,7 +150,7 @@ def take_remote(url: str, target: Path, folder: Path, log: Callable[[str], None]
     taken = Taken()
     for name, (_, etag) in versions.items():
         path = PurePosixPath(name)
-        if path.suffix.lower() == ".txt" or any(part.startswith(".") for part in path.parts):
+        if path.suffix.lower() == ".txt" or path.name.startswith("."):
             continue
         if known.get(name, {}).get("etag") == etag:
             continue

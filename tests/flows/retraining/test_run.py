@@ -1,4 +1,4 @@
-"""From a look to a decision without Prefect: promotion, rejection, rollback, and what may go wrong between."""
+"""From a look to a decision without Prefect: promotion, rejection, rollback, and a push that fails."""
 
 from __future__ import annotations
 
@@ -40,22 +40,35 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     assert 0.05 < f1.low < 0.1 < f1.high < 0.15
 
     person.learn(0.2, seed=3)
-    capsys.readouterr()
     third = retrain_once(setting, reproduce, print).decision
     assert third is not None and third.kind == "rejected" and "no score gains" in third.reason
-    # The same pictures and settings: the promoted model's scores are there, nothing is drawn again.
-    assert "Running stage 'evaluate_base" not in capsys.readouterr().out
     assert commit_of(person, "retrain") == commit_of(person, "promoted/2")
     assert model_hash(person, "rejected/3") != model_hash(person, "promoted/2")
 
+    # As promoted/2 was trained, once more: DVC has all of it, and the gate finds no difference at all.
+    person.learn(0.2, seed=2)
+    retrain_once(setting, reproduce, print)
+    capsys.readouterr()
+    again = retrain_once(setting, reproduce, print, force=True).decision
+    assert "Running stage" not in capsys.readouterr().out
+    assert again is not None and again.kind == "rejected"
+    assert [(row.low, row.high) for row in again.comparisons] == [(0.0, 0.0)] * 2
+
     rollback_once(setting, print, reason="it draws hands")
-    assert person.tags() == ["promoted/1", "promoted/2", "promoted/4", "rejected/3"]
-    assert model_after_checkout(person, "promoted/4") == "0.1 1\n"
-    assert retrain_once(setting, reproduce, print).message == "nothing has changed since rejected/3"
+    assert person.tags() == [
+        "promoted/1",
+        "promoted/2",
+        "promoted/6",
+        "rejected/3",
+        "rejected/4",
+        "rejected/5",
+    ]
+    assert model_after_checkout(person, "promoted/6") == "0.1 1\n"
+    assert retrain_once(setting, reproduce, print).message == "nothing has changed since rejected/5"
     with pytest.raises(UserError, match="no promotion before promoted/1"):
         rollback_once(setting, print)
     rollback_once(setting, print, to=2)
-    assert model_hash(person, "promoted/5") == model_hash(person, "promoted/2")
+    assert model_hash(person, "promoted/7") == model_hash(person, "promoted/2")
     with pytest.raises(UserError, match="known: 1"):
         rollback_once(setting, print, to=3)
 
@@ -63,17 +76,17 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     history = past(setting, print)
     kinds = [(decision.kind, decision.of) for decision in history]
     assert kinds[:3] == [("promoted", 1), ("promoted", 2), ("rejected", 3)]
-    assert kinds[3:] == [("rollback", 1), ("rollback", 2)]
-    assert "promoted/4: rolled back to promoted/1" in describe_history(history)
+    assert kinds[3:] == [("rejected", 4), ("rejected", 5), ("rollback", 1), ("rollback", 2)]
+    assert "promoted/6: rolled back to promoted/1" in describe_history(history)
     assert "it draws hands" in describe_history(history)
-    assert "promoted: promoted/5: rolled back to promoted/2" in describe_status(setting, print)
+    assert "promoted: promoted/7: rolled back to promoted/2" in describe_status(setting, print)
 
     pipeline = git("show", "promoted/2:dvc.yaml", root=person.root)
     assert "# A comment that has to survive." in pipeline
     assert yaml.safe_load(pipeline)["artifacts"]["canny-photos-oft"]["path"] == f"promoted/{TASK}-oft"
     # Nothing of the branch was rewritten: each decision stands on the one before.
     parents = git("rev-list", "--first-parent", "retrain", root=person.root).split()
-    expected = ["promoted/5", "promoted/4", "promoted/2", "promoted/1", "main"]
+    expected = ["promoted/7", "promoted/6", "promoted/2", "promoted/1", "main"]
     assert parents == [commit_of(person, name) for name in expected]
 
 
