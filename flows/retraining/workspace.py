@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from flows.graph import open_repository
 from flows.retraining.git import git
@@ -29,15 +29,15 @@ TAGS = "+refs/tags/*:refs/tags/*"
 def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterator[None]:
     """Hold a retraining's folder alone; the kernel lets go of it when the process ends, however it ends.
 
+    What a killed retraining left running in its clones is waited for as well: it still writes there.
+
     Raises:
         UserError: another process holds it and ``wait`` is false.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_FILE).open("a+", encoding="utf-8") as stream:
         told = False
-        while not _lock(stream.fileno()):
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
+        while (holder := _holder(stream) or _left_behind(folder)) is not None:
             if not wait:
                 raise UserError(
                     f"another retraining (process {holder}) works in {folder}; wait until it has ended, or "
@@ -131,12 +131,30 @@ def link_sources(params: Params, setting: Setting, clone: Path) -> None:
             _exclude(clone, path)
 
 
-def _lock(descriptor: int) -> bool:
+def _holder(stream: TextIO) -> str | None:
+    """Take the lock and return None, or return the process that has it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
+        stream.seek(0)
+        return stream.read().strip() or "unknown"
+    return None
+
+
+def _left_behind(folder: Path) -> str | None:
+    """Return a process that works in a clone without a terminal: a command whose retraining was killed.
+
+    A person's shell, which may stand there too, has a terminal.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            works_here = (process / "cwd").readlink().is_relative_to(folder.resolve())
+            state, *fields = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:  # another user's, or gone
+            continue
+        if works_here and state != "Z" and fields[3] == "0" and process.name != str(os.getpid()):
+            return process.name
+    return None
 
 
 def _share_cache(setting: Setting, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 from prefect.client.orchestration import get_client
 
 from flows.retraining.flow import DECISION_ARTIFACT, retrain, watch
@@ -24,10 +25,16 @@ def test_new_data_are_trained_on_and_the_same_are_not(person: Person) -> None:
     assert retrain(str(person.root), return_state=True).message == "nothing has changed since promoted/1"
     assert person.tags() == ["promoted/1"]
 
-    person.learn(0.2, seed=2)
-    second = watch(str(person.root), return_state=True)
-    assert "new data for acquire@photos: promoted/2: promoted against promoted/1" in (second.message or "")
-    assert person.tags() == ["promoted/1", "promoted/2"]
+    inbox = person.root.parent / "inbox"
+    inbox.mkdir()
+    inboxes = {"photos": str(inbox)}
+    assert watch(str(person.root), inboxes=inboxes, return_state=True).message == "nothing has changed"
+    Image.new("RGB", (8, 8)).save(inbox / "new.png")
+    growing = watch(str(person.root), inboxes=inboxes, return_state=True).message
+    assert growing == "nothing has changed; 1 files of inboxes still grow"
+    arrived = watch(str(person.root), inboxes=inboxes, settle_seconds=0, return_state=True)
+    assert "new data for acquire@photos: rejected/2: rejected against promoted/1" in (arrived.message or "")
+    assert person.tags() == ["promoted/1", "rejected/2"]
     assert person.state() == before
 
 

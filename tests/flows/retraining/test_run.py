@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from flows.commands import describe_failure, run_dvc
+from flows.graph import open_repository
 from flows.retraining import promotion
 from flows.retraining.git import git
 from flows.retraining.history import describe_history
@@ -45,14 +46,11 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     assert commit_of(person, "retrain") == commit_of(person, "promoted/2")
     assert model_hash(person, "rejected/3") != model_hash(person, "promoted/2")
 
-    # As promoted/2 was trained, once more: DVC has all of it, and the gate finds no difference at all.
-    person.learn(0.2, seed=2)
-    retrain_once(setting, reproduce, print)
+    # Once more: DVC has all of it, what the promoted model draws included, and the gate says the same.
     capsys.readouterr()
     again = retrain_once(setting, reproduce, print, force=True).decision
     assert "Running stage" not in capsys.readouterr().out
-    assert again is not None and again.kind == "rejected"
-    assert [(row.low, row.high) for row in again.comparisons] == [(0.0, 0.0)] * 2
+    assert again is not None and again.comparisons == third.comparisons
 
     rollback_once(setting, print, reason="it draws hands")
     assert person.tags() == [
@@ -63,12 +61,12 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
         "rejected/4",
         "rejected/5",
     ]
-    assert model_after_checkout(person, "promoted/6") == "0.1 1\n"
-    assert retrain_once(setting, reproduce, print).message == "nothing has changed since rejected/5"
+    assert model_after_checkout(person, "promoted/5") == "0.1 1\n"
+    assert retrain_once(setting, reproduce, print).message == "nothing has changed since rejected/4"
     with pytest.raises(UserError, match="no promotion before promoted/1"):
         rollback_once(setting, print)
     rollback_once(setting, print, to=2)
-    assert model_hash(person, "promoted/7") == model_hash(person, "promoted/2")
+    assert model_hash(person, "promoted/6") == model_hash(person, "promoted/2")
     with pytest.raises(UserError, match="known: 1"):
         rollback_once(setting, print, to=3)
 
@@ -76,17 +74,17 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     history = past(setting, print)
     kinds = [(decision.kind, decision.of) for decision in history]
     assert kinds[:3] == [("promoted", 1), ("promoted", 2), ("rejected", 3)]
-    assert kinds[3:] == [("rejected", 4), ("rejected", 5), ("rollback", 1), ("rollback", 2)]
-    assert "promoted/6: rolled back to promoted/1" in describe_history(history)
+    assert kinds[3:] == [("rejected", 4), ("rollback", 1), ("rollback", 2)]
+    assert "promoted/5: rolled back to promoted/1" in describe_history(history)
     assert "it draws hands" in describe_history(history)
-    assert "promoted: promoted/7: rolled back to promoted/2" in describe_status(setting, print)
+    assert "promoted: promoted/6: rolled back to promoted/2" in describe_status(setting, print)
 
     pipeline = git("show", "promoted/2:dvc.yaml", root=person.root)
     assert "# A comment that has to survive." in pipeline
     assert yaml.safe_load(pipeline)["artifacts"]["canny-photos-oft"]["path"] == f"promoted/{TASK}-oft"
     # Nothing of the branch was rewritten: each decision stands on the one before.
     parents = git("rev-list", "--first-parent", "retrain", root=person.root).split()
-    expected = ["promoted/7", "promoted/6", "promoted/2", "promoted/1", "main"]
+    expected = ["promoted/6", "promoted/5", "promoted/2", "promoted/1", "main"]
     assert parents == [commit_of(person, name) for name in expected]
 
 
@@ -97,9 +95,12 @@ def test_a_failing_push_keeps_the_promotion_and_is_made_up_for(
     secret = "hunter2-planted"
     blocked, remote = tmp_path / "blocked", tmp_path / "blocked" / "remote"
     blocked.write_text("no folder, so nothing can be pushed", encoding="utf-8")
-    config = f'[core]\nremote = team\n["remote \\"team\\""]\nurl = {remote}\n'
-    hidden = f'["remote \\"spare\\""]\nurl = s3://bucket/x\nsecret_access_key = {secret}\n'
-    (person.root / ".dvc" / "config.local").write_text((config + hidden).replace('\\"', "'"), "utf-8")
+    with open_repository(person.root) as repo, repo.config.edit("local") as config:
+        config["core"] = {"remote": "team"}
+        config["remote"] = {
+            "team": {"url": str(remote)},
+            "spare": {"url": "s3://bucket/x", "secret_access_key": secret},
+        }
     monkeypatch.setattr(promotion, "PUSH_DELAYS", (0.0,))
     setting = person.setting()
     logged: list[str] = []
