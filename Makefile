@@ -19,11 +19,11 @@ COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no
 	--custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 
 # Stages that need torch share one process that has imported it (stages/warm.py); OFT_WARM= turns that off.
-repro flow: export OFT_WARM ?= 1
+repro flow retrain: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow test check bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain test check bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ profile: setup ## choose what a run does: make profile PROFILE=full (or miniatur
 
 flow: setup ## the same through Prefect: logs and state of every stage (ARGS="--help" for its options)
 	@python -m flows.reproduce $(ARGS)
+
+retrain: setup ## train on new data, judge, promote or reject (ARGS="--help": inboxes, watch, history, rollback)
+	@python -m flows.retrain $(ARGS)
 
 test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)
 	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile $(ARGS)

@@ -144,15 +144,18 @@ def _holder(stream: TextIO) -> str | None:
 def _left_behind(folder: Path) -> str | None:
     """Return a process that works in a clone without a terminal: a command whose retraining was killed.
 
-    A person's shell, which may stand there too, has a terminal.
+    A person's shell, which may stand there too, has a terminal. The server of stages/warm.py writes nothing
+    and stays for a while after every run; it ends a stage whose client has died.
     """
     for process in Path("/proc").glob("[0-9]*"):
         try:
             works_here = (process / "cwd").readlink().is_relative_to(folder.resolve())
+            command = (process / "cmdline").read_bytes().split(b"\0")
             state, *fields = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:  # another user's, or gone
             continue
-        if works_here and state != "Z" and fields[3] == "0" and process.name != str(os.getpid()):
+        warm = any(part.endswith(b"stages/warm.py") for part in command)
+        if works_here and state != "Z" and fields[3] == "0" and not warm and process.name != str(os.getpid()):
             return process.name
     return None
 
