@@ -19,7 +19,7 @@ from flows.retraining.judging import LOCK_FILE, judge_promoted, read_scores
 from flows.retraining.promotion import PROMOTED, needs_push, promote, push_outs, reject, roll_back
 from flows.retraining.setting import Setting
 from flows.retraining.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
-from flows.retraining.workspace import fetch, hold, link_sources, open_clone, resolve_revision
+from flows.retraining.workspace import Busy, fetch, hold, link_sources, open_clone, resolve_revision
 from oft.errors import UserError
 from oft.params import Params, load_params
 from oft.storage import read_json, write_json
@@ -94,8 +94,11 @@ def watch_once(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECOND
     Raises:
         UserError: see `look`.
     """
-    with hold(setting.folder, log, wait=False):
-        found = look(setting, log, settle_seconds)
+    try:
+        with hold(setting.folder, log, wait=False):
+            found = look(setting, log, settle_seconds)
+    except Busy as error:
+        return False, str(error)
     if found.failure is not None:
         return False, f"the last retraining on these data failed, mend it and run one: {found.failure}"
     if not found.history:
@@ -238,11 +241,10 @@ def _decide(setting: Setting, found: Look, against: Against, log: Log) -> Decisi
 
 
 def _push_again(setting: Setting, found: Look, log: Log) -> None:
-    """Push what an earlier promotion could not."""
+    """Push what an earlier promotion could not; from the cache, so its outs need not be placed."""
     now = current(found.history)
     if now is not None:
         open_clone(setting, setting.clone, f"refs/tags/{now.tag}")
-        _dvc(["checkout", "--force"], setting.clone, log)
         push_outs(setting, log)
         open_clone(setting, setting.clone, found.commit)
 

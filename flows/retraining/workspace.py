@@ -25,6 +25,10 @@ BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
 TAGS = "+refs/tags/*:refs/tags/*"
 
 
+class Busy(UserError):
+    """Another retraining works in the same folder."""
+
+
 @contextmanager
 def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterator[None]:
     """Hold a retraining's folder alone; the kernel lets go of it when the process ends, however it ends.
@@ -32,14 +36,14 @@ def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterato
     What a killed retraining left running in its clones is waited for as well: it still writes there.
 
     Raises:
-        UserError: another process holds it and ``wait`` is false.
+        Busy: another process holds it and ``wait`` is false.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_FILE).open("a+", encoding="utf-8") as stream:
         told = False
         while (holder := _holder(stream) or _left_behind(folder)) is not None:
             if not wait:
-                raise UserError(
+                raise Busy(
                     f"another retraining (process {holder}) works in {folder}; wait until it has ended, or "
                     "name another folder with --folder"
                 )

@@ -6,7 +6,12 @@ import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
 
+from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.flow import DECISION_ARTIFACT, retrain, watch
+from flows.retraining.inbox import SETTLE_SECONDS
+from flows.retraining.promotion import reject
+from flows.retraining.run import look
+from flows.retraining.workspace import hold
 
 from .conftest import Person
 
@@ -15,38 +20,47 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 def test_new_data_are_trained_on_and_the_same_are_not(person: Person) -> None:
     before = person.state()
-
-    first = watch(str(person.root), return_state=True)
-    assert first.is_completed(), first.message
-    assert "promoted/1: promoted against the base alone" in (first.message or "")
-    assert latest_decision().startswith("**promoted/1: promoted against the base alone**")
-
-    assert watch(str(person.root), return_state=True).message == "nothing has changed"
-    assert retrain(str(person.root), return_state=True).message == "nothing has changed since promoted/1"
-    assert person.tags() == ["promoted/1"]
-
+    remember(person)
     inbox = person.root.parent / "inbox"
     inbox.mkdir()
-    inboxes = {"photos": str(inbox)}
-    assert watch(str(person.root), inboxes=inboxes, return_state=True).message == "nothing has changed"
+
+    def watch_it(settle_seconds: float = SETTLE_SECONDS) -> str | None:
+        state = watch(
+            str(person.root),
+            inboxes={"photos": str(inbox)},
+            settle_seconds=settle_seconds,
+            return_state=True,
+        )
+        assert state.is_completed(), state.message
+        return state.message
+
+    assert watch_it() == "nothing has changed"
+    assert retrain(str(person.root), return_state=True).message == "nothing has changed since rejected/1"
+
     Image.new("RGB", (8, 8)).save(inbox / "new.png")
-    growing = watch(str(person.root), inboxes=inboxes, return_state=True).message
-    assert growing == "nothing has changed; 1 files of inboxes still grow"
-    arrived = watch(str(person.root), inboxes=inboxes, settle_seconds=0, return_state=True)
-    assert "new data for acquire@photos: rejected/2: rejected against promoted/1" in (arrived.message or "")
-    assert person.tags() == ["promoted/1", "rejected/2"]
+    assert watch_it() == "nothing has changed; 1 files of inboxes still grow"
+    assert person.tags() == ["rejected/1"]
+
+    title = "promoted/2: promoted against the base alone"
+    assert f"new data for acquire@photos: {title}" in (watch_it(settle_seconds=0) or "")
+    assert person.tags() == ["promoted/2", "rejected/1"]
+    assert latest_decision().startswith(f"**{title}**")
+    assert watch_it() == "nothing has changed"
     assert person.state() == before
 
 
-def test_a_users_fault_fails_the_flow_and_is_not_tried_again_by_itself(person: Person) -> None:
-    (person.data / "learn.txt").write_text("nonsense\n", encoding="utf-8")
-    failed = watch(str(person.root), return_state=True)
-    assert failed.is_failed()
-    assert "stage evaluate@canny_photos-oft failed" in (failed.message or "")
-    assert person.tags() == []
-    again = watch(str(person.root), return_state=True)
-    assert again.is_completed()
-    assert "the last retraining on these data failed" in (again.message or "")
+def test_a_users_fault_fails_the_flow_with_the_reason(person: Person) -> None:
+    state = watch(str(person.root), revision="mian", return_state=True)
+    assert state.is_failed()
+    assert "revision 'mian' is no branch, tag or commit of the source" in (state.message or "")
+
+
+def remember(person: Person) -> None:
+    """Leave the decision of a candidate that was trained on what lies there now."""
+    setting = person.setting()
+    with hold(setting.folder, print):
+        found = look(setting, print)
+        reject(setting, Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources))
 
 
 def latest_decision() -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from flows.graph import open_repository
 from flows.retraining.git import git
+from flows.retraining.run import watch_once
 from flows.retraining.setting import Setting, open_setting
-from flows.retraining.workspace import fetch, hold, link_sources, open_clone, resolve_revision
+from flows.retraining.workspace import Busy, fetch, hold, link_sources, open_clone, resolve_revision
 from oft.errors import UserError
 from oft.params import parse_params
 
@@ -96,10 +97,13 @@ def test_the_second_says_so_or_waits_until_the_first_has_ended(tmp_path: Path) -
     try:
         assert first.stdout is not None and first.stdout.readline() == "held\n"
         with (
-            pytest.raises(UserError, match=rf"another retraining \(process {first.pid}\) works in"),
+            pytest.raises(Busy, match=rf"another retraining \(process {first.pid}\) works in"),
             hold(tmp_path, print, wait=False),
         ):
             pytest.fail("two at once")
+
+        start, why = watch_once(Setting(str(tmp_path), tmp_path), print)
+        assert not start and "another retraining" in why
 
         def killed(line: str) -> None:
             assert f"waiting for another retraining (process {first.pid})" in line
