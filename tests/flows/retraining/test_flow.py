@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.flow import DECISION_ARTIFACT, retrain, watch
 from flows.retraining.inbox import SETTLE_SECONDS
+from flows.retraining.judging import LOCK_FILE, write_lock
 from flows.retraining.promotion import reject
 from flows.retraining.run import look
 from flows.retraining.workspace import hold
@@ -60,6 +61,7 @@ def remember(person: Person) -> None:
     setting = person.setting()
     with hold(setting.folder, print):
         found = look(setting, print)
+        write_lock(setting.clone / LOCK_FILE, {})
         reject(setting, Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources))
 
 
