@@ -79,6 +79,8 @@ _MIRROR = re.compile(
     rf"https?://[^/\s@?#]+(/[^\s@?#]*)?|file:///[^\s?#]*|{S3_ADDRESS.pattern}"
     r"|hf://datasets/[\w.-]+/[\w.-]+@[0-9a-f]{40}(/[^\s@?#]*)?"
 )
+# What stages.evaluate scores each picture by.
+ScoreName = Literal["aacc", "part_accuracy", "canny_f1", "dino", "clip_i", "clip_t"]
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
 
@@ -464,6 +466,37 @@ class Report(Section):
     num_rows: Annotated[int, Field(ge=1, le=64)]
 
 
+class GateMetric(Section):
+    """What one score of a candidate's pictures must show beside the promoted model's."""
+
+    direction: Literal["higher", "lower"]
+    min_gain: NonNegativeFloat | None
+    max_loss: NonNegativeFloat | None
+
+
+class Gate(Section):
+    """When a retrained adapter takes the place of the promoted one."""
+
+    adapter: AdapterName
+    tasks: list[Name] | None
+    metrics: Annotated[dict[ScoreName, GateMetric], Field(min_length=1)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    num_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
+    min_conditions: Annotated[int, Field(ge=2)]
+    seed: NaturalInt
+
+    @model_validator(mode="after")
+    def _something_can_gain(self) -> Gate:
+        if all(metric.min_gain is None for metric in self.metrics.values()):
+            raise ValueError(
+                "metrics: at least one needs a min_gain that is a number, or nothing is ever promoted; "
+                "they are all null"
+            )
+        if self.tasks is not None and not self.tasks:
+            raise ValueError("tasks must name a task, got []; null takes all that are trained")
+        return self
+
+
 class NetworkRecipe(Section):
     """How one miniature network is pretrained."""
 
@@ -518,6 +551,7 @@ class Params(Section):
     evaluate: Evaluation
     angles: Angles
     report: Report
+    gate: Gate
     pretrain: Pretraining
 
     @model_validator(mode="after")
@@ -545,6 +579,9 @@ class Params(Section):
                 "transfers.{}.adapter", {k: v.adapter for k, v in self.transfers.items()}, set(self.adapters)
             ),
         ]
+        trained = {*self.control_tasks, *self.subject_tasks}
+        faults += self._unknown("gate.{}", {"adapter": self.gate.adapter}, set(self.adapters))
+        faults += self._unknown("gate.tasks[{}]", dict(enumerate(self.gate.tasks or [])), trained)
         for group, names in (("tasks", self.tasks), ("subjects", self.subjects)):
             faults += [
                 f"{group}.{name}: is the name of another folder under runs/; choose another"
@@ -587,6 +624,11 @@ class Params(Section):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    @property
+    def gated_tasks(self) -> list[str]:
+        """The tasks whose adapter the gate judges."""
+        return self.gate.tasks or [*self.control_tasks, *self.subject_tasks]
 
     def condition_settings(self, task: Task) -> dict[str, Any]:
         """Return what shapes a task's condition: nothing of a network where the data set has its own maps."""

@@ -16,7 +16,7 @@ from oft.evaluation.diagrams import confusion_rows
 from oft.evaluation.distribution import compute_fid, compute_kid
 from oft.evaluation.lpips import compute_diversity
 from oft.evaluation.segmentation import compute_segmentation, confusion_matrix, extract_label_maps
-from oft.evaluation.similarity import compute_pairwise, compute_pairwise_ceiling, compute_text_image
+from oft.evaluation.similarity import compute_pairwise_ceiling, score_pairwise, score_text_image
 
 if TYPE_CHECKING:
     from oft.evaluation.features import Judge
@@ -84,6 +84,11 @@ class Measured:
     def add(self, metrics: Mapping[str, float], suffix: str = "") -> None:
         """Take in metrics under their names and a suffix."""
         self.metrics.update({f"{name}{suffix}": value for name, value in metrics.items()})
+
+    def add_scores(self, name: str, scores: NDArray[np.float64]) -> None:
+        """Take in a score for each picture, and their mean as the metric."""
+        self.scores[name] = scores.tolist()
+        self.metrics[name] = float(scores.mean())
 
 
 # The pictures that a metric is taken on beside the generated ones: the real ones, whose score is the ceiling,
@@ -178,10 +183,13 @@ def measure_text(
     measured: Measured,
     real: tuple[Pictures, Sequence[str]] | None = None,
 ) -> None:
-    """Add CLIP-T: the mean cosine of each picture and its prompt, and of real pictures and their captions."""
-    measured.add({"clip_t": compute_text_image(texts(prompts), images(generated.pictures))})
+    """Add CLIP-T: the mean cosine of each picture and its prompt, and of real pictures and their captions.
+
+    Each generated picture's own is its score.
+    """
+    measured.add_scores("clip_t", score_text_image(texts(prompts), images(generated.pictures)))
     if real is not None:
-        measured.add({"clip_t": compute_text_image(texts(real[1]), images(real[0]))}, "_ceiling")
+        measured.add({"clip_t": float(score_text_image(texts(real[1]), images(real[0])).mean())}, "_ceiling")
 
 
 def measure_subject(
@@ -194,11 +202,11 @@ def measure_subject(
 ) -> None:
     """Add CLIP-I, the DINO-like similarity and LPIPS diversity of a subject's generated pictures.
 
-    The first two are mean pairwise cosines to the subject's real pictures.
+    The first two are mean pairwise cosines to the subject's real pictures, and scores of each picture.
     """
     for name, extract in {"clip_i": images, "dino": features}.items():
         truth = extract(real)
-        measured.add({name: compute_pairwise(extract(generated.pictures), truth)})
+        measured.add_scores(name, score_pairwise(extract(generated.pictures), truth))
         measured.add({name: compute_pairwise_ceiling(truth)}, "_ceiling")
     if len(np.unique(generated.sources)) == len(generated.sources):
         return  # diversity is between pictures of one prompt, and there is one of each

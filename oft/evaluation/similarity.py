@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Float64
 
 
-def compute_text_image(text: Float[np.ndarray, "n d"], image: Float[np.ndarray, "n d"]) -> float:
-    """Return CLIP-T in -1..1: the mean cosine of each picture with its own prompt, row by row.
+def score_text_image(
+    text: Float[np.ndarray, "n d"], image: Float[np.ndarray, "n d"]
+) -> Float64[np.ndarray, " n"]:
+    """Return CLIP-T of each picture, in -1..1: its cosine with its own prompt. CLIP-T is their mean.
 
     Ruiz et al. 2023 (DreamBooth), section 4.2; CLIPScore (Hessel et al. 2021) is 2.5 max(cosine, 0) instead.
 
@@ -25,11 +27,17 @@ def compute_text_image(text: Float[np.ndarray, "n d"], image: Float[np.ndarray, 
         DataError: shapes differ, a row is zero or not finite, or there is no row.
     """
     check_same_shape("text", text, "image features", image)
-    return float((_unit_rows("text", text, 1) * _unit_rows("image", image, 1)).sum(axis=1).mean())
+    scores: Float64[np.ndarray, " n"] = (_unit_rows("text", text, 1) * _unit_rows("image", image, 1)).sum(
+        axis=1
+    )
+    return scores
 
 
-def compute_pairwise(generated: Float[np.ndarray, "m d"], real: Float[np.ndarray, "n d"]) -> float:
-    """Return CLIP-I or DINO in -1..1: the mean cosine over all pairs of a generated and a real picture.
+def score_pairwise(
+    generated: Float[np.ndarray, "m d"], real: Float[np.ndarray, "n d"]
+) -> Float64[np.ndarray, " m"]:
+    """Return CLIP-I or DINO of each generated picture, in -1..1: its mean cosine with all real ones. Their
+    mean, that over all pairs, is CLIP-I or DINO.
 
     Ruiz et al. 2023 (DreamBooth), section 4.2.
 
@@ -38,7 +46,8 @@ def compute_pairwise(generated: Float[np.ndarray, "m d"], real: Float[np.ndarray
     """
     generated, real = _unit_rows("generated", generated, 1), _unit_rows("real", real, 1)
     check_same_width("generated", generated, "real", real)
-    return float((generated @ real.T).mean())
+    scores: Float64[np.ndarray, " m"] = (generated @ real.T).mean(axis=1)
+    return scores
 
 
 def compute_pairwise_ceiling(real: Float[np.ndarray, "n d"]) -> float:

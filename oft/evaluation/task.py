@@ -139,6 +139,7 @@ def measure_subject_task(
         partial(extract_clip_texts, judge=clip, batch_size=settings.batch_size),
         measured,
     )
+    measured.name_pictures(generated)
     measured.metrics |= {
         "num_images": len(generated.pictures),
         "num_prompts": len(keys),

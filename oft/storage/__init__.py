@@ -11,7 +11,15 @@ from oft.storage.files import (
     write_json,
 )
 from oft.storage.publishing import Publication, fetch_folder, plan_publication, publish
-from oft.storage.remote import ByteStream, fetch_remote, is_remote, list_remote, open_remote, read_remote
+from oft.storage.remote import (
+    ByteStream,
+    fetch_remote,
+    is_remote,
+    list_remote,
+    list_versions,
+    open_remote,
+    read_remote,
+)
 
 __all__ = [
     "CHUNK_BYTES",
@@ -24,6 +32,7 @@ __all__ = [
     "full_disk_named",
     "is_remote",
     "list_remote",
+    "list_versions",
     "open_remote",
     "plan_publication",
     "publish",

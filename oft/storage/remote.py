@@ -82,16 +82,29 @@ def list_remote(url: str) -> dict[str, int]:
     Raises:
         DataError: the bucket is missing, access to it is denied, or the server cannot be reached.
     """
+    return {name: entry["Size"] for name, entry in _list_entries(url)}
+
+
+def list_versions(url: str) -> dict[str, tuple[int, str]]:
+    """Return the size, bytes, and the ETag of each object below ``s3://bucket/prefix`` by its name, sorted.
+
+    Raises:
+        DataError: the bucket is missing, access to it is denied, or the server cannot be reached.
+    """
+    return {name: (entry["Size"], entry["ETag"].strip('"')) for name, entry in _list_entries(url)}
+
+
+def _list_entries(url: str) -> list[tuple[str, Any]]:
     bucket, key = _split(url)
     prefix = f"{key.rstrip('/')}/" if key else ""
-    sizes: dict[str, int] = {}
+    entries: list[tuple[str, Any]] = []
     with _remote_faults(url):
         for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", ()):
                 name = entry["Key"].removeprefix(prefix)
                 if name and not name.endswith("/"):  # some tools mark folders by empty objects
-                    sizes[name] = entry["Size"]
-    return dict(sorted(sizes.items()))
+                    entries.append((name, entry))
+    return sorted(entries, key=lambda named: named[0])
 
 
 @contextmanager

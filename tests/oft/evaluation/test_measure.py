@@ -23,7 +23,7 @@ from oft.evaluation.measure import (
     measure_text,
 )
 from oft.evaluation.segmentation import extract_label_maps
-from oft.evaluation.similarity import compute_pairwise, compute_pairwise_ceiling
+from oft.evaluation.similarity import compute_pairwise_ceiling, score_pairwise
 from oft.params import Params
 
 SUFFIXES = ("", "_ceiling", "_reconstruction")
@@ -185,15 +185,19 @@ def test_a_subject_s_pictures_are_compared_with_all_real_ones_and_within_a_promp
     pyramid = partial(extract_pyramid, judge=extractor, batch_size=4)
     real = pictures[4:]
 
-    def measure(chosen: list[int]) -> dict[str, float]:
+    def measure(chosen: list[int]) -> Measured:
         measured = Measured()
         generated = generated_from(pictures[chosen], [0, 0, 1, 1])
         measure_subject(generated, real, colour, features, pyramid, measured)
-        return measured.metrics
+        return measured
 
-    metrics = measure([0, 1, 2, 3])
-    assert metrics["clip_i"] == pytest.approx(compute_pairwise(colour(pictures[:4]), colour(real)))
-    assert metrics["dino"] == pytest.approx(compute_pairwise(features(pictures[:4]), features(real)))
+    measured = measure([0, 1, 2, 3])
+    metrics = measured.metrics
+    clip_i = score_pairwise(colour(pictures[:4]), colour(real))
+    dino = score_pairwise(features(pictures[:4]), features(real))
+    assert measured.scores == {"clip_i": pytest.approx(clip_i), "dino": pytest.approx(dino)}
+    assert metrics["clip_i"] == pytest.approx(clip_i.mean())
+    assert metrics["dino"] == pytest.approx(dino.mean())
     assert metrics["dino_ceiling"] == pytest.approx(compute_pairwise_ceiling(features(real)))
     assert metrics["lpips_diversity"] > 1e-3
-    assert measure([0, 0, 1, 1])["lpips_diversity"] == pytest.approx(0, abs=1e-6)
+    assert measure([0, 0, 1, 1]).metrics["lpips_diversity"] == pytest.approx(0, abs=1e-6)

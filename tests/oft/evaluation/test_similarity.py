@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
 from oft.errors import DataError
-from oft.evaluation.similarity import compute_pairwise, compute_pairwise_ceiling, compute_text_image
+from oft.evaluation.similarity import compute_pairwise_ceiling, score_pairwise, score_text_image
 
 
 def normal(seed: int, rows: int) -> np.ndarray:
@@ -15,41 +15,41 @@ def normal(seed: int, rows: int) -> np.ndarray:
 def test_figures_agree_with_scikit_learn() -> None:
     a, b = normal(0, 5), normal(1, 5)
     cosines = cosine_similarity(a.astype(np.float64), b.astype(np.float64))
-    assert compute_text_image(a, b) == pytest.approx(np.diag(cosines).mean())
-    assert compute_pairwise(a, b) == pytest.approx(cosines.mean())
+    assert score_text_image(a, b) == pytest.approx(np.diag(cosines))
+    assert score_pairwise(a, b) == pytest.approx(cosines.mean(axis=1))
     within = cosine_similarity(a.astype(np.float64))
     assert compute_pairwise_ceiling(a) == pytest.approx(within[~np.eye(5, dtype=bool)].mean())
 
 
 def test_range_is_reached_at_equal_and_opposite_features() -> None:
     a = normal(0, 4)
-    assert compute_text_image(a, a) == pytest.approx(1)
-    assert compute_text_image(a, -a) == pytest.approx(-1)
+    assert score_text_image(a, a) == pytest.approx(1)
+    assert score_text_image(a, -a) == pytest.approx(-1)
     one = np.repeat(a[:1], 3, axis=0)
-    assert compute_pairwise(one, -one) == pytest.approx(-1)
+    assert score_pairwise(one, -one) == pytest.approx(-1)
     assert compute_pairwise_ceiling(one) == pytest.approx(1)
 
 
 def test_length_of_features_does_not_count() -> None:
     a, b = normal(0, 4), normal(1, 4)
     lengths = np.array([[0.1], [1], [10], [100]], dtype=np.float32)
-    assert compute_text_image(a * lengths, b) == pytest.approx(compute_text_image(a, b), rel=1e-5)
-    assert compute_pairwise(a * lengths, b) == pytest.approx(compute_pairwise(a, b), rel=1e-5)
+    assert score_text_image(a * lengths, b) == pytest.approx(score_text_image(a, b), rel=1e-5)
+    assert score_pairwise(a * lengths, b) == pytest.approx(score_pairwise(a, b), rel=1e-5)
     assert compute_pairwise_ceiling(a * lengths) == pytest.approx(compute_pairwise_ceiling(a), rel=1e-5)
 
 
 def test_order_counts_for_prompts_and_not_for_pairs() -> None:
     a, b = normal(0, 5), normal(1, 5)
     order = np.array([2, 0, 4, 1, 3])
-    assert compute_text_image(a[order], b[order]) == pytest.approx(compute_text_image(a, b))
-    assert compute_text_image(a[order], b) != pytest.approx(compute_text_image(a, b))
-    assert compute_pairwise(a[order], b) == pytest.approx(compute_pairwise(a, b))
+    assert score_text_image(a[order], b[order]).mean() == pytest.approx(score_text_image(a, b).mean())
+    assert score_text_image(a[order], b).mean() != pytest.approx(score_text_image(a, b).mean())
+    assert score_pairwise(a[order], b).mean() == pytest.approx(score_pairwise(a, b).mean())
 
 
 def test_ceiling_leaves_pairs_of_a_picture_with_itself_out() -> None:
     orthogonal = np.eye(4)
     assert compute_pairwise_ceiling(orthogonal) == pytest.approx(0)
-    assert compute_pairwise(orthogonal, orthogonal) == pytest.approx(0.25)
+    assert score_pairwise(orthogonal, orthogonal) == pytest.approx(0.25)
 
 
 def test_unusable_features_are_refused() -> None:
@@ -57,12 +57,12 @@ def test_unusable_features_are_refused() -> None:
     zero = a.copy()
     zero[2] = 0
     with pytest.raises(DataError, match="row 2 is zero"):
-        compute_pairwise(a, zero)
+        score_pairwise(a, zero)
     with pytest.raises(DataError, match="one shape"):
-        compute_text_image(a, a[:3])
+        score_text_image(a, a[:3])
     with pytest.raises(DataError, match="one width"):
-        compute_pairwise(a, a[:, :3])
+        score_pairwise(a, a[:, :3])
     with pytest.raises(DataError, match="at least 2 needed"):
         compute_pairwise_ceiling(a[:1])
     with pytest.raises(DataError, match="at least 1 needed"):
-        compute_pairwise(a[:0], a)
+        score_pairwise(a[:0], a)

@@ -15,7 +15,7 @@ from oft.errors import DataError
 from oft.evaluation import task
 from oft.evaluation.features import Judge, extract_clip_images, extract_clip_texts
 from oft.evaluation.measure import Measured
-from oft.evaluation.similarity import compute_text_image
+from oft.evaluation.similarity import score_text_image
 from oft.evaluation.task import (
     measure_control_task,
     measure_subject_task,
@@ -230,11 +230,15 @@ def test_a_subject_is_judged_by_its_prompts_without_the_identifier(
     measured = Measured()
     measure_subject_task(base, shards, samples, 2, judges, params.evaluate, measured)
     read = ["a car"] * 2 + ["a house by the sea"] * 2
-    expected = compute_text_image(
+    expected = score_text_image(
         extract_clip_texts(read, clip, params.evaluate.batch_size),
         extract_clip_images(pictures[:4], clip, params.evaluate.batch_size),
     )
-    assert measured.metrics["clip_t"] == pytest.approx(expected, abs=1e-5)
+    assert measured.metrics["clip_t"] == pytest.approx(expected.mean(), abs=1e-5)
+    rows = measured.score_rows()
+    assert [row["clip_t"] for row in rows] == pytest.approx(expected, abs=1e-5)
+    assert len({(row["key"], row["index"]) for row in rows}) == 4
+    assert {"key", "index", "clip_i", "dino", "clip_t"} == set(rows[0])
     assert {"clip_i", "clip_i_ceiling", "dino", "dino_ceiling", "lpips_diversity"} < set(measured.metrics)
     counted = {name: value for name, value in measured.metrics.items() if name.startswith("num_")}
     assert counted == {"num_images": 4, "num_prompts": 2, "num_real_images": 4}

@@ -1,0 +1,28 @@
+"""The section ``artifacts:`` of dvc.yaml, changed without touching a line of the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+# From the section's own line to the next line that begins in the first column, comments apart.
+_SECTION = re.compile(r"^artifacts:.*\n(?:(?:[ \t#].*)?\n)*", re.MULTILINE)
+
+
+def with_artifacts(text: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the text of a dvc.yaml with ``entries`` among its artifacts; others of other names stay.
+
+    The section moves to the end. DVC's own way (ruamel) breaks and indents every line of the file anew.
+    """
+    known = yaml.safe_load(text).get("artifacts") or {}
+    rest = _SECTION.sub("", text).rstrip("\n")
+    section = yaml.safe_dump({"artifacts": {**known, **entries}}, sort_keys=False, allow_unicode=True)
+    return f"{rest}\n\n{section}"
+
+
+def artifact_name(task: str, adapter: str) -> str:
+    """Return a name that DVC allows for an artifact: lower case, digits and hyphens."""
+    return f"{task}-{adapter}".replace("_", "-")

@@ -1,0 +1,196 @@
+"""The gate: is a candidate better than the promoted model on the same pictures, beyond chance?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oft.errors import UserError
+
+if TYPE_CHECKING:
+    from oft.params import Gate, GateMetric
+
+Row = Mapping[str, Any]
+"""A picture of ``per_image.json``: its key (of its condition or prompt), its index, and its scores."""
+
+Verdict = Literal["gain", "even", "loss not excluded"]
+# Scores are kept to eight digits; BCa divides by their spread.
+ROUNDING = 1e-9
+# Resampled values at a time: 80 MB of them.
+BATCH_VALUES = 10_000_000
+
+
+class Pairs(NamedTuple):
+    """One score of two models on the pictures they share, those of one condition averaged.
+
+    Pictures of one condition resemble each other: conditions are what is drawn anew, not pictures.
+    """
+
+    promoted: NDArray[np.float64]
+    candidate: NDArray[np.float64]
+    num_pictures: int
+    num_left_out: int
+
+
+class Comparison(NamedTuple):
+    """What the gate found of one score: means, mean difference (candidate less promoted), its interval."""
+
+    task: str
+    metric: str
+    promoted: float
+    candidate: float
+    difference: float
+    low: float
+    high: float
+    num_conditions: int
+    num_pictures: int
+    num_left_out: int
+    verdict: Verdict
+
+
+class Judgement(NamedTuple):
+    """Whether a candidate passes, why, and every comparison; ``level`` is that of each interval."""
+
+    passes: bool
+    reason: str
+    level: float
+    comparisons: tuple[Comparison, ...]
+
+
+def judge(scores: Mapping[str, tuple[Sequence[Row], Sequence[Row]]], gate: Gate) -> Judgement:
+    """Judge a candidate.
+
+    Args:
+        scores: for each task the rows of the promoted model's pictures and of the candidate's.
+
+    Returns:
+        It passes if at least one score gains and of none a loss beyond what is allowed is possible. All
+        intervals hold at once with ``gate.confidence`` (Bonferroni), so looking at many scores promotes no
+        noise.
+
+    Raises:
+        UserError: a task has none of the gate's scores, or too few pictures that both have.
+    """
+    pairs = {
+        (task, metric): pair_scores(task, metric, promoted, candidate, gate.min_conditions)
+        for task, (promoted, candidate) in scores.items()
+        for metric in _metrics_of(task, promoted, candidate, gate)
+    }
+    level = 1 - (1 - gate.confidence) / len(pairs)
+    comparisons = tuple(
+        compare(task, metric, found, gate.metrics[metric], level, gate.num_resamples, gate.seed)  # type: ignore[index]
+        for (task, metric), found in pairs.items()
+    )
+    passes, reason = decide(comparisons)
+    return Judgement(passes, reason, level, comparisons)
+
+
+def pair_scores(
+    task: str, metric: str, promoted: Sequence[Row], candidate: Sequence[Row], min_conditions: int
+) -> Pairs:
+    """Return a score of both models on the pictures (key and index) that both have it for.
+
+    Raises:
+        UserError: they share fewer than ``min_conditions`` conditions.
+    """
+    before, after = _by_picture(promoted, metric), _by_picture(candidate, metric)
+    shared = sorted(before.keys() & after.keys())
+    keys = sorted({key for key, _ in shared})
+    if len(keys) < min_conditions:
+        raise UserError(
+            f"gate: {metric} of {task} can be compared over {len(keys)} conditions, and "
+            f"gate.min_conditions asks for {min_conditions}; give the task more pictures for validation, or "
+            "lower the bound in params.yaml"
+        )
+    groups: dict[str, list[tuple[str, int]]] = {key: [] for key in keys}
+    for picture in shared:
+        groups[picture[0]].append(picture)
+    return Pairs(
+        np.array([np.mean([before[picture] for picture in group]) for group in groups.values()]),
+        np.array([np.mean([after[picture] for picture in group]) for group in groups.values()]),
+        len(shared),
+        len({_picture(row) for row in (*promoted, *candidate)}) - len(shared),
+    )
+
+
+def compare(
+    task: str, metric: str, pairs: Pairs, rule: GateMetric, level: float, num_resamples: int, seed: int
+) -> Comparison:
+    """Compare one score of both models; ``rule`` says what is a gain and which loss is allowed."""
+    differences = pairs.candidate - pairs.promoted
+    low, high = bootstrap_interval(differences, level, num_resamples, np.random.default_rng(seed))
+    least_gain = low if rule.direction == "higher" else -high
+    verdict: Verdict = "even"
+    if rule.max_loss is not None and least_gain < -rule.max_loss:
+        verdict = "loss not excluded"
+    elif rule.min_gain is not None and least_gain > rule.min_gain:
+        verdict = "gain"
+    return Comparison(
+        task,
+        metric,
+        float(pairs.promoted.mean()),
+        float(pairs.candidate.mean()),
+        float(differences.mean()),
+        low,
+        high,
+        len(differences),
+        pairs.num_pictures,
+        pairs.num_left_out,
+        verdict,
+    )
+
+
+def bootstrap_interval(
+    differences: NDArray[np.float64], level: float, num_resamples: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the interval of the mean of paired differences, at confidence ``level``: BCa (Efron 1987).
+
+    Where all differences are equal, but for rounding, every resample has the same mean: a point.
+    """
+    from scipy.stats import bootstrap
+
+    if np.ptp(differences) <= ROUNDING:
+        return float(differences.mean()), float(differences.mean())
+    interval = bootstrap(
+        (differences,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=num_resamples,
+        batch=max(1, BATCH_VALUES // len(differences)),
+        method="BCa",
+        rng=rng,
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def decide(comparisons: Sequence[Comparison]) -> tuple[bool, str]:
+    """Return whether a candidate passes, and why in one sentence."""
+    losses = [f"{row.metric} of {row.task}" for row in comparisons if row.verdict == "loss not excluded"]
+    gains = [f"{row.metric} of {row.task}" for row in comparisons if row.verdict == "gain"]
+    if losses:
+        return False, f"a loss beyond gate.max_loss is not excluded: {', '.join(losses)}"
+    if not gains:
+        return False, "no score gains more than gate.min_gain beyond chance"
+    return True, f"gains: {', '.join(gains)}; of no score a loss beyond gate.max_loss is possible"
+
+
+def _metrics_of(task: str, promoted: Sequence[Row], candidate: Sequence[Row], gate: Gate) -> list[str]:
+    present = {name for row in promoted for name in row} & {name for row in candidate for name in row}
+    metrics = [str(metric) for metric in gate.metrics if metric in present]
+    if not metrics:
+        raise UserError(
+            f"gate: {task} has none of the scores in gate.metrics ({', '.join(gate.metrics)}); add one that "
+            "it has, or leave the task out of gate.tasks"
+        )
+    return metrics
+
+
+def _by_picture(rows: Sequence[Row], metric: str) -> dict[tuple[str, int], float]:
+    return {_picture(row): float(row[metric]) for row in rows if row.get(metric) is not None}
+
+
+def _picture(row: Row) -> tuple[str, int]:
+    return str(row["key"]), int(row["index"])

@@ -1,0 +1,75 @@
+"""Git commands as child processes, and the name that commits are made under."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from oft.errors import UserError
+
+NAME, EMAIL = "retrain", "retrain@localhost"
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def git(*arguments: str, root: Path, stdin: str | None = None) -> str:
+    """Return what ``git ARGUMENTS`` prints in ``root``, without the last line break.
+
+    Raises:
+        UserError: it failed; the message carries what it said, without credentials.
+    """
+    finished = subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env=_environment(),
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if finished.returncode != 0:
+        said = redact(finished.stderr.strip() or finished.stdout.strip() or "(it printed nothing)")
+        raise UserError(f"git {arguments[0]} failed in {root}: {said}")
+    return finished.stdout.removesuffix("\n")
+
+
+def redact(text: str) -> str:
+    """Return a text without the user names and passwords of the addresses in it."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def read_file(root: Path, revision: str, path: str) -> str | None:
+    """Return the text of a file in a revision, None where the revision has none."""
+    try:
+        return git("show", f"{revision}:{path}", root=root) + "\n"
+    except UserError:
+        return None
+
+
+def commit_tree(root: Path, message: str, parents: list[str]) -> str:
+    """Return a new commit of what stands in the index; no branch moves."""
+    options = [option for parent in parents for option in ("-p", parent)]
+    return git("commit-tree", git("write-tree", root=root), *options, "-F", "-", root=root, stdin=message)
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment; git asks nothing, and commits where nobody has told it a name."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        # Set inside a hook, and they would lead every command to the repository the hook runs in.
+        if name not in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX")
+    }
+    return {
+        "GIT_AUTHOR_NAME": NAME,
+        "GIT_AUTHOR_EMAIL": EMAIL,
+        "GIT_COMMITTER_NAME": NAME,
+        "GIT_COMMITTER_EMAIL": EMAIL,
+        **environment,
+        "GIT_TERMINAL_PROMPT": "0",
+        "LC_ALL": "C",
+    }

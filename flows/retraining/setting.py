@@ -1,0 +1,114 @@
+"""Where a retraining takes its code from, where it works, and what it watches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.retraining.git import git
+from oft.errors import UserError
+
+FOLDER_VARIABLE = "OFT_RETRAIN"
+FOLDER = Path(".retrain")
+DEFAULT_BRANCH = "retrain"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one retraining line is about.
+
+    Attributes:
+        source: the git repository that is cloned and pushed to: a folder of this machine, absolute, or an
+            address without credentials.
+        folder: where clones, lock and notes are kept between runs.
+        revision: a branch, a tag or a commit of the source, whose code and settings are trained with.
+        branch: the branch of the source that promotions are committed on.
+        inboxes: for a data set (``coco``) or a folder of one (``dreambooth/dog``), the folder or the
+            ``s3://bucket/prefix`` that new pictures arrive in.
+    """
+
+    source: str
+    folder: Path
+    revision: str = "HEAD"
+    branch: str = DEFAULT_BRANCH
+    inboxes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def clone(self) -> Path:
+        """The clone that candidates are trained in."""
+        return self.folder / "clone"
+
+    @property
+    def referee(self) -> Path:
+        """The clone that the promoted model is judged in, on a candidate's pictures."""
+        return self.folder / "referee"
+
+    @property
+    def person(self) -> Path | None:
+        """The source's own workspace, where it is a folder of this machine: relative paths start there."""
+        folder = Path(self.source)
+        return folder if folder.is_dir() else None
+
+
+def open_setting(
+    source: str = ".",
+    folder: Path | None = None,
+    revision: str = "HEAD",
+    branch: str = DEFAULT_BRANCH,
+    inboxes: Mapping[str, str] | None = None,
+) -> Setting:
+    """Return the setting, every part checked.
+
+    Args:
+        folder: None takes the environment's ``OFT_RETRAIN``, else ``.retrain`` in the source, or in the
+            current folder where the source is an address.
+
+    Raises:
+        UserError: the source is no git repository or its address holds credentials, the branch has no usable
+            name or is checked out in the source.
+    """
+    here = Path(source)
+    if here.is_dir():
+        source = str(here.resolve())
+        git("rev-parse", "--git-dir", root=here)
+    elif "://" in source and "@" in source.partition("://")[2].partition("/")[0]:
+        raise UserError(
+            "the address of the source must hold no user name and no password; give them the way git finds "
+            "them (git's credential helper, or a key of ssh) and the address without"
+        )
+    elif "://" not in source and ":" not in source:
+        raise UserError(f"source {source!r} must be a git repository: a folder that exists, or an address")
+    chosen = folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
+    setting = Setting(
+        source,
+        (chosen or (here if here.is_dir() else Path.cwd()) / FOLDER).absolute(),
+        revision,
+        branch,
+        dict(inboxes or {}),
+    )
+    if revision.startswith("-"):
+        raise UserError(f"revision {revision!r} must be a branch, a tag or a commit of the source")
+    _check_branch(setting)
+    return setting
+
+
+def _check_branch(setting: Setting) -> None:
+    root = setting.person or Path.cwd()
+    try:
+        git("check-ref-format", f"refs/heads/{setting.branch}", root=root)
+    except UserError:
+        raise UserError(
+            f"branch {setting.branch!r} must be a name that git allows, such as {DEFAULT_BRANCH}"
+        ) from None
+    if setting.person is None:
+        return
+    if git("rev-parse", "--is-bare-repository", root=root) == "false":
+        # A person may stand there: their workspace stays as it is, so their branch has to as well.
+        worktrees = git("worktree", "list", "--porcelain", root=root).splitlines()
+        if f"branch refs/heads/{setting.branch}" in worktrees:
+            raise UserError(
+                f"branch {setting.branch!r} is checked out in {root}, and nothing is pushed to a branch that "
+                "someone works on; switch to another there, or name another with --branch"
+            )
