@@ -20,8 +20,8 @@ from flows.retraining.promotion import PROMOTED, needs_push, promote, push_outs,
 from flows.retraining.setting import Setting
 from flows.retraining.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
 from flows.retraining.workspace import Busy, fetch, hold, link_sources, open_clone, resolve_revision
-from oft.errors import UserError
-from oft.params import Params, load_params
+from oft.errors import ParamsError, UserError
+from oft.params import PARAMS_FILE, Params, load_params
 from oft.storage import read_json, write_json
 
 Log = Callable[[str], None]
@@ -69,7 +69,13 @@ def look(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECONDS) -> 
     fetch(setting, setting.clone)
     commit = resolve_revision(setting, setting.clone)
     open_clone(setting, setting.clone, commit)
-    params = load_params(setting.clone / "params.yaml")
+    try:
+        params = load_params(setting.clone / PARAMS_FILE)
+    except ParamsError as error:
+        raise UserError(
+            f"revision {commit[:10]} has a {PARAMS_FILE} that breaks the rules; mend and commit it in the "
+            f"source, not in the clone:\n{error}"
+        ) from error
     taken = take_inboxes(setting.inboxes, params, setting.person, setting.folder, log, settle_seconds)
     sources = read_fingerprints(params, setting.person, Hashes(setting.folder / HASHES_FILE))
     history = read_history(setting.clone)

@@ -112,6 +112,13 @@ def test_what_failed_is_kept_from_the_watch_until_something_changes(person: Pers
     assert watch_once(setting, print)[0]
 
 
+def test_settings_that_break_the_rules_are_to_be_mended_in_the_source(person: Person) -> None:
+    (person.root / "params.yaml").write_text("seed: [", encoding="utf-8")
+    git("commit", "--quiet", "--all", "--message", "Broken", root=person.root)
+    with pytest.raises(UserError, match="mend and commit it in the source, not in the clone"):
+        watch_once(person.setting(), print)
+
+
 class Lines(list[str]):
     """Lines that were logged: since the last clearing, and ``ever``."""
 
