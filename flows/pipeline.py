@@ -7,6 +7,8 @@ lines each stage prints, and pages of metrics, times and pictures. Plain ``dvc r
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from prefect.states import Completed, Failed
 
 from flows import pages
 from flows.board import Standing
+from flows.clones import clone_at
 from flows.run import Run, bring_up_to_date
 from flows.views import current_view, is_chatter, summarize
 from flows.walk import Result
@@ -49,6 +52,7 @@ def reproduce(
     targets: list[str] | None = None,
     pull: bool = False,
     root: Path | None = None,
+    revision: str | None = None,
     jobs: int | None = None,
     keep_going: bool = False,
 ) -> State[Any] | dict[str, int]:
@@ -58,6 +62,8 @@ def reproduce(
         targets: stage names, or a matrix's name for all of its stages; none means every stage.
         pull: first fetch results that others have pushed to the default DVC remote.
         root: the DVC repository's root, the current folder if left out.
+        revision: a branch, a tag, a commit or HEAD: work on that, in a clone of ``root`` under .clones that
+            has its DVC cache and remotes; what is edited in ``root`` stays out, and ``root`` as it is.
         jobs: stages at a time on this machine; one a core if left out.
         keep_going: after a failure, start what does not depend on it.
 
@@ -77,12 +83,15 @@ def reproduce(
         return run_stage.with_options(name=stage, task_run_name=stage).submit(work)
 
     try:
-        run = bring_up_to_date(
-            root, targets, spawn=spawn, view=view, log=log, pull=pull, jobs=jobs, keep_going=keep_going
-        )
+        with ExitStack() as stack:
+            if revision is not None:
+                root = stack.enter_context(clone_at(root, revision, partial(log, "")))
+            run = bring_up_to_date(
+                root, targets, spawn=spawn, view=view, log=log, pull=pull, jobs=jobs, keep_going=keep_going
+            )
+            publish(root, run)
     except UserError as error:
         return Failed(message=str(error))
-    publish(root, run)
     if run.faults:
         return Failed(message="\n\n".join(run.faults))
     log("", f"Up to date: {summarize(run.board)}.")

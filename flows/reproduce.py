@@ -28,6 +28,14 @@ def main(
     pull: Annotated[
         bool, typer.Option("--pull", help="First fetch what others have pushed to the default DVC remote.")
     ] = False,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            help="A branch, a tag, a commit or HEAD: work on that, in a clone under .clones with this one's "
+            "cache; what is edited here stays out. With Prefect alone.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -53,6 +61,8 @@ def main(
     `dvc dag` draws them. `OFT_EXECUTOR=ray` runs the stages on a Ray cluster.
     """
     leave_on_signals()
+    if plain and revision is not None:
+        raise typer.BadParameter("--revision works in a clone, which --plain does not make; leave one out")
     from flows.views import show_run
 
     try:
@@ -60,7 +70,7 @@ def main(
             faults = (
                 _run_plain(targets, pull, jobs, keep_going)
                 if plain
-                else _run_flow(targets, pull, jobs, keep_going)
+                else _run_flow(targets, pull, revision, jobs, keep_going)
             )
     except UserError as error:
         faults = str(error)
@@ -99,7 +109,9 @@ def _run_plain(targets: list[str] | None, pull: bool, jobs: int | None, keep_goi
     return "\n\n".join(run.faults)
 
 
-def _run_flow(targets: list[str] | None, pull: bool, jobs: int | None, keep_going: bool) -> str:
+def _run_flow(
+    targets: list[str] | None, pull: bool, revision: str | None, jobs: int | None, keep_going: bool
+) -> str:
     """Run as a Prefect flow; return what is at fault, "" where nothing is."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # What the stages print is shown already; the server gets it all the same.
@@ -115,7 +127,13 @@ def _run_flow(targets: list[str] | None, pull: bool, jobs: int | None, keep_goin
     from flows.pipeline import reproduce
 
     state = reproduce(
-        targets=targets, pull=pull, root=Path.cwd(), jobs=jobs, keep_going=keep_going, return_state=True
+        targets=targets,
+        pull=pull,
+        root=Path.cwd(),
+        revision=revision,
+        jobs=jobs,
+        keep_going=keep_going,
+        return_state=True,
     )
     return "" if state.is_completed() else state.message or "the flow failed"
 

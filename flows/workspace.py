@@ -25,13 +25,19 @@ RWLOCK = Path(".dvc/tmp/rwlock")
 def hold_workspace(root: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Keep other runs out of the clone ``root`` for the block; wait for one that is there already.
 
-    The lock goes with the process, however it ends. Plain ``dvc`` does not know it: what it works on is
-    guarded by DVC's own locks, and a run waits for those.
+    Plain ``dvc`` does not know of it: what that works on is guarded by DVC's own locks, and a run waits for
+    those.
     """
-    path = root / RUN_LOCK
     if not (root / ".dvc").is_dir():
         yield  # no repository: whoever opens it says so
         return
+    with hold_file(root / RUN_LOCK, say):
+        yield
+
+
+@contextmanager
+def hold_file(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock for the block, waiting for who has it; it goes with the process, however that ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as stream:
         try:

@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.pipeline import reproduce
+from flows.redaction import hide_secrets
 from flows.retraining.decision import render_decision
-from flows.retraining.git import redact
 from flows.retraining.inbox import SETTLE_SECONDS
 from flows.retraining.run import Against, retrain_once, watch_once
 from flows.retraining.setting import DEFAULT_BRANCH, open_setting
@@ -64,7 +64,7 @@ def retrain(
             settle_seconds=settle_seconds,
         )
     except UserError as error:
-        return Failed(message=redact(str(error)))
+        return Failed(message=hide_secrets(str(error)))
     if outcome.decision is not None:
         create_markdown_artifact(
             render_decision(outcome.decision), key=DECISION_ARTIFACT, description=outcome.decision.title
@@ -91,7 +91,7 @@ def watch(
         setting = open_setting(source, folder, revision, branch, inboxes)
         start, why = watch_once(setting, lambda line: logger.info("%s", line), settle_seconds)
     except UserError as error:
-        return Failed(message=redact(str(error)))
+        return Failed(message=hide_secrets(str(error)))
     logger.info("%s", why)
     if not start:
         return Completed(message=why)

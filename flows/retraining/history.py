@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.git import git, read_file
 from flows.retraining.decision import DECISION_FILE, Decision, parse_decision
-from flows.retraining.git import git, read_file
 
 _TAG = re.compile(r"(promoted|rejected)/[1-9][0-9]*")
 

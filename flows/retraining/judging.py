@@ -13,13 +13,15 @@ from typing import Any
 
 import yaml
 
+from flows.clones import fetch
 from flows.commands import describe_failure, run_dvc
+from flows.git import read_file
 from flows.graph import StageGraph, plan_stages, read_graph
+from flows.redaction import hide_secrets
 from flows.retraining.decision import Decision
 from flows.retraining.gate import Row
-from flows.retraining.git import read_file, redact
 from flows.retraining.setting import Setting
-from flows.retraining.workspace import fetch, open_clone
+from flows.retraining.workspace import open_clone
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import atomic_file, read_json
@@ -84,7 +86,7 @@ def judge_promoted(
         UserError: the promoted model cannot be judged, for instance on another base.
     """
     adapter, root = params.gate.adapter, setting.referee
-    fetch(setting, root)
+    fetch(setting.source, root)
     open_clone(setting, root, revision)
     now = read_lock((setting.clone / LOCK_FILE).read_text(encoding="utf-8"))
     then = read_lock(read_file(root, f"refs/tags/{promoted.tag}", LOCK_FILE))
@@ -129,12 +131,12 @@ def _between(graph: StageGraph, models: Iterable[str], scores: Iterable[str]) ->
 
 
 def _dvc(command: list[str], otherwise: list[str] | None, root: Path, log: Callable[[str], None]) -> None:
-    finished = run_dvc(command, root=root, log=lambda line: log(redact(line)))
+    finished = run_dvc(command, root=root, log=lambda line: log(hide_secrets(line)))
     if finished.exit_code != 0 and otherwise is not None:
-        finished = run_dvc(otherwise, root=root, log=lambda line: log(redact(line)))
+        finished = run_dvc(otherwise, root=root, log=lambda line: log(hide_secrets(line)))
     if finished.exit_code != 0:
         raise UserError(
             "the promoted model cannot be judged on the candidate's pictures: "
-            f"{redact(describe_failure(f'dvc {command[0]}', finished))}\nIf it belongs to another base or is "
-            "lost, judge against the base with `--against base`."
+            f"{hide_secrets(describe_failure(f'dvc {command[0]}', finished))}\n"
+            "If it belongs to another base or is lost, judge against the base with `--against base`."
         )

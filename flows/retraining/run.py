@@ -8,18 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from flows.clones import fetch, resolve_revision
 from flows.commands import describe_failure, run_dvc
+from flows.git import read_file
 from flows.graph import read_graph
+from flows.redaction import hide_secrets
 from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.gate import judge
-from flows.retraining.git import read_file, redact
 from flows.retraining.history import current, last_candidate, next_number, read_history
 from flows.retraining.inbox import SETTLE_SECONDS, Taken, take_inboxes
 from flows.retraining.judging import LOCK_FILE, judge_promoted, read_scores
 from flows.retraining.promotion import PROMOTED, needs_push, promote, push_outs, reject, roll_back
 from flows.retraining.setting import Setting
 from flows.retraining.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
-from flows.retraining.workspace import Busy, fetch, hold, link_sources, open_clone, resolve_revision
+from flows.retraining.workspace import Busy, hold, link_sources, open_clone
 from oft.errors import ParamsError, UserError
 from oft.params import PARAMS_FILE, Params, load_params
 from oft.storage import read_json, write_json
@@ -66,8 +68,8 @@ def look(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECONDS) -> 
     Raises:
         UserError: source, settings, an inbox or a data set's source cannot be read.
     """
-    fetch(setting, setting.clone)
-    commit = resolve_revision(setting, setting.clone)
+    fetch(setting.source, setting.clone)
+    commit = resolve_revision(setting.clone, setting.revision)
     open_clone(setting, setting.clone, commit)
     try:
         params = load_params(setting.clone / PARAMS_FILE)
@@ -149,7 +151,7 @@ def retrain_once(
         except UserError as error:
             write_json(
                 setting.folder / FAILURE_FILE,
-                {"commit": found.commit, "sources": found.sources, "message": redact(str(error))},
+                {"commit": found.commit, "sources": found.sources, "message": hide_secrets(str(error))},
             )
             raise
         if decision.kind == "promoted":
@@ -167,7 +169,7 @@ def rollback_once(setting: Setting, log: Log, to: int | None = None, reason: str
         UserError: there is none, or the source cannot be written to.
     """
     with hold(setting.folder, log):
-        fetch(setting, setting.clone)
+        fetch(setting.source, setting.clone)
         history = read_history(setting.clone)
         return roll_back(setting, history, to, reason or "asked for")
 
@@ -175,7 +177,7 @@ def rollback_once(setting: Setting, log: Log, to: int | None = None, reason: str
 def past(setting: Setting, log: Log) -> list[Decision]:
     """Return the decisions so far, the oldest first, as the source has them."""
     with hold(setting.folder, log):
-        fetch(setting, setting.clone)
+        fetch(setting.source, setting.clone)
         return read_history(setting.clone)
 
 
@@ -265,6 +267,6 @@ def _read_failure(setting: Setting, commit: str, sources: dict[str, str]) -> str
 
 
 def _dvc(arguments: list[str], root: Path, log: Log) -> None:
-    finished = run_dvc(arguments, root=root, log=lambda line: log(redact(line)))
+    finished = run_dvc(arguments, root=root, log=lambda line: log(hide_secrets(line)))
     if finished.exit_code != 0:
-        raise UserError(redact(describe_failure(f"dvc {' '.join(arguments)}", finished)))
+        raise UserError(hide_secrets(describe_failure(f"dvc {' '.join(arguments)}", finished)))

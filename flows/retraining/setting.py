@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.retraining.git import git
+from flows.git import git
 from oft.errors import UserError
 
 FOLDER_VARIABLE = "OFT_RETRAIN"

@@ -1,18 +1,16 @@
-"""Clones that retraining works in, with the shared DVC cache; a person's workspace is never touched."""
+"""The clones that retraining works in: one retraining at a time, sources where the person has them."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from flows.graph import open_repository
-from flows.retraining.git import git
+from flows.clones import check_out, share_cache
 from flows.retraining.setting import Setting
 from flows.retraining.sources import DOWNLOAD, MADE_HERE, watched_sources
 from oft.errors import UserError
@@ -21,8 +19,6 @@ from oft.storage import is_remote
 
 LOCK_FILE = "lock"
 WAIT_SECONDS = 0.5
-BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
-TAGS = "+refs/tags/*:refs/tags/*"
 
 
 class Busy(UserError):
@@ -58,55 +54,10 @@ def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterato
         yield
 
 
-def fetch(setting: Setting, target: Path) -> None:
-    """Bring the clone at ``target``, made where there is none, to what its source has: branches and tags.
-
-    What only the clone has, such as the tag of an interrupted promotion, is forgotten.
-
-    Raises:
-        UserError: the source cannot be read.
-    """
-    if not (target / ".git").is_dir():
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        git("clone", "--quiet", "--no-checkout", "--", setting.source, str(partial), root=setting.folder)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-    # Of a git that was killed; whoever holds the folder is alone in it.
-    (target / ".git" / "index.lock").unlink(missing_ok=True)
-    git("remote", "set-url", "origin", setting.source, root=target)
-    git("fetch", "--quiet", "--prune", "--force", "origin", BRANCHES, TAGS, root=target)
-
-
-def resolve_revision(setting: Setting, clone: Path) -> str:
-    """Return the commit that the setting's revision names in the source, now.
-
-    Raises:
-        UserError: it names none.
-    """
-    if setting.revision == "HEAD":
-        return git("ls-remote", "origin", "HEAD", root=clone).partition("\t")[0] or _no_revision(setting)
-    for name in (
-        f"refs/remotes/origin/{setting.revision}",
-        f"refs/tags/{setting.revision}",
-        setting.revision,
-    ):
-        try:
-            return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", root=clone)
-        except UserError:
-            continue
-    return _no_revision(setting)
-
-
 def open_clone(setting: Setting, target: Path, commit: str) -> None:
-    """Check ``commit`` out at ``target`` and give it the source's DVC cache and remotes.
-
-    What DVC has placed there before stays: it is compared, not trusted.
-    """
-    git("checkout", "--quiet", "--force", "--detach", commit, root=target)
-    git("clean", "--quiet", "-fd", root=target)
-    _share_cache(setting, target)
+    """Check ``commit`` out at ``target`` and give it the source's DVC cache and remotes."""
+    check_out(target, commit)
+    share_cache(target, setting.person, setting.folder / "cache")
 
 
 def link_sources(params: Params, setting: Setting, clone: Path) -> None:
@@ -164,31 +115,6 @@ def _left_behind(folder: Path) -> str | None:
     return None
 
 
-def _share_cache(setting: Setting, target: Path) -> None:
-    """Write .dvc/config.local, which git ignores: where the cache is, and the remotes as the person has them.
-
-    Remotes too, because a relative address in .dvc/config starts at the folder of that file.
-    """
-    cache, default = str(setting.folder / "cache"), None
-    remotes: dict[str, dict[str, Any]] = {}
-    if setting.person is not None and (setting.person / ".dvc").is_dir():
-        with open_repository(setting.person) as repo:
-            cache = repo.cache.local_cache_dir
-            for level in ("repo", "local"):
-                known = repo.config.read(level)
-                for name, options in known.get("remote", {}).items():
-                    remotes.setdefault(name, {}).update(options)
-                default = known.get("core", {}).get("remote", default)
-    local = target / ".dvc" / "config.local"
-    local.unlink(missing_ok=True)
-    local.touch(mode=0o600)  # it may hold what opens a remote
-    with open_repository(target) as repo, repo.config.edit("local") as config:
-        config["cache"] = {"dir": cache}
-        config["remote"] = remotes
-        if default is not None:
-            config["core"] = {"remote": default}
-
-
 def _exclude(clone: Path, path: Path) -> None:
     """Keep a link out of the clone's commits."""
     file = clone / ".git" / "info" / "exclude"
@@ -196,10 +122,3 @@ def _exclude(clone: Path, path: Path) -> None:
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     if (line := f"/{path.as_posix()}") not in lines:
         file.write_text("\n".join([*lines, line, ""]), encoding="utf-8")
-
-
-def _no_revision(setting: Setting) -> str:
-    raise UserError(
-        f"revision {setting.revision!r} is no branch, tag or commit of the source; commit it there first, or "
-        "name another with --revision"
-    )

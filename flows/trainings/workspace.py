@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.graph import open_repository
-from oft.errors import UserError
+from flows.clones import check_out, fetch, resolve_revision, share_cache
 
 
 class Workspace(NamedTuple):
@@ -41,13 +38,10 @@ def open_workspace(repository: Path, folder: Path, name: str) -> Iterator[Worksp
             files = place / "files"
             files.mkdir(parents=True)
             root = place / "clone"
-            revision = _git(repository, "rev-parse", "HEAD")
-            with open_repository(repository) as repo:
-                cache = repo.cache.local_cache_dir
-            _git(repository, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(root))
-            _git(root, "checkout", "--quiet", "--detach", revision)
-            with open_repository(root) as repo, repo.config.edit("local") as config:
-                config["cache"]["dir"] = cache
+            fetch(str(repository), root)
+            revision = resolve_revision(root, "HEAD")
+            check_out(root, revision)
+            share_cache(root, repository, place / "cache")
             yield Workspace(root, revision, files)
         finally:
             shutil.rmtree(place, ignore_errors=True)
@@ -73,19 +67,3 @@ def _remove_deserted(folder: Path) -> None:
                 continue
             shutil.rmtree(path.with_suffix(""), ignore_errors=True)
             path.unlink(missing_ok=True)
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Return what a git command prints, run without asking anything.
-
-    Raises:
-        UserError: it failed; the message has its last line.
-    """
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"git {arguments[0]} failed in {root}: {said}; the repository must be a git checkout")
-    return done.stdout.strip()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from flows.retraining.git import git
+from flows.git import git
 from tests.flows.retraining import conftest
 from tests.flows.retraining.conftest import TASK, Person
 

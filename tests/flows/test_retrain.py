@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flows.git import git
 from flows.retrain import app
-from flows.retraining.git import git
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.git import git
 from flows.retraining import promotion
-from flows.retraining.git import git
 from flows.retraining.setting import Setting
 
 TASK = "canny_photos"

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from flows.commands import describe_failure, run_dvc
+from flows.git import git
 from flows.graph import open_repository
 from flows.retraining import promotion
-from flows.retraining.git import git
 from flows.retraining.history import describe_history
 from flows.retraining.run import describe_status, past, retrain_once, rollback_once, watch_once
 from oft.errors import UserError

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from flows.clones import fetch, resolve_revision
+from flows.git import git
 from flows.graph import open_repository
-from flows.retraining.git import git
 from flows.retraining.run import watch_once
 from flows.retraining.setting import Setting, open_setting
-from flows.retraining.workspace import Busy, fetch, hold, link_sources, open_clone, resolve_revision
+from flows.retraining.workspace import Busy, hold, link_sources, open_clone
 from oft.errors import UserError
 from oft.params import parse_params
 
@@ -33,8 +34,8 @@ with hold(Path(sys.argv[1]), print):
 def opened(person: Person) -> Path:
     setting = person.setting()
     setting.folder.mkdir(exist_ok=True)
-    fetch(setting, setting.clone)
-    open_clone(setting, setting.clone, resolve_revision(setting, setting.clone))
+    fetch(setting.source, setting.clone)
+    open_clone(setting, setting.clone, resolve_revision(setting.clone, setting.revision))
     return setting.clone
 
 
@@ -68,14 +69,14 @@ def test_a_revision_is_a_branch_a_tag_or_a_commit(person: Person, name: str) -> 
     commit = git("rev-parse", "HEAD", root=person.root)
     clone = opened(person)
     setting = Setting(str(person.root), clone.parent, revision=name.format(commit=commit))
-    assert resolve_revision(setting, clone) == commit
+    assert resolve_revision(clone, setting.revision) == commit
 
 
 def test_an_unknown_revision_is_refused(person: Person) -> None:
     setting = Setting(str(person.root), person.root / ".retrain", revision="mian")
     clone = opened(person)
     with pytest.raises(UserError, match="'mian' is no branch, tag or commit"):
-        resolve_revision(setting, clone)
+        resolve_revision(clone, setting.revision)
 
 
 def test_relative_sources_lead_where_they_lead_for_the_person(person: Person, values: dict[str, Any]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from pathlib import Path
 
+from flows.redaction import hide_secrets
 from oft.errors import UserError
 
 NAME, EMAIL = "retrain", "retrain@localhost"
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def git(*arguments: str, root: Path, stdin: str | None = None) -> str:
@@ -32,14 +31,9 @@ def git(*arguments: str, root: Path, stdin: str | None = None) -> str:
         check=False,
     )
     if finished.returncode != 0:
-        said = redact(finished.stderr.strip() or finished.stdout.strip() or "(it printed nothing)")
+        said = hide_secrets(finished.stderr.strip() or finished.stdout.strip() or "(it printed nothing)")
         raise UserError(f"git {arguments[0]} failed in {root}: {said}")
     return finished.stdout.removesuffix("\n")
-
-
-def redact(text: str) -> str:
-    """Return a text without the user names and passwords of the addresses in it."""
-    return _CREDENTIALS.sub("***@", text)
 
 
 def read_file(root: Path, revision: str, path: str) -> str | None:

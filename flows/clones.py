@@ -1,0 +1,121 @@
+"""Clones that runs work in, with the shared DVC cache; a person's workspace is never touched."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows.git import git
+from flows.graph import open_repository
+from flows.workspace import hold_file
+from oft.errors import UserError
+
+CLONES = Path(".clones")
+BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
+TAGS = "+refs/tags/*:refs/tags/*"
+
+
+def fetch(source: str, target: Path) -> None:
+    """Bring the clone at ``target``, made where there is none, to what its source has: branches and tags.
+
+    What only the clone has, such as the tag of an interrupted promotion, is forgotten.
+
+    Args:
+        source: a git repository: a folder of this machine, absolute, or an address without credentials.
+
+    Raises:
+        UserError: the source cannot be read.
+    """
+    if not (target / ".git").is_dir():
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        git("clone", "--quiet", "--no-checkout", "--", source, str(partial), root=partial.parent)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    # Of a git that was killed; whoever holds the folder is alone in it.
+    (target / ".git" / "index.lock").unlink(missing_ok=True)
+    git("remote", "set-url", "origin", source, root=target)
+    git("fetch", "--quiet", "--prune", "--force", "origin", BRANCHES, TAGS, root=target)
+
+
+def resolve_revision(clone: Path, revision: str) -> str:
+    """Return the commit that a branch, a tag, a commit or HEAD of a clone's source is now, after ``fetch``.
+
+    Raises:
+        UserError: the source has none of that name.
+    """
+    if revision == "HEAD":
+        found = git("ls-remote", "origin", "HEAD", root=clone).partition("\t")[0]
+        return found or _no_revision(revision)
+    for name in (f"refs/remotes/origin/{revision}", f"refs/tags/{revision}", revision):
+        try:
+            return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", root=clone)
+        except UserError:
+            continue
+    return _no_revision(revision)
+
+
+def check_out(clone: Path, commit: str) -> None:
+    """Put a commit's files into a clone; what DVC has placed there stays: it is compared, not trusted."""
+    git("checkout", "--quiet", "--force", "--detach", commit, root=clone)
+    git("clean", "--quiet", "-fd", root=clone)
+
+
+def share_cache(clone: Path, person: Path | None, otherwise: Path) -> None:
+    """Give a clone the DVC cache and the remotes of the workspace it was cloned from.
+
+    It is written to .dvc/config.local, which git ignores. Remotes too, because a relative address in
+    .dvc/config starts at the folder of that file.
+
+    Args:
+        person: the workspace; None where the clone's source is an address.
+        otherwise: the cache's folder then.
+    """
+    cache, default = str(otherwise), None
+    remotes: dict[str, dict[str, Any]] = {}
+    if person is not None and (person / ".dvc").is_dir():
+        with open_repository(person) as repo:
+            cache = repo.cache.local_cache_dir
+            for level in ("repo", "local"):
+                known = repo.config.read(level)
+                for name, options in known.get("remote", {}).items():
+                    remotes.setdefault(name, {}).update(options)
+                default = known.get("core", {}).get("remote", default)
+    local = clone / ".dvc" / "config.local"
+    local.unlink(missing_ok=True)
+    local.touch(mode=0o600)  # it may hold what opens a remote
+    with open_repository(clone) as repo, repo.config.edit("local") as config:
+        config["cache"] = {"dir": cache}
+        config["remote"] = remotes
+        if default is not None:
+            config["core"] = {"remote": default}
+
+
+@contextmanager
+def clone_at(root: Path, revision: str, say: Callable[[str], None]) -> Iterator[Path]:
+    """Yield a clone of the repository ``root`` at a revision, with its DVC cache and remotes.
+
+    There is one, which stays for the next run; a run that is at work in it is waited for.
+
+    Raises:
+        UserError: ``root`` is no git repository, or has no such revision.
+    """
+    clone = root / CLONES / "revision"
+    with hold_file(root / CLONES / "lock", say):
+        fetch(str(root), clone)
+        commit = resolve_revision(clone, revision)
+        check_out(clone, commit)
+        share_cache(clone, root, root / CLONES / "cache")
+        say(f"revision {revision}: commit {commit[:10]}, in {CLONES / 'revision'}")
+        yield clone
+
+
+def _no_revision(revision: str) -> str:
+    raise UserError(
+        f"revision {revision!r} is no branch, tag or commit of the source; commit it there first, or "
+        "name another with --revision"
+    )

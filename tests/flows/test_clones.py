@@ -1,0 +1,62 @@
+"""Runs of a revision: in a clone with the shared cache; the workspace it was made from stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.clones import clone_at
+from flows.commands import run_dvc
+from flows.git import git
+from oft.errors import UserError
+
+from .conftest import MakeRepository
+
+
+@pytest.fixture
+def committed(make_repository: MakeRepository) -> Path:
+    """A git repository whose stages have run, with an edit that is not committed."""
+    root = make_repository()
+    (root / ".gitignore").write_text("/.clones/\n/a\n/b\n/c\n/metrics.json\n/ran.txt\n")
+    (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    git("init", "--quiet", root=root)
+    assert run_dvc(["repro"], root=root, log=lambda _: None).exit_code == 0
+    git("add", "--all", root=root)
+    git("commit", "--quiet", "--message", "one", root=root)
+    (root / "source.txt").write_text("edited")
+    return root
+
+
+def test_a_revision_is_restored_from_the_shared_cache_and_the_workspace_left_alone(committed: Path) -> None:
+    said: list[str] = []
+    with clone_at(committed, "HEAD", said.append) as clone:
+        assert (clone / "source.txt").read_text() == "source"
+        lines: list[str] = []
+        assert run_dvc(["repro"], root=clone, log=lines.append).exit_code == 0
+        assert not any(line.startswith("Running stage") for line in lines)
+        assert (clone / "c").read_text() == "one\n"
+        assert git("status", "--porcelain", root=clone) == ""
+    assert git("rev-parse", "--short=10", "HEAD", root=committed) in said[0]
+    assert (committed / "source.txt").read_text() == "edited"
+    assert git("status", "--porcelain", root=committed) == " M source.txt"
+
+
+def test_the_clone_follows_to_other_revisions(committed: Path) -> None:
+    git("commit", "--quiet", "--all", "--message", "two", root=committed)
+    git("tag", "second", root=committed)
+    with clone_at(committed, "HEAD~1", lambda _: None) as clone:
+        assert (clone / "source.txt").read_text() == "source"
+        (clone / "stray.txt").write_text("left behind")
+    with clone_at(committed, "second", lambda _: None) as clone:
+        assert (clone / "source.txt").read_text() == "edited"
+        assert not (clone / "stray.txt").exists()
+
+
+def test_what_is_no_revision_is_refused(committed: Path) -> None:
+    with (
+        pytest.raises(UserError, match="'nowhere' is no branch, tag or commit"),
+        clone_at(committed, "nowhere", lambda _: None),
+    ):
+        pass
