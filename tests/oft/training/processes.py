@@ -16,7 +16,7 @@ from oft.training.distributed import ALONE, LAUNCHER_VARIABLES, Layout, join, le
 # One process that has imported what trainings need, and computed nothing: forks of it start at once and are
 # safe, whatever the process of the tests has done with threads or a GPU.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.oft.training.preloaded", "tests.oft.training.rank_jobs"])
+_CONTEXT.set_forkserver_preload(["diffusers.models.unets", "tests.oft.training.rank_jobs"])
 
 Told = dict[str, str]
 
