@@ -13,34 +13,38 @@ from typing import Any, NamedTuple
 from oft.errors import UserError
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+PROCESSES = "OFT_TRAIN_PROCESSES"
 
 
 class Request(NamedTuple):
     """What one stage takes while it runs, from its ``meta`` in dvc.yaml.
 
     ``gpus`` is 0 or 1, and counts where there are GPUs alone: on a machine without any the stage computes on
-    its processors. ``memory_gb`` is what a cluster reserves; on one machine nothing is reserved.
+    its processors. ``memory_gb`` is what a cluster reserves; on one machine nothing is reserved. ``ranks``:
+    it runs as the processes that OFT_TRAIN_PROCESSES asks for, each of which takes all of this.
     """
 
     cpus: int = 1
     gpus: int = 0
     memory_gb: float = 0.0
+    ranks: bool = False
 
 
 def parse_request(stage: str, meta: Any) -> Request:
-    """Return the request in a stage's ``meta``: {cpus, gpus, memory_gb}, each of which may be left out.
+    """Return the request in a stage's ``meta``: {cpus, gpus, memory_gb, ranks}; each may be left out.
 
     Raises:
         UserError: a key is unknown or a value is out of range.
     """
     values = {} if meta is None else meta
-    rule = "meta may have cpus (1 or more), gpus (0 or 1) and memory_gb (0 or more)"
+    rule = "meta may have cpus (1 or more), gpus (0 or 1), memory_gb (0 or more) and ranks (true or false)"
     if not isinstance(values, Mapping) or not set(values) <= set(Request._fields):
         raise UserError(f"dvc.yaml, stage {stage}: {rule}; it is {meta!r}")
     request = Request(**values)
     if (
         not all(isinstance(count, int) for count in request[:2])
         or not isinstance(request.memory_gb, (int, float))
+        or not isinstance(request.ranks, bool)
         or request.cpus < 1
         or request.gpus not in (0, 1)
         or request.memory_gb < 0
@@ -49,18 +53,29 @@ def parse_request(stage: str, meta: Any) -> Request:
     return request
 
 
+def num_processes(environment: Mapping[str, str], num_gpus: int) -> int:
+    """Return as how many processes a training runs on a machine with so many GPUs.
+
+    What is no number counts as one here; the training itself refuses it, with the rule.
+    """
+    asked = environment.get(PROCESSES, "1")
+    if asked in ("auto", "gpus"):
+        return max(1, num_gpus)
+    return max(1, int(asked)) if asked.isdecimal() else 1
+
+
 @dataclass(frozen=True)
 class Lease:
     """What a running stage holds of a pool."""
 
     cpus: int
-    gpu: str | None
+    gpus: tuple[str, ...]
     has_gpus: bool
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a stage see its own GPU and no other; nothing where there are none."""
-        return {VISIBLE_GPUS: self.gpu or ""} if self.has_gpus else {}
+        """What makes a stage see its own GPUs and no other; nothing where there are none."""
+        return {VISIBLE_GPUS: ",".join(self.gpus)} if self.has_gpus else {}
 
 
 class Pool:
@@ -78,21 +93,21 @@ class Pool:
 
     def reserve(self, request: Request) -> Lease | None:
         """Return what the request asks for, or None while it is not to be had."""
-        cpus = min(request.cpus, self.cpus)
-        wants_gpu = bool(request.gpus and self.gpus)
+        processes = num_processes(os.environ, len(self.gpus)) if request.ranks else 1
+        cpus = min(request.cpus * processes, self.cpus)
+        gpus = min(request.gpus * processes, len(self.gpus))
         with self._guard:
-            if cpus > self._free_cpus or (wants_gpu and not self._free_gpus):
+            if cpus > self._free_cpus or gpus > len(self._free_gpus):
                 return None
             self._free_cpus -= cpus
-            return Lease(cpus, self._free_gpus.pop(0) if wants_gpu else None, bool(self.gpus))
+            taken, self._free_gpus = self._free_gpus[:gpus], self._free_gpus[gpus:]
+            return Lease(cpus, tuple(taken), bool(self.gpus))
 
     def release(self, lease: Lease) -> None:
         """Take back what a stage held."""
         with self._guard:
             self._free_cpus += lease.cpus
-            if lease.gpu is not None:
-                self._free_gpus.append(lease.gpu)
-                self._free_gpus.sort(key=self.gpus.index)
+            self._free_gpus = sorted([*self._free_gpus, *lease.gpus], key=self.gpus.index)
 
 
 def find_cores() -> int:

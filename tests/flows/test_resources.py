@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.resources import VISIBLE_GPUS, Pool, Request, find_gpus, parse_request
+from flows.resources import PROCESSES, VISIBLE_GPUS, Pool, Request, find_gpus, parse_request
 from oft.errors import UserError
 
 
@@ -25,7 +25,7 @@ def test_a_gpu_serves_one_stage_and_no_other_stage_sees_it() -> None:
     assert without is not None and without.environment == {VISIBLE_GPUS: ""}
     pool.release(second)
     again = pool.reserve(Request(gpus=1))
-    assert again is not None and again.gpu == second.gpu
+    assert again is not None and again.gpus == second.gpus
 
 
 def test_without_gpus_a_stage_that_asks_for_one_takes_a_core_and_its_environment_is_left_alone() -> None:
@@ -43,10 +43,41 @@ def test_a_stage_that_asks_for_more_cores_than_there_are_takes_them_all() -> Non
     assert pool.reserve(Request(cpus=2)) is not None
 
 
+def test_a_training_of_several_processes_has_a_gpu_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Request(gpus=1, ranks=True)
+    pool = Pool(8, ["0", "1", "2"])
+    monkeypatch.setenv(PROCESSES, "2")
+    lease = pool.reserve(training)
+    assert lease is not None and lease.environment == {VISIBLE_GPUS: "0,1"} and lease.cpus == 2
+    assert pool.reserve(training) is None
+    other = pool.reserve(Request(gpus=1))
+    assert other is not None and other.gpus == ("2",)
+    pool.release(lease)
+    pool.release(other)
+    for asked in ("auto", "gpus", "9"):
+        monkeypatch.setenv(PROCESSES, asked)
+        everything = pool.reserve(training)
+        assert everything is not None and everything.gpus == ("0", "1", "2")
+        pool.release(everything)
+    monkeypatch.setenv(PROCESSES, "many")  # the training says what is wrong with it
+    one = pool.reserve(training)
+    assert one is not None and one.gpus == ("0",)
+
+
 def test_meta_is_read_strictly() -> None:
     assert parse_request("train", None) == Request(1, 0, 0.0)
     assert parse_request("train", {"gpus": 1, "memory_gb": 4}) == Request(1, 1, 4)
-    for wrong in ({"gpu": 1}, {"gpus": 2}, {"cpus": 0}, {"cpus": "2"}, {"memory_gb": -1}, [1], {"cpus": 1.5}):
+    assert parse_request("train", {"ranks": True}).ranks
+    for wrong in (
+        {"gpu": 1},
+        {"gpus": 2},
+        {"cpus": 0},
+        {"cpus": "2"},
+        {"memory_gb": -1},
+        [1],
+        {"cpus": 1.5},
+        {"ranks": 1},
+    ):
         with pytest.raises(UserError, match=r"dvc\.yaml, stage train: meta may have cpus"):
             parse_request("train", wrong)
 
