@@ -81,6 +81,15 @@ def parse_endpoint(url: str, hosts: Collection[str] = ()) -> Endpoint:
     return Endpoint(parts.scheme, host, port, f"{path}?{parts.query}" if parts.query else path, is_trusted)
 
 
+def parse_any_endpoint(url: str) -> Endpoint:
+    """Return where ``url`` leads, as if the operator trusted its host: for those who do not connect to it.
+
+    Raises:
+        DataError: it is neither https nor http, has a user name, or no valid host or port.
+    """
+    return parse_endpoint(url, [url.partition("://")[2].partition("/")[0].partition("?")[0].lower()])
+
+
 def resolve(endpoint: Endpoint) -> list[str]:
     """Return the addresses of an endpoint's host, all of them checked.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import requests
@@ -18,6 +19,8 @@ FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 2.0
 PAGE = 200
+# Lines are sent in bundles: one may come after a younger one.
+LATE = timedelta(seconds=30)
 
 
 class Run(NamedTuple):
@@ -68,33 +71,43 @@ class Client:
         self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
         return self.read(run_id)
 
-    def logs(self, run_id: str, skip: int = 0) -> list[str]:
-        """Return the lines a run has logged, in order, without the first ``skip``."""
-        lines: list[str] = []
-        while True:
-            body = {
-                "logs": {"flow_run_id": {"any_": [run_id]}},
-                "sort": "TIMESTAMP_ASC",
-                "offset": skip + len(lines),
-                "limit": PAGE,
-            }
-            page = self._call("POST", "/logs/filter", body)
-            lines += [line["message"] for line in page]
-            if len(page) < PAGE:
-                return lines
+    def logs(self, run_id: str) -> list[str]:
+        """Return the lines that a run and the pipeline inside it have logged, in order of time."""
+        return [line["message"] for line in self._lines(run_id, None)]
 
     def follow(self, run_id: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[str | Run]:
         """Yield the lines a run logs as they come, and at last the run, ended."""
-        shown = 0
+        seen: set[str] = set()
+        since: datetime | None = None
         while True:
             run = self.read(run_id)
-            lines = self.logs(run_id, shown)
-            shown += len(lines)
-            yield from lines
+            if run.is_final:
+                sleep(POLL_SECONDS)  # the last lines are on their way
+            for line in self._lines(run_id, since):
+                if line["id"] not in seen:
+                    seen.add(line["id"])
+                    since = datetime.fromisoformat(line["timestamp"]) - LATE
+                    yield line["message"]
             if run.is_final:
                 yield run
                 return
             sleep(POLL_SECONDS)
+
+    def _lines(self, run_id: str, since: datetime | None) -> list[dict[str, Any]]:
+        """Return what a run and those it started have logged, from some time on."""
+        inner = self._call(
+            "POST", "/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}}
+        )
+        logs: dict[str, Any] = {"flow_run_id": {"any_": [run_id, *(run["id"] for run in inner)]}}
+        if since is not None:
+            logs["timestamp"] = {"after_": since.isoformat()}
+        lines: list[dict[str, Any]] = []
+        while True:
+            body = {"logs": logs, "sort": "TIMESTAMP_ASC", "offset": len(lines), "limit": PAGE}
+            page = self._call("POST", "/logs/filter", body)
+            lines += page
+            if len(page) < PAGE:
+                return lines
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         try:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from flows.trainings.addresses import below_roots, check_s3, parse_endpoint
+from flows.trainings.addresses import Endpoint, below_roots, check_s3, parse_any_endpoint, parse_endpoint
 from flows.trainings.prompts import Subject, check_plain, default_gallery, split_prompts
 from flows.trainings.site import ROOTS, WEBHOOK_SECRET, Site
 from flows.trainings.widths import adapted_widths
@@ -194,7 +194,7 @@ def _check_images(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, A
     if source.startswith("s3://"):
         check_s3(source)
     elif "://" in source:
-        endpoint = parse_endpoint(source, site.hosts if site else ())
+        endpoint = _endpoint(source, site)
         if not is_archive(endpoint.path.partition("?")[0]):
             raise ParamsError("must lead to a file named .zip, .tar, .tar.gz or .tgz")
         return {}
@@ -213,13 +213,18 @@ def _check_output(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, A
 def _check_webhook(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:
     if asked["webhook"] is None:
         return {}
-    parse_endpoint(asked["webhook"], site.hosts if site else ())
+    _endpoint(asked["webhook"], site)
     if site is not None and not site.has_webhook_secret:
         raise ParamsError(
             f"this server has no secret to sign with; its operator sets {WEBHOOK_SECRET}, or leave "
             "webhook out"
         )
     return {}
+
+
+def _endpoint(url: str, site: Site | None) -> Endpoint:
+    # Which hosts may be private only the server knows.
+    return parse_any_endpoint(url) if site is None else parse_endpoint(url, site.hosts)
 
 
 def _check_profile(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.trainings.addresses import Endpoint, parse_endpoint
+from flows.trainings.addresses import parse_any_endpoint
 from flows.trainings.gallery import write_gallery
 from flows.trainings.request import TrainingRequest
 from flows.trainings.settings import TASK
@@ -95,10 +95,5 @@ def describe_request(request: TrainingRequest) -> dict[str, Any]:
     """Return the request without what may be secret: the query of an address, and the webhook."""
     described = request.model_dump(exclude={"webhook", "output"})
     if "://" in request.instance_images and not is_remote(request.instance_images):
-        described["instance_images"] = shown_endpoint(request.instance_images).shown
+        described["instance_images"] = parse_any_endpoint(request.instance_images).shown
     return described
-
-
-def shown_endpoint(url: str) -> Endpoint:
-    """Return an address that was checked before, for showing."""
-    return parse_endpoint(url, [url.partition("://")[2].partition("/")[0].lower()])

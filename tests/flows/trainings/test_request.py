@@ -140,7 +140,9 @@ def test_a_link_out_of_an_allowed_folder_leads_nowhere(asked: Asked, site: Site,
 
 def test_without_the_server_s_settings_what_can_be_told_is_told(asked: Asked) -> None:
     assert parse_request(asked).instance_images == "robot.zip"
-    assert "webhook: leads to 10.0.0.1" in faults(asked | {"webhook": "https://10.0.0.1/"}, None)
+    assert parse_request(asked | {"webhook": "http://10.0.0.1:81/hook"}).webhook == "http://10.0.0.1:81/hook"
+    for hostile in ("https://me:planted@10.0.0.1/", "file:///etc/passwd", "http://a:b:c/"):
+        assert "webhook: " in faults(asked | {"webhook": hostile}, None)
 
 
 def test_every_parameter_is_described_in_the_schema() -> None:
