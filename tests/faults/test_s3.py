@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from oft.storage import fetch_folder, plan_publication, publish
 from tests.conftest import ROOT
 
 from .proxy import FAULTS, HANG_SECONDS, Fault, faulty_proxy
@@ -145,3 +146,17 @@ def test_a_push_that_hangs_ends_when_it_is_told_to(
     assert process.returncode == 128 + signal.SIGINT
     assert "interrupted: nothing is lost; run it again to go on" in shown and "Traceback" not in shown
     assert cached_objects(root) == cached_objects(reproduced)
+
+
+def test_a_publication_gets_over_a_busy_server(
+    reproduced: Path, s3: Any, s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "8")
+    with faulty_proxy(s3_endpoint, fault="busy", fault_share=0.3) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        publish(plan_publication(reproduced / "folder", "s3://bucket/folder"))
+        fetch_folder("s3://bucket/folder", tmp_path / "folder")
+    assert proxy.hit
+    assert {path.name: path.read_bytes() for path in (tmp_path / "folder").iterdir()} == {
+        path.name: path.read_bytes() for path in (reproduced / "folder").iterdir()
+    }
