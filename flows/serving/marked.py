@@ -23,7 +23,7 @@ def end_served(mark: str, parts: Mapping[str, int]) -> None:
     """End the runs while the server still takes their states, then worker and server, then what is left.
 
     Args:
-        mark: what the environment of all of them says (``marked_environment``).
+        mark: what ``OFT_SERVED`` is in the environment of all of them.
         parts: the process ids of ``server`` and ``worker``, as far as they run.
     """
     try:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flows.process import TAIL_LINES, Finished
 
-RESTARTS = 3
-RESTARTS_WITHIN_SECONDS = 120.0
+RESTARTS = 4
+RESTARTS_WITHIN_SECONDS = 30.0
 
 
 class Part:

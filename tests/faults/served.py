@@ -28,6 +28,7 @@ class Served:
         self.environment = clean_environment() | {
             "PREFECT_HOME": str(root / ".prefect"),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
         }
         for name in ("flows", "oft", "pyproject.toml"):
             (root / name).symlink_to(ROOT / name)

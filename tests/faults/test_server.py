@@ -70,6 +70,10 @@ def test_a_schedule_is_off_and_fires_by_itself_once_it_is_switched_on(served: Se
     assert stages_run(root) == ["only"]
     assert "SCHEDULED" in [run["state"]["type"] for run in scheduled(served, deployment)]  # the next
     served.ask("PATCH", path, active=False)
+    for run in scheduled(served, deployment):
+        if run["state"]["type"] == "SCHEDULED":
+            served.ask("DELETE", f"flow_runs/{run['id']}")
+    wait_until(lambda: {run["state"]["type"] for run in scheduled(served, deployment)} == {"COMPLETED"})
 
 
 def test_a_cancelled_run_leaves_no_process(served: Served) -> None:
