@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.flows.executors.clones import git, make_clone
 from tests.flows.executors.conftest import HEAD, WORKER, Cluster, wait_for
 
 pytestmark = pytest.mark.slow
@@ -44,28 +45,6 @@ ONE = """
 stages:
   only: {cmd: sh work.sh > a, deps: [source.txt, work.sh], outs: [a]}
 """
-
-
-def git(root: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
-
-
-def make_clone(folder: Path, prefix: str, **files: str) -> Path:
-    """Return a new git and DVC repository with these files, committed, whose remote is the loopback S3."""
-    folder.mkdir()
-    git(folder, "init", "--quiet")
-    (folder / ".dvc").mkdir()
-    (folder / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    (folder / ".dvc" / "config").write_text(
-        f"[core]\nanalytics = false\nremote = team\n['remote \"team\"']\nurl = s3://results/{prefix}\n"
-    )
-    (folder / ".gitignore").write_text("/a\n/b\n/c\n/d\n/tree\n/log\n")
-    for name, text in files.items():
-        (folder / name.replace("_", ".")).write_text(text)
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "first")
-    return folder
 
 
 def start_run(root: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -119,7 +98,7 @@ def test_a_run_on_two_nodes_is_a_run_on_one_machine(cluster: Cluster, tmp_path: 
     meet.mkdir()
     root = make_clone(
         tmp_path / "head",
-        "diamond",
+        "s3://results/diamond",
         dvc_yaml=DIAMOND,
         meet_sh=MEET.replace("FOLDER", str(meet)),
         source_txt="one\n",
@@ -151,7 +130,7 @@ def test_a_run_on_two_nodes_is_a_run_on_one_machine(cluster: Cluster, tmp_path: 
 def test_a_users_fault_is_told_once(cluster: Cluster, tmp_path: Path) -> None:
     root = make_clone(
         tmp_path / "head",
-        "fault",
+        "s3://results/fault",
         dvc_yaml=ONE,
         work_sh="echo the reason >&2; exit 3\n",
         source_txt="one\n",
@@ -167,7 +146,7 @@ def test_an_end_leaves_no_process(cluster: Cluster, tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     root = make_clone(
         tmp_path / "head",
-        "end",
+        "s3://results/end",
         dvc_yaml=ONE,
         work_sh=f"trap '' TERM; echo $$ > {mark}; sh -c 'trap \"\" TERM; sleep 600; : {mark}'; sleep 600\n",
         source_txt="one\n",
@@ -186,7 +165,7 @@ def test_a_stage_of_a_lost_node_runs_elsewhere(cluster: Cluster, tmp_path: Path)
     begun, go = tmp_path / "begun", tmp_path / "go"
     root = make_clone(
         tmp_path / "head",
-        "lost",
+        "s3://results/lost",
         dvc_yaml=ONE,
         work_sh=f"echo $$ >> {begun}\nwhile [ ! -e {go} ]; do sleep 0.1; done\ncat source.txt\n",
         source_txt="one\n",
@@ -206,7 +185,7 @@ def test_a_stage_of_a_lost_node_runs_elsewhere(cluster: Cluster, tmp_path: Path)
     finally:
         filler.kill()
         filler.wait()
-    wait_for(lambda: not Path(f"/proc/{first}").exists(), 20)
+    wait_for(lambda: not Path(f"/proc/{first}").exists(), 60)
     go.touch()
     status, shown = finish_run(process, root)
     assert status == 0, shown
@@ -222,6 +201,7 @@ ray.init(log_to_driver=False, configure_logging=False)
 class Filler:
     def sit(self):
         return "full"
-print(ray.get(Filler.remote().sit.remote()), flush=True)
+filler = Filler.remote()
+print(ray.get(filler.sit.remote()), flush=True)
 time.sleep(600)
 """
