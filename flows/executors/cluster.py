@@ -17,7 +17,9 @@ from oft.errors import UserError, first_line
 ADDRESS = "RAY_ADDRESS"
 CONNECT_SECONDS = 5.0
 GB = 1e9
+PACKAGE = "ray[default]==2.60.0"
 RECIPE = "docs/ray.md has the recipe"
+TOKEN = f"~/.ray/auth_token, or the file RAY_AUTH_TOKEN_PATH names, must be a copy of the head's; {RECIPE}"
 
 
 class Capacity(NamedTuple):
@@ -43,10 +45,16 @@ def connect(environment: Mapping[str, str]) -> None:
     if address != "auto":
         _knock(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # else Ray does without where it finds none
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a late call must not start a cluster of its own
-    import ray
-    from ray.exceptions import AuthenticationError, RayError
-
+    try:
+        import ray
+        from ray.exceptions import AuthenticationError, RayError
+    except ModuleNotFoundError:
+        raise UserError(
+            f"Ray is not installed; `.venv/bin/uv pip install --python .venv/bin/python '{PACKAGE}'`, as on "
+            f"every node; {RECIPE}"
+        ) from None
     try:
         with _keep_handlers():
             ray.init(
@@ -55,12 +63,13 @@ def connect(environment: Mapping[str, str]) -> None:
                 configure_logging=False,
                 runtime_env={"py_modules": packages()},
             )
-    except AuthenticationError as error:
+    except AuthenticationError:
+        raise UserError(f"this machine has no token for the Ray cluster at {address}; {TOKEN}") from None
+    except ConnectionError as error:  # so Ray ends, after half a minute, where the token is wrong
         raise UserError(
-            f"the Ray cluster at {address} refuses this machine's token ({first_line(error)}); "
-            f"RAY_AUTH_TOKEN_PATH must name a copy of the head's; {RECIPE}"
+            f"the Ray cluster at {address} does not let this machine in ({first_line(error)}); {TOKEN}"
         ) from None
-    except (RayError, RuntimeError, ConnectionError, ValueError) as error:
+    except (RayError, RuntimeError, ValueError) as error:
         raise UserError(f"cannot join the Ray cluster at {address}: {first_line(error)}; {RECIPE}") from None
 
 

@@ -27,7 +27,7 @@ from flows.resources import Lease, Request
 from oft.errors import UserError
 from oft.storage import read_json, write_json
 
-SENT_VARIABLES = ("OFT_SHARDS", "OFT_WARM", "OFT_WARM_IDLE_SECONDS", "OFT_WORKERS")
+SENT_VARIABLES = ("OFT_SHARDS", "OFT_TRAIN_PROCESSES", "OFT_WARM", "OFT_WARM_IDLE_SECONDS", "OFT_WORKERS")
 ATTEMPTS = 3
 """How often a stage is begun when the node or worker that has it is lost."""
 NOTE_SECONDS = 60.0

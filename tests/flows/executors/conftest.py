@@ -98,6 +98,7 @@ def cluster(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_memory_monitor_refresh_ms": "0",
+        "RAY_health_check_period_ms": "1000",  # a lost node is missed after 5 seconds, not 15
     }
     if sys.dont_write_bytecode:  # each of some thirty processes would compile Ray and DVC anew
         environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(state / "bytecode")}

@@ -11,6 +11,7 @@ from dvc.repo import Repo
 from flows.executors.handover import check, find_targets, make, open_head, refuse_unrestorable, restore
 from flows.executors.snapshot import read_snapshot
 from oft.errors import UserError
+from tests.conftest import ROOT
 from tests.flows.executors.clones import make_clone
 
 CHAIN = """
@@ -127,6 +128,14 @@ def test_a_stage_without_a_run_cache_entry_is_refused(
     monkeypatch.chdir(root)
     with Repo() as repo, pytest.raises(UserError, match=f"it cannot run on another machine.*{reason}"):
         refuse_unrestorable(repo.stage.collect("it")[0])
+
+
+def test_every_stage_of_this_pipeline_can_run_on_another_machine() -> None:
+    with Repo(str(ROOT)) as repo:
+        stages = [stage for stage in repo.index.stages if not stage.frozen]
+        assert stages
+        for stage in stages:
+            refuse_unrestorable(stage)
 
 
 def test_a_stage_needs_the_outs_it_reads_and_no_others(

@@ -184,7 +184,7 @@ def test_a_stage_of_a_lost_node_runs_elsewhere(cluster: Cluster, tmp_path: Path)
         cluster.nodes[WORKER].kill()
     finally:
         filler.kill()
-        filler.wait()
+        filler.communicate()
     wait_for(lambda: not Path(f"/proc/{first}").exists(), 60)
     go.touch()
     status, shown = finish_run(process, root)
