@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def check(stage_name: str, known: Mapping[str, Any]) -> Any:
         _reproduce(stage_name)
         return {"outcome": "done"}
     # Not under the lock: pushing may take long.
-    with _open() as repo:
+    with _open() as repo, _faults_of_the_remote():
         targets = find_targets(repo, _find(repo, stage_name), known["on_remote"])
         if targets and (count := repo.push(targets)):
             print(f"{count} files that {stage_name} reads pushed to the remote", flush=True)
@@ -96,13 +97,15 @@ def make(stage_name: str, job: Mapping[str, Any]) -> Any:
         if repo.config["core"].get("remote") is None:
             raise UserError(f"on the node: {NO_REMOTE}")
         if targets := find_targets(repo, _find(repo, stage_name)):
-            repo.pull(targets)
+            with _faults_of_the_remote():
+                repo.pull(targets)
     os.environ.update(without_code(os.environ))
     _reproduce(stage_name)
     with _open() as repo:
         key, value = find_entry(repo, _find(repo, stage_name))
-        _transfer(repo.cloud.push, repo, key, value, "push")
-        _copy_entry(repo, key, value, to_remote=True)
+        with _faults_of_the_remote():
+            _transfer(repo.cloud.push, repo, key, value, "push")
+            _copy_entry(repo, key, value, to_remote=True)
     return {"key": key, "value": value}
 
 
@@ -123,11 +126,13 @@ def restore(stage_name: str, entry: Mapping[str, Any]) -> Any:
         with lock_repo(repo):
             must_restore = stage.changed()
         if must_restore:  # else somebody has made it here meanwhile
-            _copy_entry(repo, key, value, to_remote=False)
+            with _faults_of_the_remote():
+                _copy_entry(repo, key, value, to_remote=False)
             stage.save_deps()
             if _get_stage_hash(stage) != key:
                 raise UserError(_describe_difference(repo, stage, key, value))
-            _transfer(repo.cloud.pull, repo, key, value, "pull")
+            with _faults_of_the_remote():
+                _transfer(repo.cloud.pull, repo, key, value, "pull")
             if not is_restorable(stage):
                 raise UserError(
                     f"{stage_name} ran on a node and cannot be restored: the remote lacks some of its outs. "
@@ -258,11 +263,31 @@ def _probe_remote(repo: Repo) -> None:
         return
     bucket = odb.path.partition("/")[0]
     try:
-        reachable, why = odb.fs.exists(bucket), "there is no such bucket"
+        odb.fs.info(bucket)
+    except FileNotFoundError:
+        raise UserError(
+            f"the default DVC remote {name}: there is no bucket {bucket}, or not for you"
+        ) from None
     except Exception as error:  # whatever the network or the credentials bring about
-        reachable, why = False, first_line(error)
-    if not reachable:
-        raise UserError(f"the default DVC remote {name} (bucket {bucket}) cannot be read: {why}")
+        raise UserError(f"the default DVC remote {name} cannot be reached: {first_line(error)}") from None
+
+
+class RemoteError(Exception):
+    """The way to the DVC remote failed; begins with the error's type, which flows.endings looks for."""
+
+
+@contextmanager
+def _faults_of_the_remote() -> Iterator[None]:
+    """Turn what the network or S3 brings about into a RemoteError of one line."""
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except (UserError, DvcException):
+        raise
+    except Exception as error:
+        kind = type(error)
+        raise RemoteError(f"{kind.__module__}.{kind.__qualname__}: {first_line(error)}") from error
 
 
 def _transfer(move: Callable[..., Any], repo: Repo, key: str, value: str, verb: str) -> None:
@@ -325,6 +350,9 @@ def main(step: str, file: str, *stage: str) -> None:
         result = steps[step](*stage, read_json(Path(file)))
     except (UserError, DvcException) as error:
         print(f"ERROR: {error}", flush=True)
+        sys.exit(1)
+    except RemoteError as error:
+        print(f"the DVC remote failed at {step} {' '.join(stage)}:\n{error}", flush=True)
         sys.exit(1)
     write_json(Path(file), result)
 
