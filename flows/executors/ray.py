@@ -64,8 +64,7 @@ class RayExecutor:
 
             capacities = read_capacities(ray.nodes())
             self.pool = make_pool(capacities)
-            asked = {stage: fit(stage, request, capacities) for stage, request in requests.items()}
-            self._options = asked
+            self._options = {stage: fit(stage, request, capacities) for stage, request in requests.items()}
             self._default = fit("", Request(), capacities)
             self._bundle = ray.put(self._snapshot.bundle)
             self._make = ray.remote(max_retries=0)(make_stage)
@@ -79,8 +78,9 @@ class RayExecutor:
             if self._stopped:
                 return STOPPED
             self._num_running += 1
+            known = {"on_remote": sorted(self._on_remote)}
         try:
-            finished, found = self._dvc("check", {"on_remote": sorted(self._on_remote)}, log, stage)
+            finished, found = self._dvc("check", known, log, stage)
             if finished.exit_code or found["outcome"] == "done":
                 return finished
             made = self._run_on_a_node(stage, found["files"], log)
@@ -88,7 +88,8 @@ class RayExecutor:
                 return Finished(made.exit_code, tuple(made.tail))
             restored, _ = self._dvc("restore", made.entry, log, stage)
             if restored.exit_code == 0:
-                self._on_remote.add(stage)
+                with self._guard:
+                    self._on_remote.add(stage)
             return restored
         finally:
             with self._guard:
@@ -153,12 +154,15 @@ class RayExecutor:
                         say(line)
                 raise WorkerCrashedError  # the stream ended without a word
             except TaskCancelledError:
-                break
+                if self._stopped:
+                    break
+                return Made(1, (*tail, f"ERROR: {stage} was cancelled in Ray"), None)
             except (NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError) as error:
                 if self._stopped:
                     break
                 say(f"{stage}: its node or Ray's worker there is lost ({type(error).__name__})")
                 if attempt < ATTEMPTS:
+                    tail.clear()
                     say(f"{stage} begins anew wherever there is room ({attempt + 1} of {ATTEMPTS})")
             except RayError as error:
                 if self._stopped:
@@ -196,6 +200,9 @@ class RayExecutor:
                     return
                 begun = True
                 yield ray.get(reference)
+        except BaseException:  # nobody listens any more
+            ray.cancel(task, force=True)
+            raise
         finally:
             with self._guard:
                 self._tasks.discard(task)
