@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from flows.executors import open_executor
 from flows.executors.cluster import Capacity, connect, fit, make_pool, read_capacities
 from flows.resources import Request
 from oft.errors import UserError
+from tests.flows.executors.clones import make_clone
 from tests.flows.executors.conftest import free_port
 
 SMALL, LARGE, GPU = Capacity(2, 0, 8.0), Capacity(16, 0, 64.0), Capacity(8, 2, 32.0)
@@ -52,3 +56,17 @@ def test_a_head_that_does_not_answer_is_told_at_once() -> None:
         connect({"RAY_ADDRESS": f"127.0.0.1:{free_port()}"})
     with pytest.raises(UserError, match="HOST:PORT or auto, got 'here'"):
         connect({"RAY_ADDRESS": "here"})
+
+
+def test_ray_is_chosen_by_the_environment_and_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = "stages:\n  it: {cmd: cp code.py a, deps: [code.py], outs: [a]}\n"
+    root = make_clone(tmp_path / "head", str(tmp_path / "remote"), dvc_yaml=stages, code_py="one\n")
+    monkeypatch.setenv("OFT_EXECUTOR", "ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(UserError, match=r"^RAY_ADDRESS must be HOST:PORT"), open_executor(root, {}):
+        pass
+    (root / "code.py").write_text("two\n")
+    with pytest.raises(UserError, match=r"^nodes run the committed code.*code.py"), open_executor(root, {}):
+        pass
