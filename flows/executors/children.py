@@ -1,0 +1,51 @@
+"""The child processes of an executor: started from several threads, ended from one."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from flows.process import Finished, end_groups, run_command
+
+
+class Children:
+    """Commands that run side by side until they end or ``stop`` ends them."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        root: Path,
+        log: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run a command to its end (see ``flows.process.run_command``); after ``stop`` it ends at once."""
+        started: list[subprocess.Popen[str]] = []
+
+        def register(process: subprocess.Popen[str]) -> None:
+            started.append(process)
+            with self._guard:
+                self._running.add(process)
+                too_late = self._stopped
+            if too_late:
+                end_groups([process])
+
+        try:
+            return run_command(command, root=root, log=log, environment=environment, started=register)
+        finally:
+            with self._guard:
+                self._running.difference_update(started)
+
+    def stop(self) -> None:
+        """End all of them, with their children."""
+        with self._guard:
+            self._stopped = True
+            running = list(self._running)
+        end_groups(running)

@@ -1,0 +1,79 @@
+"""What a node needs to be this clone: its revision, as a git bundle, and nothing that is not committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from flows.executors.git import run_git
+from oft.errors import UserError
+
+SENT = ("params.yaml", "dvc.lock")
+"""The files that are sent as they are, committed or not."""
+
+
+class Snapshot(NamedTuple):
+    """A revision on its way to other machines.
+
+    Attributes:
+        revision: the commit.
+        project: the first commit of its history, the same in every clone of a project.
+        bundle: the commit with its history, as ``git fetch`` reads it.
+    """
+
+    revision: str
+    project: str
+    bundle: bytes
+
+
+def read_snapshot(root: Path) -> Snapshot:
+    """Return what is checked out in the clone ``root``.
+
+    Raises:
+        UserError: ``root`` is no git clone's root, has no commit, or is a shallow clone.
+    """
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if Path(top).resolve() != root.resolve():
+        raise UserError(
+            f"{root} must be the root of its git clone, so that nodes can clone it; that is {top}"
+        )
+    if _git(root, "rev-parse", "--is-shallow-repository") == "true":
+        raise UserError(f"{root} is a shallow clone, which cannot be cloned; run `git fetch --unshallow`")
+    revision = _git(root, "rev-parse", "--verify", "HEAD")
+    project = min(_git(root, "rev-list", "--max-parents=0", revision).split())
+    return Snapshot(revision, project, run_git(root, "bundle", "create", "--quiet", "-", "HEAD"))
+
+
+def refuse_uncommitted(root: Path, deps: Iterable[Path]) -> None:
+    """Make sure that what stages read is committed; params.yaml and dvc.lock need not be.
+
+    Args:
+        root: the clone.
+        deps: what its stages depend on. Files git does not know matter there alone.
+
+    Raises:
+        UserError: code or configuration is changed, or a stage reads a file git does not know.
+    """
+    status = _git(root, "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z")
+    folders = {dep.resolve() for dep in deps}
+    found = []
+    for entry in filter(None, status.split("\0")):
+        state, path = entry[:2], entry[3:]
+        if state == "??":
+            file = (root / path).resolve()
+            if not folders.intersection((file, *file.parents)):
+                continue
+        elif path in SENT:
+            continue
+        found.append(path)
+    if found:
+        shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        raise UserError(
+            f"nodes run the committed code, and these are not committed: {shown}; "
+            f"commit them (only {' and '.join(SENT)} are sent as they are), or run with OFT_EXECUTOR=local"
+        )
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return run_git(root, *arguments).decode(errors="surrogateescape").removesuffix("\n")
