@@ -53,15 +53,17 @@ def parse_request(stage: str, meta: Any) -> Request:
     return request
 
 
-def num_processes(environment: Mapping[str, str], num_gpus: int) -> int:
-    """Return as how many processes a training runs on a machine with so many GPUs.
+def for_all_ranks(request: Request, environment: Mapping[str, str], num_gpus: int) -> Request:
+    """Return what a stage takes of one machine with so many GPUs, all of its processes together.
 
-    What is no number counts as one here; the training itself refuses it, with the rule.
+    A number of processes that is none counts as one here; the training itself refuses it, with the rule.
     """
-    asked = environment.get(PROCESSES, "1")
+    asked = environment.get(PROCESSES, "1") if request.ranks else "1"
     if asked in ("auto", "gpus"):
-        return max(1, num_gpus)
-    return max(1, int(asked)) if asked.isdecimal() else 1
+        count = max(1, num_gpus)
+    else:
+        count = max(1, int(asked)) if asked.isdecimal() else 1
+    return Request(request.cpus * count, request.gpus * count, request.memory_gb * count)
 
 
 @dataclass(frozen=True)
@@ -84,18 +86,19 @@ class Pool:
     Args:
         cpus: cores; a stage that asks for more than there are takes them all.
         gpus: ids of the GPUs, as CUDA_VISIBLE_DEVICES takes them; each serves one stage at a time.
+        machine_gpus: those of the largest machine, where the pool is of several; None: all are of one.
     """
 
-    def __init__(self, cpus: int, gpus: Sequence[str] = ()) -> None:
+    def __init__(self, cpus: int, gpus: Sequence[str] = (), machine_gpus: int | None = None) -> None:
+        self._machine_gpus = len(gpus) if machine_gpus is None else machine_gpus
         self.cpus, self.gpus = cpus, tuple(gpus)
         self._free_cpus, self._free_gpus = cpus, list(gpus)
         self._guard = threading.Lock()
 
     def reserve(self, request: Request) -> Lease | None:
         """Return what the request asks for, or None while it is not to be had."""
-        processes = num_processes(os.environ, len(self.gpus)) if request.ranks else 1
-        cpus = min(request.cpus * processes, self.cpus)
-        gpus = min(request.gpus * processes, len(self.gpus))
+        wanted = for_all_ranks(request, os.environ, self._machine_gpus)
+        cpus, gpus = min(wanted.cpus, self.cpus), min(wanted.gpus, len(self.gpus))
         with self._guard:
             if cpus > self._free_cpus or gpus > len(self._free_gpus):
                 return None

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from flows.executors.code import packages
-from flows.resources import Pool, Request
+from flows.resources import Pool, Request, for_all_ranks
 from oft.errors import UserError, first_line
 
 ADDRESS = "RAY_ADDRESS"
@@ -118,7 +118,8 @@ def make_pool(capacities: Iterable[Capacity]) -> Pool:
     have = list(capacities)
     if not (cpus := sum(each.cpus for each in have)):
         raise UserError(f"the Ray cluster has no node with a core to give; `ray start` workers; {RECIPE}")
-    return Pool(cpus, [str(number) for number in range(sum(each.gpus for each in have))])
+    gpus = [str(number) for number in range(sum(each.gpus for each in have))]
+    return Pool(cpus, gpus, max(each.gpus for each in have))
 
 
 def fit(stage: str, request: Request, capacities: Iterable[Capacity]) -> dict[str, float]:
@@ -131,7 +132,9 @@ def fit(stage: str, request: Request, capacities: Iterable[Capacity]) -> dict[st
         UserError: no node has the memory, or none both that and a GPU.
     """
     have = list(capacities)
-    gpus = min(request.gpus, max(each.gpus for each in have))
+    most_gpus = max(each.gpus for each in have)
+    request = for_all_ranks(request, os.environ, most_gpus)
+    gpus = min(request.gpus, most_gpus)
     able = [each for each in have if each.gpus >= gpus and each.memory_gb >= request.memory_gb and each.cpus]
     if not able:
         most = max(each.memory_gb for each in have if each.gpus >= gpus)
