@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.git import git
 from flows.graph import open_repository
-from flows.workspace import hold_file
+from flows.locking import hold_file
 from oft.errors import UserError
 
 CLONES = Path(".clones")

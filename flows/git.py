@@ -13,27 +13,35 @@ NAME, EMAIL = "retrain", "retrain@localhost"
 
 
 def git(*arguments: str, root: Path, stdin: str | None = None) -> str:
-    """Return what ``git ARGUMENTS`` prints in ``root``, without the last line break.
+    """Return what ``git ARGUMENTS`` prints in ``root``, without the last line break; see `git_bytes`."""
+    given = None if stdin is None else stdin.encode()
+    return git_bytes(*arguments, root=root, stdin=given).decode(errors="surrogateescape").removesuffix("\n")
+
+
+def git_bytes(*arguments: str, root: Path, stdin: bytes | None = None) -> bytes:
+    """Return what ``git ARGUMENTS`` prints in ``root``; no hook runs.
 
     Raises:
-        UserError: it failed; the message carries what it said, without credentials.
+        UserError: git is missing, or it failed; the message carries what it said, without credentials.
     """
-    finished = subprocess.run(
-        ["git", *arguments],
-        cwd=root,
-        env=_environment(),
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    try:
+        finished = subprocess.run(
+            ["git", "-c", "core.hooksPath=/dev/null", *arguments],
+            cwd=root,
+            env=_environment(),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UserError("git is not installed; install it, clones are made with it") from None
     if finished.returncode != 0:
-        said = hide_secrets(finished.stderr.strip() or finished.stdout.strip() or "(it printed nothing)")
-        raise UserError(f"git {arguments[0]} failed in {root}: {said}")
-    return finished.stdout.removesuffix("\n")
+        said = (finished.stderr.strip() or finished.stdout.strip()).decode(errors="replace")
+        raise UserError(
+            f"git {arguments[0]} failed in {root}: {hide_secrets(said) or '(it printed nothing)'}"
+        )
+    return finished.stdout
 
 
 def read_file(root: Path, revision: str, path: str) -> str | None:

@@ -63,7 +63,7 @@ def main(
     leave_on_signals()
     if plain and revision is not None:
         raise typer.BadParameter("--revision works in a clone, which --plain does not make; leave one out")
-    from flows.views import show_run
+    from flows.reproduction.views import show_run
 
     try:
         with show_run():
@@ -83,9 +83,9 @@ def main(
 
 def _run_plain(targets: list[str] | None, pull: bool, jobs: int | None, keep_going: bool) -> str:
     """Run without Prefect; return what is at fault, "" where nothing is."""
-    from flows.run import bring_up_to_date
-    from flows.views import current_view, is_chatter, summarize
-    from flows.walk import spawn_threads
+    from flows.reproduction.run import bring_up_to_date
+    from flows.reproduction.views import current_view, is_chatter, summarize
+    from flows.reproduction.walk import spawn_threads
 
     view = current_view()
 
@@ -121,10 +121,10 @@ def _run_flow(
     def import_libraries() -> None:
         import dvc.repo  # noqa: F401
 
-        import flows.pipeline  # noqa: F401
+        import flows.reproduction.flow  # noqa: F401
 
     ensure_server(import_libraries)
-    from flows.pipeline import reproduce
+    from flows.reproduction.flow import reproduce
 
     state = reproduce(
         targets=targets,

@@ -60,9 +60,8 @@ def for_all_ranks(request: Request, environment: Mapping[str, str], num_gpus: in
     """
     asked = environment.get(PROCESSES, "1") if request.ranks else "1"
     if asked in ("auto", "gpus"):
-        count = max(1, num_gpus)
-    else:
-        count = max(1, int(asked)) if asked.isdecimal() else 1
+        asked = str(num_gpus)
+    count = max(1, int(asked)) if asked.isdecimal() else 1
     return Request(request.cpus * count, request.gpus * count, request.memory_gb * count)
 
 

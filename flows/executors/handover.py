@@ -273,7 +273,7 @@ def _probe_remote(repo: Repo) -> None:
 
 
 class RemoteError(Exception):
-    """The way to the DVC remote failed; begins with the error's type, which flows.endings looks for."""
+    """The way to the DVC remote failed; begins with the error's type, which is looked for."""
 
 
 @contextmanager

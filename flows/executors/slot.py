@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows.executors.git import run_git
 from flows.executors.snapshot import SENT
+from flows.git import git
 from oft.errors import UserError
 
 # Left behind where a process was killed; the slot is ours alone, so nobody holds them.
@@ -43,17 +43,17 @@ def _check_out(slot: Path, revision: str, bundle: Path) -> None:
     for name in STALE:
         (slot / name).unlink(missing_ok=True)
     if not (slot / ".git").is_dir():
-        run_git(slot, "init", "--quiet")
+        git("init", "--quiet", root=slot)
     if not _has(slot, revision):
         # A ref of its own keeps git from ever collecting it.
-        run_git(slot, "fetch", "--quiet", "--no-tags", str(bundle), f"+HEAD:refs/revisions/{revision}")
-    run_git(slot, "checkout", "--quiet", "--force", "--detach", revision)
-    run_git(slot, "clean", "--quiet", "-fd")
+        git("fetch", "--quiet", "--no-tags", str(bundle), f"+HEAD:refs/revisions/{revision}", root=slot)
+    git("checkout", "--quiet", "--force", "--detach", revision, root=slot)
+    git("clean", "--quiet", "-fd", root=slot)
 
 
 def _has(slot: Path, revision: str) -> bool:
     try:
-        run_git(slot, "cat-file", "-e", f"{revision}^{{commit}}")
+        git("cat-file", "-e", f"{revision}^{{commit}}", root=slot)
     except UserError:
         return False
     return True

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.executors.git import run_git
+from flows.git import git, git_bytes
 from oft.errors import UserError
 
 SENT = ("params.yaml", "dvc.lock")
@@ -33,16 +33,16 @@ def read_snapshot(root: Path) -> Snapshot:
     Raises:
         UserError: ``root`` is no git clone's root, has no commit, or is a shallow clone.
     """
-    top = _git(root, "rev-parse", "--show-toplevel")
+    top = git("rev-parse", "--show-toplevel", root=root)
     if Path(top).resolve() != root.resolve():
         raise UserError(
             f"{root} must be the root of its git clone, so that nodes can clone it; that is {top}"
         )
-    if _git(root, "rev-parse", "--is-shallow-repository") == "true":
+    if git("rev-parse", "--is-shallow-repository", root=root) == "true":
         raise UserError(f"{root} is a shallow clone, which cannot be cloned; run `git fetch --unshallow`")
-    revision = _git(root, "rev-parse", "--verify", "HEAD")
-    project = min(_git(root, "rev-list", "--max-parents=0", revision).split())
-    return Snapshot(revision, project, run_git(root, "bundle", "create", "--quiet", "-", "HEAD"))
+    revision = git("rev-parse", "--verify", "HEAD", root=root)
+    project = min(git("rev-list", "--max-parents=0", revision, root=root).split())
+    return Snapshot(revision, project, git_bytes("bundle", "create", "--quiet", "-", "HEAD", root=root))
 
 
 def refuse_uncommitted(root: Path, deps: Iterable[Path]) -> None:
@@ -55,7 +55,7 @@ def refuse_uncommitted(root: Path, deps: Iterable[Path]) -> None:
     Raises:
         UserError: code or configuration is changed, or a stage reads a file git does not know.
     """
-    status = _git(root, "status", "--porcelain", "--no-renames", "--untracked-files=all", "-z")
+    status = git("status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", root=root)
     folders = {dep.resolve() for dep in deps}
     found = []
     for entry in filter(None, status.split("\0")):
@@ -73,7 +73,3 @@ def refuse_uncommitted(root: Path, deps: Iterable[Path]) -> None:
             f"nodes run the committed code, and these are not committed: {shown}; "
             f"commit them (only {' and '.join(SENT)} are sent as they are), or run with OFT_EXECUTOR=local"
         )
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return run_git(root, *arguments).decode(errors="surrogateescape").removesuffix("\n")

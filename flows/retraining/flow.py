@@ -9,8 +9,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.pipeline import reproduce
 from flows.redaction import hide_secrets
+from flows.reproduction.flow import reproduce
 from flows.retraining.decision import render_decision
 from flows.retraining.inbox import SETTLE_SECONDS
 from flows.retraining.run import Against, retrain_once, watch_once

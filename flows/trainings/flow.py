@@ -16,7 +16,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Failed
 
-from flows.pipeline import reproduce
+from flows.reproduction.flow import reproduce
 from flows.trainings.images import bring_images
 from flows.trainings.publishing import publish_result
 from flows.trainings.request import TrainingRequest, parse_request

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.pages import flatten, format_value
+from flows.reproduction.pages import flatten, format_value
 from oft.data.pictures import encode_jpeg, encode_png
 from oft.data.samples import read_samples
 from oft.report.grids import GridRow, comparison_grid

@@ -14,7 +14,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.commands import run_dvc
-from flows.pipeline import reproduce
+from flows.reproduction.flow import reproduce
 from tests.conftest import ROOT
 
 from .conftest import MakeRepository

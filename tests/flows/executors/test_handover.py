@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from dvc.repo import Repo
 
-from flows.endings import Ending, classify
 from flows.executors.handover import (
     check,
     find_targets,
@@ -21,6 +20,7 @@ from flows.executors.handover import (
 )
 from flows.executors.snapshot import read_snapshot
 from flows.process import Finished
+from flows.reproduction.endings import Ending, classify
 from oft.errors import UserError
 from tests.conftest import ROOT
 from tests.flows.executors.clones import make_clone

@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flows.board import Board, Standing
-from flows.views import (
+from flows.reproduction.board import Board, Standing
+from flows.reproduction.views import (
     LiveView,
     PlainView,
     SilentView,

@@ -9,16 +9,22 @@ from pathlib import Path
 import pytest
 
 from flows.commands import run_dvc
-from flows.workspace import KEPT_LOCK, RUN_LOCK, RWLOCK, hold_workspace, keep_lock, mend_workspace
+from flows.reproduction.workspace import (
+    KEPT_LOCK,
+    RUN_LOCK,
+    RWLOCK,
+    hold_workspace,
+    keep_lock,
+    mend_workspace,
+)
 from oft.errors import UserError
 from tests.conftest import ROOT
-
-from .conftest import MakeRepository
+from tests.flows.conftest import MakeRepository
 
 HOLD = """
 import sys
 from pathlib import Path
-from flows.workspace import hold_workspace
+from flows.reproduction.workspace import hold_workspace
 with hold_workspace(Path(sys.argv[1]), print):
     print("held", flush=True)
     sys.stdin.read()

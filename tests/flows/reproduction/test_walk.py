@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from flows.board import Board, Standing
-from flows.endings import Ending, classify
 from flows.graph import StageGraph
 from flows.process import Finished
+from flows.reproduction.board import Board, Standing
+from flows.reproduction.endings import Ending, classify
+from flows.reproduction.walk import Result, Walk, by_way_to_the_end, spawn_threads
 from flows.resources import Lease, Pool, Request
-from flows.walk import Result, Walk, by_way_to_the_end, spawn_threads
 
 GRAPH: StageGraph = {
     "report": ("left", "right"),
@@ -170,7 +170,7 @@ def test_attempts_come_to_an_end() -> None:
 
 
 def test_a_busy_stage_waits_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.walk.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("flows.reproduction.walk.BUSY_SECONDS", 0.0)
     busy = Finished(255, ("ERROR: failed to reproduce 'start': 'a' is busy, it is being blocked by:",))
     assert classify(busy) is Ending.BUSY
     executor = FakeExecutor(answers={"start": [busy] * 20})

@@ -3,9 +3,9 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from flows.board import Board, Standing
 from flows.commands import run_dvc
-from flows.pages import (
+from flows.reproduction.board import Board, Standing
+from flows.reproduction.pages import (
     LAST_METRICS,
     Metrics,
     exchange_metrics,
@@ -16,8 +16,7 @@ from flows.pages import (
     render_metrics,
     render_timeline,
 )
-
-from .conftest import MakeRepository
+from tests.flows.conftest import MakeRepository
 
 METRICS: Metrics = {
     "runs/a/oft/metrics.json": {"miou": 0.123456, "num_images": 8},

@@ -19,12 +19,12 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
 from prefect.states import Completed, Failed
 
-from flows import pages
-from flows.board import Standing
 from flows.clones import clone_at
-from flows.run import Run, bring_up_to_date
-from flows.views import current_view, is_chatter, summarize
-from flows.walk import Result
+from flows.reproduction import pages
+from flows.reproduction.board import Standing
+from flows.reproduction.run import Run, bring_up_to_date
+from flows.reproduction.views import current_view, is_chatter, summarize
+from flows.reproduction.walk import Result
 from oft.errors import UserError
 
 METRICS_ARTIFACT = "metrics"
@@ -32,8 +32,8 @@ TIMELINE_ARTIFACT = "timeline"
 REPORT_ARTIFACT = "report"
 
 
-# DVC is the cache: a task always asks it. What may pass by itself is tried again inside (flows/walk.py), as
-# without Prefect. A failed state is returned, not raised, which spares the reader two tracebacks.
+# DVC is the cache: a task always asks it. What may pass by itself is tried again inside (walk.py), as without
+# Prefect. A failed state is returned, not raised, which spares the reader two tracebacks.
 @task(cache_policy=NO_CACHE, retries=0, persist_result=False)
 def run_stage(work: Callable[[], Result]) -> State[Any]:
     """Bring one stage up to date, those it needs being so already.

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.endings import Ending, classify, explain_signal
 from flows.process import Finished
+from flows.reproduction.endings import Ending, classify, explain_signal
 
 
 def stage_failed(*lines: str, status: int = 1) -> Finished:

@@ -9,9 +9,8 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.commands import run_dvc
-from flows.pipeline import METRICS_ARTIFACT, REPORT_ARTIFACT, TIMELINE_ARTIFACT, reproduce
-
-from .conftest import CHAIN, MakeRepository
+from flows.reproduction.flow import METRICS_ARTIFACT, REPORT_ARTIFACT, TIMELINE_ARTIFACT, reproduce
+from tests.flows.conftest import CHAIN, MakeRepository
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
-from flows.board import Board, Row, Standing
+from flows.reproduction.board import Board, Row, Standing
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flows.board import Board, Standing
 from flows.commands import describe_failure, read_outcome
-from flows.endings import Ending, classify, describe_death, explain_signal
 from flows.executors import Executor
 from flows.graph import StageGraph
+from flows.reproduction.board import Board, Standing
+from flows.reproduction.endings import Ending, classify, describe_death, explain_signal
 from flows.resources import Lease, Request
 
 RETRY_SECONDS = (2.0, 8.0, 32.0)

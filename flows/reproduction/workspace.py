@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flows.locking import hold_file
 from oft.errors import UserError
 from oft.storage import atomic_file
 
@@ -32,23 +31,6 @@ def hold_workspace(root: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield  # no repository: whoever opens it says so
         return
     with hold_file(root / RUN_LOCK, say):
-        yield
-
-
-@contextmanager
-def hold_file(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock for the block, waiting for who has it; it goes with the process, however that ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            say(f"Another run works in this clone (process {stream.read().strip()}); waiting for its end.")
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.truncate(0)
-        stream.write(f"{os.getpid()}\n")
-        stream.flush()
         yield
 
 

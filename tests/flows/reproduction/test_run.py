@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.board import Standing
 from flows.commands import run_dvc
-from flows.run import Run, bring_up_to_date
-from flows.views import SilentView
-from flows.walk import spawn_threads
+from flows.reproduction.board import Standing
+from flows.reproduction.run import Run, bring_up_to_date
+from flows.reproduction.views import SilentView
+from flows.reproduction.walk import spawn_threads
 from tests.conftest import ROOT
-
-from .conftest import MakeRepository
-from .test_process import is_running
+from tests.flows.conftest import MakeRepository
+from tests.flows.test_process import is_running
 
 FORK = """
 stages:

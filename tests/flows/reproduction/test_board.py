@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flows.board import Board, Row, Standing, overlaps
+from flows.reproduction.board import Board, Row, Standing, overlaps
 
 
 def test_a_row_remembers_when_its_stage_began_and_ended() -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from flows.board import Board, Standing
 from flows.commands import describe_changes, describe_failure, run_dvc
 from flows.executors import open_executor
-from flows.plan import make_plan
-from flows.views import View
-from flows.walk import RETRY_SECONDS, Result, Spawn, Walk
-from flows.workspace import hold_workspace, keep_lock, mend_workspace
+from flows.reproduction.board import Board, Standing
+from flows.reproduction.plan import make_plan
+from flows.reproduction.views import View
+from flows.reproduction.walk import RETRY_SECONDS, Result, Spawn, Walk
+from flows.reproduction.workspace import hold_workspace, keep_lock, mend_workspace
 
 Log = Callable[[str, str], None]
 """Takes a line and the stage that printed it, "" for the run itself."""

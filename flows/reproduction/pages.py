@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flows.board import Board, Row, Standing, overlaps
-from flows.views import summarize
+from flows.reproduction.board import Board, Row, Standing, overlaps
+from flows.reproduction.views import summarize
 from oft.storage import read_json, write_json
 
 Metrics = Mapping[str, Mapping[str, Any]]
