@@ -32,7 +32,7 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
         "pipeline_tag": "text-to-image",
         "license": "other",
         "license_name": ", ".join(licences) or UNKNOWN_LICENCE,
-        "tags": ["oft", adapter, task],
+        "tags": ["orthogonal-finetuning", adapter, task],
     }
     prompt = (
         f"the subject {params.subjects[task].subject} as `{params.identifier}`"

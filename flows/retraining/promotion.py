@@ -32,6 +32,7 @@ Log = Callable[[str], None]
 
 PROMOTED = Path("promoted")
 BASE = "data/models/base"
+CONFIG_NAME = "adapter_config.json"  # as oft.adapters.interop has it, which imports torch
 UNPUSHED_FILE = "unpushed"
 # Seconds before a failed push is tried again.
 PUSH_DELAYS = (2.0, 10.0, 30.0)
@@ -55,7 +56,7 @@ def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> N
             "path": folder.as_posix(),
             "type": "model",
             "desc": f"{params.gate.adapter} on {task}, {decision.tag}: {decision.reason}.",
-            "labels": ["oft", params.gate.adapter, "promoted"],
+            "labels": [params.gate.adapter, "promoted"],
         }
     weights = [str(PROMOTED / f"{task}-{params.gate.adapter}" / "weights") for task in params.gated_tasks]
     finished = run_dvc(["add", "--quiet", *weights], root=root, log=lambda line: log(hide_secrets(line)))
@@ -146,8 +147,11 @@ def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) ->
         UserError: the adapter cannot be exported.
     """
     _, model = model_outs(task, adapter)
-    # A copy: what lies in a DVC out may be linked into its cache.
-    shutil.copytree(root / model, target / "adapter", copy_function=shutil.copyfile)
+    (target / "adapter").mkdir(parents=True)
+    for path in sorted((root / model).iterdir()):
+        if path.name == CONFIG_NAME or path.suffix == ".safetensors":  # beside them lie the training's curves
+            # A copy: what lies in a DVC out may be linked into its cache.
+            shutil.copyfile(path, target / "adapter" / path.name)
     delta = target / "delta.safetensors"
     command = [sys.executable, "-m", "oft.cli", "export", model, BASE, str(delta), "--format", "delta"]
     finished = run_command(command, root=root, log=log, environment=dvc_environment())

@@ -43,9 +43,14 @@ def test_a_real_adapter_is_exported_by_the_clone_s_own_code(tmp_path: Path, base
         for _, packed in adapter.named_packed():
             packed.fill_(0.01)
     save_adapter(tmp_path / "runs" / TASK / "oft" / "magnitude", adapter, base_hash=base.hash)
+    (tmp_path / "runs" / TASK / "oft" / "magnitude" / "dvclive").mkdir()
     target = tmp_path / "promoted" / "weights"
     export_model(tmp_path, TASK, "oft", target, print)
     assert (target / "delta.safetensors").stat().st_size > 1000
+    assert {path.name for path in (target / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
     fresh = load_base(base_folder, torch.device("cpu"))
     loaded = load_adapter(target / "adapter", fresh.unet, base_hash=fresh.hash)
     assert all(
