@@ -23,7 +23,7 @@ repro flow retrain serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow retrain serve push pull s3-demo test check bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain serve push pull s3-demo test faults check bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,10 @@ serve: setup ## a Prefect server with its pages, schedules and a worker, here al
 
 test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)
 	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile $(ARGS)
+
+faults: export OFT_FAULT_ROUNDS ?= 20
+faults: setup-dev ## kill, cut and fill on purpose, 20 times each (OFT_FAULT_ROUNDS=30 for more; an hour)
+	@OMP_NUM_THREADS=1 python -m pytest --timeout 7200 -s tests/faults $(ARGS)
 
 check: setup-dev ## lint, formatting, types and import rules
 	@python -m ruff check .

@@ -14,7 +14,8 @@ import typer
 
 from flows.process import leave_on_signals
 from flows.redaction import hide_secrets
-from flows.serving.settings import PREFECT_FILE, Address, choose_port, home
+from flows.server import RECORD, state_folder
+from flows.serving.settings import PREFECT_FILE, Address, choose_port
 from flows.serving.supervision import serve
 from oft.errors import UserError
 
@@ -62,7 +63,7 @@ def main(
 @contextlib.contextmanager
 def only_one(root: Path) -> Iterator[IO[str]]:
     """Yield the record of what is served in this clone, empty and locked; leave if another process has it."""
-    path = home(root) / "serve.json"
+    path = state_folder(root) / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as record:
         try:

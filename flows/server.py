@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import socket
 import subprocess
@@ -18,12 +19,15 @@ from flows.process import end_groups
 from oft.errors import UserError
 
 API_URL = "PREFECT_API_URL"
+RECORD = "serve.json"
+"""In the folder of Prefect's state: where `make serve` serves it."""
 START_SECONDS = 120.0
 POLL_SECONDS = 0.1
 
 
 def ensure_server(prepare: Callable[[], object]) -> None:
-    """Let Prefect of this process talk to the server that PREFECT_API_URL names, or start one for it.
+    """Let Prefect of this process talk to the server that PREFECT_API_URL names, to the one that `make serve`
+    keeps for this clone, or to one of its own.
 
     Prefect would start one by itself, but import the whole server here first; this one starts while
     ``prepare`` runs, half the time. It keeps its records in PREFECT_HOME (.prefect), where later runs and
@@ -36,6 +40,8 @@ def ensure_server(prepare: Callable[[], object]) -> None:
     Raises:
         UserError: the server did not start.
     """
+    if API_URL not in os.environ and (served := served_api(state_folder(Path.cwd()))):
+        os.environ[API_URL] = served
     if os.environ.get(API_URL):
         prepare()
         return
@@ -48,6 +54,20 @@ def ensure_server(prepare: Callable[[], object]) -> None:
     os.environ[API_URL] = api
     prepare()
     wait_until_healthy(api, process)
+
+
+def state_folder(root: Path) -> Path:
+    """Return the folder of Prefect's state, database and logs: PREFECT_HOME, or .prefect in the clone."""
+    return Path(os.environ.get("PREFECT_HOME") or root / ".prefect").resolve()
+
+
+def served_api(folder: Path) -> str | None:
+    """Return the address of the server that `make serve` keeps over the state in ``folder``; None without."""
+    try:
+        api = f"{json.loads((folder / RECORD).read_text(encoding='utf-8'))['ui']}/api"
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+    return api if _is_healthy(api) else None
 
 
 def free_port() -> int:
@@ -66,15 +86,21 @@ def wait_until_healthy(api: str, process: subprocess.Popen[str]) -> None:
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{api}/health", timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(POLL_SECONDS)
+        if _is_healthy(api):
+            return
+        time.sleep(POLL_SECONDS)
     raise UserError(
         f"Prefect's server at {api} did not start; see what `prefect server start` says, or run without it: "
         "make repro"
     )
+
+
+def _is_healthy(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5):
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
 
 
 def _start(port: int) -> subprocess.Popen[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.commands import dvc_environment
-from flows.server import free_port
+from flows.server import free_port, state_folder
 from flows.serving.marked import MARK
 from oft.errors import UserError
 
@@ -58,11 +58,6 @@ def choose_port(port: int) -> int:
     return port
 
 
-def home(root: Path) -> Path:
-    """Return the folder of Prefect's state, database and logs: PREFECT_HOME, or .prefect in the clone."""
-    return Path(os.environ.get("PREFECT_HOME") or root / ".prefect").resolve()
-
-
 def marks(root: Path) -> str:
     """Return how the mark of everything that is served in the clone ``root`` begins."""
     return f"{root}#"
@@ -103,7 +98,7 @@ def shared_environment(root: Path, address: Address, mark: str) -> dict[str, str
     return {
         **dvc_environment(),
         "DO_NOT_TRACK": "1",
-        "PREFECT_HOME": str(home(root)),
+        "PREFECT_HOME": str(state_folder(root)),
         "PREFECT_API_URL": address.api,
         "PREFECT_CLI_PROMPT": "false",
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST))),

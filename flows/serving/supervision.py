@@ -14,6 +14,7 @@ import typer
 
 from flows.commands import describe_failure
 from flows.process import run_command
+from flows.server import state_folder
 from flows.serving.following import Follower
 from flows.serving.marked import RUN_GRACE_SECONDS, end_marked, end_served, find_marked
 from flows.serving.parts import Keeper, Part
@@ -21,7 +22,6 @@ from flows.serving.settings import (
     POOL,
     PREFECT_FILE,
     Address,
-    home,
     marks,
     new_mark,
     server_environment,
@@ -43,7 +43,7 @@ def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn
         typer.echo(f"Ending {len(left)} processes that an earlier `make serve` here has left behind.")
         end_marked(marks(root), RUN_GRACE_SECONDS)
     mark = new_mark(root)
-    logs = home(root) / "logs"
+    logs = state_folder(root) / "logs"
     for_worker = worker_environment(root, address, mark)
     server = Part(
         "server", ["prefect", "server", "start"], root, server_environment(root, address, mark), logs
