@@ -127,3 +127,35 @@ def test_a_process_knows_when_it_began() -> None:
     assert entry.process_started() < entry.IMPORTED < time.monotonic()
     # A busy machine may pause between the two clocks that are read.
     assert entry.process_started() == pytest.approx(entry.process_started(), abs=10)
+
+
+def test_a_stage_waits_while_another_process_runs_it_here(tmp_path: Path) -> None:
+    """As where DVC was killed and its stage lives on: two would write over each other's half-made outs."""
+    (tmp_path / "job.py").write_text(
+        "import sys\nfrom stages import entry\n"
+        "def main(arguments):\n    print('begun', flush=True)\n    sys.stdin.read()\n"
+        "entry.run(main, sys.argv[1:])\n"
+    )
+
+    def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "job", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def read_line(job: subprocess.Popen[str]) -> str:
+        assert job.stdout is not None
+        return job.stdout.readline()
+
+    first = start("--task", "a")
+    assert read_line(first) == "begun\n"
+    second, elsewhere = start("--task", "a"), start("--task", "b")
+    assert "another process runs this stage here" in read_line(second)
+    assert read_line(elsewhere) == "begun\n"
+    other_machine = start("--task", "a", OFT_TRAIN_NODE_RANK="1")  # of one training, in a shared folder
+    assert read_line(other_machine) == "begun\n"
+    first.kill()
+    assert read_line(second) == "begun\n"
+    for job in (first, second, elsewhere, other_machine):
+        job.communicate("")

@@ -82,7 +82,7 @@ def test_an_edit_of_the_project_takes_effect_at_once(folder: Path, start: Start)
 
 def test_clients_at_once_share_one_server_and_other_libraries_get_another(folder: Path, start: Start) -> None:
     write_job(folder, "print(os.getppid(), flush=True); sys.stdin.read()")
-    jobs = [start() for _ in range(4)]
+    jobs = [start(str(number)) for number in range(4)]
     servers = {read_number(job) for job in jobs}  # all four run at once: none has been given its input
     assert [finish(job)[0] for job in jobs] == [0, 0, 0, 0]
     assert len(servers) == 1
@@ -252,7 +252,9 @@ def test_torch_gives_the_same_bits_warm_and_cold(folder: Path, start: Start) -> 
         print(digest.hexdigest(), torch.get_num_threads(), torch.initial_seed())
         """,
     )
-    cold = start(OFT_WARM="", OMP_NUM_THREADS="2")  # both at once, and with threads of OpenBLAS and OpenMP
+    cold = start(
+        "cold", OFT_WARM="", OMP_NUM_THREADS="2"
+    )  # both at once, and with threads of OpenBLAS and OpenMP
     warm = start(OFT_WARM_LIBRARIES="torch numpy", OMP_NUM_THREADS="2")
     status, output, errors = finish(warm)
     assert (status, output, errors) == finish(cold)
