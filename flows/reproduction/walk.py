@@ -20,6 +20,7 @@ from flows.graph import StageGraph
 from flows.reproduction.board import Board, Standing
 from flows.reproduction.endings import Ending, classify, describe_death, explain_signal
 from flows.resources import Lease, Request
+from oft.errors import UserError
 
 RETRY_SECONDS = (2.0, 8.0, 32.0)
 """Waits before a stage that died is tried again; after the last it has failed."""
@@ -88,7 +89,10 @@ class Walk:
 
         def start(stage: str, lease: Lease) -> None:
             def work() -> Result:
-                brought[stage] = self._bring(stage, lease, stopping)
+                try:
+                    brought[stage] = self._bring(stage, lease, stopping)
+                except UserError as error:
+                    brought[stage] = Result(Standing.FAILED, f"stage {stage}: {error}")
                 return brought[stage]
 
             self.board.begin(stage)

@@ -14,6 +14,7 @@ from flows.reproduction.board import Board, Standing
 from flows.reproduction.endings import Ending, classify
 from flows.reproduction.walk import Result, Walk, by_way_to_the_end, spawn_threads
 from flows.resources import Lease, Pool, Request
+from oft.errors import UserError
 
 GRAPH: StageGraph = {
     "report": ("left", "right"),
@@ -196,6 +197,16 @@ def test_what_interrupts_the_walk_stops_the_executor_and_is_raised() -> None:
             log=lambda stage, line: None,
         ).run(spawn)
     assert executor.stopped
+
+
+def test_what_an_executor_refuses_is_the_stages_fault() -> None:
+    def refuse(stage: str) -> None:
+        if stage == "left":
+            raise UserError("no node has the memory")
+
+    results, _ = walk(FakeExecutor(on_run=refuse))
+    assert results["left"] == Result(Standing.FAILED, "stage left: no node has the memory")
+    assert results["start"].standing is Standing.DONE
 
 
 def test_a_task_that_is_lost_fails_its_stage_instead_of_waiting_for_ever() -> None:
