@@ -99,7 +99,7 @@ def demonstrate(
     run(dvc_command(["remote", "add", "--quiet", "--force", "--default", "team", REMOTE]), first)
     graph = read_graph(first)
     say(f"First clone: runs the pipeline of {len(graph)} stages")
-    ran_first = run_stages([sys.executable, "-m", "flows.branches"], first, say)
+    ran_first = run_stages([sys.executable, "-m", "flows.reproduce", "--plain"], first, say)
     say(f"First clone: {len(ran_first)} stages ran; pushes")
     begun = time.monotonic()
     run([sys.executable, "-m", "flows.share", "push"], first)

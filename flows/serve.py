@@ -28,7 +28,10 @@ def main(
         int, typer.Option(min=0, max=65535, help="Where the server listens on 127.0.0.1; 0: any free port.")
     ] = 4200,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time. Default: no limit but each deployment's own.")
+        int | None,
+        typer.Option(
+            min=1, help="Runs at a time. Default: no limit but each deployment's own; 1 where there is a GPU."
+        ),
     ] = None,
 ) -> None:
     """Serve this clone: a Prefect server with its pages, the deployments of prefect.yaml, and a worker that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import json
 import os
 import socket
@@ -40,6 +41,7 @@ def ensure_server(prepare: Callable[[], object]) -> None:
     Raises:
         UserError: the server did not start.
     """
+    os.environ["NO_PROXY"] = without_proxy()
     if API_URL not in os.environ and (served := served_api(state_folder(Path.cwd()))):
         os.environ[API_URL] = served
     if os.environ.get(API_URL):
@@ -62,12 +64,19 @@ def state_folder(root: Path) -> Path:
 
 
 def served_api(folder: Path) -> str | None:
-    """Return the address of the server that `make serve` keeps over the state in ``folder``; None without."""
+    """Return the address of the server that `make serve` keeps over the state in ``folder``; None without.
+
+    `make serve` holds a lock on its record for as long as it serves; a record without is of the past.
+    """
     try:
-        api = f"{json.loads((folder / RECORD).read_text(encoding='utf-8'))['ui']}/api"
+        with (folder / RECORD).open(encoding="utf-8") as record:
+            try:
+                fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except BlockingIOError:
+                return f"{json.load(record)['ui']}/api"
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    return api if _is_healthy(api) else None
 
 
 def free_port() -> int:
@@ -86,7 +95,7 @@ def wait_until_healthy(api: str, process: subprocess.Popen[str]) -> None:
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if _is_healthy(api):
+        if is_healthy(api):
             return
         time.sleep(POLL_SECONDS)
     raise UserError(
@@ -95,12 +104,19 @@ def wait_until_healthy(api: str, process: subprocess.Popen[str]) -> None:
     )
 
 
-def _is_healthy(api: str) -> bool:
+def is_healthy(api: str) -> bool:
+    """Return whether a server answers that it is well; no proxy is asked about this machine."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{api}/health", timeout=5):
+        with opener.open(f"{api}/health", timeout=5):
             return True
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
+
+
+def without_proxy() -> str:
+    """Return NO_PROXY as it has to be for libraries to reach a server on this machine."""
+    return ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1")))
 
 
 def _start(port: int) -> subprocess.Popen[str]:

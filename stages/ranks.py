@@ -158,10 +158,13 @@ def _start_ranks(layout: Layout, module: str, arguments: list[str]) -> None:
                 sys.exit(1)
             _, failure = failed.get_first_failure()
             rank = layout.rank_of(failure.local_rank)
-            raise TrainingError(
-                f"{name}: process {rank} was ended by {failure.signal_name()}, most likely for want of "
-                f"memory; run it again, if need be with a smaller {PROCESSES}: it goes on from its checkpoint"
-            ) from failed
+            ending = f"{name}: process {rank} was ended by {failure.signal_name()}"
+            if failure.exitcode == -signal.SIGKILL:
+                ending += f", most likely for want of memory: a smaller {PROCESSES} needs less"
+            print(f"{ending}; run again, it goes on from its checkpoint", file=sys.stderr)
+            if failure.exitcode >= 0:
+                sys.exit(1)
+            number = -failure.exitcode  # whoever runs stages tries again where a signal ended one
         except RendezvousError as fault:
             raise TrainingError(
                 f"{name}: not all of {layout.nodes} machines came to {os.environ[RENDEZVOUS]} within "

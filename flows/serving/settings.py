@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from pathlib import Path
 from typing import NamedTuple
 
 from flows.commands import dvc_environment
-from flows.server import free_port, state_folder
+from flows.server import free_port, state_folder, without_proxy
 from flows.serving.marked import MARK
 from oft.errors import UserError
 
@@ -101,6 +100,6 @@ def shared_environment(root: Path, address: Address, mark: str) -> dict[str, str
         "PREFECT_HOME": str(state_folder(root)),
         "PREFECT_API_URL": address.api,
         "PREFECT_CLI_PROMPT": "false",
-        "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), HOST))),
+        "NO_PROXY": without_proxy(),
         MARK: mark,
     }

@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
-from urllib.request import ProxyHandler, build_opener
 
 import typer
 
 from flows.commands import describe_failure
 from flows.process import run_command
-from flows.server import state_folder
+from flows.resources import find_gpus
+from flows.server import is_healthy, state_folder
 from flows.serving.following import Follower
 from flows.serving.marked import RUN_GRACE_SECONDS, end_marked, end_served, find_marked
 from flows.serving.parts import Keeper, Part
@@ -48,6 +48,8 @@ def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn
     server = Part(
         "server", ["prefect", "server", "start"], root, server_environment(root, address, mark), logs
     )
+    # Each run counts the GPUs it sees as its own: on a machine with some, one run at a time.
+    limit = limit or (1 if find_gpus() else None)
     options = ["--pool", POOL, "--type", "process", *(["--limit", str(limit)] if limit else [])]
     worker = Part("worker", ["prefect", "worker", "start", *options], root, for_worker, logs)
     keeper = Keeper(root, mark)
@@ -81,12 +83,11 @@ def keep(server: Part, worker: Part, keeper: Keeper, address: Address, mark: str
                 typer.echo(describe_death(server))
                 keeper.start(server)
             if worker.exit_code() is not None and is_healthy(
-                address
+                address.api
             ):  # without a server it would end at once
                 typer.echo(describe_death(worker))
-                end_marked(
-                    mark, RUN_GRACE_SECONDS, spare={server.pid}
-                )  # nobody could cancel its runs any more
+                # Nobody could cancel its runs any more.
+                end_marked(mark, RUN_GRACE_SECONDS, spare={server.pid})
                 keeper.start(worker)
             time.sleep(LOOK_SECONDS)
 
@@ -99,21 +100,12 @@ def start_server(server: Part, keeper: Keeper, address: Address) -> None:
     """
     keeper.start(server)
     deadline = time.monotonic() + START_SECONDS
-    while not is_healthy(address):
+    while not is_healthy(address.api):
         if server.exit_code() is not None:
             raise UserError(describe_failure("prefect server start", server.finished()))
         if time.monotonic() > deadline:
             raise UserError(f"The Prefect server has not answered in {START_SECONDS:.0f} s; see {server.log}")
         time.sleep(LOOK_SECONDS)
-
-
-def is_healthy(address: Address) -> bool:
-    """Return whether the server answers; no proxy is asked about this machine."""
-    try:
-        with build_opener(ProxyHandler({})).open(f"{address.api}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def deploy(root: Path, environment: Mapping[str, str]) -> list[str]:

@@ -22,10 +22,10 @@ stages:
 SCRIPT = """
 set -e
 mount -t tmpfs -o size=1m none .dvc/cache
-"$0" -m flows.branches && exit 9
+"$0" -m flows.reproduce --plain && exit 9
 cp -r .dvc/cache/files found
 mount -o remount,size=20m .dvc/cache
-"$0" -m flows.branches
+"$0" -m flows.reproduce --plain
 "$0" -m dvc status
 """
 NAMESPACE = ["unshare", "--map-root-user", "--mount"]
@@ -57,8 +57,8 @@ def test_a_full_disk_is_named_and_nothing_made_is_lost(namespace: list[str], tmp
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"the disk at {root / '.dvc' / 'cache'} is full (0.0 MB free)" in done.stdout
-    assert "Make room" in done.stdout and "run again" in done.stdout and "Traceback" not in done.stdout
+    assert f"the disk at {root / '.dvc' / 'cache'} is full (0.0 MB free)" in done.stderr
+    assert "Make room" in done.stderr and "run again" in done.stderr and "Traceback" not in done.stderr
     # What was made before stayed in the cache and was not made again.
     assert (root / "found" / "md5" / "b0" / "26324c6904b2a9cb4b88d6d61c81d1").read_text() == "1\n"
     assert (root / "ran.txt").read_text().split() == ["small", "big", "big"]

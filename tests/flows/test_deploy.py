@@ -28,6 +28,8 @@ def test_every_deployment_is_of_a_flow_that_takes_its_parameters(deployment: dic
     flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
     assert isinstance(flow, Flow)
     inspect.signature(flow.fn).bind_partial(**deployment["parameters"])
+    if deployment.get("enforce_parameter_schema", True):
+        flow.validate_parameters(deployment["parameters"])
     assert deployment["description"]
     assert deployment["work_pool"]["name"] == POOL
 

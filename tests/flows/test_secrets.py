@@ -78,11 +78,12 @@ def assert_no_secret(text: str) -> None:
 
 def test_nothing_printed_or_left_behind_holds_a_secret(root: Path, s3_endpoint: str) -> None:
     shown = [
-        run(root, "flows.branches", endpoint=s3_endpoint),
+        run(root, "flows.reproduce", "--plain", endpoint=s3_endpoint),
         run(root, "flows.share", "push", endpoint=s3_endpoint),
         run(root, "oft.cli", "publish", "c", "s3://bucket/c", endpoint=dead_endpoint()),
         run(root, "oft.cli", "publish", "c", "s3://bucket/c", endpoint="localhost"),
     ]
+    assert "Up to date: " in shown[0]
     assert "push failed" in shown[1] and "must hold no user name and no password" in shown[1]
     assert "cannot be read: EndpointConnectionError" in shown[2]
     assert "AWS_ENDPOINT_URL must be the address" in shown[3]
@@ -100,7 +101,7 @@ def test_the_logs_of_a_flow_hold_no_secret(
     """What DVC says of a wrong endpoint has all of it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"user:{PASSWORD}@127.0.0.1")
     assert run_dvc(["repro"], root=root, log=print).exit_code == 0
-    assert reproduce(targets=["first"], pull=True, root=root) == {"ran": 0, "restored": 0, "unchanged": 1}
+    assert reproduce(targets=["first"], pull=True, root=root) == {"done": 0, "cached": 1}
     shown = capfd.readouterr()
     logged = wait_for_logs("What could not be fetched is made here.")
     assert "Invalid endpoint: ***@127.0.0.1" in logged

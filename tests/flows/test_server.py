@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from flows import server
-from flows.server import API_URL, RECORD, ensure_server, free_port, served_api
+from flows.server import API_URL, RECORD, ensure_server, free_port, is_healthy, served_api
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -33,21 +35,51 @@ def healthy() -> Iterator[str]:
         listening.shutdown()
 
 
-def test_the_served_clone_is_found_by_its_record(tmp_path: Path, healthy: str) -> None:
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Write a record and hold its lock, as `make serve` does while it serves."""
+    with ExitStack() as stack:
+
+        def hold(text: str) -> None:
+            record = stack.enter_context((tmp_path / RECORD).open("a+"))
+            record.truncate(0)
+            record.write(text)
+            record.flush()
+            fcntl.flock(record, fcntl.LOCK_EX)
+
+        yield hold
+
+
+def test_the_served_clone_is_found_by_its_record(tmp_path: Path, serve: Callable[[str], None]) -> None:
     assert served_api(tmp_path) is None
-    for broken in ("", "{}", "[]", "{"):
-        (tmp_path / RECORD).write_text(broken)
-        assert served_api(tmp_path) is None
-    (tmp_path / RECORD).write_text(json.dumps({"pid": 1, "ui": healthy}))
-    assert served_api(tmp_path) == f"{healthy}/api"
-    # A record that a killed server left behind.
-    (tmp_path / RECORD).write_text(json.dumps({"pid": 1, "ui": f"http://127.0.0.1:{free_port()}"}))
+    # A record that an ended server left behind: another clone may be served there by now.
+    (tmp_path / RECORD).write_text('{"pid": 1, "ui": "http://127.0.0.1:4200"}')
     assert served_api(tmp_path) is None
+    serve('{"pid": 1, "ui": "http://127.0.0.1:4200"}')
+    assert served_api(tmp_path) == "http://127.0.0.1:4200/api"
+
+
+@pytest.mark.parametrize("broken", ["", "{}", "[]", "{"])
+def test_a_record_that_is_being_written_is_none(
+    broken: str, tmp_path: Path, serve: Callable[[str], None]
+) -> None:
+    serve(broken)
+    assert served_api(tmp_path) is None
+
+
+def test_no_proxy_is_asked_about_this_machine(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    assert is_healthy(f"{healthy}/api")
+    assert not is_healthy(f"http://127.0.0.1:{free_port()}/api")
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_server_that_is_there_is_used(
-    named: bool, tmp_path: Path, healthy: str, monkeypatch: pytest.MonkeyPatch
+    named: bool,
+    tmp_path: Path,
+    healthy: str,
+    serve: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prepared: list[str | None] = []
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
@@ -57,6 +89,7 @@ def test_a_server_that_is_there_is_used(
     else:
         monkeypatch.setenv(API_URL, "")  # so that it is restored
         monkeypatch.delenv(API_URL)
-        (tmp_path / RECORD).write_text(json.dumps({"pid": 1, "ui": healthy}))
+        serve(json.dumps({"pid": 1, "ui": healthy}))
+    monkeypatch.setenv("NO_PROXY", "")  # so that it is restored
     ensure_server(lambda: prepared.append(os.environ.get(API_URL)))
     assert prepared == ["http://127.0.0.1:1/api" if named else f"{healthy}/api"]

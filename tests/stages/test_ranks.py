@@ -101,7 +101,7 @@ def test_a_fault_of_one_rank_ends_all_with_one_message(folder: Path, start: Star
     assert status == 1 and errors.startswith("Traceback") and errors.endswith("division by zero\n")
     assert errors.count("Traceback") == 1
     status, _, errors = finish(start("die", **TWO))
-    assert status == 1
+    assert status == -signal.SIGKILL
     assert errors.startswith("job@die: process 1 was ended by SIGKILL") and errors.count("\n") == 1
 
 
