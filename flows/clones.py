@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.git import git
+from flows.git import git, remove_stale_locks
 from flows.graph import open_repository
 from flows.locking import hold_file
 from oft.errors import UserError
@@ -16,12 +16,15 @@ from oft.errors import UserError
 CLONES = Path(".clones")
 BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
 TAGS = "+refs/tags/*:refs/tags/*"
+HEAD = "+HEAD:refs/source/HEAD"
 
 
 def fetch(source: str, target: Path) -> None:
     """Bring the clone at ``target``, made where there is none, to what its source has: branches and tags.
 
     What only the clone has, such as the tag of an interrupted promotion, is forgotten.
+
+    What a killed git left is cleared: whoever holds the folder is alone in it.
 
     Args:
         source: a git repository: a folder of this machine, absolute, or an address without credentials.
@@ -36,10 +39,9 @@ def fetch(source: str, target: Path) -> None:
         git("clone", "--quiet", "--no-checkout", "--", source, str(partial), root=partial.parent)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
-    # Of a git that was killed; whoever holds the folder is alone in it.
-    (target / ".git" / "index.lock").unlink(missing_ok=True)
+    remove_stale_locks(target)
     git("remote", "set-url", "origin", source, root=target)
-    git("fetch", "--quiet", "--prune", "--force", "origin", BRANCHES, TAGS, root=target)
+    git("fetch", "--quiet", "--prune", "--force", "origin", BRANCHES, TAGS, HEAD, root=target)
 
 
 def resolve_revision(clone: Path, revision: str) -> str:
@@ -48,10 +50,8 @@ def resolve_revision(clone: Path, revision: str) -> str:
     Raises:
         UserError: the source has none of that name.
     """
-    if revision == "HEAD":
-        found = git("ls-remote", "origin", "HEAD", root=clone).partition("\t")[0]
-        return found or _no_revision(revision)
-    for name in (f"refs/remotes/origin/{revision}", f"refs/tags/{revision}", revision):
+    named = (f"refs/remotes/origin/{revision}", f"refs/tags/{revision}", revision)
+    for name in ("refs/source/HEAD",) if revision == "HEAD" else named:
         try:
             return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", root=clone)
         except UserError:

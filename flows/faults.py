@@ -9,6 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 _FULL = re.compile(r"(?:No space left on device|Disk quota exceeded)(?:: '([^']*)'(?: -> '([^']*)')?)?")
+NUM_PASSING = 2
+"""The last of the meanings below are faults that may pass by themselves."""
 _MEANINGS = (
     (
         r"Unable to locate credentials|Partial credentials|config profile .* could not be found"
@@ -43,6 +45,11 @@ _MEANINGS = (
         "the S3 server was busy or broke off, at each of several tries: run the same command again, later",
     ),
 )
+
+
+def may_pass(line: str) -> bool:
+    """Return whether a line tells of a fault of S3 that may be gone at the next attempt."""
+    return any(re.search(pattern, line) for pattern, _ in _MEANINGS[-NUM_PASSING:])
 
 
 def explain_faults(lines: Collection[str]) -> list[str]:

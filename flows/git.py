@@ -44,6 +44,12 @@ def git_bytes(*arguments: str, root: Path, stdin: bytes | None = None) -> bytes:
     return finished.stdout
 
 
+def remove_stale_locks(root: Path) -> None:
+    """Remove the locks that a killed git has left in the clone ``root``, which is the caller's alone."""
+    for lock in (root / ".git").rglob("*.lock"):
+        lock.unlink(missing_ok=True)
+
+
 def read_file(root: Path, revision: str, path: str) -> str | None:
     """Return the text of a file in a revision, None where the revision has none."""
     try:

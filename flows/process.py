@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from flows.redaction import hide_secrets
 
 TAIL_LINES = 20
+PR_SET_PDEATHSIG = 1  # see prctl(2)
 GRACE_SECONDS = 1.0
 POLL_SECONDS = 0.02
 
@@ -77,6 +79,12 @@ def run_command(
     except BaseException:
         end_groups([process])
         raise
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process when its parent has ended, however that be; on Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def leave_on_signals() -> None:

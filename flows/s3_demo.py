@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from flows.commands import describe_failure, dvc_command, dvc_environment, read_
 from flows.graph import plan_stages, read_graph
 from flows.process import end_groups, leave_on_signals, run_command, start_command
 from flows.redaction import hide_secrets
+from flows.server import free_port, without_proxy
 from oft.errors import UserError
 from oft.profiles import write_profile
 from oft.storage import list_remote
@@ -52,6 +52,7 @@ def main() -> None:
     changed there and only what depends on it runs. Every claim is checked. About four minutes on two cores.
     """
     leave_on_signals()
+    os.environ["NO_PROXY"] = without_proxy()
     started = time.monotonic()
 
     def say(text: str) -> None:
@@ -206,9 +207,7 @@ def loopback_s3(folder: Path) -> Iterator[str]:
     Raises:
         UserError: moto is not installed, or its server does not start.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     quiet = ["sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh", *command]  # its requests would fill a pipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import fcntl
 import json
 import os
@@ -13,10 +14,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.process import end_groups
+from flows.process import end_groups, end_with_parent
+from flows.redaction import hide_secrets
 from oft.errors import UserError
 
 API_URL = "PREFECT_API_URL"
@@ -39,12 +42,13 @@ def ensure_server(prepare: Callable[[], object]) -> None:
         prepare: what can be done meanwhile without a server, such as importing Prefect.
 
     Raises:
-        UserError: the server did not start.
+        UserError: the server did not start, nobody answers at the address given, or a password is missing.
     """
     os.environ["NO_PROXY"] = without_proxy()
     if API_URL not in os.environ and (served := served_api(state_folder(Path.cwd()))):
         os.environ[API_URL] = served
-    if os.environ.get(API_URL):
+    if api := os.environ.get(API_URL):
+        refuse_without_access(api)
         prepare()
         return
     port = free_port()
@@ -56,6 +60,32 @@ def ensure_server(prepare: Callable[[], object]) -> None:
     os.environ[API_URL] = api
     prepare()
     wait_until_healthy(api, process)
+
+
+def refuse_without_access(api: str) -> None:
+    """Return if a server answers and lets this environment in.
+
+    Raises:
+        UserError: it does not; the message has the remedy.
+    """
+    request = urllib.request.Request(f"{api}/admin/version")
+    if password := os.environ.get("PREFECT_API_AUTH_STRING"):
+        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
+    elif key := os.environ.get("PREFECT_API_KEY"):
+        request.add_header("Authorization", f"Bearer {key}")
+    try:
+        with _open(request):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code == 401:
+            raise UserError(
+                f"{api} asks for a password: set PREFECT_API_AUTH_STRING=user:password as the server has it"
+            ) from None
+    except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError) as error:
+        raise UserError(
+            hide_secrets(f"PREFECT_API_URL={api}: no server answers there ({error}); ")
+            + "start it (`make serve`), correct the address, or unset it"
+        ) from None
 
 
 def state_folder(root: Path) -> Path:
@@ -106,12 +136,19 @@ def wait_until_healthy(api: str, process: subprocess.Popen[str]) -> None:
 
 def is_healthy(api: str) -> bool:
     """Return whether a server answers that it is well; no proxy is asked about this machine."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{api}/health", timeout=5):
+        with _open(urllib.request.Request(f"{api}/health")):
             return True
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
+
+
+def _open(request: urllib.request.Request) -> AbstractContextManager[object]:
+    """Open an address; one on this machine without a proxy."""
+    here = (request.host or "").partition(":")[0] in ("127.0.0.1", "localhost")
+    handlers = [urllib.request.ProxyHandler({})] if here else []
+    opened: AbstractContextManager[object] = urllib.request.build_opener(*handlers).open(request, timeout=10)
+    return opened
 
 
 def without_proxy() -> str:
@@ -139,4 +176,5 @@ def _start(port: int) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=end_with_parent,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from flows.executors.leash import leash_command
 from flows.process import Finished, run_command
 from flows.resources import VISIBLE_GPUS
 from oft.errors import UserError
-from oft.storage import atomic_file, read_json, write_json
+from oft.storage import read_json, write_json
 
 FOLDER = "OFT_RAY_FOLDER"
 LINES_SECONDS = 0.2  # how long lines are gathered before they are sent
@@ -153,11 +153,17 @@ def job_folder(folder: Path, project: str) -> Iterator[Path]:
 
 
 def link_bundle(folder: Path, revision: str, fetch: Callable[[], bytes]) -> None:
-    """Put the revision's bundle into a job's folder; ``fetch`` gets it where this node has it not yet."""
+    """Put the revision's bundle into a job's folder; ``fetch`` gets it where this node has it not yet.
+
+    A node keeps one; a job of another revision may remove it at any time, but not what is linked.
+    """
     kept = folder.parent.parent / f"{revision}.bundle"
-    if not kept.exists():
-        for old in kept.parent.glob("*.bundle"):
-            old.unlink(missing_ok=True)
-        with atomic_file(kept) as partial:
-            partial.write_bytes(fetch())
-    os.link(kept, folder / "bundle")
+    try:
+        os.link(kept, folder / "bundle")
+        return
+    except FileNotFoundError:
+        (folder / "bundle").write_bytes(fetch())
+    for old in kept.parent.glob("*.bundle"):
+        old.unlink(missing_ok=True)
+    with suppress(FileExistsError):  # another job of this revision was first
+        os.link(folder / "bundle", kept)

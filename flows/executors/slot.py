@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.executors.snapshot import SENT
-from flows.git import git
+from flows.git import git, remove_stale_locks
 from oft.errors import UserError
 
-# Left behind where a process was killed; the slot is ours alone, so nobody holds them.
-STALE = (".git/index.lock", ".git/HEAD.lock", ".git/shallow.lock", ".dvc/tmp/rwlock")
+RWLOCK = ".dvc/tmp/rwlock"
+"""DVC's list of files in use."""
 
 
 def prepare_slot(slot: Path, revision: str, bundle: Path, files: Mapping[str, str]) -> None:
@@ -40,8 +40,9 @@ def prepare_slot(slot: Path, revision: str, bundle: Path, files: Mapping[str, st
 
 
 def _check_out(slot: Path, revision: str, bundle: Path) -> None:
-    for name in STALE:
-        (slot / name).unlink(missing_ok=True)
+    # Left behind where a process was killed; the slot is ours alone, so nobody holds them.
+    remove_stale_locks(slot)
+    (slot / RWLOCK).unlink(missing_ok=True)
     if not (slot / ".git").is_dir():
         git("init", "--quiet", root=slot)
     if not _has(slot, revision):

@@ -7,6 +7,7 @@ import re
 import signal
 from enum import Enum, auto
 
+from flows.faults import may_pass
 from flows.process import Finished
 
 # What may be gone at the next attempt; a full disk or a missing right will not be.
@@ -19,12 +20,15 @@ PASSING_ERRNOS = frozenset(
 
 _STAGE_EXIT = re.compile(r"failed to run: .*, exited with (-?\d+)$")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
-_OS_ERROR = re.compile(r"^(?:ERROR: .*: |[\w.]+Error: )?.*\[Errno \d+\]")
+# What Python or DVC say last; a stage may also tell of a fault that it got over.
+_OS_ERROR = re.compile(r"^(?:ERROR: [^\[]*|[\w.]*Error: )\[Errno \d+\]")
+_TRANSFER = "ERROR: failed to transfer"
 # Errors of networks that carry no errno: Python's, urllib3's and requests', botocore's, fsspec's.
 _NETWORK = re.compile(
     r"^(?:[\w.]+\.)?(?:Connection\w*Error|\w*TimeoutError|\w*ProtocolError|EndpointConnectionError|"
     r"IncompleteRead\w*|BrokenPipeError|FSTimeoutError|ResponseStreamingError)(?::|$)"
 )
+_SIGNALS = frozenset(each.value for each in signal.Signals)
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
 
 
@@ -52,7 +56,12 @@ def classify(finished: Finished) -> Ending:
     if errors:
         found = _ERRNO.search(errors[-1])
         return Ending.DIED if found and int(found[1]) in PASSING_ERRNOS else Ending.FAULT
-    return Ending.DIED if any(_NETWORK.match(line) for line in finished.tail) else Ending.FAULT
+    lost = any(_NETWORK.match(line) or _is_lost_transfer(line) for line in finished.tail)
+    return Ending.DIED if lost else Ending.FAULT
+
+
+def _is_lost_transfer(line: str) -> bool:
+    return line.startswith(_TRANSFER) and may_pass(line)
 
 
 def ending_signal(finished: Finished) -> int | None:
@@ -61,7 +70,7 @@ def ending_signal(finished: Finished) -> int | None:
     for status in [finished.exit_code, *exits]:
         # A shell reports a signal as 128 + its number; 130 is how a stage says Ctrl-C.
         number = -status if status < 0 else status - 128 if 128 < status <= 128 + signal.SIGRTMAX else None
-        if number is not None and status != 255:
+        if number in _SIGNALS and status != 255:
             return number
     return None
 

@@ -87,9 +87,16 @@ def reproduce(
             if revision is not None:
                 root = stack.enter_context(clone_at(root, revision, partial(log, "")))
             run = bring_up_to_date(
-                root, targets, spawn=spawn, view=view, log=log, pull=pull, jobs=jobs, keep_going=keep_going
+                root,
+                targets,
+                spawn=spawn,
+                view=view,
+                log=log,
+                publish=partial(publish, root),
+                pull=pull,
+                jobs=jobs,
+                keep_going=keep_going,
             )
-            publish(root, run)
     except UserError as error:
         return Failed(message=str(error))
     if run.faults:
@@ -107,33 +114,43 @@ def _logger_of_task(otherwise: Any) -> Any:
 
 
 def publish(root: Path, run: Run) -> None:
-    """Keep times, metrics, the report's address and its grids as artifacts of this flow run.
-
-    The results are DVC's and safe: a server that cannot take a page costs the page alone.
-    """
-    logger = get_run_logger()
-    try:
-        create_markdown_artifact(
-            pages.render_timeline(run.board), key=TIMELINE_ARTIFACT, description="When each stage ran."
+    """Keep times, metrics, the report's address and its grids as artifacts of this flow run."""
+    _keep(
+        create_markdown_artifact,
+        pages.render_timeline(run.board),
+        key=TIMELINE_ARTIFACT,
+        description="When each stage ran.",
+    )
+    if run.faults:
+        return
+    metrics = pages.read_metrics(root)
+    _keep(
+        create_markdown_artifact,
+        pages.render_metrics(metrics, pages.exchange_metrics(root, metrics)),
+        key=METRICS_ARTIFACT,
+        description="Every metric of the pipeline.",
+    )
+    if (root / pages.REPORT).is_file():
+        _keep(
+            create_link_artifact,
+            (root / pages.REPORT).as_uri(),
+            key=REPORT_ARTIFACT,
+            link_text=str(pages.REPORT),
+            description="The page of all runs, on the machine that ran the flow.",
         )
-        if run.faults:
-            return
-        metrics = pages.read_metrics(root)
-        page = pages.render_metrics(metrics, pages.exchange_metrics(root, metrics))
-        create_markdown_artifact(page, key=METRICS_ARTIFACT, description="Every metric of the pipeline.")
-        if (root / pages.REPORT).is_file():
-            create_link_artifact(
-                (root / pages.REPORT).as_uri(),
-                key=REPORT_ARTIFACT,
-                link_text="report/index.html",
-                description="The page of all runs, on the machine that ran the flow.",
+    if run.counts[Standing.DONE]:
+        for name, path in pages.find_grids(root).items():
+            _keep(
+                create_image_artifact,
+                pages.picture_address(path),
+                key=f"grid-{name}".replace("_", "-").lower(),
+                description=f"report/grids/{path.name}",
             )
-        if run.counts[Standing.DONE]:
-            for name, path in pages.find_grids(root).items():
-                create_image_artifact(
-                    pages.picture_address(path),
-                    key=f"grid-{name}".replace("_", "-").lower(),
-                    description=f"report/grids/{path.name}",
-                )
+
+
+def _keep(create: Callable[..., object], content: str, **described: str) -> None:
+    """Create an artifact; the results are DVC's and safe, so a server that cannot take it costs it alone."""
+    try:
+        create(content, **described)
     except Exception as error:  # whatever the client raises where no server answers
-        logger.warning("The server took no pages of this run: %s", type(error).__name__)
+        get_run_logger().warning("The server did not take %s: %s", described["key"], type(error).__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -129,8 +129,3 @@ def find_grids(root: Path) -> dict[str, Path]:
 def picture_address(path: Path) -> str:
     """Return a PNG file as an address that holds the picture itself."""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def names_of(rows: Iterable[Row], standing: Standing) -> list[str]:
-    """Return the stages that stand so."""
-    return [row.stage for row in rows if row.standing is standing]

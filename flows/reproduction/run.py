@@ -45,6 +45,7 @@ def bring_up_to_date(
     spawn: Spawn,
     view: View,
     log: Log,
+    publish: Callable[[Run], None] = lambda _: None,
     pull: bool = False,
     jobs: int | None = None,
     keep_going: bool = False,
@@ -59,6 +60,7 @@ def bring_up_to_date(
         spawn: starts the threads.
         view: shows the run.
         log: gets what stages print.
+        publish: called with the run at its end, before another may begin.
         pull: first fetch results that others have pushed to the default DVC remote.
         jobs: stages at a time on this machine; None is one a core.
         keep_going: after a failure, start what does not depend on it.
@@ -101,7 +103,9 @@ def bring_up_to_date(
             faults.append(
                 f"every stage passed, yet DVC finds these changed since:\n{describe_changes(changed)}"
             )
-    return Run(board, tuple(faults))
+        run = Run(board, tuple(faults))
+        publish(run)
+    return run
 
 
 def _fetch(root: Path, targets: Sequence[str] | None, say: Callable[[str], None]) -> None:

@@ -147,7 +147,7 @@ def draw_table(board: Board, max_rows: int) -> RenderableType:
     from rich.text import Text
 
     now, rows = board.now(), board.rows
-    kept = {row.stage for row in sorted(rows, key=lambda row: _importance(row, now))[:max_rows]}
+    kept = {row.stage for row in sorted(rows, key=_importance)[:max_rows]}
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -165,7 +165,7 @@ def draw_table(board: Board, max_rows: int) -> RenderableType:
     return Group(table, Text(f"  {summarize(board)}"))
 
 
-def _importance(row: Row, now: float) -> tuple[int, float]:
+def _importance(row: Row) -> tuple[int, float]:
     return _MATTERS.index(row.standing), -(row.ended or 0.0)
 
 

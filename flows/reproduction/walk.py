@@ -91,7 +91,7 @@ class Walk:
             def work() -> Result:
                 try:
                     brought[stage] = self._bring(stage, lease, stopping)
-                except UserError as error:
+                except (UserError, OSError) as error:
                     brought[stage] = Result(Standing.FAILED, f"stage {stage}: {error}")
                 return brought[stage]
 

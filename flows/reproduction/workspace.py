@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flows.git import git_bytes
 from flows.locking import hold_file
 from oft.errors import UserError
 from oft.storage import atomic_file
@@ -26,10 +26,12 @@ def hold_workspace(root: Path, say: Callable[[str], None]) -> Iterator[None]:
 
     Plain ``dvc`` does not know of it: what that works on is guarded by DVC's own locks, and a run waits for
     those.
+
+    Raises:
+        UserError: ``root`` is not the root of a DVC repository.
     """
     if not (root / ".dvc").is_dir():
-        yield  # no repository: whoever opens it says so
-        return
+        raise UserError(f"{root} is not the root of a DVC repository; run this in the root of a clone")
     with hold_file(root / RUN_LOCK, say):
         yield
 
@@ -57,9 +59,9 @@ def mend_workspace(root: Path) -> list[str]:
     """
     done = []
     with _dvc_lock(root):
-        content, kept = _read(root / LOCK_FILE), _read(root / KEPT_LOCK)
-        if content is not None and _is_torn(content, kept):
-            whole = kept if kept is not None and _stages(kept) is not None else _committed_lock(root)
+        content, kept, committed = _read(root / LOCK_FILE), _read(root / KEPT_LOCK), _committed_lock(root)
+        if content is not None and _is_torn(content, kept) and content != committed:
+            whole = kept if kept is not None and _stages(kept) is not None else committed
             if whole is None:
                 raise UserError(
                     f"{root / LOCK_FILE} is cut short and no earlier state of it is known; run "
@@ -68,10 +70,10 @@ def mend_workspace(root: Path) -> list[str]:
             with atomic_file(root / LOCK_FILE) as partial:
                 partial.write_bytes(whole)
             done.append("dvc.lock was cut short by a killed process; the last whole one stands again.")
-        rwlock = _read(root / RWLOCK)
-        if rwlock is not None and not _is_json_object(rwlock):
-            (root / RWLOCK).unlink()
-            done.append("DVC's list of files in use was cut short by a killed process and is empty again.")
+        if (rwlock := _read(root / RWLOCK)) is not None and (mended := _without_dead(rwlock)) != rwlock:
+            with atomic_file(root / RWLOCK) as partial:
+                partial.write_bytes(mended)
+            done.append("DVC's list of files in use named processes that are gone; it is up to date again.")
     return done
 
 
@@ -94,8 +96,8 @@ def _is_torn(content: bytes, kept: bytes | None) -> bool:
     names = list(stages)
     if before is None or names != list(before)[: len(names)]:
         return False
-    # A cut at the end of a line can read well. It lacks stages at the end, which DVC never removes, or a part
-    # of the last one; taken for a cut by mistake, that one is restored from the run cache.
+    # A cut at the end of a line can read well. It lacks stages at the end, or a part of the last one; what is
+    # taken for a cut by mistake is restored from the run cache.
     return len(names) < len(before) or bool(
         names and _num_leaves(stages[names[-1]]) < _num_leaves(before[names[-1]])
     )
@@ -121,16 +123,40 @@ def _num_leaves(value: Any) -> int:
     return sum(map(_num_leaves, value)) if isinstance(value, list) else 1
 
 
-def _is_json_object(content: bytes) -> bool:
+def _without_dead(content: bytes) -> bytes:
+    """Return DVC's list of files in use without those of processes that are gone.
+
+    DVC drops a process whose number nobody has; after a restart of the machine another one soon has it.
+    """
     try:
-        return isinstance(json.loads(content), dict)
-    except ValueError:
+        lock = json.loads(content)
+        read = {path: list(filter(_is_alive, users)) for path, users in lock.get("read", {}).items()}
+        write = {path: user for path, user in lock.get("write", {}).items() if _is_alive(user)}
+    except (ValueError, AttributeError, TypeError, KeyError):  # cut short in mid-write
+        return b"{}"
+    alive = {"read": {path: users for path, users in read.items() if users}, "write": write}
+    kept = {kind: paths for kind, paths in alive.items() if kind in lock}
+    return content if kept == lock else json.dumps(kept).encode()
+
+
+def _is_alive(user: dict[str, Any]) -> bool:
+    """Return whether the process that DVC noted, by number and words, is the one that has this number now."""
+    if not Path("/proc/self").exists():
+        return True
+    try:
+        words = (Path("/proc") / str(user["pid"]) / "cmdline").read_text(errors="replace").split("\0")[:-1]
+    except OSError:
         return False
+    noted = str(user["cmd"]).split()[1:]
+    return " ".join(words).split()[-len(noted) :] == noted if noted else bool(words)
 
 
 def _committed_lock(root: Path) -> bytes | None:
-    shown = subprocess.run(["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False)
-    return shown.stdout if shown.returncode == 0 and _stages(shown.stdout) is not None else None
+    try:
+        content = git_bytes("show", f"HEAD:./{LOCK_FILE}", root=root)
+    except UserError:  # no git, no commit, or none with a lock
+        return None
+    return content if _stages(content) is not None else None
 
 
 def _read(path: Path) -> bytes | None:

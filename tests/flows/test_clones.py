@@ -54,6 +54,18 @@ def test_the_clone_follows_to_other_revisions(committed: Path) -> None:
         assert not (clone / "stray.txt").exists()
 
 
+def test_a_detached_head_and_what_a_killed_git_left_are_no_hindrance(committed: Path) -> None:
+    git("checkout", "--quiet", "--detach", root=committed)
+    git("commit", "--quiet", "--all", "--message", "on no branch", root=committed)
+    with clone_at(committed, "HEAD~1", lambda _: None) as clone:
+        pass
+    for lock in ("index.lock", "HEAD.lock", "packed-refs.lock", "refs/source/HEAD.lock"):
+        (clone / ".git" / lock).parent.mkdir(exist_ok=True)
+        (clone / ".git" / lock).touch()
+    with clone_at(committed, "HEAD", lambda _: None) as clone:
+        assert (clone / "source.txt").read_text() == "edited"
+
+
 def test_what_is_no_revision_is_refused(committed: Path) -> None:
     with (
         pytest.raises(UserError, match="'nowhere' is no branch, tag or commit"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -15,11 +16,18 @@ import pytest
 
 from flows import server
 from flows.server import API_URL, RECORD, ensure_server, free_port, is_healthy, served_api
+from oft.errors import UserError
+
+PASSWORD = "user:pl4nted"
 
 
 class Healthy(BaseHTTPRequestHandler):
+    """As Prefect's server with a password: health is for everybody."""
+
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/api/health" else 404)
+        given = self.headers.get("Authorization") == f"Basic {base64.b64encode(PASSWORD.encode()).decode()}"
+        allowed = {"/api/health": True, "/api/admin/version": given}.get(self.path)
+        self.send_response({True: 200, False: 401, None: 404}[allowed])
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -84,12 +92,27 @@ def test_a_server_that_is_there_is_used(
     prepared: list[str | None] = []
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.setattr(server, "_start", lambda port: pytest.fail("a second server was started"))
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", PASSWORD)
     if named:
-        monkeypatch.setenv(API_URL, "http://127.0.0.1:1/api")
+        monkeypatch.setenv(API_URL, f"{healthy}/api")
     else:
         monkeypatch.setenv(API_URL, "")  # so that it is restored
         monkeypatch.delenv(API_URL)
         serve(json.dumps({"pid": 1, "ui": healthy}))
     monkeypatch.setenv("NO_PROXY", "")  # so that it is restored
     ensure_server(lambda: prepared.append(os.environ.get(API_URL)))
-    assert prepared == ["http://127.0.0.1:1/api" if named else f"{healthy}/api"]
+    assert prepared == [f"{healthy}/api"]
+
+
+def test_a_missing_password_and_a_wrong_address_are_told_with_the_remedy(
+    healthy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "")  # so that it is restored
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    monkeypatch.setenv(API_URL, f"{healthy}/api")
+    with pytest.raises(UserError, match="set PREFECT_API_AUTH_STRING"):
+        ensure_server(lambda: pytest.fail("went on"))
+    for wrong in (f"http://127.0.0.1:{free_port()}/api", "no address"):
+        monkeypatch.setenv(API_URL, wrong)
+        with pytest.raises(UserError, match="no server answers there"):
+            ensure_server(lambda: pytest.fail("went on"))

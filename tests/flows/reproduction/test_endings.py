@@ -28,6 +28,21 @@ def stage_failed(*lines: str, status: int = 1) -> Finished:
         (stage_failed("OSError: [Errno 28] No space left on device"), Ending.FAULT),
         (stage_failed("Traceback (most recent call last):", "KeyError: 'x'"), Ending.FAULT),
         (stage_failed(status=2), Ending.FAULT),
+        (stage_failed(status=168), Ending.FAULT),  # 128 + a number that no signal has
+        (
+            stage_failed(
+                "a.zip: ConnectionResetError: [Errno 104] Connection reset by peer; trying again",
+                "a.zip: the checksum differs; fetch it again",
+            ),
+            Ending.FAULT,
+        ),
+        (
+            Finished(
+                1, ("ERROR: failed to transfer 'x' - Could not connect to the endpoint URL: http://s3",)
+            ),
+            Ending.DIED,
+        ),
+        (Finished(1, ("ERROR: failed to transfer 'x' - Access Denied",)), Ending.FAULT),
         (
             Finished(255, ("ERROR: failed to reproduce 'e': 'w' is busy, it is being blocked by:",)),
             Ending.BUSY,

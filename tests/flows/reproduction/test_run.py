@@ -207,4 +207,12 @@ def test_a_signal_leaves_no_process(make_repository: MakeRepository, number: sig
 def test_outside_a_repository_the_fault_is_named(tmp_path: Path) -> None:
     status, shown = finish(start(tmp_path))
     assert status == 1
-    assert "DVC cannot read the pipeline" in shown and "Traceback" not in shown
+    assert "is not the root of a DVC repository" in shown and "Traceback" not in shown
+
+
+def test_below_the_root_the_fault_is_named_and_nothing_made(make_repository: MakeRepository) -> None:
+    folder = repository(make_repository, {}) / "docs"
+    folder.mkdir()
+    status, shown = finish(start(folder))
+    assert status == 1 and "is not the root of a DVC repository" in shown
+    assert not list(folder.iterdir())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import fcntl
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.commands import run_dvc
+from flows.git import git
 from flows.reproduction.workspace import (
     KEPT_LOCK,
     RUN_LOCK,
@@ -108,9 +111,9 @@ def test_without_a_kept_lock_the_committed_one_is_taken_or_the_remedy_named(repr
     with pytest.raises(UserError, match=r"git checkout dvc\.lock"):
         mend_workspace(reproduced)
     (reproduced / "dvc.lock").write_bytes(whole)
-    author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for command in (["init", "-q"], ["add", "dvc.lock"], [*author, "commit", "-qm", "lock"]):
-        subprocess.run(["git", *command], cwd=reproduced, check=True)
+    git("init", "--quiet", root=reproduced)
+    git("add", "dvc.lock", root=reproduced)
+    git("commit", "--quiet", "--message", "lock", root=reproduced)
     (reproduced / "dvc.lock").write_bytes(whole[:-7])
     assert mend_workspace(reproduced)
     assert (reproduced / "dvc.lock").read_bytes() == whole
@@ -120,6 +123,36 @@ def test_a_torn_list_of_files_in_use_is_emptied(reproduced: Path) -> None:
     (reproduced / RWLOCK).write_text('{"read": {"a": [{"pid": 1, "cm')
     assert mend_workspace(reproduced)
     assert run_dvc(["repro"], root=reproduced, log=lambda _: None).exit_code == 0
+
+
+def test_files_in_use_by_processes_that_are_gone_are_free_again(reproduced: Path) -> None:
+    """After a restart of the machine some other process has the number that DVC noted."""
+    sleeper = subprocess.Popen(["sleep", "600"])
+    path = str(reproduced / "a")
+    other = {"pid": os.getpid(), "cmd": "dvc repro first"}
+    alive = {"pid": sleeper.pid, "cmd": "/usr/bin/sleep 600"}
+    (reproduced / RWLOCK).write_text(json.dumps({"read": {path: [other, alive]}, "write": {path: other}}))
+    assert mend_workspace(reproduced)
+    assert json.loads((reproduced / RWLOCK).read_text()) == {"read": {path: [alive]}, "write": {}}
+    assert mend_workspace(reproduced) == []
+    sleeper.kill()
+    sleeper.wait()
+    assert mend_workspace(reproduced)
+    assert run_dvc(["repro", "--force"], root=reproduced, log=lambda _: None).exit_code == 0
+
+
+def test_a_committed_lock_with_fewer_stages_is_no_torn_one(reproduced: Path) -> None:
+    """As where a person has tried a stage more and gone back."""
+    whole = (reproduced / "dvc.lock").read_text()
+    shorter = whole[: whole.index("  third:")]
+    (reproduced / "dvc.lock").write_text(shorter)
+    assert mend_workspace(reproduced)
+    (reproduced / "dvc.lock").write_text(shorter)
+    git("init", "--quiet", root=reproduced)
+    git("add", "dvc.lock", root=reproduced)
+    git("commit", "--quiet", "--message", "before", root=reproduced)
+    assert mend_workspace(reproduced) == []
+    assert (reproduced / "dvc.lock").read_text() == shorter
 
 
 def test_a_torn_lock_is_never_kept(reproduced: Path) -> None:
