@@ -68,13 +68,13 @@ def refuse_without_access(api: str) -> None:
     Raises:
         UserError: it does not; the message has the remedy.
     """
-    request = urllib.request.Request(f"{api}/admin/version")
+    headers = {}
     if password := os.environ.get("PREFECT_API_AUTH_STRING"):
-        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
+        headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
     elif key := os.environ.get("PREFECT_API_KEY"):
-        request.add_header("Authorization", f"Bearer {key}")
+        headers["Authorization"] = f"Bearer {key}"
     try:
-        with _open(request):
+        with _open(urllib.request.Request(f"{api}/admin/version", headers=headers)):
             return
     except urllib.error.HTTPError as error:
         if error.code == 401:
