@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -58,27 +58,54 @@ def exchange_metrics(root: Path, metrics: Metrics) -> Metrics:
 
 
 def render_metrics(metrics: Metrics, before: Metrics) -> str:
-    """Markdown: one table for all files with the same metrics, a file a line, changes since ``before``."""
-    groups: dict[tuple[str, ...], list[str]] = {}
+    """Markdown: what changed since ``before`` in brackets.
+
+    A table for each task, its adapters side by side, a metric a line; then one for all other files with the
+    same metrics, a file a line.
+    """
+    tasks: dict[str, list[str]] = {}
+    others: dict[tuple[str, ...], list[str]] = {}
     for path, values in metrics.items():
-        groups.setdefault(tuple(values), []).append(path)
-    tables = [
-        _render_table(keys, {path: metrics[path] for path in paths}, before) for keys, paths in groups.items()
-    ]
+        file = PurePosixPath(path)
+        if file.name == "metrics.json" and len(file.parts) > 2:
+            tasks.setdefault(str(file.parent.parent), []).append(path)
+        else:
+            others.setdefault(tuple(values), []).append(path)
+    tables = [_render_task(task, paths, metrics, before) for task, paths in tasks.items()]
+    tables += [_render_files(keys, paths, metrics, before) for keys, paths in others.items()]
     note = "In brackets: the change since the run before in this clone.\n\n" if before else ""
     return note + "\n\n".join(tables) if tables else "No metrics yet."
 
 
-def _render_table(keys: tuple[str, ...], rows: Metrics, before: Metrics) -> str:
-    lines = [f"| | {' | '.join(keys)} |", f"| --- |{' ---: |' * len(keys)}"]
-    for path, row in rows.items():
-        file = PurePosixPath(path)
-        # A file is named by its folder, or by itself where it is not metrics.json.
-        name = file.parent if file.name == "metrics.json" else file
-        earlier = before.get(path, {})
-        cells = [format_value(row[key]) + format_change(row[key], earlier.get(key)) for key in keys]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _render_task(task: str, paths: Sequence[str], metrics: Metrics, before: Metrics) -> str:
+    paths = sorted(paths)
+    names = dict.fromkeys(name for path in paths for name in metrics[path])
+    return _render_table(
+        [task, *(PurePosixPath(path).parent.name for path in paths)],
+        [[name, *(_cell(path, name, metrics, before) for path in paths)] for name in names],
+    )
+
+
+def _render_files(keys: tuple[str, ...], paths: Sequence[str], metrics: Metrics, before: Metrics) -> str:
+    return _render_table(
+        ["", *keys],
+        [
+            [path.removesuffix(".json"), *(_cell(path, key, metrics, before) for key in keys)]
+            for path in paths
+        ],
+    )
+
+
+def _render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(path: str, key: str, metrics: Metrics, before: Metrics) -> str:
+    if key not in metrics[path]:
+        return ""
+    value = metrics[path][key]
+    return format_value(value) + format_change(value, before.get(path, {}).get(key))
 
 
 def format_value(value: Any) -> str:

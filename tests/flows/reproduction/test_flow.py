@@ -19,7 +19,7 @@ def test_every_stage_runs_in_order_once_and_then_none(make_repository: MakeRepos
     root = make_repository()
     assert reproduce(root=root) == {"done": 3, "cached": 0}
     assert stages_run(root) == ["first", "second", "third"]
-    assert "| . | 3 | 0.1235 |" in latest_page(METRICS_ARTIFACT)
+    assert "| metrics | 3 | 0.1235 |" in latest_page(METRICS_ARTIFACT)
     assert all(
         f"| {stage} | done |" in latest_page(TIMELINE_ARTIFACT) for stage in ("first", "second", "third")
     )
@@ -66,7 +66,7 @@ def test_the_report_its_grids_and_what_metrics_changed_are_pages_of_the_run(
     assert base64.b64encode(b"source").decode() in latest_page("grid-canny-coco")
     (root / "dvc.yaml").write_text((CHAIN + report).replace('"size": 3', '"size": 5'))
     assert reproduce(root=root) == {"done": 1, "cached": 3}
-    assert "| . | 5 (+2) | 0.1235 |" in latest_page(METRICS_ARTIFACT)
+    assert "| metrics | 5 (+2) | 0.1235 |" in latest_page(METRICS_ARTIFACT)
 
 
 def test_an_out_changed_behind_dvcs_back_fails_the_gate(make_repository: MakeRepository) -> None:

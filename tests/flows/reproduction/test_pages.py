@@ -19,7 +19,7 @@ from flows.reproduction.pages import (
 from tests.flows.conftest import MakeRepository
 
 METRICS: Metrics = {
-    "runs/a/oft/metrics.json": {"miou": 0.123456, "num_images": 8},
+    "runs/a/oft/metrics.json": {"miou": 0.123456, "num_images": 8, "energy_change": 1e-10},
     "data/counts.json": {"kept": 7, "dropped.too_small": 1},
     "runs/a/none/metrics.json": {"miou": 0.5, "num_images": 8},
 }
@@ -36,16 +36,17 @@ def test_the_workspaces_metrics_are_those_dvc_knows(make_repository: MakeReposit
     assert read_metrics(root) == {"metrics.json": {"size": 3, "share": 0.123456}}
 
 
-def test_files_with_the_same_metrics_share_a_table() -> None:
+def test_adapters_of_a_task_stand_side_by_side_and_other_files_by_their_metrics() -> None:
     assert render_metrics(METRICS, {}) == (
-        "| | miou | num_images |\n"
+        "| runs/a | none | oft |\n"
         "| --- | ---: | ---: |\n"
-        "| runs/a/oft | 0.1235 | 8 |\n"
-        "| runs/a/none | 0.5 | 8 |\n"
+        "| miou | 0.5 | 0.1235 |\n"
+        "| num_images | 8 | 8 |\n"
+        "| energy_change |  | 1e-10 |\n"
         "\n"
-        "| | kept | dropped.too_small |\n"
+        "|  | kept | dropped.too_small |\n"
         "| --- | ---: | ---: |\n"
-        "| data/counts.json | 7 | 1 |"
+        "| data/counts | 7 | 1 |"
     )
     assert render_metrics({}, {}) == "No metrics yet."
 
@@ -57,7 +58,7 @@ def test_changes_since_the_run_before_stand_in_brackets(tmp_path: Path) -> None:
     before = exchange_metrics(tmp_path, better)
     assert before == METRICS
     page = render_metrics(better, before)
-    assert "| runs/a/oft | 0.2235 (+0.1) | 8 |" in page and "| runs/a/none | 0.5 | 8 |" in page
+    assert "| miou | 0.5 | 0.2235 (+0.1) |" in page and "| num_images | 8 | 8 |" in page
     (tmp_path / LAST_METRICS).write_text("{")  # cut short by a kill: as if there had been none
     assert exchange_metrics(tmp_path, METRICS) == {}
 
