@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flows.commands import describe_failure, dvc_environment, run_dvc
+from flows.commands import describe_failure, dvc_environment, require_dvc, run_dvc
 from flows.git import commit_tree, git
 from flows.graph import open_repository
 from flows.process import run_command
-from flows.redaction import hide_secrets
 from flows.retraining.artifacts import artifact_name, with_artifacts
 from flows.retraining.card import render_model_card
 from flows.retraining.decision import DECISION_FILE, Decision
@@ -59,9 +58,7 @@ def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> N
             "labels": [params.gate.adapter, "promoted"],
         }
     weights = [str(PROMOTED / f"{task}-{params.gate.adapter}" / "weights") for task in params.gated_tasks]
-    finished = run_dvc(["add", "--quiet", *weights], root=root, log=lambda line: log(hide_secrets(line)))
-    if finished.exit_code != 0:
-        raise UserError(hide_secrets(describe_failure("dvc add", finished)))
+    require_dvc(["add", "--quiet", *weights], root=root, log=log)
     pipeline = root / "dvc.yaml"
     pipeline.write_text(with_artifacts(pipeline.read_text(encoding="utf-8"), entries), encoding="utf-8")
     commit = _commit(setting, decision, _parents(setting, decision.revision))
@@ -170,7 +167,7 @@ def push_outs(setting: Setting, log: Log) -> bool:
             return True
     note = setting.folder / UNPUSHED_FILE
     for delay in (*PUSH_DELAYS, None):
-        finished = run_dvc(["push"], root=setting.clone, log=lambda line: log(hide_secrets(line)))
+        finished = run_dvc(["push"], root=setting.clone, log=log)
         if finished.exit_code == 0:
             note.unlink(missing_ok=True)
             return True
@@ -179,7 +176,7 @@ def push_outs(setting: Setting, log: Log) -> bool:
             time.sleep(delay)
     note.write_text("the promoted model's outs\n", encoding="utf-8")
     log(
-        f"{hide_secrets(describe_failure('dvc push', finished))}\n"
+        f"{describe_failure('dvc push', finished)}\n"
         "The outs are in the cache of this machine alone; the next retraining pushes them, or `dvc push` on "
         "the branch."
     )

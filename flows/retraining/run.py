@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from flows.clones import fetch, resolve_revision
-from flows.commands import describe_failure, run_dvc
+from flows.commands import require_dvc
 from flows.git import read_file
 from flows.graph import read_graph
 from flows.redaction import hide_secrets
@@ -216,9 +216,9 @@ def _make_candidate(
     for stage in (stage for stage in graph if stage in found.new_sources):
         log(f"{stage}: its source has changed")
         if graph[stage]:
-            _dvc(["repro", *graph[stage]], root, log)
+            require_dvc(["repro", *graph[stage]], root=root, log=log)
         # By force: DVC sees the path of the source, which is the same, and its run cache would answer.
-        _dvc(["repro", "--force", "--single-item", stage], root, log)
+        require_dvc(["repro", "--force", "--single-item", stage], root=root, log=log)
     reproduce(root)
 
 
@@ -264,9 +264,3 @@ def _read_failure(setting: Setting, commit: str, sources: dict[str, str]) -> str
     failure = read_json(file)
     same = failure["commit"] == commit and failure["sources"] == sources
     return str(failure["message"]) if same else None
-
-
-def _dvc(arguments: list[str], root: Path, log: Log) -> None:
-    finished = run_dvc(arguments, root=root, log=lambda line: log(hide_secrets(line)))
-    if finished.exit_code != 0:
-        raise UserError(hide_secrets(describe_failure(f"dvc {' '.join(arguments)}", finished)))

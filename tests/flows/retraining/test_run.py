@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.commands import describe_failure, run_dvc
+from flows.commands import require_dvc, run_dvc
 from flows.git import git
 from flows.graph import open_repository
 from flows.retraining import promotion
@@ -22,9 +22,7 @@ SECRET = "hunter2-planted"
 
 def reproduce(root: Path) -> None:
     """Plain DVC, which gives what the flow gives."""
-    finished = run_dvc(["repro"], root=root, log=print)
-    if finished.exit_code != 0:
-        raise UserError(describe_failure("dvc repro", finished))
+    require_dvc(["repro"], root=root, log=print)
 
 
 def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_bytes(
