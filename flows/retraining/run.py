@@ -12,6 +12,7 @@ from flows.clones import fetch, resolve_revision
 from flows.commands import require_dvc
 from flows.git import read_file
 from flows.graph import read_graph
+from flows.locking import Busy
 from flows.redaction import hide_secrets
 from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.gate import judge
@@ -21,7 +22,7 @@ from flows.retraining.judging import LOCK_FILE, judge_promoted, read_scores
 from flows.retraining.promotion import PROMOTED, needs_push, promote, push_outs, reject, roll_back
 from flows.retraining.setting import Setting
 from flows.retraining.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
-from flows.retraining.workspace import Busy, hold, link_sources, open_clone
+from flows.retraining.workspace import hold, link_sources, open_clone
 from oft.errors import ParamsError, UserError
 from oft.params import PARAMS_FILE, Params, load_params
 from oft.storage import read_json, write_json

@@ -13,9 +13,10 @@ import pytest
 from flows.clones import fetch, resolve_revision
 from flows.git import git
 from flows.graph import open_repository
+from flows.locking import Busy
 from flows.retraining.run import watch_once
 from flows.retraining.setting import Setting, open_setting
-from flows.retraining.workspace import Busy, hold, link_sources, open_clone
+from flows.retraining.workspace import hold, link_sources, open_clone
 from oft.errors import UserError
 from oft.params import parse_params
 
@@ -98,16 +99,16 @@ def test_the_second_says_so_or_waits_until_the_first_has_ended(tmp_path: Path) -
     try:
         assert first.stdout is not None and first.stdout.readline() == "held\n"
         with (
-            pytest.raises(Busy, match=rf"another retraining \(process {first.pid}\) works in"),
+            pytest.raises(Busy, match=rf"another run works in .* \(process {first.pid}\)"),
             hold(tmp_path, print, wait=False),
         ):
             pytest.fail("two at once")
 
         start, why = watch_once(Setting(str(tmp_path), tmp_path), print)
-        assert not start and "another retraining" in why
+        assert not start and "another run works in" in why
 
         def killed(line: str) -> None:
-            assert f"waiting for another retraining (process {first.pid})" in line
+            assert f"(process {first.pid}); waiting for its end" in line
             first.kill()
 
         with hold(tmp_path, killed):
