@@ -20,7 +20,7 @@ from flows.graph import StageGraph, plan_stages, read_graph
 from flows.retraining.decision import Decision
 from flows.retraining.gate import Row
 from flows.retraining.setting import Setting
-from flows.retraining.workspace import open_clone
+from flows.retraining.workspace import mend_clone, open_clone
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import atomic_file, read_json
@@ -87,6 +87,7 @@ def judge_promoted(
     adapter, root = params.gate.adapter, setting.referee
     fetch(setting.source, root)
     open_clone(setting, root, revision)
+    mend_clone(root, log)
     now = read_lock((setting.clone / LOCK_FILE).read_text(encoding="utf-8"))
     then = read_lock(read_file(root, f"refs/tags/{promoted.tag}", LOCK_FILE))
     graph = read_graph(root)

@@ -14,6 +14,7 @@ from flows.git import read_file
 from flows.graph import read_graph
 from flows.locking import Busy
 from flows.redaction import hide_secrets
+from flows.reproduction.workspace import keep_lock
 from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.gate import judge
 from flows.retraining.history import current, last_candidate, next_number, read_history
@@ -22,7 +23,7 @@ from flows.retraining.judging import LOCK_FILE, judge_promoted, read_scores
 from flows.retraining.promotion import PROMOTED, needs_push, promote, push_outs, reject, roll_back
 from flows.retraining.setting import Setting
 from flows.retraining.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
-from flows.retraining.workspace import hold, link_sources, open_clone
+from flows.retraining.workspace import hold, link_sources, mend_clone, open_clone
 from oft.errors import ParamsError, UserError
 from oft.params import PARAMS_FILE, Params, load_params
 from oft.storage import read_json, write_json
@@ -208,6 +209,7 @@ def _make_candidate(
     setting: Setting, found: Look, last: Decision | None, reproduce: Reproduce, log: Log
 ) -> None:
     root = setting.clone
+    mend_clone(root, log)
     link_sources(found.params, setting, root)
     shutil.rmtree(root / PROMOTED, ignore_errors=True)
     # The last candidate's lock names the data its sources held; the revision's may be of any day.
@@ -220,6 +222,7 @@ def _make_candidate(
             require_dvc(["repro", *graph[stage]], root=root, log=log)
         # By force: DVC sees the path of the source, which is the same, and its run cache would answer.
         require_dvc(["repro", "--force", "--single-item", stage], root=root, log=log)
+    keep_lock(root)  # `reproduce` mends the clone, and must not put back a lock of before
     reproduce(root)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows.clones import check_out, share_cache
 from flows.locking import announce_wait, hold_file
+from flows.reproduction.workspace import keep_lock, mend_workspace
 from flows.retraining.setting import Setting
 from flows.retraining.sources import DOWNLOAD, MADE_HERE, watched_sources
 from oft.errors import UserError
@@ -43,6 +44,13 @@ def open_clone(setting: Setting, target: Path, commit: str) -> None:
     """Check ``commit`` out at ``target`` and give it the source's DVC cache and remotes."""
     check_out(target, commit)
     share_cache(target, setting.person, setting.folder / "cache")
+
+
+def mend_clone(clone: Path, log: Callable[[str], None]) -> None:
+    """Put right what a killed retraining left half-written of DVC's files in a clone just checked out."""
+    keep_lock(clone)  # git has written it whole; beside the kept one of another revision it could look cut
+    for done in mend_workspace(clone):
+        log(done)
 
 
 def link_sources(params: Params, setting: Setting, clone: Path) -> None:

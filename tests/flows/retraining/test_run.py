@@ -10,6 +10,7 @@ import yaml
 from flows.commands import require_dvc, run_dvc
 from flows.git import git
 from flows.graph import open_repository
+from flows.reproduction.workspace import RWLOCK
 from flows.retraining import promotion
 from flows.retraining.history import describe_history
 from flows.retraining.run import describe_status, past, retrain_once, rollback_once, watch_once
@@ -46,9 +47,13 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     for tag in ("promoted/1", "promoted/2"):
         assert is_pushed(blocked_remote, model_hash(person, tag))
 
+    for clone in (setting.clone, setting.referee):
+        (clone / RWLOCK).write_text('{"read": {"a": [{"pid"', "utf-8")  # as a kill in mid-write leaves it
     person.learn(0.2, seed=3)
+    logged.clear()
     third = retrain_once(setting, reproduce, logged.append).decision
     assert third is not None and third.kind == "rejected" and "no score gains" in third.reason
+    assert sum("cut short by a killed process" in line for line in logged) == 2
     assert commit_of(person, "retrain") == commit_of(person, "promoted/2")
     assert model_hash(person, "rejected/3") != model_hash(person, "promoted/2")
 

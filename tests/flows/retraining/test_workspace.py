@@ -14,9 +14,11 @@ from flows.clones import fetch, resolve_revision
 from flows.git import git
 from flows.graph import open_repository
 from flows.locking import Busy
+from flows.reproduction.workspace import KEPT_LOCK, RWLOCK
+from flows.retraining.judging import write_lock
 from flows.retraining.run import watch_once
 from flows.retraining.setting import Setting, open_setting
-from flows.retraining.workspace import hold, link_sources, open_clone
+from flows.retraining.workspace import hold, link_sources, mend_clone, open_clone
 from oft.errors import UserError
 from oft.params import parse_params
 
@@ -62,6 +64,19 @@ def test_a_clone_is_reset_and_what_dvc_placed_stays(person: Person) -> None:
     assert opened(person) == clone
     assert (clone / "data" / "out").is_file() and not (clone / "stray.txt").exists()
     assert git("status", "--porcelain", root=clone) == git("tag", "--list", root=clone) == ""
+
+
+def test_a_clone_is_mended_and_its_lock_is_not_taken_for_the_cut_one_of_before(person: Person) -> None:
+    stages = {name: {"cmd": f"echo {name}"} for name in ("acquire", "train", "evaluate")}
+    write_lock(person.root / "dvc.lock", {"acquire": stages["acquire"]})
+    git("add", "dvc.lock", root=person.root)
+    git("commit", "--quiet", "--message", "Fewer stages", root=person.root)
+    clone, logged = opened(person), list[str]()
+    write_lock(clone / KEPT_LOCK, stages)
+    (clone / RWLOCK).write_text('{"read', encoding="utf-8")
+    mend_clone(clone, logged.append)
+    assert git("status", "--porcelain", root=clone) == ""
+    assert len(logged) == 1 and not (clone / RWLOCK).exists()
 
 
 @pytest.mark.parametrize("name", ["main", "v1", "{commit}"])
