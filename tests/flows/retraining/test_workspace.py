@@ -142,6 +142,13 @@ def test_settings_are_checked_before_anything_starts(person: Person, tmp_path: P
         open_setting(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="git rev-parse failed"):
         open_setting(str(tmp_path))
+    with pytest.raises(UserError, match=f"must be the root of a git repository.*--source {person.root}$"):
+        open_setting(str(person.data))
+    bare = tmp_path / "bare.git"
+    git("clone", "--quiet", "--bare", str(person.root), str(bare), root=tmp_path)
+    assert open_setting(str(bare), branch="main").source == str(bare)
+    with pytest.raises(UserError, match=f"must be the root of a git repository.*--source {bare}$"):
+        open_setting(str(bare / "refs"))
     with pytest.raises(UserError, match="a name that git allows"):
         open_setting(str(person.root), branch="re..train")
     with pytest.raises(UserError, match="'main' is checked out"):
