@@ -20,7 +20,7 @@ from flows.retraining.gate import judge
 from flows.retraining.history import current, last_candidate, next_number, read_history
 from flows.retraining.inbox import SETTLE_SECONDS, Taken, take_inboxes
 from flows.retraining.judging import LOCK_FILE, judge_promoted, read_scores
-from flows.retraining.promotion import PROMOTED, needs_push, promote, push_outs, reject, roll_back
+from flows.retraining.promotion import PROMOTED, Passing, needs_push, promote, push_outs, reject, roll_back
 from flows.retraining.setting import Setting
 from flows.retraining.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
 from flows.retraining.workspace import hold, link_sources, mend_clone, open_clone
@@ -150,16 +150,18 @@ def retrain_once(
         try:
             _make_candidate(setting, found, last, reproduce, log)
             decision = _decide(setting, found, against, log)
+            if decision.kind == "promoted":
+                promote(setting, decision, found.params, log)
+            else:
+                reject(setting, decision)
+        except Passing:
+            raise
         except UserError as error:
             write_json(
                 setting.folder / FAILURE_FILE,
                 {"commit": found.commit, "sources": found.sources, "message": hide_secrets(str(error))},
             )
             raise
-        if decision.kind == "promoted":
-            promote(setting, decision, found.params, log)
-        else:
-            reject(setting, decision)
         (setting.folder / FAILURE_FILE).unlink(missing_ok=True)
         return Outcome(decision, f"{decision.title}: {decision.reason}")
 

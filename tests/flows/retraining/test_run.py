@@ -11,9 +11,12 @@ from flows.commands import require_dvc, run_dvc
 from flows.git import git
 from flows.graph import open_repository
 from flows.reproduction.workspace import RWLOCK
-from flows.retraining import promotion
+from flows.retraining import promotion, run
+from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.history import describe_history
-from flows.retraining.run import describe_status, past, retrain_once, rollback_once, watch_once
+from flows.retraining.judging import LOCK_FILE, write_lock
+from flows.retraining.run import Look, describe_status, past, retrain_once, rollback_once, watch_once
+from flows.retraining.setting import Setting
 from oft.errors import UserError
 
 from .conftest import TASK, Person
@@ -113,6 +116,33 @@ def test_what_failed_is_kept_from_the_watch_until_something_changes(person: Pers
     assert not start and "the last retraining on these data failed" in why and "the disk is full" in why
     person.learn(0.5, seed=9)
     assert watch_once(setting, print)[0]
+
+
+@pytest.mark.parametrize(("fault", "may_pass"), [("refused", False), ("moved", True), ("gone", True)])
+def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, may_pass: bool
+) -> None:
+    setting = Setting(str(person.root), tmp_path / "work")
+
+    def decide(_setting: Setting, found: Look, *_: object) -> Decision:
+        if fault == "refused":
+            git("config", "receive.hideRefs", "refs/tags", root=person.root)
+        elif fault == "moved":
+            git("tag", "rejected/1", root=person.root)
+        else:
+            person.root.rename(tmp_path / "gone")
+        return Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
+
+    monkeypatch.setattr(run, "_make_candidate", lambda *_: write_lock(setting.clone / LOCK_FILE, {}))
+    monkeypatch.setattr(run, "_decide", decide)
+    with pytest.raises(UserError, match="Nothing of rejected/1 has reached the source") as failed:
+        retrain_once(setting, reproduce, print)
+    assert isinstance(failed.value, promotion.Passing) == may_pass
+    if fault == "gone":
+        (tmp_path / "gone").rename(person.root)
+    start, why = watch_once(setting, print)
+    assert start == may_pass, why
+    assert ("the last retraining on these data failed" in why) != may_pass
 
 
 def test_settings_that_break_the_rules_are_to_be_mended_in_the_source(person: Person) -> None:
