@@ -80,8 +80,9 @@ def look(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECONDS) -> 
             f"revision {commit[:10]} has a {PARAMS_FILE} that breaks the rules; mend and commit it in the "
             f"source, not in the clone:\n{error}"
         ) from error
-    taken = take_inboxes(setting.inboxes, params, setting.person, setting.folder, log, settle_seconds)
-    sources = read_fingerprints(params, setting.person, Hashes(setting.folder / HASHES_FILE))
+    hashes = Hashes(setting.folder / HASHES_FILE)
+    taken = take_inboxes(setting.inboxes, params, setting.person, setting.folder, hashes, log, settle_seconds)
+    sources = read_fingerprints(params, setting.person, hashes)
     history = read_history(setting.clone)
     last = last_candidate(history)
     return Look(
