@@ -126,16 +126,17 @@ def take_folder(
     taken, placed = Taken(), _placed(target)
     for path in _pictures(inbox):
         try:
-            if not path.is_symlink() and time.time() - path.stat().st_mtime < settle_seconds:
-                taken += Taken(waiting=1)
-            elif not path.is_symlink() and _content_name(hashes.sha256(path)) in placed:
+            # A link is refused without reading what it leads to.
+            name = "" if path.is_symlink() else _content_name(hashes.sha256(path))
+            if name in placed:
                 continue
+            if name and time.time() - path.stat().st_mtime < settle_seconds:
+                taken += Taken(waiting=1)
             elif reason := refusal(path):
                 _move_aside(inbox, path, reason)
                 log(f"{path.relative_to(inbox)} is refused: {reason}")
                 taken += Taken(refused=1)
             else:
-                name = _content_name(hashes.sha256(path))
                 _place(path, name, _caption(path) or _words(path.stem), target)
                 placed.add(name)
                 taken += Taken(accepted=1)

@@ -98,6 +98,8 @@ def test_what_is_in_place_is_not_decoded_again(
     put(inbox, "new.png", picture(2))
     assert take_folder(inbox, target, hashes, print) == Taken(accepted=1)
     assert decoded == ["new.png"]
+    put(inbox, "touched.png", picture(2), age_seconds=0)
+    assert take_folder(inbox, target, hashes, print) == Taken(), "what is in place is not waited for"
 
 
 def test_a_file_that_still_grows_waits(inbox: Path, target: Path, hashes: Hashes) -> None:
