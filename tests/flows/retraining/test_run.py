@@ -10,13 +10,14 @@ import yaml
 from flows.commands import require_dvc, run_dvc
 from flows.git import git
 from flows.graph import open_repository
-from flows.reproduction.workspace import RWLOCK
+from flows.reproduction.workspace import RWLOCK, mend_workspace
 from flows.retraining import promotion, run
 from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.history import describe_history
-from flows.retraining.judging import LOCK_FILE, write_lock
-from flows.retraining.run import Look, describe_status, past, retrain_once, rollback_once, watch_once
+from flows.retraining.judging import LOCK_FILE, read_lock, write_lock
+from flows.retraining.run import Look, describe_status, look, past, retrain_once, rollback_once, watch_once
 from flows.retraining.setting import Setting
+from flows.retraining.workspace import hold
 from oft.errors import UserError
 
 from .conftest import TASK, Person
@@ -116,6 +117,25 @@ def test_what_failed_is_kept_from_the_watch_until_something_changes(person: Pers
     assert not start and "the last retraining on these data failed" in why and "the disk is full" in why
     person.learn(0.5, seed=9)
     assert watch_once(setting, print)[0]
+
+
+def test_the_last_candidate_s_lock_is_not_taken_for_a_cut_one(person: Person) -> None:
+    stages = {name: {"cmd": f"echo {name}"} for name in ("acquire", "train")}
+    write_lock(person.root / LOCK_FILE, stages)
+    git("add", LOCK_FILE, root=person.root)
+    git("commit", "--quiet", "--message", "More stages", root=person.root)
+    setting, mended = person.setting(), list[str]()
+    with hold(setting.folder, print):
+        found = look(setting, print)
+        last = Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
+        write_lock(setting.clone / LOCK_FILE, {"acquire": stages["acquire"]})
+        promotion.reject(setting, last)
+        found = look(setting, print)
+        assert not found.new_sources
+        # The flow begins so.
+        run._make_candidate(setting, found, last, lambda root: mended.extend(mend_workspace(root)), print)
+    assert mended == []
+    assert read_lock((setting.clone / LOCK_FILE).read_text("utf-8")).keys() == {"acquire"}
 
 
 @pytest.mark.parametrize(("fault", "may_pass"), [("refused", False), ("moved", True), ("gone", True)])
