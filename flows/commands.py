@@ -21,6 +21,17 @@ def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None])
     return run_command(dvc_command(arguments), root=root, log=log, environment=dvc_environment())
 
 
+def require_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> None:
+    """Run ``dvc ARGUMENTS`` as ``run_dvc`` does.
+
+    Raises:
+        UserError: it failed; the message carries its last lines.
+    """
+    finished = run_dvc(arguments, root=root, log=log)
+    if finished.exit_code != 0:
+        raise UserError(describe_failure(f"dvc {' '.join(arguments)}", finished))
+
+
 def dvc_command(arguments: Sequence[str]) -> list[str]:
     """``dvc ARGUMENTS`` by this interpreter; beside another DVC process it waits instead of failing."""
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
@@ -39,9 +50,7 @@ def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:
         UserError: the command failed; the message carries its last lines.
     """
     lines: list[str] = []
-    finished = run_dvc([*arguments, "--json"], root=root, log=lines.append)
-    if finished.exit_code != 0:
-        raise UserError(describe_failure(f"dvc {' '.join(arguments)}", finished))
+    require_dvc([*arguments, "--json"], root=root, log=lines.append)
     return json.loads(next(line for line in reversed(lines) if line.startswith(("{", "["))))
 
 

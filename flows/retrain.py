@@ -71,6 +71,8 @@ def main(
     commit on branch `retrain` and a tag `promoted/N`, with model card, exported adapter and an entry under
     `artifacts:` in dvc.yaml; a rejected candidate keeps its tag `rejected/N`.
 
+    `make serve` shows the runs in a browser; without it a server is started for the time of the run.
+
     Commands: `watch` (once: look, train if there are new data), `status`, `history`, `rollback`. For example:
 
     `python -m flows.retrain watch --help`
@@ -88,7 +90,8 @@ def main(
     if context.invoked_subcommand is not None:
         return
     setting = _setting(context)
-    from flows.retraining.flow import retrain  # imports Prefect, seconds that --help must not cost
+    _guarded(_prepare_flows)
+    from flows.retraining.flow import retrain
 
     state = retrain(
         setting.source,
@@ -111,6 +114,7 @@ def watch_command(context: typer.Context) -> None:
     the command: `python -m flows.retrain --inbox photos=/srv/inbox watch`
     """
     setting = _setting(context)
+    _guarded(_prepare_flows)
     from flows.retraining.flow import watch
 
     state = watch(
@@ -178,6 +182,18 @@ def _setting(context: typer.Context) -> Setting:
             options.source, options.folder, options.revision, options.branch, options.inboxes
         )
     )
+
+
+def _prepare_flows() -> None:
+    """Import what the flows need, seconds that --help must not cost, while a server starts or is found."""
+    from flows.server import ensure_server
+
+    def import_libraries() -> None:
+        import dvc.repo  # noqa: F401
+
+        import flows.retraining.flow  # noqa: F401
+
+    ensure_server(import_libraries)
 
 
 def _guarded(action: Callable[[], _Value]) -> _Value:

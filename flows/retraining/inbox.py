@@ -1,6 +1,7 @@
 """New pictures that arrive in a folder or on S3: decoded, then copied into the data set's own folder.
 
 A file that still grows waits; one that is no usable picture is moved aside with the reason and ends no run.
+What is in place already is known by its content and not decoded again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flows.retraining.sources import DOWNLOAD, MADE_HERE, resolve
+from flows.retraining.sources import DOWNLOAD, MADE_HERE, Hashes, resolve
 from oft.data.keys import stable_hash
 from oft.data.readers.layout import PICTURE_SUFFIXES
 from oft.errors import DataError, UserError, first_line
@@ -56,6 +57,7 @@ def take_inboxes(
     params: Params,
     person: Path | None,
     folder: Path,
+    hashes: Hashes,
     log: Callable[[str], None],
     settle_seconds: float = SETTLE_SECONDS,
 ) -> Taken:
@@ -63,6 +65,7 @@ def take_inboxes(
 
     Args:
         folder: where it is noted which objects on S3 were looked at, and where they are fetched to.
+        hashes: knows the content of files that were looked at before.
 
     Raises:
         UserError: an inbox belongs to no data set that takes pictures, or cannot be read.
@@ -74,7 +77,7 @@ def take_inboxes(
         if is_remote(place):
             taken += take_remote(place, targets[name], folder, log)
         else:
-            taken += take_folder(resolve(place, person), targets[name], log, settle_seconds)
+            taken += take_folder(resolve(place, person), targets[name], hashes, log, settle_seconds)
     return taken
 
 
@@ -107,7 +110,11 @@ def own_folder(name: str, params: Params, person: Path | None) -> Path:
 
 
 def take_folder(
-    inbox: Path, target: Path, log: Callable[[str], None], settle_seconds: float = SETTLE_SECONDS
+    inbox: Path,
+    target: Path,
+    hashes: Hashes,
+    log: Callable[[str], None],
+    settle_seconds: float = SETTLE_SECONDS,
 ) -> Taken:
     """Copy the new pictures of a folder; they stay where they are, refused ones go to its ``refused/``.
 
@@ -116,17 +123,23 @@ def take_folder(
     """
     if not inbox.is_dir():
         raise UserError(f"there is no inbox folder {inbox}; make it, or correct the path")
-    taken = Taken()
+    taken, placed = Taken(), _placed(target)
     for path in _pictures(inbox):
         try:
-            if not path.is_symlink() and time.time() - path.stat().st_mtime < settle_seconds:
+            # A link is refused without reading what it leads to.
+            name = "" if path.is_symlink() else _content_name(hashes.sha256(path))
+            if name in placed:
+                continue
+            if name and time.time() - path.stat().st_mtime < settle_seconds:
                 taken += Taken(waiting=1)
             elif reason := refusal(path):
                 _move_aside(inbox, path, reason)
                 log(f"{path.relative_to(inbox)} is refused: {reason}")
                 taken += Taken(refused=1)
             else:
-                taken += Taken(accepted=_place(path, path.stem, _caption(path), target))
+                _place(path, name, _caption(path) or _words(path.stem), target)
+                placed.add(name)
+                taken += Taken(accepted=1)
         except FileNotFoundError:  # taken away while we looked
             continue
         except OSError as error:
@@ -138,16 +151,16 @@ def take_folder(
 
 
 def take_remote(url: str, target: Path, folder: Path, log: Callable[[str], None]) -> Taken:
-    """Copy the new pictures below ``s3://bucket/prefix``; each version of an object is looked at once.
+    """Copy the new pictures below ``s3://bucket/prefix``; each version is looked at once for each target.
 
     Raises:
         DataError: the prefix cannot be read.
     """
     ledger_file = folder / LEDGER_FILE
     ledger: dict[str, Any] = read_json(ledger_file) if ledger_file.is_file() else {}
-    known = ledger.setdefault(url, {})
+    known = ledger.setdefault(str(target), {}).setdefault(url, {})
     versions = list_versions(url)
-    taken = Taken()
+    taken, placed = Taken(), _placed(target)
     for name, (_, etag) in versions.items():
         path = PurePosixPath(name)
         if path.suffix.lower() == ".txt" or path.name.startswith("."):
@@ -159,15 +172,19 @@ def take_remote(url: str, target: Path, folder: Path, log: Callable[[str], None]
         base = url.rstrip("/")
         fetch_remote(f"{base}/{name}", local)
         sidecar = str(path.with_suffix(".txt"))
-        caption = None
+        caption = _words(path.stem)
         if sidecar in versions:
             fetch_remote(f"{base}/{sidecar}", local.with_suffix(".txt"))
-            caption = _caption(local)
-        if reason := refusal(local):
-            log(f"{base}/{name} is refused: {reason}")
-            taken += Taken(refused=1)
-        else:
-            taken += Taken(accepted=_place(local, path.stem, caption, target))
+            caption = _caption(local) or caption
+        content, reason = _content_name(sha256_file(local)), None
+        if content not in placed:
+            if reason := refusal(local):
+                log(f"{base}/{name} is refused: {reason}")
+                taken += Taken(refused=1)
+            else:
+                _place(local, content, caption, target)
+                placed.add(content)
+                taken += Taken(accepted=1)
         known[name] = {"etag": etag, "refused": reason}
         write_json(ledger_file, ledger)
         shutil.rmtree(local.parent)
@@ -206,21 +223,31 @@ def _caption(path: Path) -> str | None:
     return sidecar.read_text(encoding="utf-8-sig", errors="replace")
 
 
-def _place(path: Path, stem: str, caption: str | None, target: Path) -> int:
-    """Copy a picture under the name of its content, its caption beside it; return 1, or 0 if it was there.
+def _words(stem: str) -> str:
+    """Return a picture's own name, which readers of plain folders take for a caption, as text."""
+    return stem.replace("-", " ").replace("_", " ") + "\n"
 
-    Its own name, which readers of plain folders take for a caption, becomes a caption in a file.
-    """
-    digest = sha256_file(path)[:CONTENT_CHARS]
-    if any(there.suffix != ".txt" for there in target.glob(f"{digest}.*")):
-        return 0
-    place = target / f"{digest}{_suffix(path.suffix)}"
+
+def _content_name(sha256: str) -> str:
+    """Return the name that a picture has in a data set's folder, without a suffix."""
+    return sha256[:CONTENT_CHARS]
+
+
+def _placed(target: Path) -> set[str]:
+    """Return the names, without suffixes, of the pictures in a data set's folder."""
+    if not target.is_dir():
+        return set()
+    return {path.stem for path in target.iterdir() if path.suffix != ".txt"}
+
+
+def _place(path: Path, name: str, caption: str, target: Path) -> None:
+    """Copy a picture under a name of its content, a caption beside it."""
+    place = target / f"{name}{_suffix(path.suffix)}"
     target.mkdir(parents=True, exist_ok=True)
     with atomic_file(place.with_suffix(".txt")) as partial:
-        partial.write_text(caption or stem.replace("-", " ").replace("_", " ") + "\n", encoding="utf-8")
+        partial.write_text(caption, encoding="utf-8")
     with atomic_file(place) as partial:  # last: what a caption stands beside is there to be read
         shutil.copyfile(path, partial)
-    return 1
 
 
 def _suffix(suffix: str) -> str:

@@ -14,14 +14,13 @@ from typing import Any
 import yaml
 
 from flows.clones import fetch
-from flows.commands import describe_failure, run_dvc
+from flows.commands import require_dvc, run_dvc
 from flows.git import read_file
 from flows.graph import StageGraph, plan_stages, read_graph
-from flows.redaction import hide_secrets
 from flows.retraining.decision import Decision
 from flows.retraining.gate import Row
 from flows.retraining.setting import Setting
-from flows.retraining.workspace import open_clone
+from flows.retraining.workspace import mend_clone, open_clone
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import atomic_file, read_json
@@ -88,6 +87,7 @@ def judge_promoted(
     adapter, root = params.gate.adapter, setting.referee
     fetch(setting.source, root)
     open_clone(setting, root, revision)
+    mend_clone(root, log)
     now = read_lock((setting.clone / LOCK_FILE).read_text(encoding="utf-8"))
     then = read_lock(read_file(root, f"refs/tags/{promoted.tag}", LOCK_FILE))
     graph = read_graph(root)
@@ -105,8 +105,7 @@ def judge_promoted(
     running = [stage for stages in judges.values() for stage in stages]
     inputs = {producer for stage in running for producer in graph[stage]} - set(running)
     if running:
-        _dvc(["checkout", "--force", *sorted(inputs)], ["pull", "--force", *sorted(inputs)], root, log)
-        _dvc(["repro", "--single-item", *running], None, root, log)
+        _run_judges(running, sorted(inputs), root, log)
     return {task: read_scores(root, task, adapter) for task in served}
 
 
@@ -130,13 +129,14 @@ def _between(graph: StageGraph, models: Iterable[str], scores: Iterable[str]) ->
     ]
 
 
-def _dvc(command: list[str], otherwise: list[str] | None, root: Path, log: Callable[[str], None]) -> None:
-    finished = run_dvc(command, root=root, log=lambda line: log(hide_secrets(line)))
-    if finished.exit_code != 0 and otherwise is not None:
-        finished = run_dvc(otherwise, root=root, log=lambda line: log(hide_secrets(line)))
-    if finished.exit_code != 0:
+def _run_judges(stages: list[str], inputs: list[str], root: Path, log: Callable[[str], None]) -> None:
+    """Run stages whose inputs other stages made: from the cache, or from the remote where it lacks them."""
+    try:
+        if run_dvc(["checkout", "--force", *inputs], root=root, log=log).exit_code != 0:
+            require_dvc(["pull", "--force", *inputs], root=root, log=log)
+        require_dvc(["repro", "--single-item", *stages], root=root, log=log)
+    except UserError as error:
         raise UserError(
-            "the promoted model cannot be judged on the candidate's pictures: "
-            f"{hide_secrets(describe_failure(f'dvc {command[0]}', finished))}\n"
+            f"the promoted model cannot be judged on the candidate's pictures: {error}\n"
             "If it belongs to another base or is lost, judge against the base with `--against base`."
-        )
+        ) from error

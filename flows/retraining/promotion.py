@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from flows.commands import describe_failure, dvc_environment, run_dvc
+from flows.commands import describe_failure, dvc_environment, require_dvc, run_dvc
 from flows.git import commit_tree, git
 from flows.graph import open_repository
 from flows.process import run_command
-from flows.redaction import hide_secrets
 from flows.retraining.artifacts import artifact_name, with_artifacts
 from flows.retraining.card import render_model_card
 from flows.retraining.decision import DECISION_FILE, Decision
@@ -38,11 +37,16 @@ UNPUSHED_FILE = "unpushed"
 PUSH_DELAYS = (2.0, 10.0, 30.0)
 
 
+class Passing(UserError):
+    """A fault that may be gone at the next try, without anybody's doing."""
+
+
 def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> None:
     """Make the candidate in the clone the promoted model.
 
     Raises:
-        UserError: the model cannot be exported, or the branch has moved meanwhile.
+        Passing: see `publish`.
+        UserError: the model cannot be exported, or the source cannot be written to.
     """
     root = setting.clone
     shutil.rmtree(root / PROMOTED, ignore_errors=True)
@@ -59,9 +63,7 @@ def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> N
             "labels": [params.gate.adapter, "promoted"],
         }
     weights = [str(PROMOTED / f"{task}-{params.gate.adapter}" / "weights") for task in params.gated_tasks]
-    finished = run_dvc(["add", "--quiet", *weights], root=root, log=lambda line: log(hide_secrets(line)))
-    if finished.exit_code != 0:
-        raise UserError(hide_secrets(describe_failure("dvc add", finished)))
+    require_dvc(["add", "--quiet", *weights], root=root, log=log)
     pipeline = root / "dvc.yaml"
     pipeline.write_text(with_artifacts(pipeline.read_text(encoding="utf-8"), entries), encoding="utf-8")
     commit = _commit(setting, decision, _parents(setting, decision.revision))
@@ -73,6 +75,7 @@ def reject(setting: Setting, decision: Decision) -> None:
     """Keep the candidate in the clone under a tag of its own; its outs stay in the cache.
 
     Raises:
+        Passing: see `publish`.
         UserError: the source cannot be written to.
     """
     publish(setting, decision, _commit(setting, decision, [decision.revision]), moves_branch=False)
@@ -114,30 +117,24 @@ def publish(setting: Setting, decision: Decision, commit: str, *, moves_branch: 
     """Give the source a tag, and with ``moves_branch`` the branch, both or neither.
 
     Raises:
-        UserError: the branch or the tag has moved meanwhile, or the source cannot be written to.
+        Passing: the branch or the tag has moved meanwhile, or the source cannot be reached.
+        UserError: the source cannot be written to.
     """
-    root = setting.clone
-    git(
-        "tag",
-        "--force",
-        "--annotate",
-        "--file",
-        "-",
-        decision.tag,
-        commit,
-        root=root,
-        stdin=_message(decision),
+    root, branch, tag = setting.clone, f"refs/heads/{setting.branch}", f"refs/tags/{decision.tag}"
+    fetched = git(
+        "for-each-ref", "--format=%(objectname)", f"refs/remotes/origin/{setting.branch}", tag, root=root
     )
-    refs = [f"refs/tags/{decision.tag}:refs/tags/{decision.tag}"]
-    if moves_branch:
-        refs.append(f"{commit}:refs/heads/{setting.branch}")
+    # Not signed, whatever git's settings say: a schedule has nobody to unlock a key.
+    options = ["--force", "--annotate", "--no-sign", "--file", "-"]
+    git("tag", *options, decision.tag, commit, root=root, stdin=_message(decision))
+    refs = [f"{tag}:{tag}", *([f"{commit}:{branch}"] if moves_branch else [])]
     try:
-        git("push", "--quiet", "--atomic", "origin", *refs, root=root)
+        git("push", "--quiet", "--no-signed", "--atomic", "origin", *refs, root=root)
     except UserError as error:
-        raise UserError(
-            f"{error}\nNothing of {decision.tag} has reached the source. If branch {setting.branch!r} has "
-            "moved meanwhile, run again: what was trained is kept."
-        ) from error
+        said = f"{error}\nNothing of {decision.tag} has reached the source; what was trained is kept."
+        if _has_moved(root, [branch, tag], fetched.split()):
+            raise Passing(f"{said} It cannot be reached, or has moved meanwhile: run again.") from error
+        raise UserError(f"{said} Let this user push there, and run again.") from error
 
 
 def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) -> None:
@@ -170,7 +167,7 @@ def push_outs(setting: Setting, log: Log) -> bool:
             return True
     note = setting.folder / UNPUSHED_FILE
     for delay in (*PUSH_DELAYS, None):
-        finished = run_dvc(["push"], root=setting.clone, log=lambda line: log(hide_secrets(line)))
+        finished = run_dvc(["push"], root=setting.clone, log=log)
         if finished.exit_code == 0:
             note.unlink(missing_ok=True)
             return True
@@ -179,7 +176,7 @@ def push_outs(setting: Setting, log: Log) -> bool:
             time.sleep(delay)
     note.write_text("the promoted model's outs\n", encoding="utf-8")
     log(
-        f"{hide_secrets(describe_failure('dvc push', finished))}\n"
+        f"{describe_failure('dvc push', finished)}\n"
         "The outs are in the cache of this machine alone; the next retraining pushes them, or `dvc push` on "
         "the branch."
     )
@@ -213,6 +210,15 @@ def _parents(setting: Setting, revision: str) -> list[str]:
 def _tip(setting: Setting) -> str | None:
     ref = f"refs/remotes/origin/{setting.branch}"
     return git("for-each-ref", "--format=%(objectname)", ref, root=setting.clone) or None
+
+
+def _has_moved(clone: Path, refs: list[str], fetched: list[str]) -> bool:
+    """Return whether the source has other objects under ``refs`` than were fetched, or cannot be reached."""
+    try:
+        listed = git("ls-remote", "--refs", "origin", *refs, root=clone)
+    except UserError:
+        return True
+    return {line.partition("\t")[0] for line in listed.splitlines()} != set(fetched)
 
 
 def _message(decision: Decision) -> str:

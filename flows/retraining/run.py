@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from flows.clones import fetch, resolve_revision
-from flows.commands import describe_failure, run_dvc
+from flows.commands import require_dvc
 from flows.git import read_file
 from flows.graph import read_graph
+from flows.locking import Busy
 from flows.redaction import hide_secrets
+from flows.reproduction.workspace import keep_lock
 from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.gate import judge
 from flows.retraining.history import current, last_candidate, next_number, read_history
 from flows.retraining.inbox import SETTLE_SECONDS, Taken, take_inboxes
 from flows.retraining.judging import LOCK_FILE, judge_promoted, read_scores
-from flows.retraining.promotion import PROMOTED, needs_push, promote, push_outs, reject, roll_back
+from flows.retraining.promotion import PROMOTED, Passing, needs_push, promote, push_outs, reject, roll_back
 from flows.retraining.setting import Setting
 from flows.retraining.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
-from flows.retraining.workspace import Busy, hold, link_sources, open_clone
+from flows.retraining.workspace import hold, link_sources, mend_clone, open_clone
 from oft.errors import ParamsError, UserError
 from oft.params import PARAMS_FILE, Params, load_params
 from oft.storage import read_json, write_json
@@ -78,8 +80,9 @@ def look(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECONDS) -> 
             f"revision {commit[:10]} has a {PARAMS_FILE} that breaks the rules; mend and commit it in the "
             f"source, not in the clone:\n{error}"
         ) from error
-    taken = take_inboxes(setting.inboxes, params, setting.person, setting.folder, log, settle_seconds)
-    sources = read_fingerprints(params, setting.person, Hashes(setting.folder / HASHES_FILE))
+    hashes = Hashes(setting.folder / HASHES_FILE)
+    taken = take_inboxes(setting.inboxes, params, setting.person, setting.folder, hashes, log, settle_seconds)
+    sources = read_fingerprints(params, setting.person, hashes)
     history = read_history(setting.clone)
     last = last_candidate(history)
     return Look(
@@ -148,16 +151,18 @@ def retrain_once(
         try:
             _make_candidate(setting, found, last, reproduce, log)
             decision = _decide(setting, found, against, log)
+            if decision.kind == "promoted":
+                promote(setting, decision, found.params, log)
+            else:
+                reject(setting, decision)
+        except Passing:
+            raise
         except UserError as error:
             write_json(
                 setting.folder / FAILURE_FILE,
                 {"commit": found.commit, "sources": found.sources, "message": hide_secrets(str(error))},
             )
             raise
-        if decision.kind == "promoted":
-            promote(setting, decision, found.params, log)
-        else:
-            reject(setting, decision)
         (setting.folder / FAILURE_FILE).unlink(missing_ok=True)
         return Outcome(decision, f"{decision.title}: {decision.reason}")
 
@@ -207,6 +212,7 @@ def _make_candidate(
     setting: Setting, found: Look, last: Decision | None, reproduce: Reproduce, log: Log
 ) -> None:
     root = setting.clone
+    mend_clone(root, log)
     link_sources(found.params, setting, root)
     shutil.rmtree(root / PROMOTED, ignore_errors=True)
     # The last candidate's lock names the data its sources held; the revision's may be of any day.
@@ -216,9 +222,10 @@ def _make_candidate(
     for stage in (stage for stage in graph if stage in found.new_sources):
         log(f"{stage}: its source has changed")
         if graph[stage]:
-            _dvc(["repro", *graph[stage]], root, log)
+            require_dvc(["repro", *graph[stage]], root=root, log=log)
         # By force: DVC sees the path of the source, which is the same, and its run cache would answer.
-        _dvc(["repro", "--force", "--single-item", stage], root, log)
+        require_dvc(["repro", "--force", "--single-item", stage], root=root, log=log)
+    keep_lock(root)  # `reproduce` mends the clone, and must not put back a lock of before
     reproduce(root)
 
 
@@ -264,9 +271,3 @@ def _read_failure(setting: Setting, commit: str, sources: dict[str, str]) -> str
     failure = read_json(file)
     same = failure["commit"] == commit and failure["sources"] == sources
     return str(failure["message"]) if same else None
-
-
-def _dvc(arguments: list[str], root: Path, log: Log) -> None:
-    finished = run_dvc(arguments, root=root, log=lambda line: log(hide_secrets(line)))
-    if finished.exit_code != 0:
-        raise UserError(hide_secrets(describe_failure(f"dvc {' '.join(arguments)}", finished)))

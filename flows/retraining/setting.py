@@ -66,13 +66,13 @@ def open_setting(
             current folder where the source is an address.
 
     Raises:
-        UserError: the source is no git repository or its address holds credentials, the branch has no usable
-            name or is checked out in the source.
+        UserError: the source is no git repository, or a folder inside one, or its address holds credentials;
+            the branch has no usable name or is checked out in the source.
     """
     here = Path(source)
     if here.is_dir():
         source = str(here.resolve())
-        git("rev-parse", "--git-dir", root=here)
+        _check_root(Path(source))
     elif "://" in source and "@" in source.partition("://")[2].partition("/")[0]:
         raise UserError(
             "the address of the source must hold no user name and no password; give them the way git finds "
@@ -92,6 +92,17 @@ def open_setting(
         raise UserError(f"revision {revision!r} must be a branch, a tag or a commit of the source")
     _check_branch(setting)
     return setting
+
+
+def _check_root(folder: Path) -> None:
+    """Refuse a folder inside a repository: git's commands work there, but nobody can clone it."""
+    bare = git("rev-parse", "--is-bare-repository", root=folder) == "true"
+    top = Path(git("rev-parse", "--absolute-git-dir" if bare else "--show-toplevel", root=folder)).resolve()
+    if top != folder:
+        raise UserError(
+            f"source {folder} must be the root of a git repository, and it lies inside one; run in {top}, or "
+            f"give --source {top}"
+        )
 
 
 def _check_branch(setting: Setting) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from flows.clones import check_out, share_cache
+from flows.locking import announce_wait, hold_file
+from flows.reproduction.workspace import keep_lock, mend_workspace
 from flows.retraining.setting import Setting
 from flows.retraining.sources import DOWNLOAD, MADE_HERE, watched_sources
 from oft.errors import UserError
@@ -21,36 +21,22 @@ LOCK_FILE = "lock"
 WAIT_SECONDS = 0.5
 
 
-class Busy(UserError):
-    """Another retraining works in the same folder."""
-
-
 @contextmanager
 def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterator[None]:
-    """Hold a retraining's folder alone; the kernel lets go of it when the process ends, however it ends.
+    """Hold a retraining's folder alone.
 
     What a killed retraining left running in its clones is waited for as well: it still writes there.
 
     Raises:
-        Busy: another process holds it and ``wait`` is false.
+        Busy: another process works there and ``wait`` is false.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as stream:
-        told = False
-        while (holder := _holder(stream) or _left_behind(folder)) is not None:
-            if not wait:
-                raise Busy(
-                    f"another retraining (process {holder}) works in {folder}; wait until it has ended, or "
-                    "name another folder with --folder"
-                )
-            if not told:
-                log(f"waiting for another retraining (process {holder}) that works in {folder}")
-                told = True
+    with hold_file(folder / LOCK_FILE, log, wait):
+        told = None
+        while (process := _left_behind(folder)) is not None:
+            if process != told:
+                announce_wait(process, folder, log, wait)
+            told = process
             time.sleep(WAIT_SECONDS)
-        stream.seek(0)
-        stream.truncate()
-        stream.write(str(os.getpid()))
-        stream.flush()
         yield
 
 
@@ -58,6 +44,13 @@ def open_clone(setting: Setting, target: Path, commit: str) -> None:
     """Check ``commit`` out at ``target`` and give it the source's DVC cache and remotes."""
     check_out(target, commit)
     share_cache(target, setting.person, setting.folder / "cache")
+
+
+def mend_clone(clone: Path, log: Callable[[str], None]) -> None:
+    """Put right what a killed retraining left half-written of DVC's files in a clone just checked out."""
+    keep_lock(clone)  # git has written it whole; beside the kept one of another revision it could look cut
+    for done in mend_workspace(clone):
+        log(done)
 
 
 def link_sources(params: Params, setting: Setting, clone: Path) -> None:
@@ -84,16 +77,6 @@ def link_sources(params: Params, setting: Setting, clone: Path) -> None:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(original)
             _exclude(clone, path)
-
-
-def _holder(stream: TextIO) -> str | None:
-    """Take the lock and return None, or return the process that has it."""
-    try:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stream.seek(0)
-        return stream.read().strip() or "unknown"
-    return None
 
 
 def _left_behind(folder: Path) -> str | None:

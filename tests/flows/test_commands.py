@@ -4,8 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-from flows.commands import describe_changes, describe_failure, dvc_environment, read_outcome
+import pytest
+
+from flows.commands import describe_changes, describe_failure, dvc_environment, read_outcome, require_dvc
 from flows.process import Finished
+from oft.errors import UserError
 
 
 def test_an_outcome_is_read_from_what_dvc_prints() -> None:
@@ -20,6 +23,13 @@ def test_a_failure_names_what_failed_how_and_what_it_said_last() -> None:
     assert message == "stage train failed with exit code 3; its last lines:\n  loss is nan\n  stopped"
     assert "signal 9" in describe_failure("stage train", Finished(-9, ()))
     assert "it printed nothing" in describe_failure("stage train", Finished(1, ()))
+
+
+def test_a_dvc_command_that_fails_is_told_with_its_last_lines(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with pytest.raises(UserError, match=r"dvc status --json failed with exit code \d+") as failed:
+        require_dvc(["status", "--json"], root=tmp_path, log=lines.append)
+    assert lines and all(line in str(failed.value) for line in lines)
 
 
 def test_changes_are_a_line_a_stage() -> None:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from flows import server
 from flows.git import git
 from flows.retrain import app
+from oft.errors import UserError
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -46,6 +49,21 @@ def test_a_users_fault_is_one_message(
     status, shown = run(*arguments)
     assert status == 1
     assert message in shown and "Traceback" not in shown
+    assert not (tmp_path / ".retrain").exists()
+
+
+@pytest.mark.parametrize("command", [(), ("watch",)])
+def test_a_server_is_had_before_prefect_is_imported(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_server(_prepare: Callable[[], object]) -> None:
+        raise UserError("the server did not start")
+
+    git("init", "--quiet", root=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(server, "ensure_server", no_server)
+    monkeypatch.setitem(sys.modules, "flows.retraining.flow", None)  # importing it fails
+    assert run(*command) == (1, "the server did not start\n")
     assert not (tmp_path / ".retrain").exists()
 
 

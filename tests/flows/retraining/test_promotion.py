@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import yaml
 
+from flows.git import git
 from flows.retraining.card import render_model_card
 from flows.retraining.decision import Decision
 from flows.retraining.gate import Comparison
-from flows.retraining.promotion import export_model
+from flows.retraining.judging import LOCK_FILE, write_lock
+from flows.retraining.promotion import export_model, reject
+from flows.retraining.run import look
+from flows.retraining.workspace import hold
 from oft.adapters.interop import load_adapter, save_adapter
 from oft.adapters.oft import UNET_CONTROL_TARGETS, OFTConfig, inject_oft
 from oft.models.base import load_base
 from oft.params import Params
 from oft.storage import write_json
 from tests.conftest import ROOT
+
+from .conftest import Person
 
 TASK = "segm_ade20k"
 ROW = Comparison(TASK, "aacc", 0.5, 0.6, 0.1, 0.05, 0.15, 96, 96, 0, "gain")
@@ -56,6 +63,18 @@ def test_a_real_adapter_is_exported_by_the_clone_s_own_code(tmp_path: Path, base
     assert all(
         torch.equal(packed, torch.full_like(packed, 0.01)) for _, packed in loaded.adapter.named_packed()
     )
+
+
+def test_where_all_is_to_be_signed_a_decision_is_not(person: Person) -> None:
+    setting = person.setting()
+    with hold(setting.folder, print):
+        found = look(setting, print)
+        for name in ("tag.gpgSign", "commit.gpgSign", "push.gpgSign"):
+            git("config", name, "true", root=setting.clone)
+        git("config", "gpg.program", "false", root=setting.clone)
+        write_lock(setting.clone / LOCK_FILE, {})
+        reject(setting, replace(DECISION, kind="rejected", revision=found.commit))
+    assert person.tags() == ["rejected/7"]
 
 
 def test_a_card_says_base_data_licences_settings_and_metrics(tmp_path: Path, params: Params) -> None:

@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.commands import describe_failure, run_dvc
+from flows.commands import require_dvc, run_dvc
 from flows.git import git
 from flows.graph import open_repository
-from flows.retraining import promotion
+from flows.reproduction.workspace import RWLOCK, mend_workspace
+from flows.retraining import promotion, run
+from flows.retraining.decision import BASE_ALONE, Decision
 from flows.retraining.history import describe_history
-from flows.retraining.run import describe_status, past, retrain_once, rollback_once, watch_once
+from flows.retraining.judging import LOCK_FILE, read_lock, write_lock
+from flows.retraining.run import Look, describe_status, look, past, retrain_once, rollback_once, watch_once
+from flows.retraining.setting import Setting
+from flows.retraining.workspace import hold
 from oft.errors import UserError
 
 from .conftest import TASK, Person
@@ -22,9 +27,7 @@ SECRET = "hunter2-planted"
 
 def reproduce(root: Path) -> None:
     """Plain DVC, which gives what the flow gives."""
-    finished = run_dvc(["repro"], root=root, log=print)
-    if finished.exit_code != 0:
-        raise UserError(describe_failure("dvc repro", finished))
+    require_dvc(["repro"], root=root, log=print)
 
 
 def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_bytes(
@@ -48,9 +51,13 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     for tag in ("promoted/1", "promoted/2"):
         assert is_pushed(blocked_remote, model_hash(person, tag))
 
+    for clone in (setting.clone, setting.referee):
+        (clone / RWLOCK).write_text('{"read": {"a": [{"pid"', "utf-8")  # as a kill in mid-write leaves it
     person.learn(0.2, seed=3)
+    logged.clear()
     third = retrain_once(setting, reproduce, logged.append).decision
     assert third is not None and third.kind == "rejected" and "no score gains" in third.reason
+    assert sum("cut short by a killed process" in line for line in logged) == 2
     assert commit_of(person, "retrain") == commit_of(person, "promoted/2")
     assert model_hash(person, "rejected/3") != model_hash(person, "promoted/2")
 
@@ -110,6 +117,52 @@ def test_what_failed_is_kept_from_the_watch_until_something_changes(person: Pers
     assert not start and "the last retraining on these data failed" in why and "the disk is full" in why
     person.learn(0.5, seed=9)
     assert watch_once(setting, print)[0]
+
+
+def test_the_last_candidate_s_lock_is_not_taken_for_a_cut_one(person: Person) -> None:
+    stages = {name: {"cmd": f"echo {name}"} for name in ("acquire", "train")}
+    write_lock(person.root / LOCK_FILE, stages)
+    git("add", LOCK_FILE, root=person.root)
+    git("commit", "--quiet", "--message", "More stages", root=person.root)
+    setting, mended = person.setting(), list[str]()
+    with hold(setting.folder, print):
+        found = look(setting, print)
+        last = Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
+        write_lock(setting.clone / LOCK_FILE, {"acquire": stages["acquire"]})
+        promotion.reject(setting, last)
+        found = look(setting, print)
+        assert not found.new_sources
+        # The flow begins so.
+        run._make_candidate(setting, found, last, lambda root: mended.extend(mend_workspace(root)), print)
+    assert mended == []
+    assert read_lock((setting.clone / LOCK_FILE).read_text("utf-8")).keys() == {"acquire"}
+
+
+@pytest.mark.parametrize(("fault", "may_pass"), [("refused", False), ("moved", True), ("gone", True)])
+def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, may_pass: bool
+) -> None:
+    setting = Setting(str(person.root), tmp_path / "work")
+
+    def decide(_setting: Setting, found: Look, *_: object) -> Decision:
+        if fault == "refused":
+            git("config", "receive.hideRefs", "refs/tags", root=person.root)
+        elif fault == "moved":
+            git("tag", "rejected/1", root=person.root)
+        else:
+            person.root.rename(tmp_path / "gone")
+        return Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
+
+    monkeypatch.setattr(run, "_make_candidate", lambda *_: write_lock(setting.clone / LOCK_FILE, {}))
+    monkeypatch.setattr(run, "_decide", decide)
+    with pytest.raises(UserError, match="Nothing of rejected/1 has reached the source") as failed:
+        retrain_once(setting, reproduce, print)
+    assert isinstance(failed.value, promotion.Passing) == may_pass
+    if fault == "gone":
+        (tmp_path / "gone").rename(person.root)
+    start, why = watch_once(setting, print)
+    assert start == may_pass, why
+    assert ("the last retraining on these data failed" in why) != may_pass
 
 
 def test_settings_that_break_the_rules_are_to_be_mended_in_the_source(person: Person) -> None:

@@ -13,9 +13,12 @@ import pytest
 from flows.clones import fetch, resolve_revision
 from flows.git import git
 from flows.graph import open_repository
+from flows.locking import Busy
+from flows.reproduction.workspace import KEPT_LOCK, RWLOCK
+from flows.retraining.judging import write_lock
 from flows.retraining.run import watch_once
 from flows.retraining.setting import Setting, open_setting
-from flows.retraining.workspace import Busy, hold, link_sources, open_clone
+from flows.retraining.workspace import hold, link_sources, mend_clone, open_clone
 from oft.errors import UserError
 from oft.params import parse_params
 
@@ -63,6 +66,19 @@ def test_a_clone_is_reset_and_what_dvc_placed_stays(person: Person) -> None:
     assert git("status", "--porcelain", root=clone) == git("tag", "--list", root=clone) == ""
 
 
+def test_a_clone_is_mended_and_its_lock_is_not_taken_for_the_cut_one_of_before(person: Person) -> None:
+    stages = {name: {"cmd": f"echo {name}"} for name in ("acquire", "train", "evaluate")}
+    write_lock(person.root / "dvc.lock", {"acquire": stages["acquire"]})
+    git("add", "dvc.lock", root=person.root)
+    git("commit", "--quiet", "--message", "Fewer stages", root=person.root)
+    clone, logged = opened(person), list[str]()
+    write_lock(clone / KEPT_LOCK, stages)
+    (clone / RWLOCK).write_text('{"read', encoding="utf-8")
+    mend_clone(clone, logged.append)
+    assert git("status", "--porcelain", root=clone) == ""
+    assert len(logged) == 1 and not (clone / RWLOCK).exists()
+
+
 @pytest.mark.parametrize("name", ["main", "v1", "{commit}"])
 def test_a_revision_is_a_branch_a_tag_or_a_commit(person: Person, name: str) -> None:
     git("tag", "v1", root=person.root)
@@ -98,16 +114,16 @@ def test_the_second_says_so_or_waits_until_the_first_has_ended(tmp_path: Path) -
     try:
         assert first.stdout is not None and first.stdout.readline() == "held\n"
         with (
-            pytest.raises(Busy, match=rf"another retraining \(process {first.pid}\) works in"),
+            pytest.raises(Busy, match=rf"another run works in .* \(process {first.pid}\)"),
             hold(tmp_path, print, wait=False),
         ):
             pytest.fail("two at once")
 
         start, why = watch_once(Setting(str(tmp_path), tmp_path), print)
-        assert not start and "another retraining" in why
+        assert not start and "another run works in" in why
 
         def killed(line: str) -> None:
-            assert f"waiting for another retraining (process {first.pid})" in line
+            assert f"(process {first.pid}); waiting for its end" in line
             first.kill()
 
         with hold(tmp_path, killed):
@@ -126,6 +142,13 @@ def test_settings_are_checked_before_anything_starts(person: Person, tmp_path: P
         open_setting(str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="git rev-parse failed"):
         open_setting(str(tmp_path))
+    with pytest.raises(UserError, match=f"must be the root of a git repository.*--source {person.root}$"):
+        open_setting(str(person.data))
+    bare = tmp_path / "bare.git"
+    git("clone", "--quiet", "--bare", str(person.root), str(bare), root=tmp_path)
+    assert open_setting(str(bare), branch="main").source == str(bare)
+    with pytest.raises(UserError, match=f"must be the root of a git repository.*--source {bare}$"):
+        open_setting(str(bare / "refs"))
     with pytest.raises(UserError, match="a name that git allows"):
         open_setting(str(person.root), branch="re..train")
     with pytest.raises(UserError, match="'main' is checked out"):
