@@ -18,7 +18,7 @@ from oft.storage import atomic_file, atomic_folder
 
 DATASET = "requested"
 SUBJECT = "instance"
-TASK = "subject_requested"
+TASK = f"subject_{DATASET}"
 # Ignored by git and DVC; stages find it below the clone's root.
 PLACE = Path(".downloads")
 

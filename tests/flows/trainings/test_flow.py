@@ -139,6 +139,9 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     asked: Asked, tiny: Callable[[str], Path], trained: Path, tmp_path: Path, s3: Any
 ) -> None:
     root = tiny(TRAIN)
+    defaults = root / "conf" / "defaults.yaml"  # an edit that is in no revision
+    defaults.write_text(defaults.read_text().replace("num_class_images: 32", "num_class_images: 31"))
+    assert "num_class_images: 31" in defaults.read_text()
     local = obtain(asked | {"max_train_steps": 7})
     folder = Path(local["address"])
     assert folder == tmp_path / "trainings" / "results" / local["id"]
@@ -148,6 +151,7 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     }
     settings = yaml.safe_load((folder / "params.yaml").read_text())
     assert settings["train_subject"]["max_train_steps"] == 7
+    assert settings["prior"]["num_class_images"] == 32
     assert (settings["identifier"], settings["adapters"]) == ("sks", ["oft"])
     assert settings["instance_prompt"] == "a photo of {identifier} {class}"
     assert "a photo of sks robot on a table" in (folder / "trained").read_text()
