@@ -103,7 +103,10 @@ def logs(run_id: RunId) -> None:
 
 @app.command()
 def cancel(run_id: RunId) -> None:
-    """Cancel a run: its processes end, its clone is removed, its webhook is told."""
+    """Cancel a run: its processes end, its clone is removed, its webhook is told.
+
+    One that still waits in the queue just ends.
+    """
     with told(), Client() as client:
         typer.echo(client.cancel(str(run_id)).state)
 
