@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.trainings.client import DEPLOYMENT, Client, Run
 from oft.errors import UserError
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ def submit(
         str | None,
         typer.Option("--idempotency-key", help="The same key gives the same run. Default: a new one."),
     ] = None,
-    deployment: Annotated[str, typer.Option(help="Name of the deployment.")] = "training/request",
+    deployment: Annotated[str, typer.Option(help="Name of the deployment.")] = DEPLOYMENT,
     check: Annotated[bool, typer.Option("--check", help="Check the request and send nothing.")] = False,
 ) -> None:
     """Check a request and queue it; prints the run's id.
@@ -52,7 +53,6 @@ def submit(
 
     `python -m flows.trainings schema` lists the parameters.
     """
-    from flows.trainings.client import Client
     from flows.trainings.request import parse_request
 
     with told():
@@ -77,8 +77,6 @@ def schema() -> None:
 @app.command()
 def status(run_id: RunId) -> None:
     """Print a run's state and, where it has one, its message."""
-    from flows.trainings.client import Client
-
     with told(), Client() as client:
         run = client.read(str(run_id))
         typer.echo("\n".join(filter(None, (run.state, run.message))))
@@ -87,8 +85,6 @@ def status(run_id: RunId) -> None:
 @app.command()
 def wait(run_id: RunId) -> None:
     """Print what a run logs until it ends; status 0 if it completed, 1 otherwise."""
-    from flows.trainings.client import Client, Run
-
     with told(), Client() as client:
         for told_next in client.follow(str(run_id)):
             if isinstance(told_next, Run):
@@ -100,8 +96,6 @@ def wait(run_id: RunId) -> None:
 @app.command()
 def logs(run_id: RunId) -> None:
     """Print what a run has logged so far."""
-    from flows.trainings.client import Client
-
     with told(), Client() as client:
         for line in client.logs(str(run_id)):
             typer.echo(line)
@@ -109,9 +103,10 @@ def logs(run_id: RunId) -> None:
 
 @app.command()
 def cancel(run_id: RunId) -> None:
-    """Cancel a run: its processes end, its clone is removed, its webhook is told."""
-    from flows.trainings.client import Client
+    """Cancel a run: its processes end, its clone is removed, its webhook is told.
 
+    One that still waits in the queue just ends.
+    """
     with told(), Client() as client:
         typer.echo(client.cancel(str(run_id)).state)
 
@@ -123,7 +118,6 @@ def result(run_id: RunId) -> None:
     Reads it where the run put it: on S3 with the credentials of this environment, or in a folder of this
     machine (a relative `output` lies in the first of OFT_TRAININGS_ROOTS).
     """
-    from flows.trainings.client import Client
     from flows.trainings.request import parse_request
     from flows.trainings.result import read_result, result_address
     from flows.trainings.site import read_site
@@ -144,8 +138,6 @@ def resend(run_id: RunId) -> None:
 
     Needs what the server has: OFT_WEBHOOK_SECRET, and the way to the result.
     """
-    from flows.trainings.client import Client
-
     with told():
         with Client() as client:
             run = client.read(str(run_id))

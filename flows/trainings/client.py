@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 
 import requests
 
+from flows.server import API_URL
 from oft.errors import UserError
 
 DEPLOYMENT = "training/request"
-API_URL = "PREFECT_API_URL"
 DEFAULT_API_URL = "http://127.0.0.1:4200/api"
 FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 2.0
+PATIENCE_SECONDS = 510.0
+"""How long a server that has answered may be away; a run asks it for as long (PREFECT_CLIENT_MAX_RETRIES)."""
+AWAY = (502, 503, 504)
 PAGE = 200
 # Lines are sent in bundles: one may come after a younger one.
 LATE = timedelta(seconds=30)
@@ -36,6 +39,10 @@ class Run(NamedTuple):
     def is_final(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in FINAL
+
+
+class NoAnswerError(UserError):
+    """No server answers, or one that is just starting or stopping: it may be there again soon."""
 
 
 class Client:
@@ -75,15 +82,39 @@ class Client:
         """Return the lines that a run and the pipeline inside it have logged, in order of time."""
         return [line["message"] for line in self._lines(run_id, None)]
 
-    def follow(self, run_id: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[str | Run]:
-        """Yield the lines a run logs as they come, and at last the run, ended."""
+    def follow(
+        self,
+        run_id: str,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> Iterator[str | Run]:
+        """Yield the lines a run logs as they come, and at last the run, ended.
+
+        A server that has answered once may be away for a while, as when it is started again.
+
+        Raises:
+            UserError: there is no such run, or no server for longer than `PATIENCE_SECONDS`.
+        """
         seen: set[str] = set()
         since: datetime | None = None
+        answered: float | None = None
+        is_away = False
         while True:
-            run = self.read(run_id)
-            if run.is_final:
-                sleep(POLL_SECONDS)  # the last lines are on their way
-            for line in self._lines(run_id, since):
+            try:
+                run = self.read(run_id)
+                if run.is_final:
+                    sleep(POLL_SECONDS)  # the last lines are on their way
+                lines = self._lines(run_id, since)
+            except NoAnswerError as error:
+                if answered is None or now() - answered > PATIENCE_SECONDS:
+                    raise
+                if not is_away:
+                    yield f"{error}; trying again for {PATIENCE_SECONDS / 60:.1f} minutes"
+                is_away = True
+                sleep(POLL_SECONDS)
+                continue
+            answered, is_away = now(), False
+            for line in lines:
                 if line["id"] not in seen:
                     seen.add(line["id"])
                     since = datetime.fromisoformat(line["timestamp"]) - LATE
@@ -113,13 +144,15 @@ class Client:
         try:
             answer = self._session.request(method, self._url + path, json=body, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as error:
-            raise UserError(
+            raise NoAnswerError(
                 f"no Prefect server answers at {self._url} ({type(error).__name__}); start one (`make serve`)"
                 f" or set {API_URL}"
             ) from None
         if answer.status_code == 404:
             what = path.rpartition("/name/")[2] if "/name/" in path else path
             raise UserError(f"the server at {self._url} knows no {what}")
+        if answer.status_code in AWAY:
+            raise NoAnswerError(f"the server at {self._url} is not ready (status {answer.status_code})")
         if not answer.ok:
             raise UserError(f"the server at {self._url} refuses: {answer.status_code} {answer.text[:2000]}")
         return answer.json()

@@ -27,7 +27,7 @@ from flows.trainings.result import (
     result_address,
     write_result,
 )
-from flows.trainings.settings import make_settings, write_dataset, write_settings
+from flows.trainings.settings import DATASET, make_settings, write_dataset, write_settings
 from flows.trainings.site import WEBHOOK_SECRET, Site, read_site
 from flows.trainings.webhook import Delivery, deliver, make_event, read_key
 from flows.trainings.workspace import open_workspace
@@ -144,15 +144,17 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         asked = parse_request(request, site._replace(has_webhook_secret=bool(secret)))
         if asked.webhook and secret:
             read_key(secret)
-        settings = make_settings(asked, site.repository / "conf")
+        make_settings(asked, site.repository / "conf")  # what is at fault is told before anything is cloned
         logger.info("request: %s", describe_request(asked))
         with open_workspace(site.repository, site.scratch, run_id) as workspace:
+            # Of the revision that result.json names: the checkout may have edits that are not committed.
+            settings = make_settings(asked, workspace.root / "conf")
             brought = workspace.files / "images"
             brought.mkdir()
             pictures = bring_images(asked.instance_images, settings["resolution_px"], brought, site)
             dataset = write_dataset(asked, pictures, workspace.root)
             logger.info("%d pictures, all sound; training at revision %s", len(pictures), workspace.revision)
-            settings["datasets"]["requested"]["acquire"]["source"] = str(dataset)
+            settings["datasets"][DATASET]["acquire"]["source"] = str(dataset)
             write_settings(settings, workspace.root / "params.yaml")
             state = reproduce(targets=TARGETS, root=workspace.root, return_state=True)
             if not state.is_completed():

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from flows.trainings.addresses import parse_endpoint
 from flows.trainings.site import Site
 from flows.trainings.web import download
 from oft.data.archives import extract, is_archive
@@ -40,7 +41,8 @@ def bring_images(source: str, resolution_px: int, folder: Path, site: Site) -> l
         if is_remote(source):
             found = _from_s3(source, folder)
         elif "://" in source:
-            archive = folder / f"images{_suffix(source.partition('?')[0])}"
+            path = parse_endpoint(source, site.hosts).path.partition("?")[0]
+            archive = folder / f"images{_suffix(path)}"
             download(source, archive, site, max_bytes=MAX_ARCHIVE_BYTES, max_seconds=MAX_DOWNLOAD_SECONDS)
             found = _unpacked(archive, folder)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -207,7 +208,25 @@ def _check_output(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, A
         check_s3(output)
     elif "://" in output:
         raise ParamsError(f"must be s3://bucket/prefix or a folder below {ROOTS}")
-    return {"output": below_roots(output, site.roots)} if site else {}
+    if site is None:
+        return {}
+    output = below_roots(output, site.roots)
+    if not output.startswith("s3://"):
+        _require_folder(Path(output))
+    return {"output": output}
+
+
+def _require_folder(path: Path) -> None:
+    """Refuse a path that is no folder and cannot become one, before a training has nowhere to go."""
+    for part in (path, *path.parents):
+        try:
+            if part.is_dir():
+                return
+            is_there = part.exists()
+        except OSError as error:
+            raise ParamsError(f"cannot be a folder: {error.strerror}; choose another") from None
+        if is_there:
+            raise ParamsError("is a file or lies below one; choose a folder")
 
 
 def _check_webhook(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from oft.storage import atomic_file, atomic_folder
 
 DATASET = "requested"
 SUBJECT = "instance"
-TASK = "subject_requested"
+TASK = f"subject_{DATASET}"
 # Ignored by git and DVC; stages find it below the clone's root.
 PLACE = Path(".downloads")
 
@@ -80,6 +80,7 @@ def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(PLACE
         "class_prompt": subject.class_prompt,
     }
     values["angles"]["dataset"] = DATASET
+    values["gate"] |= {"adapter": request.adapter, "tasks": None}
     values["sample"]["num_subject_samples"] = request.num_gallery_images
     if request.resolution_px is not None:
         values["resolution_px"] = request.resolution_px

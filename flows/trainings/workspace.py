@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import signal
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from flows.clones import check_out, fetch, resolve_revision, share_cache
+from flows.process import POLL_SECONDS
+from oft.errors import UserError
+
+KILL_SECONDS = 30.0
 
 
 class Workspace(NamedTuple):
@@ -24,16 +31,18 @@ class Workspace(NamedTuple):
 def open_workspace(repository: Path, folder: Path, name: str) -> Iterator[Workspace]:
     """Yield a new workspace ``folder/name``, removed at the end however that be.
 
-    What a killed process left behind is removed by the next run: a lock tells whose process is still alive.
+    What a killed process left behind is removed by the next run, and what still works in it is killed: a lock
+    tells whose process is alive.
 
     Raises:
-        UserError: ``repository`` is no git checkout with a DVC repository.
+        UserError: ``repository`` is no git checkout with a DVC repository, or what a killed run left at work
+            cannot be ended.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_deserted(folder)
     place = folder / name
     with _locked(place.with_suffix(".lock")):
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
         try:
             files = place / "files"
             files.mkdir(parents=True)
@@ -50,20 +59,62 @@ def open_workspace(repository: Path, folder: Path, name: str) -> Iterator[Worksp
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that ends with this process; children do not inherit it."""
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    while True:
+        with path.open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            # Who had it before has removed the file: a lock on what has no name keeps nobody out.
+            if not _is_at(path, stream):
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def _remove_deserted(folder: Path) -> None:
     for path in folder.glob("*.lock"):
-        with path.open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, BlockingIOError), path.open("r+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, stream):
+                _remove(path.with_suffix(""))
+                path.unlink(missing_ok=True)
+
+
+def _is_at(path: Path, stream: IO[str]) -> bool:
+    """Whether the open file is the one that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove(place: Path) -> None:
+    """Remove a workspace and whatever works in it: stages lead groups of their own and outlive their flow.
+
+    Raises:
+        UserError: a process does not even end when it is killed.
+    """
+    deadline = time.monotonic() + KILL_SECONDS
+    while working := _find_working(place.resolve()):
+        for pid in working:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"process {working[0]} works in {place}, which a killed run left, and cannot be killed; see "
+                "what it waits for (a disk, a GPU) and send the request again"
+            )
+        time.sleep(POLL_SECONDS)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _find_working(place: Path) -> list[int]:
+    """Return the processes of this user, but for this one, whose current folder is ``place`` or below it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # another user's, or gone
+            is_ours = process.stat().st_uid == os.geteuid() and process.name != str(os.getpid())
+            if is_ours and (process / "cwd").readlink().is_relative_to(place):
+                found.append(int(process.name))
+    return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import lzma
 import stat
 import struct
+import sys
 import tarfile
 import unicodedata
 import zipfile
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from oft.errors import DataError
 from oft.progress import BYTES, progress
@@ -27,6 +29,9 @@ MAX_ENTRIES = 1_000_000
 MAX_GROWTH = 20
 MIN_BOUND_BYTES = 16 << 20
 MAX_NAME_BYTES = 255  # of one folder or file, on every file system in use
+MAX_HEADER_BYTES = 64 << 10  # of one member of a tar: names, times, attributes
+TAR_MEMBER_BYTES = 2048  # what else it takes: a header, one with a long name, what fills up the last block
+ZIP_ENTRY_BYTES = 1024  # of one member in a zip's directory
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -38,6 +43,7 @@ _DAMAGE = (
     EOFError,
     ValueError,  # names in no encoding, places before the file
     NotImplementedError,  # a way of compressing that Python does not know
+    RecursionError,  # headers of headers of headers
 )
 
 
@@ -71,7 +77,7 @@ def extract(archive: Path, target: Path, top: str = "", max_entries: int = MAX_E
             more than `MAX_GROWTH` times its own size; or the disk is too small.
     """
     bound_bytes = max(MAX_GROWTH * archive.stat().st_size, MIN_BOUND_BYTES)
-    with _members(archive) as members:
+    with _members(archive, bound_bytes, max_entries) as members:
         files = _checked(archive, members, top, bound_bytes, max_entries)
         total_bytes = sum(member.size_bytes for member in files.values())
         require_space({target: total_bytes})
@@ -89,23 +95,84 @@ def extract(archive: Path, target: Path, top: str = "", max_entries: int = MAX_E
                     raise _refusal(archive, name, "is not as long as it says")
 
 
+class _Metered(io.BufferedIOBase):
+    """A stream that gives what it may and no more, to parsers that believe every length in a header.
+
+    Attributes:
+        allowed_bytes: how much may still be read.
+    """
+
+    def __init__(self, stream: IO[bytes], allowed_bytes: int, end_bytes: int = sys.maxsize) -> None:
+        """Read ``stream``, up to the place ``end_bytes`` at most."""
+        self.allowed_bytes = allowed_bytes
+        self._stream, self._end_bytes = stream, end_bytes
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        most = self.allowed_bytes + 1
+        data = self._stream.read(most if size is None or size < 0 else min(size, most))
+        self.allowed_bytes -= len(data)
+        if self.allowed_bytes < 0:
+            raise tarfile.ReadError("its headers are longer than those of any sound one")
+        self._require(self._stream.tell())
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence == io.SEEK_SET:
+            self._require(offset)
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def _require(self, place: int) -> None:
+        if place > self._end_bytes:
+            raise tarfile.ReadError("it goes on for longer than its members need")
+
+
 @contextmanager
-def _members(archive: Path) -> Iterator[Iterable[_Member]]:
+def _members(archive: Path, bound_bytes: int, max_entries: int) -> Iterator[Iterable[_Member]]:
     """Yield what an archive lists; faults of the formats become `DataError`."""
     try:
         if archive.name.endswith(".zip"):
-            with zipfile.ZipFile(archive) as opened:
-                yield (_zip_member(opened, info) for info in opened.infolist())
+            with archive.open("rb") as raw:
+                # Python reads the whole directory at once, and what stands behind it.
+                stream = _Metered(raw, max_entries * ZIP_ENTRY_BYTES + CHUNK_BYTES)
+                with zipfile.ZipFile(stream) as opened:
+                    stream.allowed_bytes = sys.maxsize
+                    yield (_zip_member(opened, info) for info in opened.infolist())
         else:
-            with tarfile.open(archive) as tar:
-                yield (_tar_member(tar, info) for info in tar)
-                while tar.fileobj is not None and tar.fileobj.read(CHUNK_BYTES):
+            end_bytes = bound_bytes + max_entries * TAR_MEMBER_BYTES + CHUNK_BYTES
+            with archive.open("rb") as raw, _unzipped(raw) as content:
+                stream = _Metered(content, MAX_HEADER_BYTES, end_bytes)
+                with tarfile.TarFile(fileobj=stream) as tar:
+                    yield _tar_members(tar, stream)
+                while stream.read(CHUNK_BYTES):
                     pass  # gzip's checksum stands behind all that tar reads
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # of the disk; damage has no number of its own, or leads beyond the file
         reason = str(error).partition("\n")[0].removesuffix(":")
         raise DataError(f"{archive} is damaged ({reason}); remove it and run again to get it anew") from error
+
+
+def _unzipped(raw: io.BufferedReader) -> IO[bytes]:
+    """Return the bytes of a tar that gzip may have compressed, whatever its name says."""
+    is_gzip = raw.peek(2).startswith(b"\x1f\x8b")
+    return cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_gzip else raw
+
+
+def _tar_members(tar: tarfile.TarFile, stream: _Metered) -> Iterator[_Member]:
+    for info in tar:
+        # They are in the member's own fields already; kept with every member, and growing from one to the
+        # next, they would fill the memory.
+        info.pax_headers = {}
+        tar.pax_headers = {}
+        stream.allowed_bytes = MAX_HEADER_BYTES
+        yield _tar_member(tar, info)
+    stream.allowed_bytes = sys.maxsize
 
 
 def _zip_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:

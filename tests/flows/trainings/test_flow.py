@@ -27,6 +27,7 @@ from flows.trainings.client import Client, Run
 from flows.trainings.flow import training
 from flows.trainings.site import CLONE, HOSTS
 from flows.trainings.webhook import read_key, sign
+from flows.trainings.workspace import open_workspace
 from oft.storage import read_json, read_remote, sha256_file, write_json
 from tests.conftest import ROOT, clone_repository
 
@@ -139,6 +140,9 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     asked: Asked, tiny: Callable[[str], Path], trained: Path, tmp_path: Path, s3: Any
 ) -> None:
     root = tiny(TRAIN)
+    defaults = root / "conf" / "defaults.yaml"  # an edit that is in no revision
+    defaults.write_text(defaults.read_text().replace("num_class_images: 32", "num_class_images: 31"))
+    assert "num_class_images: 31" in defaults.read_text()
     local = obtain(asked | {"max_train_steps": 7})
     folder = Path(local["address"])
     assert folder == tmp_path / "trainings" / "results" / local["id"]
@@ -148,6 +152,7 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     }
     settings = yaml.safe_load((folder / "params.yaml").read_text())
     assert settings["train_subject"]["max_train_steps"] == 7
+    assert settings["prior"]["num_class_images"] == 32
     assert (settings["identifier"], settings["adapters"]) == ("sks", ["oft"])
     assert settings["instance_prompt"] == "a photo of {identifier} {class}"
     assert "a photo of sks robot on a table" in (folder / "trained").read_text()
@@ -329,7 +334,7 @@ def test_help_imports_neither_prefect_nor_torch_nor_dvc() -> None:
 SERVE = "from flows.trainings.flow import training; training.serve(name='request', pause_on_shutdown=False)"
 
 
-def test_a_cancelled_run_leaves_no_process_and_no_clone_and_tells_its_webhook(
+def test_a_cancelled_or_crashed_run_leaves_no_process_and_no_clone_and_tells_its_webhook(
     asked: Asked,
     tiny: Callable[[str], Path],
     web: WebServer,
@@ -367,6 +372,19 @@ def test_a_cancelled_run_leaves_no_process_and_no_clone_and_tells_its_webhook(
             assert list((root / ".trainings").iterdir()) == []
             wait_for(lambda: bool(web.seen))
             assert [(event["status"], event["id"]) for event in told(web)] == [("cancelled", run.id)]
+
+            # Killed, it cleans up nothing; its runner tells the webhook, and the next run cleans up.
+            pid_file.unlink()
+            run = client.submit(asked | {"webhook": f"{web.url}/hook"}, str(uuid4()))
+            wait_for(lambda: pid_file.is_file() and pid_file.read_text().strip() != "")
+            sleeper = int(pid_file.read_text())
+            os.kill(flow_process(sleeper, server.pid), signal.SIGKILL)
+            wait_for(lambda: len(web.seen) == 2)
+            assert (told(web)[1]["status"], told(web)[1]["id"]) == ("crashed", run.id)
+            assert Path(f"/proc/{sleeper}").exists()
+            with open_workspace(root, root / ".trainings", "next"):
+                assert not Path(f"/proc/{sleeper}").exists()
+            assert list((root / ".trainings").iterdir()) == []
     finally:
         server.send_signal(signal.SIGINT)
         try:
@@ -374,6 +392,14 @@ def test_a_cancelled_run_leaves_no_process_and_no_clone_and_tells_its_webhook(
         finally:
             server.kill()
             server.wait()
+
+
+def flow_process(stage: int, runner: int) -> int:
+    """The child of a runner that a stage's process descends from."""
+    while (parent := int(Path(f"/proc/{stage}/stat").read_text().rpartition(")")[2].split()[1])) != runner:
+        assert parent > 1
+        stage = parent
+    return stage
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

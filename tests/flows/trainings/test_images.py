@@ -67,6 +67,7 @@ def test_the_same_pictures_come_in_the_same_order_from_everywhere(
     trusting = site._replace(hosts=frozenset({web.authority}))
     sources = [
         tmp_path / "folder", tmp_path / "a.zip", tmp_path / "a.tar.gz", f"{web.url}/a.zip?signature=x",
+        f"{web.url}/a.zip#v1",
         "s3://bucket/trainings/a.zip", "s3://bucket/trainings/folder",
     ]  # fmt: skip
     expected = sorted(pictures.values(), key=lambda content: zlib.crc32(content))

@@ -138,6 +138,22 @@ def test_a_link_out_of_an_allowed_folder_leads_nowhere(asked: Asked, site: Site,
     assert "lies outside" in faults(asked | {"output": "way-out/ssl"}, site)
 
 
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("robot.zip", "output: is a file or lies below one"),
+        ("robot.zip/deep/results", "output: is a file or lies below one"),
+        ("n" * 300, "output: cannot be a folder: File name too long"),
+    ],
+)
+def test_an_output_that_cannot_be_a_folder_is_refused_before_the_training(
+    asked: Asked, site: Site, tmp_path: Path, output: str, said: str
+) -> None:
+    assert said in faults(asked | {"output": output}, site)
+    (tmp_path / "trainings" / "results").mkdir()
+    assert parse_request(asked | {"output": "results/deep"}, site).output.endswith("results/deep")
+
+
 def test_without_the_server_s_settings_what_can_be_told_is_told(asked: Asked) -> None:
     assert parse_request(asked).instance_images == "robot.zip"
     assert parse_request(asked | {"webhook": "http://10.0.0.1:81/hook"}).webhook == "http://10.0.0.1:81/hook"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,40 +94,120 @@ def test_more_or_less_than_there_may_be_leaves_no_file(
     web.answer = lambda _: (200, {"Content-Length": "900", "Connection": "close"}, b"x" * 100)
     with pytest.raises(DataError, match=r"broke off|was cut"):
         fetch(f"{web.url}/a.zip", tmp_path / "a", trusting)
-    web.answer = lambda _: (200, {}, b"x" * 10)
-    with pytest.raises(DataError, match="takes longer than"):
-        fetch(f"{web.url}/a.zip", tmp_path / "a", trusting, max_seconds=-1.0)
     web.answer = lambda _: (404, {}, b"x" * 10)
     with pytest.raises(DataError, match="answers with status 404"):
         fetch(f"{web.url}/a.zip", tmp_path / "a", trusting)
-    assert list(tmp_path.glob("*a*")) == [tmp_path / "trainings"] * (tmp_path / "trainings").exists()
+    assert not (tmp_path / "a").exists() and not list(tmp_path.glob(".*.partial"))
+
+
+def test_a_full_disk_is_not_the_server_s_fault(
+    tmp_path: Path, web: WebServer, trusting: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FullDisk:
+        def __init__(self, *_: object) -> None: ...
+
+        def __enter__(self) -> FullDisk:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def write(self, _: bytes) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    web.answer = lambda _: (200, {}, b"content")
+    monkeypatch.setattr(Path, "open", FullDisk)
+    with pytest.raises(DataError, match="the disk is full: ") as raised:
+        download(f"{web.url}/a.zip", tmp_path / "a", trusting, max_bytes=1000, max_seconds=60)
+    assert web.url not in str(raised.value)
+
+
+Speak = Callable[[socket.socket], None]
 
 
 @pytest.fixture
-def silent() -> Iterator[str]:
-    """The address of a server that takes connections and says nothing."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        held: list[socket.socket] = []
+def speaking(site: Site) -> Iterator[Callable[[Speak], tuple[str, Site]]]:
+    """Starts a server that says to who connects what it is told, until it is left; gives its url."""
+    servers: list[socket.socket] = []
+    threads: list[threading.Thread] = []
 
-        def accept() -> None:
-            try:
+    def start(speak: Speak) -> tuple[str, Site]:
+        server = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            with suppress(OSError):  # until it is stopped
                 while True:
-                    held.append(server.accept()[0])
-            except OSError:
-                pass
+                    with server.accept()[0] as connection, suppress(OSError):  # until it is left
+                        speak(connection)
 
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
+        threads.append(threading.Thread(target=serve, daemon=True))
+        servers.append(server)
+        threads[-1].start()
+        authority = f"127.0.0.1:{server.getsockname()[1]}"
+        return f"http://{authority}", site._replace(hosts=frozenset({authority}))
+
+    yield start
+    for server, thread in zip(servers, threads, strict=True):
         server.shutdown(socket.SHUT_RDWR)
+        server.close()
         thread.join()
-        for each in held:
-            each.close()
 
 
-def test_a_server_that_hangs_is_left(site: Site, silent: str) -> None:
+def say_nothing(connection: socket.socket) -> None:
+    while connection.recv(1024):
+        pass
+
+
+def dribble(first: bytes, again: bytes) -> Speak:
+    """Says something, and then something again and again, each time long before its reader gives up."""
+
+    def speak(connection: socket.socket) -> None:
+        connection.recv(1024)
+        connection.sendall(first)
+        pause = threading.Event()
+        while not pause.wait(0.01):
+            connection.sendall(again)
+
+    return speak
+
+
+HEADERS = dribble(b"HTTP/1.1 200 OK\r\nX: ", b"x")
+CONTINUED = dribble(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+BODY = dribble(b"HTTP/1.1 200 OK\r\n\r\n", b"x")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("speak", [say_nothing, HEADERS, CONTINUED])
+def test_a_server_that_never_comes_to_its_answer_is_left(
+    tmp_path: Path, speaking: Callable[[Speak], tuple[str, Site]], speak: Speak
+) -> None:
+    url, trusting = speaking(speak)
+    with pytest.raises(DataError, match="no answer in time"):
+        fetch(f"{url}/a.zip", tmp_path / "a", trusting, max_seconds=0.3)
     with pytest.raises(ConnectionError, match="no answer in time"):
-        post(f"http://{silent}/", b"", {}, site._replace(hosts=frozenset({silent})), seconds=0.2)
+        post(url, b"", {}, trusting, seconds=0.3)
+    assert not list(tmp_path.glob("*a"))
+
+
+@pytest.mark.timeout(60)
+def test_a_server_whose_answer_never_ends_is_left(
+    tmp_path: Path, speaking: Callable[[Speak], tuple[str, Site]]
+) -> None:
+    url, trusting = speaking(BODY)
+    with pytest.raises(DataError, match="takes longer than 0 s"):
+        fetch(f"{url}/a.zip", tmp_path / "a", trusting, max_bytes=10**9, max_seconds=0.3)
+    assert not (tmp_path / "a").exists() and not list(tmp_path.glob(".*.partial"))
+
+
+@pytest.mark.timeout(60)
+def test_redirections_share_the_time(
+    tmp_path: Path, web: WebServer, speaking: Callable[[Speak], tuple[str, Site]]
+) -> None:
+    url, trusting = speaking(HEADERS)
+    web.answer = lambda _: (302, {"Location": f"{url}/a.zip"}, b"")
+    trusting = trusting._replace(hosts=trusting.hosts | {web.authority})
+    with pytest.raises(DataError, match="no answer in time"):
+        fetch(f"{web.url}/a.zip", tmp_path / "a", trusting, max_seconds=0.3)
+    assert len(web.seen) == 1
 
 
 def test_a_post_follows_no_redirection(web: WebServer, trusting: Site) -> None:

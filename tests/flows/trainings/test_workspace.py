@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,10 +82,65 @@ def test_what_a_killed_run_left_is_removed_by_the_next_and_a_living_one_stays(
     assert list(runs.iterdir()) == []
 
 
+def test_what_a_killed_run_left_at_work_is_killed_before_its_clone_is_removed(
+    repository: Path, tmp_path: Path
+) -> None:
+    """A stage leads a session of its own: it outlives the flow, and knows nothing of the next."""
+    deserted = tmp_path / "runs" / "killed"
+    (deserted / "clone" / "data").mkdir(parents=True)
+    (tmp_path / "runs" / "killed.lock").touch()
+    (tmp_path / "runs" / "killed-not").mkdir()
+    command = "import time; print('at work', flush=True); time.sleep(600)"
+    stage, other = (
+        subprocess.Popen(
+            [sys.executable, "-c", command],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for cwd in (deserted / "clone" / "data", tmp_path / "runs" / "killed-not")
+    )
+    try:
+        for process in (stage, other):
+            assert process.stdout is not None and process.stdout.readline() == "at work\n"
+        with open_workspace(repository, tmp_path / "runs", "next"):
+            assert not deserted.exists()
+            assert stage.wait(30) == -signal.SIGKILL
+            assert other.poll() is None
+    finally:
+        for process in (stage, other):
+            process.kill()
+            process.communicate()
+
+
+def test_a_lock_whose_file_another_removes_meanwhile_is_taken_anew(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "runs" / "one.lock"
+    taken = fcntl.flock
+    removed: list[Path] = []
+
+    def flock(stream: Any, operation: int) -> None:
+        if not removed:  # the other, between opening and locking
+            lock.unlink()
+            removed.append(lock)
+        taken(stream, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with open_workspace(repository, tmp_path / "runs", "one"):
+        assert removed
+        with lock.open("a") as stream, pytest.raises(BlockingIOError):
+            taken(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with open_workspace(repository, tmp_path / "runs", "two") as workspace:
+            assert (workspace.root.parents[1] / "one" / "clone").is_dir()
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
 def test_a_folder_that_is_no_checkout_is_a_users_fault(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with (
-        pytest.raises(UserError, match="must be a git checkout"),
+        pytest.raises(UserError, match=r"git clone failed .*does not exist"),
         open_workspace(tmp_path / "empty", tmp_path / "runs", "one"),
     ):
         pass

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import shutil
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,6 +143,97 @@ def test_bombs_are_refused_before_anything_is_written(tmp_path: Path, target: Pa
 def test_more_members_than_any_data_set_has_are_refused(tmp_path: Path, target: Path) -> None:
     with pytest.raises(DataError, match="'c' is one of more than 2 members"):
         extract(pack(tmp_path / "set.zip", [("a", b""), ("b", b""), ("c", b"")]), target, max_entries=2)
+
+
+def header(kind: bytes, size_bytes: int = 0, name: str = "a") -> bytes:
+    """One member's header in a tar, without what it announces."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size_bytes
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+LARGE_BYTES = 64 << 20
+SPARSE = bytearray(header(tarfile.GNUTYPE_SPARSE))
+SPARSE[482] = 1  # more of its map follows
+SPARSE[148:156] = b"%06o\0 " % (sum(SPARSE[:148]) + sum(SPARSE[156:]) + 8 * ord(" "))
+MAP = (b"%011o\0" % 1) * 42 + b"\1" + bytes(7)
+LONG_HEADERS = {
+    "a long name": header(tarfile.GNUTYPE_LONGNAME, LARGE_BYTES) + bytes(LARGE_BYTES),
+    "long attributes": header(tarfile.XHDTYPE, LARGE_BYTES) + bytes(LARGE_BYTES),
+    "long attributes for all": header(tarfile.XGLTYPE, LARGE_BYTES) + bytes(LARGE_BYTES),
+    "names of names": (header(tarfile.GNUTYPE_LONGNAME, 1) + bytes(512)) * 2000,
+    "names of names without a name": header(tarfile.GNUTYPE_LONGNAME) * 2000,
+    "a map of holes without an end": bytes(SPARSE) + MAP * (LARGE_BYTES // 512),
+}
+
+
+@pytest.mark.parametrize("what", LONG_HEADERS)
+def test_headers_without_an_end_are_refused_before_they_fill_the_memory(
+    tmp_path: Path, target: Path, what: str
+) -> None:
+    (tmp_path / "set.tgz").write_bytes(gzip.compress(LONG_HEADERS[what], 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="headers are longer than those of any sound one"):
+            extract(tmp_path / "set.tgz", target)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_attributes_for_all_members_do_not_pile_up(tmp_path: Path, target: Path) -> None:
+    with tarfile.open(tmp_path / "set.tgz", "w:gz") as archive:
+        for number in range(100):
+            records = b"".join(b"%02d g%04d=x\n" % (11, 1000 * number + each) for each in range(1000))
+            info = tarfile.TarInfo("x")
+            info.type, info.size = tarfile.XGLTYPE, len(records)
+            archive.addfile(info, io.BytesIO(records))
+            archive.addfile(tarfile.TarInfo(str(number)))
+    tracemalloc.start()
+    try:
+        extract(tmp_path / "set.tgz", target)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert len(contents(target)) == 100
+
+
+@pytest.mark.parametrize("kind", ["set.tar", "set.tgz"])
+def test_what_goes_on_behind_the_last_member_is_not_read_to_its_end(
+    tmp_path: Path, target: Path, kind: str
+) -> None:
+    path = pack(tmp_path / kind, [("a", b"x")])
+    if kind == "set.tgz":
+        path.write_bytes(path.read_bytes() + gzip.compress(bytes(LARGE_BYTES), 1))
+        with pytest.raises(DataError, match="goes on for longer than its members need"):
+            extract(path, target, max_entries=10)
+    else:  # not compressed it costs who sends it as much as who reads it
+        path.write_bytes(path.read_bytes() + bytes(LARGE_BYTES))
+        extract(path, target, max_entries=10)
+        assert contents(target) == {"a": b"x"}
+
+
+def test_the_directory_of_a_zip_is_not_read_if_it_is_too_long(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for number in range(40):
+            info = zipfile.ZipInfo(str(number))
+            info.comment = bytes(60_000)
+            archive.writestr(info, b"")
+    with pytest.raises(DataError, match="headers are longer than those of any sound one"):
+        extract(tmp_path / "set.zip", target, max_entries=10)
+    extract(tmp_path / "set.zip", target, max_entries=5000)
+    assert len(contents(target)) == 40
+
+
+@pytest.mark.parametrize("way", ["xz", "bz2"])
+def test_a_tar_is_compressed_by_gzip_or_not(tmp_path: Path, target: Path, way: str) -> None:
+    with tarfile.open(tmp_path / "set.tar", f"w:{way}") as archive:  # type: ignore[call-overload]
+        archive.addfile(tarfile.TarInfo("a"))
+    with pytest.raises(DataError, match=r"set\.tar is damaged"):
+        extract(tmp_path / "set.tar", target)
+    pack(tmp_path / "other.tgz", list(FILES.items())).rename(tmp_path / "other.tar")
+    extract(tmp_path / "other.tar", target)
+    assert contents(target) == FILES
 
 
 @pytest.mark.parametrize(
