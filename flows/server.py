@@ -169,6 +169,7 @@ def _start(port: int) -> subprocess.Popen[str]:
         env={
             **os.environ,
             "PREFECT_UI_ENABLED": "0",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT__SERVER_EPHEMERAL": "1",
             "PREFECT__SERVER_FINAL": "1",
         },
