@@ -13,7 +13,7 @@ from flows.reproduction.board import Board, Standing
 from flows.reproduction.plan import make_plan
 from flows.reproduction.views import View
 from flows.reproduction.walk import RETRY_SECONDS, Result, Spawn, Walk
-from flows.reproduction.workspace import hold_workspace, keep_lock, mend_workspace
+from flows.reproduction.workspace import hold_workspace, keep_lock, mend_workspace, read_outs
 
 Log = Callable[[str, str], None]
 """Takes a line and the stage that printed it, "" for the run itself."""
@@ -85,10 +85,12 @@ def bring_up_to_date(
                     graph=plan.graph,
                     order=plan.order,
                     stale=plan.stale,
+                    changed=plan.changed,
                     requests=plan.requests,
                     executor=executor,
                     board=board,
                     log=log,
+                    read_outs=partial(read_outs, root),
                     after=partial(keep_lock, root),
                     mend=lambda: [say(done) for done in mend_workspace(root)],
                     keep_going=keep_going,

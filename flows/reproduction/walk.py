@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,10 +49,13 @@ class Walk:
     Attributes:
         graph: each stage and those it needs.
         order: the stages of this run, each after those it needs.
-        stale: those DVC has to look at: changed ones and all that depend on them.
+        stale: those that may have to run: changed ones and all that depend on them.
+        changed: those that DVC finds changed themselves.
         requests: what each takes of the machine.
         executor: brings single stages up to date.
         board: told how each stage stands.
+        read_outs: what each stage has made so far, by hash; a stage whose needs were made anew and came out
+            as before is as unchanged as it was.
         log: gets each line a stage prints, with the stage's name; called from the stage's thread.
         after: called when a stage has ended well.
         mend: called before a stage that died is tried again.
@@ -63,10 +66,12 @@ class Walk:
     graph: StageGraph
     order: Sequence[str]
     stale: frozenset[str]
+    changed: Collection[str]
     requests: Mapping[str, Request]
     executor: Executor
     board: Board
     log: Callable[[str, str], None]
+    read_outs: Callable[[], Mapping[str, object]] = dict
     after: Callable[[], object] = lambda: None
     mend: Callable[[], object] = lambda: None
     keep_going: bool = False
@@ -82,6 +87,8 @@ class Walk:
         for stage in results:
             self.board.end(stage, Standing.CACHED)
         waiting = [stage for stage in by_way_to_the_end(self.graph, self.order) if stage in self.stale]
+        before = self.read_outs()
+        moved: set[str] = set()
         ended: queue.SimpleQueue[tuple[str, Lease, Any]] = queue.SimpleQueue()
         brought: dict[str, Result] = {}
         num_running = 0
@@ -98,8 +105,18 @@ class Walk:
             self.board.begin(stage)
             spawn(stage, work).add_done_callback(lambda future: ended.put((stage, lease, future)))
 
+        def settle() -> None:
+            for stage in list(waiting):  # each after those it needs
+                if self._is_ready(stage, results) and not (
+                    stage in self.changed or moved.intersection(self.graph[stage])
+                ):
+                    waiting.remove(stage)
+                    results[stage] = Result(Standing.CACHED)
+                    self.board.end(stage, Standing.CACHED)
+
         try:
             while True:
+                settle()
                 failed = any(result.standing is Standing.FAILED for result in results.values())
                 for stage in [] if failed and not self.keep_going else list(waiting):
                     if not self._is_ready(stage, results):
@@ -116,6 +133,9 @@ class Walk:
                 self.executor.pool.release(lease)
                 results[stage] = brought.get(stage, Result(Standing.FAILED, f"{stage}: {future}"))
                 self.board.end(stage, results[stage].standing)
+                made = self.read_outs().get(stage)
+                if made is None or made != before.get(stage):
+                    moved.add(stage)
         except BaseException:
             stopping.set()
             self.executor.stop()

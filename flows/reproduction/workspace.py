@@ -36,6 +36,13 @@ def hold_workspace(root: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+def read_outs(root: Path) -> dict[str, object]:
+    """Return the outs of each stage with their hashes, from dvc.lock; none while that is being written."""
+    content = _read(root / LOCK_FILE)
+    stages = _stages(content) if content is not None else None
+    return {stage: entry.get("outs") for stage, entry in (stages or {}).items()}
+
+
 def keep_lock(root: Path) -> None:
     """Remember dvc.lock as it stands if it is whole, for ``mend_workspace``."""
     with _dvc_lock(root):

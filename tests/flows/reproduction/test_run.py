@@ -95,6 +95,23 @@ def test_a_run_makes_everything_and_dvc_has_nothing_left_to_do(make_repository: 
     assert run(root).counts == {"done": 0, "cached": 4}
 
 
+def test_what_needs_a_stage_that_came_out_as_before_is_not_even_looked_at(
+    make_repository: MakeRepository,
+) -> None:
+    root = repository(make_repository, {})
+    assert run(root).faults == ()
+    text = (root / "dvc.yaml").read_text()
+    (root / "dvc.yaml").write_text(text.replace("cat base > a", "cat base > a # said otherwise"))
+    said: list[str] = []
+    assert run(root, said=said).counts == {"done": 1, "cached": 3}
+    assert {line.partition(":")[0] for line in said} == {"left"}
+    assert stages_dvc_would_run(root) == []
+    (root / "dvc.yaml").write_text(text.replace("cat base > a", "cat base base > a"))
+    assert run(root).counts == {"done": 2, "cached": 2}
+    assert (root / "c").read_text() == "base\nbase\nbase\n"
+    assert stages_dvc_would_run(root) == []
+
+
 def test_branches_really_run_at_the_same_time(make_repository: MakeRepository) -> None:
     """Each waits for the other to have begun; one after the other they would wait until the time is up."""
     meet = (

@@ -70,6 +70,8 @@ def walk(
     keep_going: bool = False,
     requests: Mapping[str, Request] | None = None,
     mend: Callable[[], object] = lambda: None,
+    changed: set[str] | None = None,
+    read_outs: Callable[[], Mapping[str, object]] = dict,
 ) -> tuple[dict[str, Result], Board]:
     board = Board(ORDER)
     with spawn_threads() as spawn:
@@ -77,11 +79,13 @@ def walk(
             graph=GRAPH,
             order=ORDER,
             stale=frozenset(ORDER if stale is None else stale),
+            changed=set(ORDER) if changed is None else changed,
             requests=requests or {},
             executor=executor,
             board=board,
             log=lambda stage, line: None,
             mend=mend,
+            read_outs=read_outs,
             keep_going=keep_going,
             retry_seconds=(0.0, 0.0),
         ).run(spawn)
@@ -109,6 +113,26 @@ def test_what_dvc_finds_unchanged_is_not_looked_at_again() -> None:
         "right": Standing.DONE,
         "report": Standing.CACHED,
     }
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_what_needs_stages_that_came_out_as_before_need_not_be_looked_at(moves: bool) -> None:
+    outs = {stage: [f"{stage} one"] for stage in ORDER}
+
+    def make(stage: str) -> None:
+        if moves:
+            outs[stage] = [f"{stage} two"]
+
+    executor = FakeExecutor(on_run=make)
+    _, board = walk(executor, changed={"start"}, read_outs=lambda: dict(outs))
+    assert sorted(executor.attempts) == (["left", "report", "right", "start"] if moves else ["start"])
+    assert board.counts()[Standing.CACHED] == (1 if moves else 4)
+
+
+def test_what_is_not_in_the_lock_yet_counts_as_new() -> None:
+    executor = FakeExecutor()
+    walk(executor, changed={"start"})
+    assert set(executor.attempts) == {"start", "left", "right", "report"}
 
 
 def test_independent_stages_run_side_by_side() -> None:
@@ -191,6 +215,7 @@ def test_what_interrupts_the_walk_stops_the_executor_and_is_raised() -> None:
             graph=GRAPH,
             order=ORDER,
             stale=frozenset(ORDER),
+            changed=ORDER,
             requests={},
             executor=executor,
             board=Interrupting(ORDER),
@@ -222,6 +247,7 @@ def test_a_task_that_is_lost_fails_its_stage_instead_of_waiting_for_ever() -> No
         graph={"alone": ()},
         order=["alone"],
         stale=frozenset(["alone"]),
+        changed=["alone"],
         requests={},
         executor=FakeExecutor(),
         board=board,
