@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import LogSort
 
 from flows.commands import run_dvc
 from flows.reproduction.flow import reproduce
@@ -113,7 +114,9 @@ def wait_for_logs(word: str) -> str:
     deadline = time.monotonic() + 60
     with get_client(sync_client=True) as client:
         while True:
-            messages = "\n".join(log.message for log in client.read_logs(limit=200))
+            messages = "\n".join(
+                log.message for log in client.read_logs(limit=200, sort=LogSort.TIMESTAMP_DESC)
+            )
             if word in messages:
                 return messages
             assert time.monotonic() < deadline, messages

@@ -57,7 +57,7 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     logged.clear()
     third = retrain_once(setting, reproduce, logged.append).decision
     assert third is not None and third.kind == "rejected" and "no score gains" in third.reason
-    assert sum("cut short by a killed process" in line for line in logged) == 2
+    assert sum("DVC's list of files in use" in line for line in logged) == 2
     assert commit_of(person, "retrain") == commit_of(person, "promoted/2")
     assert model_hash(person, "rejected/3") != model_hash(person, "promoted/2")
 

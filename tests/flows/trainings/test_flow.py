@@ -30,6 +30,7 @@ from flows.trainings.webhook import read_key, sign
 from flows.trainings.workspace import open_workspace
 from oft.storage import read_json, read_remote, sha256_file, write_json
 from tests.conftest import ROOT, clone_repository
+from tests.flows.test_process import is_running
 
 from .conftest import SECRET, WebServer, zipped
 
@@ -368,7 +369,7 @@ def test_a_cancelled_or_crashed_run_leaves_no_process_and_no_clone_and_tells_its
             assert isinstance(ended, Run) and ended.state == "CANCELLED"
             assert any("sleep 600" in str(line) for line in lines)
             assert len(client.logs(run.id)) >= len(lines)
-            assert not Path(f"/proc/{sleeper}").exists()
+            assert not is_running(sleeper)
             assert list((root / ".trainings").iterdir()) == []
             wait_for(lambda: bool(web.seen))
             assert [(event["status"], event["id"]) for event in told(web)] == [("cancelled", run.id)]
@@ -381,9 +382,9 @@ def test_a_cancelled_or_crashed_run_leaves_no_process_and_no_clone_and_tells_its
             os.kill(flow_process(sleeper, server.pid), signal.SIGKILL)
             wait_for(lambda: len(web.seen) == 2)
             assert (told(web)[1]["status"], told(web)[1]["id"]) == ("crashed", run.id)
-            assert Path(f"/proc/{sleeper}").exists()
+            assert is_running(sleeper)
             with open_workspace(root, root / ".trainings", "next"):
-                assert not Path(f"/proc/{sleeper}").exists()
+                assert not is_running(sleeper)
             assert list((root / ".trainings").iterdir()) == []
     finally:
         server.send_signal(signal.SIGINT)

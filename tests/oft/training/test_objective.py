@@ -143,7 +143,7 @@ def test_workers_that_read_ahead_change_no_loss(
         return [*trained, validation_loss(base, denoiser, plain, 3, seed=1, rounds=2)]
 
     alone = losses()
-    monkeypatch.setattr("oft.training.objective.num_workers_beside", lambda device: 2)
+    monkeypatch.setattr("oft.training.objective.num_workers_beside", lambda *_: 2)
     assert losses() == alone
 
 
