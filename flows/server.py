@@ -23,6 +23,8 @@ from flows.redaction import hide_secrets
 from oft.errors import UserError
 
 API_URL = "PREFECT_API_URL"
+CLONE = "OFT_CLONE"
+"""The variable that names the repository a worker's flows work in; prefect.yaml's pull step reads it."""
 RECORD = "serve.json"
 """In the folder of Prefect's state: where `make serve` serves it."""
 START_SECONDS = 120.0

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.commands import dvc_environment
-from flows.server import free_port, state_folder, without_proxy
+from flows.server import CLONE, free_port, state_folder, without_proxy
 from flows.serving.marked import MARK
 from oft.errors import UserError
 
 HOST = "127.0.0.1"
 POOL = "oft"
 PREFECT_FILE = "prefect.yaml"
-CLONE = "OFT_CLONE"
-"""The variable that names the repository a worker's flows work in; prefect.yaml's pull step reads it."""
 SERVER_ONLY = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_")
 """How the server's own settings begin: passwords are among them, and a worker has no use for any."""
 MAX_RETRIES = 8

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-CLONE = "OFT_CLONE"
+from flows.server import CLONE
+
 ROOTS = "OFT_TRAININGS_ROOTS"
 HOSTS = "OFT_TRAININGS_HOSTS"
 WEBHOOK_SECRET = "OFT_WEBHOOK_SECRET"

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from flows.trainings.site import CLONE, HOSTS, ROOTS, WEBHOOK_SECRET, Site
+from flows.server import CLONE
+from flows.trainings.site import HOSTS, ROOTS, WEBHOOK_SECRET, Site
 from oft.data.pictures import encode_png
 from tests.conftest import ROOT
 

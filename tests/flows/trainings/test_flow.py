@@ -20,12 +20,13 @@ import yaml
 from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
+from flows.server import CLONE
 from flows.trainings import flow as flow_module
 from flows.trainings import webhook
 from flows.trainings.__main__ import app
 from flows.trainings.client import Client, Run
 from flows.trainings.flow import training
-from flows.trainings.site import CLONE, HOSTS
+from flows.trainings.site import HOSTS
 from flows.trainings.webhook import read_key, sign
 from flows.trainings.workspace import open_workspace
 from oft.storage import read_json, read_remote, sha256_file, write_json
