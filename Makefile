@@ -18,7 +18,7 @@ INSTALL := .venv/bin/uv pip install --quiet --python .venv/bin/python --require-
 COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
 	--custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 
-# Stages that need torch share one process that has imported it (stages/warm.py); OFT_WARM= turns that off.
+# Stages that need torch share one process that has imported it (stages/launch/warm.py); OFT_WARM= turns that off.
 repro flow retrain serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
@@ -83,7 +83,7 @@ lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--
 
 clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
 	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	@find benchmarks flows oft stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find benchmarks experiments flows miniature oft stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
 # The development set is a superset of the run-time set with the same versions and shares its environment;

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.loading import make_samples, open_shards
-from oft.data.shards import Sample, write_shards
+from oft.models.adapted import init_adapter, merge, trained_parameters
 from oft.models.architectures import write_configs
 from oft.models.base import Base
 from oft.models.conditioning import picture_tensor
@@ -28,8 +28,8 @@ from oft.params import Params, parse_params
 from oft.profiles import compose_profile
 from oft.sampling import generate, plan
 from oft.seeding import generator_for
+from oft.shards.shards import Sample, write_shards
 from oft.storage import read_json, write_json
-from oft.training.adapters import init_adapter, merge, trained_parameters
 from oft.training.loop import run_training
 from oft.training.objective import Denoiser, Source, data_objective
 from oft.training.setup import make_accelerator, prepare_unet

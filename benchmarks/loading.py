@@ -25,13 +25,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.measuring import interleave
-from oft.data.loader import ShardReader
-from oft.data.order import BatchOrder
-from oft.data.pictures import encode_jpeg, encode_png
-from oft.data.prefetch import prefetch
-from oft.data.shard_store import ShardFolder, ShardSpan
-from oft.data.shards import Sample, write_shards
+from oft.pictures import encode_jpeg, encode_png
 from oft.progress import progress
+from oft.shards.loader import ShardReader
+from oft.shards.order import BatchOrder
+from oft.shards.prefetch import prefetch
+from oft.shards.shards import Sample, write_shards
+from oft.shards.store import ShardFolder, ShardSpan
 from oft.training.dataset import TrainingSet
 from oft.training.encoded import Encoded
 

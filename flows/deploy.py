@@ -13,7 +13,7 @@ import typer
 from flows.commands import describe_failure
 from flows.process import leave_on_signals, run_command
 from flows.redaction import hide_secrets
-from flows.serving.settings import POOL, PREFECT_FILE
+from flows.serve.settings import POOL, PREFECT_FILE
 from oft.errors import UserError
 
 if TYPE_CHECKING:

@@ -135,7 +135,7 @@ def check_command(
 
     For example: oft data check --dataset ade20k --root /data/ADEChallengeData2016
     """
-    from oft.data.checking import check_dataset, describe_drops, summarize
+    from oft.prepare.checking import check_dataset, describe_drops, summarize
 
     with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
         counts = check_dataset(dataset, root)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.data.shards import read_shards
 from oft.errors import DataError
 from oft.seeding import derive_seed, generator_for
+from oft.shards.shards import read_shards
 from oft.storage import read_json
 from oft.types import Request
 

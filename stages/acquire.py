@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from oft.data.acquire import count_layout, place_folder, place_remote
+from oft.acquire.folder import count_layout, place_folder, place_remote
 from oft.params import load_params
 from oft.storage import atomic_folder, is_remote, write_json
 from oft.types import SPLITS
-from stages import paths
-from stages.arguments import known, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     target = paths.raw(options.dataset)
     source = dataset.acquire.source
     if source == "world":
-        from oft.data.world.acquire import render_dataset
+        from miniature.world.acquire import render_dataset
 
         with atomic_folder(target) as partial:
             render_dataset(
@@ -34,11 +34,11 @@ def main(arguments: list[str]) -> None:
                 size_px=params.resolution_px,
             )
     elif source == "photos":
-        from oft.data.photos import write_photos
+        from oft.acquire.photos import write_photos
 
         write_photos(target)
     elif source == "download":
-        from oft.data.official import download_dataset
+        from oft.acquire.official import download_dataset
 
         download_dataset(
             options.dataset, dataset.reader, dataset.acquire, target, paths.downloads(options.dataset)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from oft.data.pictures import encode_png
 from oft.params import load_params
+from oft.pictures import encode_png
 from oft.storage import atomic_file, write_json
-from stages import paths
-from stages.arguments import parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
     """Write runs/angles/metrics.json and grid.png: in each row a picture, then drawn from each form."""
-    from oft.angles.activations import FORMS
-    from oft.angles.experiment import run_experiment
-    from oft.angles.pictures import read_picture_sets
+    from experiments.angles.activations import FORMS
+    from experiments.angles.experiment import run_experiment
+    from experiments.angles.pictures import read_picture_sets
     from oft.models.device import choose_device, make_deterministic
     from oft.seeding import generator_for
 

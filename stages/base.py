@@ -7,9 +7,9 @@ import sys
 from oft.models.base import place_base
 from oft.models.placing import place
 from oft.params import load_params
-from stages import paths
-from stages.arguments import parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:

@@ -10,15 +10,15 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from oft.data.captioning import FindCaptions, caption_dataset, captions_from
-from oft.data.captions import write_captions
+from oft.captions.captioning import FindCaptions, caption_dataset, captions_from
+from oft.captions.store import write_captions
 from oft.params import Params, load_params
 from oft.progress import count
 from oft.storage import write_json
 from oft.types import SPLITS, Counts
-from stages import paths
-from stages.arguments import known, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
@@ -44,9 +44,9 @@ def main(arguments: list[str]) -> None:
 
 def blip_describer(params: Params, name: str) -> tuple[FindCaptions, Path]:
     """Return what has BLIP describe the pictures of a data set, and the folder of what it finished before."""
-    from oft.data.blip import BlipCaptioner
-    from oft.data.describing import describe_pictures
-    from oft.data.journal import Journal
+    from oft.captions.blip import BlipCaptioner
+    from oft.captions.describing import describe_pictures
+    from oft.captions.journal import Journal
     from oft.models.device import choose_device, make_deterministic
     from oft.training.checkpoint import run_key
 

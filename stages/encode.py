@@ -6,16 +6,16 @@ import sys
 
 from oft.params import load_params
 from oft.storage import atomic_folder
-from stages import paths
-from stages.arguments import known_task, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known_task, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
     """Write data/encoded/<task>: of its shards and, for a subject, of its class pictures."""
-    from oft.data.shard_store import ShardFolder, open_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
+    from oft.shards.store import ShardFolder, open_shards
     from oft.training.encoded import write_encoded
 
     options = parse(arguments, __doc__, "task")

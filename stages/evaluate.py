@@ -10,9 +10,9 @@ import numpy as np
 
 from oft.params import Params, load_params
 from oft.storage import atomic_folder, read_json, write_json
-from stages import paths
-from stages.arguments import known_adapter, known_task, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known_adapter, known_task, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from oft.data.conditions import CONDITIONS
-from oft.data.extraction import extract_split
-from oft.data.prepared import write_prepared
+from oft.conditions import CONDITIONS
 from oft.params import gives_annotation, load_params
+from oft.prepare.extraction import extract_split
+from oft.prepare.prepared import write_prepared
 from oft.progress import count
 from oft.storage import atomic_folder, write_json
 from oft.types import SPLITS, Counts
-from stages import paths
-from stages.arguments import known, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:

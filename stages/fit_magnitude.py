@@ -10,9 +10,9 @@ from pathlib import Path
 from oft.params import load_params
 from oft.storage import atomic_folder, write_json
 from oft.types import Split
-from stages import paths
-from stages.arguments import known, known_task, parse
-from stages.ranks import join_ranks, run, run_as_ranks
+from stages.launch import paths
+from stages.launch.arguments import known, known_task, parse
+from stages.launch.ranks import join_ranks, run, run_as_ranks
 
 
 def main(arguments: list[str]) -> None:
@@ -28,10 +28,10 @@ def main(arguments: list[str]) -> None:
     if run_as_ranks(arguments, settings):
         return
 
-    from oft.data.shard_store import open_shards
+    from oft.models.adapted import add_magnitude, load_onto, store
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
-    from oft.training.adapters import add_magnitude, load_onto, store
+    from oft.shards.store import open_shards
     from oft.training.checkpoint import run_key
     from oft.training.dataset import TrainingSet, open_training_set
     from oft.training.objective import Denoiser, validation_loss

@@ -6,17 +6,17 @@ import sys
 
 from oft.params import load_params
 from oft.storage import atomic_folder
-from stages import paths
-from stages.arguments import known, known_task, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known, known_task, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/init in PEFT's layout; for tasks with a condition also the hint encoder."""
+    from oft.models.adapted import init_adapter, store
     from oft.models.base import load_base
     from oft.models.device import choose_device
     from oft.seeding import generator_for
-    from oft.training.adapters import init_adapter, store
 
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()

@@ -11,16 +11,16 @@ import sys
 from pathlib import Path
 
 from oft.params import load_params
-from stages import paths
-from stages.arguments import parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
     """Write data/models/miniature: base/, judges/, training_log.json, quality.json, hashes.json."""
+    from miniature.pretrain import PretrainRecipes, pretrain
+    from miniature.training import Recipe
     from oft.models.device import make_deterministic
-    from oft.models.miniature.pretrain import PretrainRecipes, pretrain
-    from oft.models.miniature.training import Recipe
     from oft.training.checkpoint import run_key
 
     parse(arguments, __doc__)
@@ -30,11 +30,11 @@ def main(arguments: list[str]) -> None:
         for name, recipe in settings.model_dump(exclude={"seed", "pool_images"}).items()
     }
     code = [
-        Path("oft/models/miniature"),
+        Path("miniature"),
         Path("oft/models/device.py"),
-        Path("oft/data/world"),
-        Path("oft/data/ade20k.py"),
-        Path("oft/data/pictures.py"),
+        Path("miniature/world"),
+        Path("oft/conditions/ade20k_classes.py"),
+        Path("oft/pictures.py"),
         Path(__file__),
     ]
     scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], code)

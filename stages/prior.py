@@ -7,17 +7,17 @@ import sys
 from oft.params import load_params
 from oft.progress import count
 from oft.storage import atomic_folder, read_json
-from stages import paths
-from stages.arguments import known, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
     """Write data/prior/<task>: shards of class pictures, captioned with the class prompt."""
-    from oft.data.shards import pack_sample, write_shards
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.sampling import generate, plan
+    from oft.shards.shards import pack_sample, write_shards
 
     options = parse(arguments, __doc__, "task")
     params = load_params()

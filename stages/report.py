@@ -7,9 +7,9 @@ from pathlib import Path
 
 from oft.params import load_params
 from oft.storage import atomic_folder
-from stages import paths
-from stages.arguments import parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:

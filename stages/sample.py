@@ -7,18 +7,18 @@ import sys
 from oft.errors import ParamsError
 from oft.params import load_params
 from oft.progress import count
-from stages import paths
-from stages.arguments import known_adapter, known_task, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known_adapter, known_task, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/samples/<shard>.tar: PNG pictures, each with its prompt and seed."""
-    from oft.data.samples import sample_archive, write_samples
+    from oft.models.adapted import load_onto, merge
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts
-    from oft.training.adapters import load_onto, merge
+    from oft.shards.samples import sample_archive, write_samples
 
     options = parse(arguments, __doc__, "task", "adapter", optional=["shard", "trained_on"])
     params = load_params()

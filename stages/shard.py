@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from oft.data.cards import write_card
-from oft.data.packing import pack_split
-from oft.data.prepared import read_prepared
-from oft.data.shards import write_shards
 from oft.params import load_params
+from oft.prepare.cards import write_card
+from oft.prepare.packing import pack_split
+from oft.prepare.prepared import read_prepared
 from oft.progress import count
+from oft.shards.shards import write_shards
 from oft.storage import atomic_folder, write_json
 from oft.types import SPLITS, Counts
-from stages import paths
-from stages.arguments import known, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:

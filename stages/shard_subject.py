@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from oft.data.cards import write_card
-from oft.data.shards import write_shards
-from oft.data.subjects import fill_prompt, pack_subject, subject_class, subject_prompts
 from oft.params import load_params
+from oft.prepare.cards import write_card
+from oft.prepare.subjects import fill_prompt, pack_subject, subject_class, subject_prompts
 from oft.progress import count
+from oft.shards.shards import write_shards
 from oft.storage import atomic_folder, write_json
 from oft.types import Counts
-from stages import paths
-from stages.arguments import known, parse
-from stages.entry import run
+from stages.launch import paths
+from stages.launch.arguments import known, parse
+from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:

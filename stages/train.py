@@ -9,9 +9,9 @@ from pathlib import Path
 
 from oft.params import load_params
 from oft.storage import atomic_folder, write_json
-from stages import paths
-from stages.arguments import known, known_task, parse
-from stages.ranks import join_ranks, run, run_as_ranks
+from stages.launch import paths
+from stages.launch.arguments import known, known_task, parse
+from stages.launch.ranks import join_ranks, run, run_as_ranks
 
 # What of `sample` validation grids are drawn with.
 DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
@@ -28,11 +28,11 @@ def main(arguments: list[str]) -> None:
     if run_as_ranks(arguments, settings):
         return
 
-    from oft.data.shard_store import ShardFolder, open_shards
+    from oft.models.adapted import load_onto, store
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.sampling import task_prompts
-    from oft.training.adapters import load_onto, store
+    from oft.shards.store import ShardFolder, open_shards
     from oft.training.checkpoint import run_key
     from oft.training.dataset import open_training_set
     from oft.training.run import train_adapter

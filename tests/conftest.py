@@ -14,12 +14,14 @@ import requests
 import torch
 import yaml
 
-from oft.data.parallel import WORKERS
-from oft.data.shards import pack_sample, write_shards
 from oft.models.base import place_base
+from oft.parallel import WORKERS
 from oft.params import Dataset, Params, parse_params
 from oft.profiles import write_profile
+from oft.shards.shards import pack_sample, write_shards
 from oft.types import Split
+
+pytest_plugins = ["tests.layouts"]
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 64

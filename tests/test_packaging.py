@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 import oft
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("flows", "oft", "stages")
+PACKAGES = ("experiments", "flows", "miniature", "oft", "stages")
 LOCKS = ("dev", "runtime", "uv")
 
 

@@ -11,7 +11,7 @@ import grimp
 import pytest
 import yaml
 
-from oft.data.readers import READERS
+from oft.datasets import READERS
 from oft.params import Params
 from tests.conftest import ROOT
 
@@ -87,7 +87,7 @@ def import_graph() -> grimp.ImportGraph:
     """Every import inside oft and stages that can happen when a stage runs, those in functions too."""
     graph = grimp.build_graph("oft", "stages", exclude_type_checking_imports=True, cache_dir=None)
     for reader in READERS:  # imported by name, which no graph shows
-        graph.add_import(importer="oft.data.readers.registry", imported=f"oft.data.readers.{reader}")
+        graph.add_import(importer="oft.datasets.registry", imported=f"oft.datasets.{reader}")
     return graph
 
 
@@ -122,7 +122,7 @@ def test_nothing_but_readers_is_imported_by_name() -> None:
     found = [
         file.relative_to(ROOT).as_posix() for file in files if "import_module" in file.read_text("utf-8")
     ]
-    assert found == ["oft/data/readers/registry.py"]
+    assert found == ["oft/datasets/registry.py"]
 
 
 def test_every_setting_belongs_to_a_stage(params: Params) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from flows.executors.code import packages
+from flows.executors.pythonpath import packages
 from flows.resources import Pool, Request, for_all_ranks
 from oft.errors import UserError, first_line
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.commands import dvc_command, dvc_environment
-from flows.executors.children import Children
+from flows.executors.process_pool import Children
 from flows.process import Finished
 from flows.resources import Lease, Pool, find_cores, find_gpus
 

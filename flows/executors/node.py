@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flows.commands import dvc_environment
-from flows.executors.code import program, with_code
-from flows.executors.leash import leash_command
+from flows.executors.pythonpath import program, with_code
+from flows.executors.watchdog import leash_command
 from flows.process import Finished, run_command
 from flows.resources import VISIBLE_GPUS
 from oft.errors import UserError
@@ -88,7 +88,7 @@ def run_job(folder: Path, job: Job, environment: Mapping[str, str]) -> Iterator[
         },
     )
     command = leash_command(
-        project / "slots", program("flows.executors.handover", "make", str(file), job.stage)
+        project / "slots", program("flows.executors.remote_protocol", "make", str(file), job.stage)
     )
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     with ThreadPoolExecutor(1) as threads:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.commands import dvc_environment
-from flows.executors.children import Children
 from flows.executors.cluster import connect, fit, make_pool, read_capacities
-from flows.executors.code import program, with_code
 from flows.executors.node import Job, Made, make_stage
+from flows.executors.process_pool import Children
+from flows.executors.pythonpath import program, with_code
 from flows.executors.snapshot import read_snapshot
 from flows.process import TAIL_LINES, Finished
 from flows.resources import Lease, Request
@@ -113,12 +113,12 @@ class RayExecutor:
             ray.shutdown()
 
     def _dvc(self, step: str, given: Any, log: Callable[[str], None], *stage: str) -> tuple[Finished, Any]:
-        """Take one step of flows.executors.handover here; return how it ended and its result."""
+        """Take one step of flows.executors.remote_protocol here; return how it ended and its result."""
         with tempfile.TemporaryDirectory(prefix="oft-ray-") as folder:
             file = Path(folder, "step.json")
             write_json(file, given)
             finished = self._children.run(
-                program("flows.executors.handover", step, str(file), *stage),
+                program("flows.executors.remote_protocol", step, str(file), *stage),
                 root=self._root,
                 log=log,
                 environment=with_code(dvc_environment()),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.data.ade20k import CLASS_NAMES, NUM_CLASSES
+from oft.conditions.ade20k_classes import CLASS_NAMES, NUM_CLASSES
 from oft.evaluation.canny import compute_canny, score_edges
 from oft.evaluation.densepose import compute_part_accuracy, part_confusion_matrix
 from oft.evaluation.diagrams import confusion_rows

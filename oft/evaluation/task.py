@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from oft.data.conditions.canny import extract_canny
-from oft.data.pictures import decode_square
-from oft.data.samples import read_samples
-from oft.data.shards import Sample, decode_labels, num_samples, read_shards
+from oft.conditions.canny import extract_canny
 from oft.errors import DataError
 from oft.evaluation import measure
 from oft.evaluation.features import (
@@ -26,6 +23,9 @@ from oft.evaluation.features import (
     load_segmenter,
 )
 from oft.evaluation.measure import Generated, Measured, Pictures
+from oft.pictures import decode_square
+from oft.shards.samples import read_samples
+from oft.shards.shards import Sample, decode_labels, num_samples, read_shards
 from oft.storage import read_json
 
 if TYPE_CHECKING:

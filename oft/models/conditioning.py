@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from oft.data.pictures import decode_rgb
+from oft.pictures import decode_rgb
 
 
 def picture_tensor(encoded: Iterable[bytes]) -> Tensor:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from oft.data.keys import stable_hash
-from oft.data.shards import Sample
+from oft.keys import stable_hash
 from oft.report.glossary import adapter_title
 from oft.report.plan import TaskKind, datasets_of, describe_task, num_sample_shards, planned_runs, trained_on
 from oft.report.reading import (
@@ -44,6 +43,7 @@ from oft.report.results import (
     TaskResults,
 )
 from oft.report.scores import choose_score, is_better_low, number
+from oft.shards.shards import Sample
 from oft.types import SPLITS, Split
 
 NUM_FAILURES = 3

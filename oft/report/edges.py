@@ -22,7 +22,7 @@ def edge_reextractor(params: Mapping[str, Any]) -> Reextract:
     def reextract(task: str, picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         if describe_task(task, params).condition != "canny":
             return None
-        from oft.data.conditions.canny import extract_canny
+        from oft.conditions.canny import extract_canny
 
         return extract_canny(picture, low, high)
 

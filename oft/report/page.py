@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from oft.data.card_text import describe_source
-from oft.data.pictures import encode_jpeg, encode_png
+from oft.pictures import encode_jpeg, encode_png
+from oft.prepare.card_text import describe_source
 from oft.report.edges import Reextract
 from oft.report.figures import draw_confusion, draw_curves
 from oft.report.glossary import (

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from oft.data.card_text import CARD_NAME, describe_card
-from oft.data.shards import Sample, num_samples, read_index, read_shards
 from oft.errors import UserError
+from oft.prepare.card_text import CARD_NAME, describe_card
 from oft.report.glossary import ANGLE_COLUMNS
 from oft.report.results import Angles, Curve, Note, Picture, Piece
+from oft.shards.shards import Sample, num_samples, read_index, read_shards
 from oft.storage import read_json
 from oft.types import Split
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.data.loader import ShardReader
-from oft.data.shard_store import ShardSpan, ShardStore
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor, scale_conditioning
 from oft.models.latents import encode_pictures
 from oft.models.prompts import encode_prompts
+from oft.shards.loader import ShardReader
+from oft.shards.store import ShardSpan, ShardStore
 from oft.training.encoded import Encoded, open_encoded
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from oft.data.loader import ShardReader
-from oft.data.shard_store import ShardStore
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor
 from oft.models.latents import encode_pictures
 from oft.models.prompts import encode_prompts
 from oft.progress import count
+from oft.shards.loader import ShardReader
+from oft.shards.store import ShardStore
 from oft.storage import read_json, write_json
 from oft.training.rows import Rows, write_rows
 from oft.types import Split

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.hint_encoder import hint
-from oft.data.order import BatchOrder, batches_in_order
-from oft.data.prefetch import Feed, num_workers_beside, prefetch
 from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss
 from oft.seeding import derive_seed, generator_for
+from oft.shards.order import BatchOrder, batches_in_order
+from oft.shards.prefetch import Feed, num_workers_beside, prefetch
 from oft.training.dataset import Loaded, TrainingSet
 from oft.training.distributed import ALONE, Ranks, micro_batches
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from oft.models.adapted import trained_parameters
 from oft.seeding import derive_seed
-from oft.training.adapters import trained_parameters
 from oft.training.dataset import TrainingSet
 from oft.training.distributed import ALONE, Ranks
 from oft.training.log import mirror, training_log

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oft.data.loader import ShardReader
-from oft.data.pictures import decode_rgb, decode_square, encode_png
+from oft.pictures import decode_rgb, decode_square, encode_png
 from oft.sampling import generate, plan
+from oft.shards.loader import ShardReader
 from oft.training.run import tile
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from oft.adapters.interop import LoadedAdapter
-    from oft.data.shard_store import ShardStore
     from oft.models.base import Base
     from oft.params import Sampling
+    from oft.shards.store import ShardStore
     from oft.types import Split
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import loading
-from oft.data.shards import write_shards
+from oft.shards.shards import write_shards
 
 
 @pytest.fixture

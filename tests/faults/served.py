@@ -13,8 +13,8 @@ from typing import Any
 import requests
 import yaml
 
-from flows.serving.marked import find_marked, kill_marked
-from flows.serving.settings import marks
+from flows.serve.marked import find_marked, kill_marked
+from flows.serve.settings import marks
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300.0  # of tests on a crowded machine; nothing is expected to take so long

@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from flows.git import git
-from tests.flows.retraining import conftest
-from tests.flows.retraining.conftest import TASK, Person
+from tests.flows.retrain import conftest
+from tests.flows.retrain.conftest import TASK, Person
 
 ROUNDS = int(os.environ.get("OFT_FAULT_ROUNDS", "2"))
 
@@ -25,11 +25,11 @@ person = conftest.person
 DRIVER = """
 import sys
 from pathlib import Path
-from flows.retraining import promotion
-from flows.retraining.run import retrain_once
-from flows.retraining.setting import Setting
-from tests.flows.retraining.conftest import export_tiny
-from tests.flows.retraining.test_run import reproduce
+from flows.retrain import promotion
+from flows.retrain.run import retrain_once
+from flows.retrain.setting import Setting
+from tests.flows.retrain.conftest import export_tiny
+from tests.flows.retrain.test_run import reproduce
 promotion.export_model = export_tiny
 root = Path(sys.argv[1])
 print(retrain_once(Setting(str(root), root / ".retrain"), reproduce, print).message)

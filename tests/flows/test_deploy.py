@@ -15,7 +15,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from typer.testing import CliRunner
 
 from flows.deploy import app, make_pool, read_deployments, read_switches, restore_switches
-from flows.serving.settings import POOL, PREFECT_FILE
+from flows.serve.settings import POOL, PREFECT_FILE
 
 ROOT = Path(__file__).parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / PREFECT_FILE).read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import LogSort
 
 from flows.commands import run_dvc
-from flows.reproduction.flow import reproduce
+from flows.reproduce.flow import reproduce
 from tests.conftest import ROOT
 
 from .conftest import MakeRepository

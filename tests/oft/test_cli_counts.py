@@ -12,9 +12,9 @@ import torch
 from typer.testing import CliRunner
 
 from oft.cli import app, main
+from oft.models.adapted import init_adapter, store
 from oft.models.base import load_base
 from oft.params import load_params
-from oft.training.adapters import init_adapter, store
 from tests.conftest import ROOT
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oft.data.readers import READERS
+from oft.datasets import READERS
 from oft.errors import ParamsError
 from oft.params import READERS_WITH_MAPS, Params, load_params, parse_params
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from oft.models.adapted import init_adapter, merge
 from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params, Sampling, SchedulerName
 from oft.sampling import (
@@ -20,7 +21,6 @@ from oft.sampling import (
     task_prompts,
 )
 from oft.seeding import generator_for
-from oft.training.adapters import init_adapter, merge
 from oft.types import Request
 from tests.conftest import SIZE_PX
 

@@ -11,9 +11,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from oft.data.sources import SOURCES
+from oft.acquire.sources import SOURCES
 from oft.errors import DataError, ParamsError
-from stages import acquire, paths
+from stages import acquire
+from stages.launch import paths
 
 
 @pytest.fixture

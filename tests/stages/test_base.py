@@ -13,8 +13,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from oft.data.samples import read_samples
 from oft.errors import DataError
+from oft.shards.samples import read_samples
 from stages import base, encode, fit_magnitude, init, sample, train
 from tests.oft.models.ldm_layout import checkpoint, read_configs, write_tiny_configs
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from oft.data import blip
+from oft.captions import blip
 from oft.models import device
 from stages import caption
 

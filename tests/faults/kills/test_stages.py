@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.commands import run_dvc
-from flows.reproduction.pages import read_metrics
+from flows.reproduce.pages import read_metrics
 
 from .conftest import ROUNDS, MakeRepository
 from .processes import find_victims, kill_while_running, read_lock, run_to_the_end, start_run

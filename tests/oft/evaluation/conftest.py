@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from miniature.architecture import whole_word_merges
 from oft.evaluation.features import Judge, load_clip, load_extractor, load_segmenter
-from oft.models.miniature.architecture import whole_word_merges
 
 WORDS = ["a", "red", "car", "green", "house", "by", "the", "sea"]
 

@@ -11,9 +11,9 @@ import torch
 from oft.errors import CheckpointError
 from oft.evaluation.energy import hyperspherical_energy
 from oft.evaluation.geometry import measure_energies, measure_geometry, report_energy
+from oft.models.adapted import add_magnitude, init_adapter, store
 from oft.models.base import load_base
 from oft.params import Params
-from oft.training.adapters import add_magnitude, init_adapter, store
 
 
 @pytest.mark.parametrize("with_condition", [False, True])

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from oft.data.samples import write_samples
-from oft.data.shards import Sample, pack_sample, write_shards
 from oft.errors import DataError
 from oft.evaluation import task
 from oft.evaluation.features import Judge, extract_clip_images, extract_clip_texts
@@ -27,6 +25,8 @@ from oft.evaluation.task import (
 from oft.models.base import Base
 from oft.params import Params
 from oft.sampling import plan
+from oft.shards.samples import write_samples
+from oft.shards.shards import Sample, pack_sample, write_shards
 from oft.storage import write_json
 
 CAPTIONS = ["a red car", "a green house", "the sea", "a house by the sea"] * 2

@@ -15,12 +15,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from oft.data.cards import write_card
-from oft.data.pictures import encode_png
-from oft.data.shards import Sample, pack_sample, write_shards
 from oft.params import Params, parse_params
+from oft.pictures import encode_png
+from oft.prepare.cards import write_card
 from oft.report import collect, edge_reextractor, render
 from oft.report.results import Picture, Report
+from oft.shards.shards import Sample, pack_sample, write_shards
 from oft.types import Counts
 from tests.conftest import ROOT
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from oft.data.conditions.canny import extract_canny
+from oft.conditions.canny import extract_canny
 from oft.report.edges import edge_reextractor
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oft.data.pictures import encode_png
+from oft.pictures import encode_png
 from oft.report.reading import (
     decode_picture,
     draw_samples,

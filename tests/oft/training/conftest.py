@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from oft.data.loader import ShardReader
-from oft.data.shard_store import ShardFolder
 from oft.models.base import Base, load_base
+from oft.shards.loader import ShardReader
+from oft.shards.store import ShardFolder
 from oft.training.dataset import TrainingSet
 from oft.training.encoded import Encoded
 

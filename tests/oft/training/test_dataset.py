@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from oft.data.shard_store import ShardFolder
-from oft.data.shards import decode_condition, decode_image, pack_sample, read_shards, write_shards
 from oft.errors import DataError
 from oft.models.base import Base
+from oft.shards.shards import decode_condition, decode_image, pack_sample, read_shards, write_shards
+from oft.shards.store import ShardFolder
 from oft.training.dataset import TrainingSet, open_training_set
 from tests.oft.training.conftest import training_set
 

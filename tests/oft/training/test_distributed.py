@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from oft.data.shards import pack_sample, write_shards
 from oft.errors import TrainingError
 from oft.params import Params, Training
+from oft.shards.shards import pack_sample, write_shards
 from oft.training.distributed import (
     NODE_RANK,
     NODES,

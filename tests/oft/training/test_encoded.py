@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from oft.data.shard_store import ShardFolder
-from oft.data.shards import pack_sample, write_shards
 from oft.errors import DataError
+from oft.models.adapted import init_adapter, trained_parameters
 from oft.models.base import Base, latent_shape, load_base
 from oft.models.prompts import encode_prompts
 from oft.params import Params
 from oft.seeding import generator_for
+from oft.shards.shards import pack_sample, write_shards
+from oft.shards.store import ShardFolder
 from oft.storage import read_json, write_json
-from oft.training.adapters import init_adapter, trained_parameters
 from oft.training.encoded import Encoded, open_encoded, write_encoded
 from oft.training.run import train_adapter
 from tests.conftest import SIZE_PX

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from oft.models.adapted import init_adapter, load_onto, store, trained_parameters
 from oft.models.base import Base, load_base
 from oft.params import Params
 from oft.seeding import generator_for
-from oft.training.adapters import init_adapter, load_onto, store, trained_parameters
 from oft.training.dataset import TrainingSet
 from oft.training.objective import (
     Batch,

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from oft.models.adapted import init_adapter, trained_parameters
 from oft.models.base import load_base
 from oft.params import Params
 from oft.seeding import generator_for
-from oft.training.adapters import init_adapter, trained_parameters
 from oft.training.run import GRID_PADDING_PX, tile, train_adapter
 from tests.oft.training.conftest import training_set
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from oft.errors import TrainingError
+from oft.models.adapted import init_adapter, trained_parameters
 from oft.models.base import Base
 from oft.params import Params, Training
 from oft.seeding import generator_for
 from oft.training import setup
-from oft.training.adapters import init_adapter, trained_parameters
 from oft.training.dataset import TrainingSet
 from oft.training.objective import Denoiser, Source, data_objective
 from oft.training.setup import make_accelerator, make_optimizer, prepare_unet

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oft.data.shard_store import ShardFolder
-from oft.data.shards import decode_image, pack_sample, read_shards, write_shards
+from oft.models.adapted import init_adapter
 from oft.models.base import Base
 from oft.params import Params, Sampling
 from oft.seeding import generator_for
-from oft.training.adapters import init_adapter
+from oft.shards.shards import decode_image, pack_sample, read_shards, write_shards
+from oft.shards.store import ShardFolder
 from oft.training.run import GRID_PADDING_PX
 from oft.training.validation import grid_drawer
 from tests.conftest import SIZE_PX

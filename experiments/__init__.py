@@ -1,0 +1,1 @@
+"""Experiments: they answer a question about the method instead of serving the pipeline."""

@@ -1,0 +1,86 @@
+"""``python -m flows.executors.watchdog CALLER FOLDER COMMAND...``: a command that ends with its caller.
+
+The command runs in the first free slot of FOLDER, and however its caller ends, nothing of it runs on. Ray
+kills a worker's immediate children with it and leaves theirs alone, so two processes are needed: one the
+caller waits for, and behind it a guard, which watches both and ends the command's whole process group. The
+guard also holds the slot, so nobody enters it before the last process of a stage is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from flows.executors.pythonpath import program
+from flows.process import end_groups
+
+
+def leash_command(folder: Path, command: Sequence[str]) -> list[str]:
+    """Return the command that runs ``command`` in a free slot of ``folder`` while this process lives."""
+    return program("flows.executors.watchdog", str(os.getpid()), str(folder), *command)
+
+
+@contextmanager
+def hold_slot(folder: Path) -> Iterator[Path]:
+    """Keep others out of the first free slot of ``folder`` for the block; yield its own folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count():
+        slot = folder / f"slot-{number}"
+        with slot.with_suffix(".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            slot.mkdir(exist_ok=True)
+            yield slot
+            return
+
+
+def guard(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
+    """Run ``command`` in a slot of ``folder`` and end it as soon as one of the ``watched`` is gone.
+
+    Args:
+        watched: file descriptors of processes (``os.pidfd_open``).
+
+    Returns:
+        The command's exit status, negative if a signal ended it.
+    """
+    with hold_slot(folder) as slot:
+        process = subprocess.Popen(
+            command, cwd=slot, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+        )
+        try:
+            select.select([*watched, os.pidfd_open(process.pid)], [], [])
+        finally:
+            end_groups([process])  # and whoever outlived the command
+        return process.returncode
+
+
+def main(caller: str, folder: str, *command: str) -> NoReturn:
+    """Stand between the caller and the command, and end as the command did."""
+    try:
+        watched = os.pidfd_open(int(caller))
+    except ProcessLookupError:
+        sys.exit(1)
+    if os.getppid() != int(caller):  # gone before it could be watched
+        sys.exit(1)
+    first = os.pidfd_open(os.getpid())
+    child = os.fork()
+    if child:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    else:
+        os.setsid()
+        status = guard([watched, first], Path(folder), command)
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,142 @@
+"""``python -m flows.reproduce``: bring the whole pipeline up to date, stages side by side."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.process import leave_on_signals
+from oft.errors import UserError
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Stages to bring up to date, with all they need: `train@segm_ade20k-oft`, or `train` for "
+            "every training. None: the whole pipeline.",
+            show_default=False,
+        ),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Without Prefect: no record is kept.")] = False,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="First fetch what others have pushed to the default DVC remote.")
+    ] = False,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            help="A branch, a tag, a commit or HEAD: work on that, in a clone under .clones with this one's "
+            "cache; what is edited here stays out. With Prefect alone.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Stages at a time on this machine; one a core if left out. A GPU serves one."
+        ),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="After a failure, start what does not depend on it.")
+    ] = False,
+) -> None:
+    """Bring the pipeline of dvc.yaml up to date: every stage when what it needs is there, several at a time.
+    Stages that are up to date are skipped, as `dvc repro` skips them; one that dies of a signal or a fault of
+    input and output is tried again; one that fails stops the run, and running it again goes on from there.
+
+    `make repro` runs this with --plain. Without it, `make flow`, the run is a Prefect flow with a task for
+    each stage, their lines in the log, and pages of metrics, times and pictures. Without a server Prefect
+    starts one for the time of the run (some 10 seconds). To watch runs in a browser, start one with
+    `make serve` and give its address:
+
+    `PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.reproduce`
+
+    `prefect artifact inspect metrics` prints the page of metrics again; `dvc stage list` names the stages,
+    `dvc dag` draws them. `OFT_EXECUTOR=ray` runs the stages on a Ray cluster.
+    """
+    leave_on_signals()
+    if plain and revision is not None:
+        raise typer.BadParameter("--revision works in a clone, which --plain does not make; leave one out")
+    from flows.reproduce.views import show_run
+
+    try:
+        with show_run():
+            faults = (
+                _run_plain(targets, pull, jobs, keep_going)
+                if plain
+                else _run_flow(targets, pull, revision, jobs, keep_going)
+            )
+    except UserError as error:
+        faults = str(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(code=130) from None
+    if faults:
+        typer.echo(f"\n{faults}", err=True)
+        raise typer.Exit(code=1)
+
+
+def _run_plain(targets: list[str] | None, pull: bool, jobs: int | None, keep_going: bool) -> str:
+    """Run without Prefect; return what is at fault, "" where nothing is."""
+    from flows.reproduce.run import bring_up_to_date
+    from flows.reproduce.views import current_view, is_chatter, summarize
+    from flows.reproduce.walk import spawn_threads
+
+    view = current_view()
+
+    def log(stage: str, line: str) -> None:
+        if not is_chatter(line):
+            view.line(stage, line)
+
+    with spawn_threads() as spawn:
+        run = bring_up_to_date(
+            Path.cwd(),
+            targets,
+            spawn=spawn,
+            view=view,
+            log=log,
+            pull=pull,
+            jobs=jobs,
+            keep_going=keep_going,
+        )
+    if not run.faults:
+        view.line("", f"Up to date: {summarize(run.board)}.")
+    return "\n\n".join(run.faults)
+
+
+def _run_flow(
+    targets: list[str] | None, pull: bool, revision: str | None, jobs: int | None, keep_going: bool
+) -> str:
+    """Run as a Prefect flow; return what is at fault, "" where nothing is."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # What the stages print is shown already; the server gets it all the same.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    from flows.server import ensure_server
+
+    def import_libraries() -> None:
+        import dvc.repo  # noqa: F401
+
+        import flows.reproduce.flow  # noqa: F401
+
+    ensure_server(import_libraries)
+    from flows.reproduce.flow import reproduce
+
+    state = reproduce(
+        targets=targets,
+        pull=pull,
+        root=Path.cwd(),
+        revision=revision,
+        jobs=jobs,
+        keep_going=keep_going,
+        return_state=True,
+    )
+    return "" if state.is_completed() else state.message or "the flow failed"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,156 @@
+"""The flow ``reproduce``: DVC's graph, each stage that has something to do as a Prefect task.
+
+DVC decides what a stage needs and whether it has to run at all; Prefect adds what one can watch: states, the
+lines each stage prints, and pages of metrics, times and pictures. Plain ``dvc repro`` gives the same results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.exceptions import MissingContextError
+from prefect.states import Completed, Failed
+
+from flows.clones import clone_at
+from flows.reproduce import pages
+from flows.reproduce.run import Run, bring_up_to_date
+from flows.reproduce.run_table import Standing
+from flows.reproduce.views import current_view, is_chatter, summarize
+from flows.reproduce.walk import Result
+from oft.errors import UserError
+
+METRICS_ARTIFACT = "metrics"
+TIMELINE_ARTIFACT = "timeline"
+REPORT_ARTIFACT = "report"
+
+
+# DVC is the cache: a task always asks it. What may pass by itself is tried again inside (walk.py), as without
+# Prefect. A failed state is returned, not raised, which spares the reader two tracebacks.
+@task(cache_policy=NO_CACHE, retries=0, persist_result=False)
+def run_stage(work: Callable[[], Result]) -> State[Any]:
+    """Bring one stage up to date, those it needs being so already.
+
+    Returns:
+        Completed with the message ``done`` or ``cached``; Failed with the stage's last lines.
+    """
+    result = work()
+    if result.standing is Standing.FAILED:
+        return Failed(message=result.message)
+    return Completed(message=result.standing.value)
+
+
+@flow(name="reproduce", persist_result=False)
+def reproduce(
+    targets: list[str] | None = None,
+    pull: bool = False,
+    root: Path | None = None,
+    revision: str | None = None,
+    jobs: int | None = None,
+    keep_going: bool = False,
+) -> State[Any] | dict[str, int]:
+    """Reproduce the pipeline, or the stages ``targets`` and all they need, side by side where they can be.
+
+    Args:
+        targets: stage names, or a matrix's name for all of its stages; none means every stage.
+        pull: first fetch results that others have pushed to the default DVC remote.
+        root: the DVC repository's root, the current folder if left out.
+        revision: a branch, a tag, a commit or HEAD: work on that, in a clone of ``root`` under .clones that
+            has its DVC cache and remotes; what is edited in ``root`` stays out, and ``root`` as it is.
+        jobs: stages at a time on this machine; one a core if left out.
+        keep_going: after a failure, start what does not depend on it.
+
+    Returns:
+        How many stages were done and how many DVC had already; or a Failed state that names the stages at
+        fault and carries their last lines.
+    """
+    root = (root or Path.cwd()).resolve()
+    logger, view = get_run_logger(), current_view()
+
+    def log(stage: str, line: str) -> None:
+        if not is_chatter(line):
+            view.line(stage, line)
+            _logger_of_task(logger).info("%s", line)
+
+    def spawn(stage: str, work: Callable[[], Result]) -> Any:
+        return run_stage.with_options(name=stage, task_run_name=stage).submit(work)
+
+    try:
+        with ExitStack() as stack:
+            if revision is not None:
+                root = stack.enter_context(clone_at(root, revision, partial(log, "")))
+            run = bring_up_to_date(
+                root,
+                targets,
+                spawn=spawn,
+                view=view,
+                log=log,
+                publish=partial(publish, root),
+                pull=pull,
+                jobs=jobs,
+                keep_going=keep_going,
+            )
+    except UserError as error:
+        return Failed(message=str(error))
+    if run.faults:
+        return Failed(message="\n\n".join(run.faults))
+    log("", f"Up to date: {summarize(run.board)}.")
+    return run.counts
+
+
+def _logger_of_task(otherwise: Any) -> Any:
+    """Return the logger of the task whose thread this is."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return otherwise
+
+
+def publish(root: Path, run: Run) -> None:
+    """Keep times, metrics, the report's address and its grids as artifacts of this flow run."""
+    _keep(
+        create_markdown_artifact,
+        pages.render_timeline(run.board),
+        key=TIMELINE_ARTIFACT,
+        description="When each stage ran.",
+    )
+    if run.faults:
+        return
+    metrics = pages.read_metrics(root)
+    _keep(
+        create_markdown_artifact,
+        pages.render_metrics(metrics, pages.exchange_metrics(root, metrics)),
+        key=METRICS_ARTIFACT,
+        description="Every metric of the pipeline.",
+    )
+    if (root / pages.REPORT).is_file():
+        _keep(
+            create_link_artifact,
+            (root / pages.REPORT).as_uri(),
+            key=REPORT_ARTIFACT,
+            link_text=str(pages.REPORT),
+            description="The page of all runs, on the machine that ran the flow.",
+        )
+    if run.counts[Standing.DONE]:
+        for name, path in pages.find_grids(root).items():
+            _keep(
+                create_image_artifact,
+                pages.picture_address(path),
+                key=f"grid-{name}".replace("_", "-").lower(),
+                description=f"report/grids/{path.name}",
+            )
+
+
+def _keep(create: Callable[..., object], content: str, **described: str) -> None:
+    """Create an artifact; the results are DVC's and safe, so a server that cannot take it costs it alone."""
+    try:
+        create(content, **described)
+    except Exception as error:  # whatever the client raises where no server answers
+        get_run_logger().warning("The server did not take %s: %s", described["key"], type(error).__name__)

@@ -1,0 +1,158 @@
+"""What a run leaves to look at: metrics beside those of the run before, when each stage ran, pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from flows.reproduce.run_table import Board, Row, Standing, overlaps
+from flows.reproduce.views import summarize
+from oft.storage import read_json, write_json
+
+Metrics = Mapping[str, Mapping[str, Any]]
+"""Each metrics file of the pipeline and its values, nested keys joined by points."""
+
+LAST_METRICS = Path(".dvc/tmp/last-metrics.json")
+"""The metrics of the run before, for comparison."""
+REPORT = Path("report/index.html")
+GRIDS = Path("report/grids")
+BAR_CELLS = 40
+
+
+def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
+    """Return every metrics file of the workspace, as ``dvc metrics show`` finds them.
+
+    Raises:
+        UserError: ``root`` holds no DVC repository.
+    """
+    from flows.graph import open_repository
+
+    with open_repository(root) as repo:
+        files = repo.metrics.show().get("", {}).get("data", {})
+    return {path: flatten(found["data"]) for path, found in files.items() if "data" in found}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by a point; lists are left out, they are no metrics."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def exchange_metrics(root: Path, metrics: Metrics) -> Metrics:
+    """Return the metrics of the run before in this clone, and keep these for the next one."""
+    path = root / LAST_METRICS
+    try:
+        before: Metrics = read_json(path)
+    except (FileNotFoundError, json.JSONDecodeError):
+        before = {}
+    write_json(path, metrics)
+    return before
+
+
+def render_metrics(metrics: Metrics, before: Metrics) -> str:
+    """Markdown: what changed since ``before`` in brackets.
+
+    A table for each task, its adapters side by side, a metric a line; then one for all other files with the
+    same metrics, a file a line.
+    """
+    tasks: dict[str, list[str]] = {}
+    others: dict[tuple[str, ...], list[str]] = {}
+    for path, values in metrics.items():
+        file = PurePosixPath(path)
+        if file.name == "metrics.json" and len(file.parts) > 2:
+            tasks.setdefault(str(file.parent.parent), []).append(path)
+        else:
+            others.setdefault(tuple(values), []).append(path)
+    tables = [_render_task(task, paths, metrics, before) for task, paths in tasks.items()]
+    tables += [_render_files(keys, paths, metrics, before) for keys, paths in others.items()]
+    note = "In brackets: the change since the run before in this clone.\n\n" if before else ""
+    return note + "\n\n".join(tables) if tables else "No metrics yet."
+
+
+def _render_task(task: str, paths: Sequence[str], metrics: Metrics, before: Metrics) -> str:
+    paths = sorted(paths)
+    names = dict.fromkeys(name for path in paths for name in metrics[path])
+    return _render_table(
+        [task, *(PurePosixPath(path).parent.name for path in paths)],
+        [[name, *(_cell(path, name, metrics, before) for path in paths)] for name in names],
+    )
+
+
+def _render_files(keys: tuple[str, ...], paths: Sequence[str], metrics: Metrics, before: Metrics) -> str:
+    return _render_table(
+        ["", *keys],
+        [
+            [path.removesuffix(".json"), *(_cell(path, key, metrics, before) for key in keys)]
+            for path in paths
+        ],
+    )
+
+
+def _render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(path: str, key: str, metrics: Metrics, before: Metrics) -> str:
+    if key not in metrics[path]:
+        return ""
+    value = metrics[path][key]
+    return format_value(value) + format_change(value, before.get(path, {}).get(key))
+
+
+def format_value(value: Any) -> str:
+    """Four significant digits for a fraction, everything else as it stands."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_change(value: Any, before: Any) -> str:
+    """Return by how much a number changed, in brackets; nothing where it did not or where there was none."""
+    numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (value, before))
+    return f" ({value - before:+.3g})" if numbers and value != before else ""
+
+
+def render_timeline(board: Board) -> str:
+    """Markdown: when each stage of a run ran, as bars on one scale, and how long several ran at once."""
+    ran = sorted((row for row in board.rows if row.began is not None), key=lambda row: row.began or 0.0)
+    unmoved = [row for row in board.rows if row.began is None]
+    lines = [summarize(board), ""]
+    if ran:
+        end = max(row.ended or board.now() for row in ran)
+        busy = sum(row.seconds(end) or 0.0 for row in ran)
+        lines += [
+            f"{busy:.0f} s of stages in {end:.0f} s; two or more at once for {overlaps(ran):.0f} s.",
+            "",
+            "| stage | | from, s | took, s | |",
+            "| --- | --- | ---: | ---: | --- |",
+            *(_timeline_row(row, end) for row in ran),
+        ]
+    for standing in Standing:
+        if names := [row.stage for row in unmoved if row.standing is standing]:
+            lines += ["", f"{standing}: {', '.join(names)}"]
+    return "\n".join(lines)
+
+
+def _timeline_row(row: Row, end: float) -> str:
+    seconds = row.seconds(end) or 0.0
+    first = round((row.began or 0.0) / end * BAR_CELLS)
+    bar = "·" * min(first, BAR_CELLS - 1) + "█" * max(1, round(seconds / end * BAR_CELLS))
+    padded = bar[:BAR_CELLS].ljust(BAR_CELLS, "·")
+    return f"| {row.stage} | {row.standing} | {row.began or 0.0:.1f} | {seconds:.1f} | `{padded}` |"
+
+
+def find_grids(root: Path) -> dict[str, Path]:
+    """Return the report's grids of pictures by name, sorted."""
+    return {path.stem: path for path in sorted((root / GRIDS).glob("*.png"))}
+
+
+def picture_address(path: Path) -> str:
+    """Return a PNG file as an address that holds the picture itself."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,194 @@
+"""``python -m flows.requests``: ask for a training, follow it, cancel it, read its result."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.requests.client import DEPLOYMENT, Client, Run
+from oft.errors import UserError
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="A training as a request: a few pictures of one subject in, an adapter and a gallery out.\n\n"
+    "The server is where the variable PREFECT_API_URL says (`make serve` prints it); docs/trainings.md has "
+    "the same with curl.",
+)
+
+RunId = Annotated[uuid.UUID, typer.Argument(help="The run's id, as `submit` prints it.", show_default=False)]
+
+
+@app.command()
+def submit(
+    request: Annotated[
+        Path | None,
+        typer.Argument(help="A JSON file of parameters; `-` reads standard input.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", help="A parameter, KEY=VALUE; the value as JSON, or as plain text."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", help="The same key gives the same run. Default: a new one."),
+    ] = None,
+    deployment: Annotated[str, typer.Option(help="Name of the deployment.")] = DEPLOYMENT,
+    check: Annotated[bool, typer.Option("--check", help="Check the request and send nothing.")] = False,
+) -> None:
+    """Check a request and queue it; prints the run's id.
+
+    For example:
+
+    `python -m flows.requests submit -s instance_images=robot.zip -s output=robots
+    -s "instance_prompt=a photo of sks robot" -s "class_prompt=a photo of robot" -s max_train_steps=300`
+
+    `python -m flows.requests schema` lists the parameters.
+    """
+    from flows.requests.request import parse_request
+
+    with told():
+        values = {**_read(request), **dict(map(_setting, settings or []))}
+        # What the server allows only the server knows; it checks again.
+        parse_request(values)
+        if check:
+            typer.echo("the request is sound", err=True)
+            return
+        with Client() as client:
+            typer.echo(client.submit(values, key or str(uuid.uuid4()), deployment).id)
+
+
+@app.command()
+def schema() -> None:
+    """Print the parameters of a request as JSON Schema: types, ranges, defaults, descriptions."""
+    from flows.requests.request import TrainingRequest
+
+    typer.echo(json.dumps(TrainingRequest.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def status(run_id: RunId) -> None:
+    """Print a run's state and, where it has one, its message."""
+    with told(), Client() as client:
+        run = client.read(str(run_id))
+        typer.echo("\n".join(filter(None, (run.state, run.message))))
+
+
+@app.command()
+def wait(run_id: RunId) -> None:
+    """Print what a run logs until it ends; status 0 if it completed, 1 otherwise."""
+    with told(), Client() as client:
+        for told_next in client.follow(str(run_id)):
+            if isinstance(told_next, Run):
+                typer.echo("\n".join(filter(None, (told_next.state, told_next.message))))
+                raise typer.Exit(code=0 if told_next.state == "COMPLETED" else 1)
+            typer.echo(told_next)
+
+
+@app.command()
+def logs(run_id: RunId) -> None:
+    """Print what a run has logged so far."""
+    with told(), Client() as client:
+        for line in client.logs(str(run_id)):
+            typer.echo(line)
+
+
+@app.command()
+def cancel(run_id: RunId) -> None:
+    """Cancel a run: its processes end, its clone is removed, its webhook is told.
+
+    One that still waits in the queue just ends.
+    """
+    with told(), Client() as client:
+        typer.echo(client.cancel(str(run_id)).state)
+
+
+@app.command()
+def result(run_id: RunId) -> None:
+    """Print result.json of a completed run: addresses, hashes and metrics.
+
+    Reads it where the run put it: on S3 with the credentials of this environment, or in a folder of this
+    machine (a relative `output` lies in the first of OFT_TRAININGS_ROOTS).
+    """
+    from flows.requests.request import parse_request
+    from flows.requests.result import read_result, result_address
+    from flows.requests.site import read_site
+
+    with told():
+        with Client() as client:
+            run = client.read(str(run_id))
+        if run.state != "COMPLETED":
+            raise UserError(f"run {run_id} has no result: it is {run.state} {run.message}".rstrip())
+        site = read_site()._replace(has_webhook_secret=True)
+        output = parse_request(run.parameters.get("request"), site).output
+        typer.echo(json.dumps(read_result(result_address(output, run.id)), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def resend(run_id: RunId) -> None:
+    """Send the webhook of a run that has ended again, with the same id.
+
+    Needs what the server has: OFT_WEBHOOK_SECRET, and the way to the result.
+    """
+    with told():
+        with Client() as client:
+            run = client.read(str(run_id))
+        if not run.is_final:
+            raise UserError(f"run {run_id} has not ended: it is {run.state}")
+        from flows.requests.flow import send_webhook  # imports Prefect
+        from flows.requests.site import read_site
+
+        delivery = send_webhook(run.id, run.state, run.message, run.parameters, read_site())
+        if delivery is None:
+            raise UserError(f"run {run_id} has no webhook, or there is no secret (OFT_WEBHOOK_SECRET)")
+        for attempt in delivery.attempts:
+            typer.echo(attempt)
+        if not delivery.delivered:
+            raise UserError("the webhook was not delivered")
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Print a user's fault as a message alone and end with status 1."""
+    try:
+        yield
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(code=1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(code=130) from None
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        text = typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        values = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no JSON file of parameters: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f'{path} must hold one JSON object of parameters, such as {{"output": "robots"}}')
+    return values
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set takes KEY=VALUE, for example max_train_steps=300; got {text!r}")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,74 @@
+"""The gallery of a training: its pictures, one grid of them, prompts, metrics and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.reproduce.pages import flatten, format_value
+from oft.pictures import encode_jpeg, encode_png
+from oft.report.grids import GridRow, comparison_grid
+from oft.shards.samples import read_samples
+from oft.storage import write_json
+from oft.types import Request
+
+TEMPLATE = Path(__file__).with_name("gallery.html")
+PREVIEW_JPEG_QUALITY = 80
+
+
+class Row(NamedTuple):
+    """One prompt and the names of its pictures."""
+
+    prompt: str
+    pictures: list[str]
+
+
+def write_gallery(samples: Path, metrics: Mapping[str, Any], title: str, target: Path) -> bytes:
+    """Write index.html, grid.png, prompts.json and pictures/*.png to ``target``; return the grid as JPEG.
+
+    Args:
+        samples: the folder of the run's tars of generated pictures.
+        metrics: those of the run.
+
+    Raises:
+        DataError: a tar is missing or damaged.
+    """
+    found: dict[str, list[tuple[Request, NDArray[np.uint8]]]] = {}
+    for request, picture in read_samples(samples, 1):
+        found.setdefault(request.key, []).append((request, picture))
+    (target / "pictures").mkdir(parents=True)
+    rows = []
+    for drawn in found.values():
+        names = [f"pictures/{request.name}.png" for request, _ in drawn]
+        for name, (_, picture) in zip(names, drawn, strict=True):
+            (target / name).write_bytes(encode_png(picture))
+        rows.append(Row(drawn[0][0].prompt, names))
+    grid = comparison_grid(
+        [GridRow([picture for _, picture in drawn], drawn[0][0].prompt) for drawn in found.values()],
+        [str(number + 1) for number in range(max(map(len, found.values())))],
+        title,
+    )
+    (target / "grid.png").write_bytes(encode_png(grid))
+    write_json(
+        target / "prompts.json",
+        {
+            f"pictures/{request.name}.png": {"prompt": request.prompt, "seed": request.seed}
+            for drawn in found.values()
+            for request, _ in drawn
+        },
+    )
+    (target / "index.html").write_text(render_page(title, rows, metrics), encoding="utf-8")
+    return encode_jpeg(grid, PREVIEW_JPEG_QUALITY)
+
+
+def render_page(title: str, rows: list[Row], metrics: Mapping[str, Any]) -> str:
+    """Return the page; every text in it is escaped."""
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
+    values = [(name, format_value(value)) for name, value in sorted(flatten(metrics).items())]
+    return template.render(title=title, rows=rows, metrics=values)

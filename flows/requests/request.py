@@ -1,0 +1,286 @@
+"""The request: its parameters, their rules, and how a faulty one is refused, all faults at once."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from flows.requests.addresses import Endpoint, below_roots, check_s3, parse_any_endpoint, parse_endpoint
+from flows.requests.prompts import Subject, check_plain, default_gallery, split_prompts
+from flows.requests.site import ROOTS, WEBHOOK_SECRET, Site
+from flows.requests.widths import adapted_widths
+from oft.acquire.archives import is_archive
+from oft.errors import ParamsError, UserError
+from oft.profiles import compose_profile, list_profiles
+
+# Never repeated in a message: an address may hold a password or a signature.
+ADDRESSES = ("instance_images", "output", "webhook")
+MAX_ADDRESS_CHARS = 2048
+MAX_SHOWN_CHARS = 80
+
+Prompt = Annotated[str, AfterValidator(check_plain)]
+Address = Annotated[str, Field(min_length=1, max_length=MAX_ADDRESS_CHARS)]
+
+
+def _multiple_of_8(value: int) -> int:
+    if value % 8:
+        raise ValueError(f"must be a multiple of 8, for example {value // 8 * 8 or 8}")
+    return value
+
+
+class TrainingRequest(BaseModel):
+    """A training of one subject from a few pictures. What is left out has the profile's value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    instance_images: Address = Field(
+        description="3 to 100 pictures of the subject: a zip or tar archive or a folder, as https:// or "
+        "s3:// address or path below an allowed folder of the server."
+    )
+    instance_prompt: Prompt = Field(
+        description="What the pictures show: class_prompt with one rare word before the class, "
+        "'a photo of sks robot'."
+    )
+    class_prompt: Prompt = Field(description="What things of its class show: 'a photo of robot'.")
+    output: Address = Field(
+        description="Where the result goes, in a folder named by the run: s3://bucket/prefix or a folder, "
+        "below those the server allows."
+    )
+    profile: str = Field(
+        default="miniature",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
+        description="A file of conf/profile without .yaml: base model, sampler, judges, and every setting "
+        "that is left out here.",
+    )
+    adapter: Literal["oft", "coft"] = Field(
+        default="oft", description="oft: orthogonal finetuning; coft: constrained to a ball round identity."
+    )
+    num_blocks: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None,
+        description="Diagonal blocks of each rotation, the paper's r; must divide the width of every adapted "
+        "layer.",
+    )
+    max_train_steps: Annotated[int, Field(ge=2, le=20_000)] | None = Field(
+        default=None, description="Optimizer steps, 2 to 20000."
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Peak learning rate, above 0, at most 1."
+    )
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=0, description="Source of all randomness: the same request gives the same bytes."
+    )
+    resolution_px: Annotated[int, Field(ge=64, le=1024), AfterValidator(_multiple_of_8)] | None = Field(
+        default=None,
+        description="Side of the square pictures trained on, pixels; a multiple of 8, 64 to 1024.",
+    )
+    num_class_images: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Pictures of the class that the base draws for prior preservation, 1 to 1000.",
+    )
+    prior_loss_weight: Annotated[float, Field(ge=0, le=10)] | None = Field(
+        default=None, description="Weight of the loss on the class pictures, 0 (none) to 10."
+    )
+    gallery_prompts: Annotated[list[Prompt], Field(max_length=50)] = Field(
+        default=[],
+        description="Prompts of the gallery, at most 50, each with the subject's word; none: six of our own.",
+    )
+    num_gallery_images: Annotated[int, Field(ge=1, le=16)] = Field(
+        default=4, description="Pictures of each gallery prompt, 1 to 16."
+    )
+    webhook: Address | None = Field(
+        default=None,
+        description="https:// address that a signed JSON message is posted to when the run has completed, "
+        "failed, crashed or been cancelled.",
+    )
+
+    @property
+    def subject(self) -> Subject:
+        """What the two prompts say together."""
+        return split_prompts(self.instance_prompt, self.class_prompt)
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts of the gallery, at least one."""
+        return list(self.gallery_prompts) or default_gallery(self.instance_prompt)
+
+
+def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:
+    """Return the request in ``values``, addresses in full.
+
+    Args:
+        site: what the server allows; None checks what can be told without it.
+
+    Raises:
+        ParamsError: it lists every unknown key, missing key, wrong type, value out of range or out of bounds.
+    """
+    if isinstance(values, TrainingRequest):
+        values = values.model_dump()
+    if not isinstance(values, Mapping):
+        raise ParamsError('request: must be an object of parameters, such as {"instance_prompt": ...}')
+    faults: list[str] = []
+    broken: set[str] = set()
+    try:
+        TrainingRequest.model_validate(dict(values))
+    except ValidationError as error:
+        for fault in error.errors():
+            faults.append(_describe(fault))
+            broken.add(str(fault["loc"][0]))
+    sound = {
+        name: values.get(name, field.default)
+        for name, field in TrainingRequest.model_fields.items()
+        if name not in broken
+    }
+    resolved: dict[str, Any] = {}
+    for needed, check in _checks(site):
+        if needed <= set(sound):
+            try:
+                resolved |= check(sound)
+            except UserError as error:
+                faults.append(str(error))
+    if faults:
+        raise ParamsError(
+            f"{len(faults)} parameter(s) of the request break the rules:\n"
+            + "\n".join(f"  - {fault}" for fault in faults)
+        )
+    return TrainingRequest.model_validate(sound | resolved)
+
+
+Check = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
+    """Yield what goes beyond one field's type: the fields each check needs, and the check."""
+    yield {"instance_prompt", "class_prompt"}, _named("instance_prompt", _check_prompts)
+    yield {"instance_prompt", "class_prompt", "gallery_prompts"}, _named("gallery_prompts", _check_gallery)
+    yield {"instance_images"}, _named("instance_images", lambda asked: _check_images(asked, site))
+    yield {"output"}, _named("output", lambda asked: _check_output(asked, site))
+    yield {"webhook"}, _named("webhook", lambda asked: _check_webhook(asked, site))
+    if site is not None:
+        yield {"profile", "num_blocks"}, lambda asked: _check_profile(asked, site)
+
+
+def _named(key: str, check: Check) -> Check:
+    def named(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return check(asked)
+        except UserError as error:
+            raise ParamsError(f"{key}: {error}") from None
+
+    return named
+
+
+def _check_prompts(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    split_prompts(asked["instance_prompt"], asked["class_prompt"])
+    return {}
+
+
+def _check_gallery(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        identifier = split_prompts(asked["instance_prompt"], asked["class_prompt"]).identifier
+    except ParamsError:
+        return {}  # said already
+    for prompt in asked["gallery_prompts"]:
+        if identifier not in prompt.split(" "):
+            raise ParamsError(f"{prompt[:MAX_SHOWN_CHARS]!r} does not name the subject: add {identifier!r}")
+    return {}
+
+
+def _check_images(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:
+    source = asked["instance_images"]
+    if source.startswith("s3://"):
+        check_s3(source)
+    elif "://" in source:
+        endpoint = _endpoint(source, site)
+        if not is_archive(endpoint.path.partition("?")[0]):
+            raise ParamsError("must lead to a file named .zip, .tar, .tar.gz or .tgz")
+        return {}
+    return {"instance_images": below_roots(source, site.roots)} if site else {}
+
+
+def _check_output(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:
+    output = asked["output"]
+    if output.startswith("s3://"):
+        check_s3(output)
+    elif "://" in output:
+        raise ParamsError(f"must be s3://bucket/prefix or a folder below {ROOTS}")
+    if site is None:
+        return {}
+    output = below_roots(output, site.roots)
+    if not output.startswith("s3://"):
+        _require_folder(Path(output))
+    return {"output": output}
+
+
+def _require_folder(path: Path) -> None:
+    """Refuse a path that is no folder and cannot become one, before a training has nowhere to go."""
+    for part in (path, *path.parents):
+        try:
+            if part.is_dir():
+                return
+            is_there = part.exists()
+        except OSError as error:
+            raise ParamsError(f"cannot be a folder: {error.strerror}; choose another") from None
+        if is_there:
+            raise ParamsError("is a file or lies below one; choose a folder")
+
+
+def _check_webhook(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:
+    if asked["webhook"] is None:
+        return {}
+    _endpoint(asked["webhook"], site)
+    if site is not None and not site.has_webhook_secret:
+        raise ParamsError(
+            f"this server has no secret to sign with; its operator sets {WEBHOOK_SECRET}, or leave "
+            "webhook out"
+        )
+    return {}
+
+
+def _endpoint(url: str, site: Site | None) -> Endpoint:
+    # Which hosts may be private only the server knows.
+    return parse_any_endpoint(url) if site is None else parse_endpoint(url, site.hosts)
+
+
+def _check_profile(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:
+    conf, profile = site.repository / "conf", asked["profile"]
+    if profile not in (known := list_profiles(conf)):
+        near = difflib.get_close_matches(profile, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise ParamsError(f"profile: there is no {profile!r}; {hint}")
+    num_blocks = asked["num_blocks"]
+    if num_blocks is None:
+        return {}
+    widths = adapted_widths(site.repository, compose_profile(conf, profile)["base"])
+    if any(width % num_blocks for width in widths):
+        shared = math.gcd(*widths)
+        fitting = [str(size) for size in range(1, shared + 1) if shared % size == 0]
+        raise ParamsError(
+            f"num_blocks: must divide the widths of all adapted layers, {', '.join(map(str, widths))}; it is "
+            f"{num_blocks}; possible: {', '.join(fitting)}"
+        )
+    return {}
+
+
+def _describe(fault: Any) -> str:
+    """Return pydantic's fault as key, rule and value."""
+    key = ".".join(_short(str(part)) for part in fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(fault["loc"][-1]), TrainingRequest.model_fields, n=1)
+            return f"{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else "remove it")
+        case "missing":
+            return f"{key}: missing; {TrainingRequest.model_fields[key].description}"
+        case "value_error":
+            return f"{key}: {fault['ctx']['error']}"
+    rule = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{key}: {rule}" if key in ADDRESSES else f"{key}: {rule}; it is {_short(repr(fault['input']))}"
+
+
+def _short(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "?" for character in text)
+    return shown if len(shown) <= MAX_SHOWN_CHARS else f"{shown[: MAX_SHOWN_CHARS - 1]}…"

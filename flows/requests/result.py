@@ -1,0 +1,99 @@
+"""The result of a training: the adapter for other programs, the gallery, and result.json with every hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.requests.addresses import parse_any_endpoint
+from flows.requests.gallery import write_gallery
+from flows.requests.request import TrainingRequest
+from flows.requests.settings import TASK
+from oft.errors import DataError
+from oft.storage import is_remote, read_json, read_remote, sha256_file, write_json
+
+RESULT = "result.json"
+ADAPTER = "adapter"
+DELTA = "adapter.safetensors"
+
+
+def result_address(output: str, run_id: str) -> str:
+    """Return where the result of a run lies: a folder of its own below what the request names."""
+    return f"{output.rstrip('/')}/{run_id}"
+
+
+def make_result(
+    request: TrainingRequest, root: Path, target: Path, log: Callable[[str], None]
+) -> tuple[dict[str, Any], bytes]:
+    """Write adapter, gallery and metrics of a finished training to ``target``.
+
+    Returns:
+        What result.json says, without the run's own (see `write_result`), and a preview of the gallery, JPEG.
+
+    Raises:
+        UserError: the adapter cannot be exported.
+    """
+    from oft.exchange import export_adapter  # imports torch
+
+    run = Path("runs") / TASK / request.adapter
+    target.mkdir(parents=True)
+    adapter, base = root / run / "magnitude", root / "data" / "models" / "base"
+    for note in (
+        *export_adapter(adapter, base, target / ADAPTER, "peft"),
+        *export_adapter(adapter, base, target / DELTA, "delta"),
+    ):
+        log(note)
+    metrics = read_json(root / run / "metrics.json")
+    write_json(target / "metrics.json", metrics)
+    preview = write_gallery(root / run / "samples", metrics, request.instance_prompt, target / "gallery")
+    return {"metrics": metrics, "request": describe_request(request)}, preview
+
+
+def write_result(
+    made: dict[str, Any], target: Path, run_id: str, revision: str, address: str
+) -> dict[str, Any]:
+    """Write result.json over all files of ``target`` and return what it says: addresses, sizes, hashes."""
+    files = {
+        path.relative_to(target).as_posix(): {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
+        for path in sorted(target.rglob("*"))
+        if path.is_file() and path.name != RESULT
+    }
+    result = {
+        **made,
+        "id": run_id,
+        "revision": revision,
+        "address": address,
+        "adapter": f"{address}/{ADAPTER}",
+        "delta": f"{address}/{DELTA}",
+        "gallery": f"{address}/gallery/index.html",
+        "grid": f"{address}/gallery/grid.png",
+        "files": files,
+    }
+    write_json(target / RESULT, result)
+    return result
+
+
+def read_result(address: str) -> dict[str, Any]:
+    """Return result.json of a published result.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    import json
+
+    if is_remote(address):
+        found: dict[str, Any] = json.loads(read_remote(f"{address}/{RESULT}"))
+        return found
+    path = Path(address) / RESULT
+    if not path.is_file():
+        raise DataError(f"there is no {path}; the run has not completed, or its result was moved")
+    return dict(read_json(path))
+
+
+def describe_request(request: TrainingRequest) -> dict[str, Any]:
+    """Return the request without what may be secret: the query of an address, and the webhook."""
+    described = request.model_dump(exclude={"webhook", "output"})
+    if "://" in request.instance_images and not is_remote(request.instance_images):
+        described["instance_images"] = parse_any_endpoint(request.instance_images).shown
+    return described

@@ -1,0 +1,177 @@
+"""Http to addresses that a request named: connected to an address that was checked, no proxy, bounded in size
+and time."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import urllib3
+
+from flows.requests.addresses import Endpoint, parse_endpoint, resolve
+from flows.requests.deadline import Deadline
+from flows.requests.site import Site
+from oft.errors import DataError
+from oft.storage import CHUNK_BYTES, atomic_file, full_disk_named
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 30.0
+MAX_REDIRECTS = 5
+LATE = "no answer in time"
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def download(url: str, target: Path, site: Site, *, max_bytes: int, max_seconds: float) -> None:
+    """Bring the file at an address to ``target``, whole or not at all; every redirection is checked anew.
+
+    Args:
+        max_seconds: for all of it, redirections too.
+
+    Raises:
+        DataError: an address is not allowed, the server refuses or breaks off, or the file is larger or takes
+            longer than it may. The message has no query of an address.
+    """
+    with (
+        full_disk_named(target),
+        Deadline(max_seconds) as deadline,
+        _following(url, site, deadline) as (endpoint, response),
+        atomic_file(target) as partial,
+        partial.open("wb") as sink,
+    ):
+        received = 0
+        for chunk in _chunks(endpoint, response, deadline):
+            received += len(chunk)
+            if received > max_bytes:
+                raise DataError(f"{endpoint.shown} is larger than {max_bytes / 1e6:.0f} MB")
+            sink.write(chunk)
+        stated = response.headers.get("Content-Length", "")
+        if stated.isdecimal() and received != int(stated):
+            raise DataError(f"{endpoint.shown} broke off after {received} of {stated} bytes")
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], site: Site, *, seconds: float) -> int:
+    """Return the status that a server answers a POST with; a redirection is not followed.
+
+    Args:
+        seconds: for connecting, sending and the answer together.
+
+    Raises:
+        DataError: the address is not allowed.
+        ConnectionError: the server cannot be reached or does not answer in time.
+    """
+    endpoint = parse_endpoint(url, site.hosts)
+    with (
+        Deadline(seconds) as deadline,
+        _open(endpoint, "POST", body, headers, seconds, deadline) as response,
+    ):
+        return int(response.status)
+
+
+@contextmanager
+def _following(
+    url: str, site: Site, deadline: Deadline
+) -> Iterator[tuple[Endpoint, urllib3.BaseHTTPResponse]]:
+    """Yield what answers 200 at an address, or where that leads to."""
+    plain = {"Accept-Encoding": "identity"}
+    for _ in range(MAX_REDIRECTS + 1):
+        endpoint = parse_endpoint(url, site.hosts)
+        try:
+            with _open(endpoint, "GET", None, plain, READ_SECONDS, deadline) as response:
+                location = response.headers.get("Location")
+                if response.status == 200:
+                    yield endpoint, response
+                    return
+                if response.status not in _REDIRECTS or not location:
+                    raise DataError(f"{endpoint.shown} answers with status {response.status}")
+        except ConnectionError as error:
+            raise DataError(str(error)) from error
+        url = urljoin(url, location)
+    raise DataError(f"{endpoint.shown} leads on more than {MAX_REDIRECTS} times")
+
+
+class _Watched(urllib3.connection.HTTPConnection):
+    """A connection that its deadline shuts down."""
+
+    def __init__(self, *args: Any, deadline: Deadline, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._deadline = deadline
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        self._deadline.watch(connection)
+        return connection
+
+
+class _WatchedTLS(_Watched, urllib3.connection.HTTPSConnection):
+    """The same below TLS, so that its handshake is watched too."""
+
+
+@contextmanager
+def _open(
+    endpoint: Endpoint,
+    method: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    read_seconds: float,
+    deadline: Deadline,
+) -> Iterator[urllib3.BaseHTTPResponse]:
+    """Yield a server's answer, its body still to come.
+
+    Raises:
+        DataError: the address is not allowed.
+        ConnectionError: there is no answer; faults of who reads it pass as they are.
+    """
+    timeout = urllib3.Timeout(connect=min(read_seconds, CONNECT_SECONDS), read=read_seconds)
+    options: dict[str, Any] = {"timeout": timeout, "maxsize": 1, "retries": False, "deadline": deadline}
+    address = resolve(endpoint)[0]
+    pool: urllib3.HTTPConnectionPool
+    # The certificate is that of the name; the connection goes to the address that was checked.
+    if endpoint.scheme == "https":
+        pool = urllib3.HTTPSConnectionPool(
+            address, endpoint.port, server_hostname=endpoint.host, assert_hostname=endpoint.host, **options
+        )
+        pool.ConnectionCls = _WatchedTLS
+    else:
+        pool = urllib3.HTTPConnectionPool(address, endpoint.port, **options)
+        pool.ConnectionCls = _Watched
+    try:
+        try:
+            response = pool.urlopen(
+                method,
+                endpoint.path,
+                body=body,
+                headers={"Host": endpoint.authority, "User-Agent": "oft-trainings", **headers},
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            is_late = deadline.is_over or "Timeout" in type(error).__name__
+            reason = LATE if is_late else type(error).__name__
+            raise ConnectionError(f"{endpoint.shown}: {reason}") from error
+        try:
+            if deadline.is_over:  # headers that it has cut read like whole ones
+                raise ConnectionError(f"{endpoint.shown}: {LATE}")
+            yield response
+        finally:
+            response.close()
+    finally:
+        pool.close()
+
+
+def _chunks(endpoint: Endpoint, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:
+    """Yield what has come as it comes: a server that dribbles must not hold a whole chunk back."""
+    assert isinstance(response, urllib3.HTTPResponse)
+    try:
+        while chunk := response.read1(CHUNK_BYTES):
+            yield chunk
+    except urllib3.exceptions.HTTPError as error:
+        if not deadline.is_over:
+            raise DataError(f"{endpoint.shown}: the connection was cut") from error
+    # What the deadline has cut may look like an end.
+    if deadline.is_over:
+        raise DataError(f"{endpoint.shown} takes longer than {deadline.seconds:.0f} s")

@@ -1,0 +1,133 @@
+"""The card of a promoted model, a README in the form that the Hugging Face hub shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from flows.retrain.decision import Decision, render_table
+from oft.storage import read_json
+
+if TYPE_CHECKING:
+    from oft.params import Params
+
+UNKNOWN_LICENCE = "unspecified"
+
+
+def render_model_card(root: Path, params: Params, task: str, decision: Decision) -> str:
+    """Return the card of the gated adapter on a task; ``root`` is the candidate's workspace.
+
+    It says nothing of the machine or the day: equal candidates have equal cards.
+    """
+    adapter = params.gate.adapter
+    data = _read(root / "data" / "shards" / task / "card.json")
+    licences = _licences(data)
+    dataset = (params.subjects.get(task) or params.tasks[task]).dataset
+    front = {
+        "base_model": _public(params.base.source),
+        "library_name": "peft",
+        "pipeline_tag": "text-to-image",
+        "license": "other",
+        "license_name": ", ".join(licences) or UNKNOWN_LICENCE,
+        "tags": ["orthogonal-finetuning", adapter, task],
+    }
+    prompt = (
+        f"the subject {params.subjects[task].subject} as `{params.identifier}`"
+        if task in params.subjects
+        else f"the condition `{params.tasks[task].condition}`"
+    )
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
+        "---",
+        "",
+        f"# {task}, {adapter}",
+        "",
+        f"An adapter of orthogonal finetuning ({adapter}) on `{_public(params.base.source)}`; it learned "
+        f"{prompt}. {decision.tag}, trained with revision `{decision.revision}`.",
+        "",
+        "## Data",
+        "",
+        f"Data set `{dataset}` (reader `{params.datasets[dataset].reader}`). Licences of its pictures: "
+        f"{', '.join(licences) or UNKNOWN_LICENCE}. The licence of the adapter has to respect them and the "
+        "base's.",
+        "",
+        "## Settings",
+        "",
+        "```yaml",
+        yaml.safe_dump(_settings(params, task), sort_keys=True).strip(),
+        "```",
+        "",
+        "## Metrics",
+        "",
+        _metrics_table(root, task, adapter),
+        "",
+        f"Against {decision.against}, paired on the same pictures and seeds:",
+        "",
+        render_table([row for row in decision.comparisons if row.task == task], decision.level),
+        "",
+        "## Use",
+        "",
+        "`weights/adapter` is complete (rotations, magnitudes, and the hint encoder where the task has one): "
+        "`oft.adapters.interop.load_adapter` loads it, and PEFT its rotations. `weights/delta.safetensors` "
+        "holds weight differences, which other programs load like a LoRA; it takes no control signal.",
+        "",
+        "```python",
+        "from diffusers import UNet2DConditionModel",
+        "from peft import PeftModel",
+        "",
+        f'unet = UNet2DConditionModel.from_pretrained("{_public(params.base.source)}", subfolder="unet")',
+        'unet = PeftModel.from_pretrained(unet, "weights/adapter")',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _settings(params: Params, task: str) -> dict[str, Any]:
+    training = params.train_subject if task in params.subjects else params.train
+    return {
+        "seed": params.seed,
+        "resolution_px": params.resolution_px,
+        "adapter": getattr(params.adapter, params.gate.adapter).model_dump(),
+        "train": training.model_dump(),
+        "fit_magnitude": params.fit_magnitude.model_dump(),
+        "sample": params.sample.model_dump(),
+    }
+
+
+def _metrics_table(root: Path, task: str, adapter: str) -> str:
+    measured = _read(root / "runs" / task / adapter / "metrics.json")
+    base = _read(root / "runs" / task / "none" / "metrics.json")
+    names = [name for name in measured if f"{name}_ceiling" in measured]
+    lines = ["| metric | this adapter | base alone | ceiling |", "| --- | ---: | ---: | ---: |"]
+    for name in names:
+        values = (measured[name], base.get(name), measured[f"{name}_ceiling"])
+        lines.append(f"| {name} | {' | '.join(_number(value) for value in values)} |")
+    return "\n".join(lines) if names else "None with a ceiling."
+
+
+def _licences(card: Mapping[str, Any]) -> list[str]:
+    splits = card.get("splits", {})
+    return sorted({licence for split in splits.values() for licence in split.get("licences", {})})
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "–"
+
+
+def _public(source: str) -> str:
+    """A base without this machine's folders: of a path its last part, of the hub its id."""
+    return (
+        Path(source).name
+        if Path(source).is_absolute() or source.startswith((".", "~"))
+        else source.split("@")[0]
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return values

@@ -1,0 +1,225 @@
+"""What follows from a decision: a commit, a tag, and for a promotion the model for others to use.
+
+Everything is prepared in the clone. Branch and tag reach the source in one atomic push, the last step: a
+promotion that was interrupted before has not happened, and the next run makes it again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from flows.commands import describe_failure, dvc_environment, require_dvc, run_dvc
+from flows.git import commit_tree, git
+from flows.graph import open_repository
+from flows.process import run_command
+from flows.retrain.artifacts import artifact_name, with_artifacts
+from flows.retrain.card import render_model_card
+from flows.retrain.decision import DECISION_FILE, Decision
+from flows.retrain.history import current, next_number
+from flows.retrain.judging import model_outs
+from flows.retrain.setting import Setting
+from oft.errors import UserError
+from oft.params import Params
+from oft.storage import write_json
+
+Log = Callable[[str], None]
+
+PROMOTED = Path("promoted")
+BASE = "data/models/base"
+CONFIG_NAME = "adapter_config.json"  # as oft.adapters.interop has it, which imports torch
+UNPUSHED_FILE = "unpushed"
+# Seconds before a failed push is tried again.
+PUSH_DELAYS = (2.0, 10.0, 30.0)
+
+
+class Passing(UserError):
+    """A fault that may be gone at the next try, without anybody's doing."""
+
+
+def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> None:
+    """Make the candidate in the clone the promoted model.
+
+    Raises:
+        Passing: see `publish`.
+        UserError: the model cannot be exported, or the source cannot be written to.
+    """
+    root = setting.clone
+    shutil.rmtree(root / PROMOTED, ignore_errors=True)
+    entries = {}
+    for task in params.gated_tasks:
+        folder = PROMOTED / f"{task}-{params.gate.adapter}"
+        export_model(root, task, params.gate.adapter, root / folder / "weights", log)
+        card = render_model_card(root, params, task, decision)
+        (root / folder / "README.md").write_text(card, encoding="utf-8")
+        entries[artifact_name(task, params.gate.adapter)] = {
+            "path": folder.as_posix(),
+            "type": "model",
+            "desc": f"{params.gate.adapter} on {task}, {decision.tag}: {decision.reason}.",
+            "labels": [params.gate.adapter, "promoted"],
+        }
+    weights = [str(PROMOTED / f"{task}-{params.gate.adapter}" / "weights") for task in params.gated_tasks]
+    require_dvc(["add", "--quiet", *weights], root=root, log=log)
+    pipeline = root / "dvc.yaml"
+    pipeline.write_text(with_artifacts(pipeline.read_text(encoding="utf-8"), entries), encoding="utf-8")
+    commit = _commit(setting, decision, _parents(setting, decision.revision))
+    push_outs(setting, log)
+    publish(setting, decision, commit, moves_branch=True)
+
+
+def reject(setting: Setting, decision: Decision) -> None:
+    """Keep the candidate in the clone under a tag of its own; its outs stay in the cache.
+
+    Raises:
+        Passing: see `publish`.
+        UserError: the source cannot be written to.
+    """
+    publish(setting, decision, _commit(setting, decision, [decision.revision]), moves_branch=False)
+
+
+def roll_back(setting: Setting, history: Sequence[Decision], to: int | None, reason: str) -> Decision:
+    """Make an earlier promotion the promoted one again: a new commit with its tree; nothing is rewritten.
+
+    Args:
+        to: its number; None takes the one before what is promoted now.
+
+    Raises:
+        UserError: there is no such promotion.
+    """
+    root, now = setting.clone, current(history)
+    promotions = {decision.number: decision for decision in history if decision.kind == "promoted"}
+    if now is None:
+        raise UserError("nothing is promoted yet, so there is nothing to return to; run a retraining first")
+    if to is None:
+        to = max((number for number in promotions if number < now.of), default=None)
+        if to is None:
+            raise UserError(f"there is no promotion before promoted/{now.of}; `history` lists what there is")
+    if to not in promotions or to == now.of:
+        known = ", ".join(f"{number}" for number in promotions if number != now.of) or "none"
+        raise UserError(
+            f"--to {to} must be an earlier promotion that is not the promoted one; known: {known}"
+        )
+    target = promotions[to]
+    decision = replace(target, number=next_number(history), kind="rollback", of=to, reason=reason)
+    git("read-tree", f"refs/tags/{target.tag}", root=root)
+    write_json(root / DECISION_FILE, decision.to_json())
+    git("add", "-f", "--", DECISION_FILE, root=root)
+    commit = commit_tree(root, _message(decision), [_tip(setting) or f"refs/tags/{now.tag}"])
+    publish(setting, decision, commit, moves_branch=True)
+    return decision
+
+
+def publish(setting: Setting, decision: Decision, commit: str, *, moves_branch: bool) -> None:
+    """Give the source a tag, and with ``moves_branch`` the branch, both or neither.
+
+    Raises:
+        Passing: the branch or the tag has moved meanwhile, or the source cannot be reached.
+        UserError: the source cannot be written to.
+    """
+    root, branch, tag = setting.clone, f"refs/heads/{setting.branch}", f"refs/tags/{decision.tag}"
+    fetched = git(
+        "for-each-ref", "--format=%(objectname)", f"refs/remotes/origin/{setting.branch}", tag, root=root
+    )
+    # Not signed, whatever git's settings say: a schedule has nobody to unlock a key.
+    options = ["--force", "--annotate", "--no-sign", "--file", "-"]
+    git("tag", *options, decision.tag, commit, root=root, stdin=_message(decision))
+    refs = [f"{tag}:{tag}", *([f"{commit}:{branch}"] if moves_branch else [])]
+    try:
+        git("push", "--quiet", "--no-signed", "--atomic", "origin", *refs, root=root)
+    except UserError as error:
+        said = f"{error}\nNothing of {decision.tag} has reached the source; what was trained is kept."
+        if _has_moved(root, [branch, tag], fetched.split()):
+            raise Passing(f"{said} It cannot be reached, or has moved meanwhile: run again.") from error
+        raise UserError(f"{said} Let this user push there, and run again.") from error
+
+
+def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) -> None:
+    """Write the adapter itself and its weight differences to the folder ``target``, by the clone's own code.
+
+    Raises:
+        UserError: the adapter cannot be exported.
+    """
+    _, model = model_outs(task, adapter)
+    (target / "adapter").mkdir(parents=True)
+    for path in sorted((root / model).iterdir()):
+        if path.name == CONFIG_NAME or path.suffix == ".safetensors":  # beside them lie the training's curves
+            # A copy: what lies in a DVC out may be linked into its cache.
+            shutil.copyfile(path, target / "adapter" / path.name)
+    delta = target / "delta.safetensors"
+    command = [sys.executable, "-m", "oft.cli", "export", model, BASE, str(delta), "--format", "delta"]
+    finished = run_command(command, root=root, log=log, environment=dvc_environment())
+    if finished.exit_code != 0:
+        raise UserError(describe_failure(f"oft export {model}", finished))
+
+
+def push_outs(setting: Setting, log: Log) -> bool:
+    """Push what the clone's workspace holds to the default DVC remote, where there is one; return whether
+    nothing is left to push.
+
+    A failing push is tried again, then reported and noted: the outs are in the cache, the next run pushes.
+    """
+    with open_repository(setting.clone) as repo:
+        if not repo.config.get("core", {}).get("remote"):
+            return True
+    note = setting.folder / UNPUSHED_FILE
+    for delay in (*PUSH_DELAYS, None):
+        finished = run_dvc(["push"], root=setting.clone, log=log)
+        if finished.exit_code == 0:
+            note.unlink(missing_ok=True)
+            return True
+        if delay is not None:
+            log(f"dvc push failed; it is tried again in {delay:g} s")
+            time.sleep(delay)
+    note.write_text("the promoted model's outs\n", encoding="utf-8")
+    log(
+        f"{describe_failure('dvc push', finished)}\n"
+        "The outs are in the cache of this machine alone; the next retraining pushes them, or `dvc push` on "
+        "the branch."
+    )
+    return False
+
+
+def needs_push(setting: Setting) -> bool:
+    """Return whether the outs of what is promoted have not reached the remote yet."""
+    return (setting.folder / UNPUSHED_FILE).is_file()
+
+
+def _commit(setting: Setting, decision: Decision, parents: list[str]) -> str:
+    root = setting.clone
+    write_json(root / DECISION_FILE, decision.to_json())
+    names = ["dvc.lock", "dvc.yaml", "params.yaml", DECISION_FILE]
+    if (root / PROMOTED).is_dir() or git("ls-files", "--", str(PROMOTED), root=root):
+        names.append(str(PROMOTED))
+    git("add", "--all", "--", *names, root=root)
+    return commit_tree(root, _message(decision), parents)
+
+
+def _parents(setting: Setting, revision: str) -> list[str]:
+    """The branch so far and the revision, without the one that the other holds already."""
+    tip = _tip(setting)
+    if tip is None:
+        return [revision]
+    found = git("merge-base", "--independent", tip, revision, root=setting.clone).split()
+    return sorted(found, key=lambda commit: commit != tip)
+
+
+def _tip(setting: Setting) -> str | None:
+    ref = f"refs/remotes/origin/{setting.branch}"
+    return git("for-each-ref", "--format=%(objectname)", ref, root=setting.clone) or None
+
+
+def _has_moved(clone: Path, refs: list[str], fetched: list[str]) -> bool:
+    """Return whether the source has other objects under ``refs`` than were fetched, or cannot be reached."""
+    try:
+        listed = git("ls-remote", "--refs", "origin", *refs, root=clone)
+    except UserError:
+        return True
+    return {line.partition("\t")[0] for line in listed.splitlines()} != set(fetched)
+
+
+def _message(decision: Decision) -> str:
+    return f"{decision.title}\n\n{decision.reason[0].upper()}{decision.reason[1:]}.\n"

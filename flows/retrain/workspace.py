@@ -1,0 +1,107 @@
+"""The clones that retraining works in: one retraining at a time, sources where the person has them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.clones import check_out, share_cache
+from flows.locking import announce_wait, hold_file
+from flows.reproduce.workspace import keep_lock, mend_workspace
+from flows.retrain.setting import Setting
+from flows.retrain.sources import DOWNLOAD, MADE_HERE, watched_sources
+from oft.errors import UserError
+from oft.params import Params
+from oft.storage import is_remote
+
+LOCK_FILE = "lock"
+WAIT_SECONDS = 0.5
+
+
+@contextmanager
+def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterator[None]:
+    """Hold a retraining's folder alone.
+
+    What a killed retraining left running in its clones is waited for as well: it still writes there.
+
+    Raises:
+        Busy: another process works there and ``wait`` is false.
+    """
+    with hold_file(folder / LOCK_FILE, log, wait):
+        told = None
+        while (process := _left_behind(folder)) is not None:
+            if process != told:
+                announce_wait(process, folder, log, wait)
+            told = process
+            time.sleep(WAIT_SECONDS)
+        yield
+
+
+def open_clone(setting: Setting, target: Path, commit: str) -> None:
+    """Check ``commit`` out at ``target`` and give it the source's DVC cache and remotes."""
+    check_out(target, commit)
+    share_cache(target, setting.person, setting.folder / "cache")
+
+
+def mend_clone(clone: Path, log: Callable[[str], None]) -> None:
+    """Put right what a killed retraining left half-written of DVC's files in a clone just checked out."""
+    keep_lock(clone)  # git has written it whole; beside the kept one of another revision it could look cut
+    for done in mend_workspace(clone):
+        log(done)
+
+
+def link_sources(params: Params, setting: Setting, clone: Path) -> None:
+    """Let relative paths of the params lead from the clone where they lead in the person's workspace.
+
+    Raises:
+        UserError: one leads out of the workspace, where a clone elsewhere cannot follow.
+    """
+    if setting.person is None:
+        return
+    for source in watched_sources(params).values():
+        path = Path(source)
+        if source in (DOWNLOAD, *MADE_HERE) or is_remote(source) or path.is_absolute():
+            continue
+        if ".." in path.parts:
+            raise UserError(
+                f"source {source!r} leads out of the repository, and retraining works in a clone elsewhere; "
+                "write an absolute path in params.yaml"
+            )
+        link, original = clone / path, setting.person / path
+        if link.is_symlink():
+            link.unlink()
+        if original.exists() and not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(original)
+            _exclude(clone, path)
+
+
+def _left_behind(folder: Path) -> str | None:
+    """Return a process that works in a clone without a terminal: a command whose retraining was killed.
+
+    A person's shell, which may stand there too, has a terminal. The warm server (stages/launch/warm.py)
+    writes nothing and stays for a while after every run; it ends a stage whose client has died.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            works_here = (process / "cwd").readlink().is_relative_to(folder.resolve())
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            state, *fields = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:  # another user's, or gone
+            continue
+        warm = any(part.endswith(b"stages/launch/warm.py") for part in command)
+        if works_here and state != "Z" and fields[3] == "0" and not warm and process.name != str(os.getpid()):
+            return process.name
+    return None
+
+
+def _exclude(clone: Path, path: Path) -> None:
+    """Keep a link out of the clone's commits."""
+    file = clone / ".git" / "info" / "exclude"
+    file.parent.mkdir(exist_ok=True)
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    if (line := f"/{path.as_posix()}") not in lines:
+        file.write_text("\n".join([*lines, line, ""]), encoding="utf-8")

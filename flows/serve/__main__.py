@@ -1,0 +1,94 @@
+"""``python -m flows.serve``: a Prefect server, the deployments of prefect.yaml and a worker, in one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from flows.process import leave_on_signals
+from flows.redaction import hide_secrets
+from flows.serve.settings import PREFECT_FILE, Address, choose_port
+from flows.serve.supervision import serve
+from flows.server import RECORD, state_folder
+from oft.errors import UserError
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where the server listens on 127.0.0.1; 0: any free port.")
+    ] = 4200,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Runs at a time. Default: no limit but each deployment's own; 1 where there is a GPU."
+        ),
+    ] = None,
+) -> None:
+    """Serve this clone: a Prefect server with its pages, the deployments of prefect.yaml, and a worker that
+    runs them here. All of it listens on this machine alone and ends with Ctrl-C.
+
+    Schedules are off until somebody switches them on. State and logs are in `.prefect` (or PREFECT_HOME). A
+    server or worker that dies is started again: runs go on without the server, and end with their worker.
+    Served twice, a clone says where it is served already.
+
+    Two settings of Prefect's server are worth knowing. `PREFECT_SERVER_DATABASE_CONNECTION_URL` keeps runs in
+    Postgres, `postgresql+asyncpg://user:password@host/name`, instead of SQLite;
+    `PREFECT_SERVER_API_AUTH_STRING`, `user:password`, makes the server ask for a password. docs/serving.md
+    has them, a server for a team, workers on other machines, GPUs, backups and upgrades.
+    """
+    leave_on_signals()
+    root = Path.cwd().resolve()
+    try:
+        if not (root / PREFECT_FILE).is_file():
+            raise UserError(f"{PREFECT_FILE} is not in {root}: run this in the root of a clone.")
+        with only_one(root) as record:
+            address = Address(choose_port(port))
+            record.write(json.dumps({"pid": os.getpid(), "ui": address.ui}))
+            record.flush()
+            serve(root, address, limit=limit)
+    except UserError as error:
+        typer.echo(hide_secrets(str(error)), err=True)
+        raise typer.Exit(code=1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(code=130) from None
+
+
+@contextlib.contextmanager
+def only_one(root: Path) -> Iterator[IO[str]]:
+    """Yield the record of what is served in this clone, empty and locked; leave if another process has it."""
+    path = state_folder(root) / RECORD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as record:
+        try:
+            fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            record.seek(0)
+            typer.echo(describe_served(record.read()))
+            raise typer.Exit(code=0) from None
+        record.truncate(0)
+        yield record
+
+
+def describe_served(record: str) -> str:
+    """Return what to tell a person who serves a second time, from the first one's record."""
+    try:
+        served = json.loads(record)
+    except ValueError:
+        return "This clone is being served by a process that is just starting."
+    return (
+        f"This clone is served already at {served['ui']}, by process {served['pid']}: Ctrl-C ends it there."
+    )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,103 @@
+"""Where a server is served, and what the parts find in their environment."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from pathlib import Path
+from typing import NamedTuple
+
+from flows.commands import dvc_environment
+from flows.serve.marked import MARK
+from flows.server import CLONE, free_port, state_folder, without_proxy
+from oft.errors import UserError
+
+HOST = "127.0.0.1"
+POOL = "oft"
+PREFECT_FILE = "prefect.yaml"
+SERVER_ONLY = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_")
+"""How the server's own settings begin: passwords are among them, and a worker has no use for any."""
+MAX_RETRIES = 8
+"""How often a flow asks a server that is away: for 2 + 4 + ... + 2**8 seconds, 8.5 minutes in all."""
+
+
+class Address(NamedTuple):
+    """Where the server listens."""
+
+    port: int
+
+    @property
+    def ui(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def api(self) -> str:
+        return f"{self.ui}/api"
+
+
+def choose_port(port: int) -> int:
+    """Return ``port``, or a free one for 0.
+
+    Raises:
+        UserError: another program listens there.
+    """
+    if port == 0:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(
+                f"--port {port}: this port of {HOST} is not to be had ({error.strerror}). "
+                "Choose another, or 0 for one that is free."
+            ) from None
+    return port
+
+
+def marks(root: Path) -> str:
+    """Return how the mark of everything that is served in the clone ``root`` begins."""
+    return f"{root}#"
+
+
+def new_mark(root: Path) -> str:
+    """Return a mark that no process has yet."""
+    return marks(root) + secrets.token_hex(8)
+
+
+def server_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
+    """Return what the server starts with: as the person has set it, but on this machine alone, and quiet."""
+    return {
+        # A page of another site, open in the same browser, must not start runs here.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.ui,
+        # Who has a place in a deployment's queue is not forgotten when the server is started again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # Stages may keep every core busy for a while, and SQLite has its writers wait for each other.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **shared_environment(root, address, mark),
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(address.port),
+    }
+
+
+def worker_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
+    """Return what worker, deployments and flow runs start with: nothing that is the server's alone."""
+    shared = shared_environment(root, address, mark)
+    environment = {name: value for name, value in shared.items() if not name.startswith(SERVER_ONLY)}
+    if password := shared.get("PREFECT_SERVER_API_AUTH_STRING"):
+        environment["PREFECT_API_AUTH_STRING"] = password
+    return {"PREFECT_CLIENT_MAX_RETRIES": str(MAX_RETRIES), **environment, CLONE: str(root)}
+
+
+def shared_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
+    """Return what every part starts with."""
+    return {
+        **dvc_environment(),
+        "DO_NOT_TRACK": "1",
+        "PREFECT_HOME": str(state_folder(root)),
+        "PREFECT_API_URL": address.api,
+        "PREFECT_CLI_PROMPT": "false",
+        "NO_PROXY": without_proxy(),
+        MARK: mark,
+    }

@@ -1,0 +1,158 @@
+"""Server, deployments and worker: started in order, started again when they die, ended together."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from flows.commands import describe_failure
+from flows.process import run_command
+from flows.resources import find_gpus
+from flows.serve.following import Follower
+from flows.serve.marked import RUN_GRACE_SECONDS, end_marked, end_served, find_marked
+from flows.serve.parts import Keeper, Part
+from flows.serve.settings import (
+    POOL,
+    PREFECT_FILE,
+    Address,
+    marks,
+    new_mark,
+    server_environment,
+    worker_environment,
+)
+from flows.server import is_healthy, state_folder
+from oft.errors import UserError
+
+START_SECONDS = 300.0  # on a crowded machine, with a database to be made
+LOOK_SECONDS = 0.2
+
+
+def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn:
+    """Start everything, keep it running and show the worker's lines; end all of it on any exception.
+
+    Raises:
+        UserError: a part cannot be started, or dies again and again.
+    """
+    if left := find_marked(marks(root)):
+        typer.echo(f"Ending {len(left)} processes that an earlier `make serve` here has left behind.")
+        end_marked(marks(root), RUN_GRACE_SECONDS)
+    mark = new_mark(root)
+    logs = state_folder(root) / "logs"
+    for_worker = worker_environment(root, address, mark)
+    server = Part(
+        "server", ["prefect", "server", "start"], root, server_environment(root, address, mark), logs
+    )
+    # Each run counts the GPUs it sees as its own: on a machine with some, one run at a time.
+    limit = limit or (1 if find_gpus() else None)
+    options = ["--pool", POOL, "--type", "process", *(["--limit", str(limit)] if limit else [])]
+    worker = Part("worker", ["prefect", "worker", "start", *options], root, for_worker, logs)
+    keeper = Keeper(root, mark)
+    try:
+        typer.echo(f"Starting a Prefect server at {address.ui} ...")
+        start_server(server, keeper, address)
+        typer.echo(f"Bringing the deployments of {PREFECT_FILE} to it ...")
+        deployed = deploy(root, for_worker)
+        keeper.start(worker)
+        typer.echo(describe_serving(address, deployed, logs))
+        keep(server, worker, keeper, address, mark)
+    finally:
+        typer.echo("Ending the runs, the worker and the server ...")
+        end_served(mark, keeper.parts)
+        keeper.leave()
+
+
+def keep(server: Part, worker: Part, keeper: Keeper, address: Address, mark: str) -> NoReturn:
+    """Show the worker's lines, and start again what dies.
+
+    Raises:
+        UserError: a part dies again and again.
+    """
+    with worker.log.open(encoding="utf-8", errors="replace") as file:
+        log = Follower(file)
+        while True:
+            for line in log.new_lines():
+                typer.echo(line)
+            keeper.look()
+            if server.exit_code() is not None:
+                typer.echo(describe_death(server))
+                keeper.start(server)
+            if worker.exit_code() is not None and is_healthy(
+                address.api
+            ):  # without a server it would end at once
+                typer.echo(describe_death(worker))
+                # Nobody could cancel its runs any more.
+                end_marked(mark, RUN_GRACE_SECONDS, spare={server.pid})
+                keeper.start(worker)
+            time.sleep(LOOK_SECONDS)
+
+
+def start_server(server: Part, keeper: Keeper, address: Address) -> None:
+    """Start the server and wait until it answers.
+
+    Raises:
+        UserError: it has ended, or does not answer in time.
+    """
+    keeper.start(server)
+    deadline = time.monotonic() + START_SECONDS
+    while not is_healthy(address.api):
+        if server.exit_code() is not None:
+            raise UserError(describe_failure("prefect server start", server.finished()))
+        if time.monotonic() > deadline:
+            raise UserError(f"The Prefect server has not answered in {START_SECONDS:.0f} s; see {server.log}")
+        time.sleep(LOOK_SECONDS)
+
+
+def deploy(root: Path, environment: Mapping[str, str]) -> list[str]:
+    """Bring the deployments of ``root`` to the server that ``environment`` names, and return their names.
+
+    Raises:
+        UserError: Prefect refuses one.
+    """
+    lines: list[str] = []
+    command = [sys.executable, "-m", "flows.deploy"]
+    done = run_command(command, root=root, log=lines.append, environment=environment)
+    if done.exit_code != 0:
+        raise UserError("\n".join(lines))
+    return [line.removeprefix("deployed ") for line in lines if line.startswith("deployed ")]
+
+
+def describe_death(part: Part) -> str:
+    """Return what to say of a part that has ended by itself and is started again.
+
+    Raises:
+        UserError: it has done so too often.
+    """
+    code = part.exit_code() or 0
+    ending = f"signal {-code}" if code < 0 else f"exit code {code}"
+    if not part.may_start_again():
+        raise UserError(describe_failure(f"The {part.name}, started again several times,", part.finished()))
+    return f"The {part.name} has ended with {ending} and is started again; its lines are in {part.log}."
+
+
+def describe_serving(address: Address, deployed: Sequence[str], logs: Path) -> str:
+    """Return what to click and to type next."""
+    settings = [f"PREFECT_API_URL={address.api}"]
+    if "PREFECT_SERVER_API_AUTH_STRING" in os.environ:
+        settings.append('PREFECT_API_AUTH_STRING="$PREFECT_SERVER_API_AUTH_STRING"')
+    names = "\n".join(f"    prefect deployment run {name}" for name in deployed)
+    return f"""
+Served at {address.ui}
+
+  {address.ui}/deployments   "Quick run" starts one; the switch of a schedule turns it on
+  {address.ui}/runs          every run with its stages and their lines; "Cancel" ends all it started
+  {address.ui}/artifacts     what runs have published, such as the page of metrics
+
+In another terminal, in this folder:
+
+    . .venv/bin/activate; export {" ".join(settings)}
+{names}
+
+Results are where `make repro` puts them, report/index.html first. Ctrl-C ends all of it; logs: {logs}
+The worker's lines follow.
+"""

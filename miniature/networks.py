@@ -1,0 +1,252 @@
+"""The objective of each miniature network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from miniature import architecture
+from miniature.pool import VIEWS_PER_TOY, Pool
+from miniature.training import Recipe, fit, to_tensor
+from oft.models.device import attention_kernel
+from oft.models.loss import prediction_loss
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import (
+        CLIPModel,
+        CLIPTextModel,
+        CLIPTokenizer,
+        ResNetModel,
+        SegformerForSemanticSegmentation,
+    )
+
+Log = list[dict[str, "float | int | str"]]
+
+PROMPT_DROPOUT = 0.1
+# Small against the reconstruction terms (about .03): it only keeps the latents near a unit Gaussian.
+KL_WEIGHT = 1e-4
+TEMPERATURE = 0.1
+ENCODE_BATCH = 64
+# The lower, the more the training is about shapes and colours, the less about texture.
+REFINING_SNR_GAMMA = 2.0
+
+
+@contextmanager
+def half_precision() -> Iterator[None]:
+    """Products in bfloat16, weights in float32: a third less time where the processor has the type."""
+    with torch.autocast("cpu", torch.bfloat16), attention_kernel("cpu"):
+        yield
+
+
+def fit_vae(
+    pool: Pool, recipe: Recipe, seed: int, *, start: AutoencoderKL | None = None
+) -> tuple[AutoencoderKL, Log]:
+    """Train the autoencoder on absolute and squared error and a little KL; its latents get unit variance.
+
+    ``start`` is refined: its decoder alone goes on, so that its latents stay what they are, and edges count
+    as much as colours (the gradient difference loss of Mathieu et al. 2016).
+    """
+    vae = start or architecture.build_vae()
+    trained = vae if start is None else vae.decoder
+    encoder_gradients = nullcontext if start is None else torch.no_grad
+
+    def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        images = to_tensor(pool.images[indices])
+        if rng.random() < 0.5:
+            images = images.flip(3)
+        with half_precision():
+            with encoder_gradients():
+                posterior = vae.encode(images).latent_dist
+                latents = posterior.sample(generator)
+            decoded = vae.decode(latents).sample
+        difference = decoded.float() - images
+        loss = difference.abs().mean() + 2 * difference.square().mean()
+        if start is None:
+            return loss + KL_WEIGHT * posterior.kl().mean() / latents[0].numel()
+        return loss + difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+
+    name = "vae" if start is None else "refined_vae"
+    (averaged,), log = fit(name, [trained], compute_loss, len(pool), recipe, seed)
+    if start is not None:
+        vae.decoder.load_state_dict(averaged.state_dict())
+        return vae, log
+    latents = encode_pool(averaged, pool.images[:: max(1, len(pool) // 1024)])
+    averaged.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
+    return averaged, log
+
+
+@torch.inference_mode()
+def encode_pool(vae: AutoencoderKL, images: np.ndarray) -> Tensor:
+    """Return the latent means [n, 16, 8, 8] of pictures, unscaled."""
+    batches = [images[start : start + ENCODE_BATCH] for start in range(0, len(images), ENCODE_BATCH)]
+    with half_precision():
+        return torch.cat([vae.encode(to_tensor(batch)).latent_dist.mean.float() for batch in batches])
+
+
+def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """Return token ids [n, 32], padded."""
+    return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+
+def fit_denoiser(
+    pool: Pool,
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    recipe: Recipe,
+    seed: int,
+    *,
+    start: tuple[UNet2DConditionModel, CLIPTextModel] | None = None,
+) -> tuple[tuple[UNet2DConditionModel, CLIPTextModel], Log]:
+    """Train UNet and text encoder together to predict the noise, captions only, some of them dropped.
+
+    ``start`` is refined: its training goes on with Min-SNR weights, on the timesteps that shapes come from.
+    """
+    unet, text_encoder = start or (architecture.build_unet(), architecture.build_text_encoder(tokenizer))
+    scheduler = architecture.build_scheduler()
+    snr_gamma = 0.0 if start is None else REFINING_SNR_GAMMA
+    latents = encode_pool(vae, pool.images) * vae.config.scaling_factor
+
+    def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        clean = latents[torch.from_numpy(indices)]
+        captions = [
+            "" if rng.random() < PROMPT_DROPOUT else str(rng.choice(pool.captions[index]))
+            for index in indices
+        ]
+        noise = torch.randn(clean.shape, generator=generator)
+        timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(clean),), generator=generator)
+        noisy = scheduler.add_noise(clean, noise, timesteps)
+        with half_precision():
+            hidden_states = text_encoder(tokenize(tokenizer, captions))[0]
+            predicted = unet(noisy, timesteps, hidden_states).sample
+        return prediction_loss(scheduler, predicted, noise, timesteps, snr_gamma)
+
+    name = "denoiser" if start is None else "refined_denoiser"
+    averaged, log = fit(name, [unet, text_encoder], compute_loss, len(pool), recipe, seed)
+    return (averaged[0], averaged[1]), log
+
+
+def fit_segmenter(
+    pool: Pool, labels: np.ndarray, num_labels: int, recipe: Recipe, seed: int, *, name: str, mirror: bool
+) -> tuple[SegformerForSemanticSegmentation, Log]:
+    """Train a SegFormer on label maps uint8 [n, 64, 64]; 255 is ignored.
+
+    The pictures change a little in light and sharpness, so that the judge does not hang on details that a
+    generated picture cannot have. ``mirror`` is for labels without a left and a right.
+    """
+    segmenter = architecture.build_segmenter(num_labels)
+
+    def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        images, truth = to_tensor(pool.images[indices]), torch.from_numpy(labels[indices]).long()
+        if mirror and rng.random() < 0.5:
+            images, truth = images.flip(3), truth.flip(2)
+        images = soften(images, rng, generator)
+        with half_precision():
+            logits = segmenter(pixel_values=images).logits
+        logits = F.interpolate(logits.float(), size=truth.shape[1:], mode="bilinear")
+        return F.cross_entropy(logits, truth, ignore_index=255)
+
+    (averaged,), log = fit(name, [segmenter], compute_loss, len(pool), recipe, seed)
+    return averaged, log
+
+
+def soften(images: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+    """Return pictures with a random gain, offset, blur and noise; all but the noise is one for the batch."""
+    images = images * float(rng.uniform(0.85, 1.15)) + float(rng.uniform(-0.1, 0.1))
+    if rng.random() < 0.4:
+        images = F.interpolate(
+            F.interpolate(images, scale_factor=0.5, mode="bilinear", antialias=True),
+            size=images.shape[2:],
+            mode="bilinear",
+        )
+    noise = torch.randn(images.shape, generator=generator) * float(rng.uniform(0, 0.08))
+    return (images + noise).clamp(-1, 1)
+
+
+def fit_clip(
+    pool: Pool, toys: Pool, tokenizer: CLIPTokenizer, recipe: Recipe, seed: int
+) -> tuple[CLIPModel, Log]:
+    """Train the image-text judge on CLIP's symmetric contrastive loss (Radford et al. 2021) and image pairs.
+
+    The second term is that of SLIP (Mu et al. 2022), its pairs two views of one toy: captions name a toy's
+    class and place, so that without it two pictures of one subject would be alike only where the place is.
+    """
+    clip = architecture.build_clip(tokenizer)
+
+    def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        captions = [str(rng.choice(pool.captions[index])) for index in indices]
+        pairs = [to_tensor(view) for view in toy_pairs(toys, len(indices) // 4, rng)]
+        images = torch.cat([to_tensor(pool.images[indices]), *pairs])
+        with half_precision():
+            text = clip.get_text_features(tokenize(tokenizer, captions)).pooler_output
+            image = clip.get_image_features(soften(images, rng, generator)).pooler_output
+        text, image = F.normalize(text.float(), dim=1), F.normalize(image.float(), dim=1)
+        logits = clip.logit_scale.exp() * image[: len(indices)] @ text.T
+        # Equal captions describe each other's pictures too: they are no negatives.
+        same = torch.tensor([[a == b for b in captions] for a in captions])
+        targets = same.float() / same.sum(1, keepdim=True)
+        contrast = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+        return contrast + instance_loss(image[len(indices) :])
+
+    (averaged,), log = fit("clip", [clip], compute_loss, len(pool), recipe, seed)
+    return averaged, log
+
+
+def fit_extractor(pool: Pool, toys: Pool, recipe: Recipe, seed: int) -> tuple[ResNetModel, Log]:
+    """Train the feature extractor without labels, by telling pictures apart (Wu et al. 2018; SimCLR's loss).
+
+    Half of each batch are pairs of two views of one toy, half are two crops of one picture of the mixture, so
+    features follow what an instance looks like, as DINO's do, and colours stay meaningful.
+    """
+    extractor = architecture.build_extractor()
+
+    def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        half = len(indices) // 2
+        views = toy_pairs(toys, half, rng)
+        pairs = [
+            torch.cat([to_tensor(view), random_crops(to_tensor(pool.images[indices[half:]]), rng)])
+            for view in views
+        ]
+        images = torch.cat([soften(side, rng, generator) for side in pairs])
+        with half_precision():
+            features = extractor(images).pooler_output.flatten(1)
+        return instance_loss(F.normalize(features.float(), dim=1))
+
+    (averaged,), log = fit("extractor", [extractor], compute_loss, len(pool), recipe, seed)
+    return averaged, log
+
+
+def toy_pairs(toys: Pool, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return two different views each of ``count`` different toys, both uint8 [count, 64, 64, 3]."""
+    chosen = rng.choice(len(toys) // VIEWS_PER_TOY, size=count, replace=False) * VIEWS_PER_TOY
+    views = np.stack([rng.choice(VIEWS_PER_TOY, size=2, replace=False) for _ in range(count)])
+    return toys.images[chosen + views[:, 0]], toys.images[chosen + views[:, 1]]
+
+
+def random_crops(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return a random crop of each picture (55 to 100 % of a side, sometimes mirrored), at the old size."""
+    size = images.shape[-1]
+    crops = []
+    for image in images:
+        side = int(rng.integers(round(0.55 * size), size + 1))
+        top, left = (int(value) for value in rng.integers(0, size - side + 1, size=2))
+        crop = image[:, top : top + side, left : left + side]
+        crops.append(crop.flip(2) if rng.random() < 0.5 else crop)
+    return torch.cat(
+        [F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True) for crop in crops]
+    )
+
+
+def instance_loss(features: Tensor) -> Tensor:
+    """Return the normalised temperature-scaled cross entropy of unit features [2n, d]; pairs: i, i + n."""
+    count = len(features) // 2
+    similarity = features @ features.T / TEMPERATURE
+    similarity = similarity.masked_fill(torch.eye(2 * count, dtype=torch.bool), float("-inf"))
+    partner = torch.arange(2 * count).roll(count)
+    return F.cross_entropy(similarity, partner)

@@ -1,0 +1,30 @@
+"""Rendering a data set of the miniature world, in its official layout, into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from miniature.world.layouts import write_ade20k, write_coco, write_deepfashion, write_dreambooth
+
+# The readers take the first line as the pictures' licence tag, in place of the real archives'.
+LICENCE_TEXT = "CC0 1.0\nRendered by the miniature world of this project; no photograph is in it.\n"
+
+WRITERS: dict[str, Callable[..., None]] = {
+    "ade20k": write_ade20k,
+    "coco": write_coco,
+    "deepfashion": write_deepfashion,
+}
+
+
+def render_dataset(
+    reader: str, root: Path, *, seed: int, num_train_images: int, num_val_images: int, size_px: int
+) -> None:
+    """Write the rendered stand-in for the data set that a reader reads: a key of `WRITERS`, or dreambooth."""
+    if reader == "dreambooth":
+        write_dreambooth(root, seed=seed, size_px=size_px, num_images=num_train_images)
+    else:
+        WRITERS[reader](
+            root, seed=seed, num_train_images=num_train_images, num_val_images=num_val_images, size_px=size_px
+        )
+    (root / "LICENCE").write_text(LICENCE_TEXT, encoding="utf-8")

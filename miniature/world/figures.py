@@ -1,0 +1,475 @@
+"""Clothed full-body figures with DensePose part ids and UV: the miniature world's DeepFashion-MultiModal.
+
+Part ids (DensePose, Güler et al. 2018): 1 torso back, 2 torso front, 3 and 4 right and left hand, 5 and 6
+left and right foot, 7 to 10 upper legs (right back, left back, right front, left front), 11 to 14 lower legs
+likewise, 15 to 18 upper arms (left inner, right inner, left outer, right outer), 19 to 22 lower arms
+likewise, 23 and 24 right and left half of the head. Seen from the front a figure shows torso 2, the front
+legs and the inner arms; the person's right side is on the picture's left.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniature.world.colours import NAMED, vary
+from miniature.world.phrases import with_article
+from miniature.world.rendered import (
+    Canvas,
+    Colour,
+    Light,
+    Pen,
+    Rendered,
+    blend,
+    finish_image,
+    shade,
+    value_noise,
+)
+from miniature.world.things import HAIRS, SKINS
+
+NUM_PARTS = 24
+SHIRT_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "grey")
+TROUSER_COLOURS = ("blue", "black", "grey", "brown", "green", "white", "red")
+BACKDROP_COLOURS: dict[str, Colour] = {
+    "grey": (206.0, 206.0, 208.0),
+    "white": (238.0, 237.0, 234.0),
+    "blue": (184.0, 204.0, 224.0),
+    "pink": (234.0, 206.0, 208.0),
+    "green": (196.0, 216.0, 196.0),
+    "yellow": (238.0, 228.0, 192.0),
+}
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a figure is and wears; the caption is written from it."""
+
+    person: str
+    hair: str
+    long_hair: bool
+    skin: Colour
+    upper: str
+    upper_colour: str
+    sleeves: str
+    pattern: str
+    lower: str
+    lower_colour: str
+    long_skirt: bool
+    from_behind: bool
+    backdrop: str
+
+
+def random_figure(rng: np.random.Generator) -> Figure:
+    """Any figure: a woman or a man, clothes, colours, pattern, front or back view."""
+    person = str(rng.choice(["woman", "man"], p=[0.6, 0.4]))
+    upper = "dress" if person == "woman" and rng.random() < 0.35 else "shirt"
+    upper_colour = str(rng.choice(SHIRT_COLOURS))
+    if upper == "dress":
+        lower, lower_colour = "", upper_colour
+    else:
+        kinds = ["trousers", "shorts", "skirt"] if person == "woman" else ["trousers", "shorts"]
+        lower = str(rng.choice(kinds))
+        lower_colour = str(rng.choice([colour for colour in TROUSER_COLOURS if colour != upper_colour]))
+    return Figure(
+        person=person,
+        hair=str(rng.choice(list(HAIRS))),
+        long_hair=bool(person == "woman" and rng.random() < 0.7),
+        skin=vary(rng, SKINS[int(rng.integers(len(SKINS)))], 6),
+        upper=upper,
+        upper_colour=upper_colour,
+        sleeves=str(
+            rng.choice(
+                ["long", "short", "no"], p=[0.42, 0.42, 0.16] if person == "woman" else [0.5, 0.5, 0.0]
+            )
+        ),
+        pattern=str(rng.choice(["", "striped", "dotted"], p=[0.66, 0.22, 0.12])),
+        lower=lower,
+        lower_colour=lower_colour,
+        long_skirt=bool(rng.random() < 0.4),
+        from_behind=bool(rng.random() < 0.18),
+        backdrop=str(rng.choice(list(BACKDROP_COLOURS))),
+    )
+
+
+def describe_figure(figure: Figure) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Five captions and the class words they name."""
+    pattern = f"{figure.pattern} " if figure.pattern else ""
+    sleeves = f"{figure.sleeves} sleeves"
+    skirt = "long" if figure.long_skirt else "short"
+    hair = f"{'long' if figure.long_hair else 'short'} {figure.hair} hair"
+    behind = " seen from behind" if figure.from_behind else ""
+    if figure.upper == "dress":
+        plain = with_article(f"{pattern}{figure.upper_colour} dress with {sleeves}")
+        brief = with_article(f"{skirt} {pattern}{figure.upper_colour} dress")
+        names: tuple[str, ...] = (figure.person, "dress")
+    else:
+        lower_name = f"{figure.lower_colour} {figure.lower}"
+        lower = with_article(lower_name) if figure.lower == "skirt" else lower_name
+        plain = f"{with_article(f'{pattern}{figure.upper_colour} shirt')} with {sleeves} and {lower}"
+        if figure.lower == "skirt":
+            lower = with_article(f"{skirt} {lower_name}")
+        brief = f"{with_article(f'{pattern}{figure.upper_colour} shirt')} and {lower}"
+        names = (figure.person, "shirt", figure.lower)
+    person = with_article(figure.person)
+    captions = (
+        f"{person} in {plain}{behind}",
+        f"{person} with {hair} wearing {brief}{behind}",
+        f"a photo of {person} wearing {plain}{behind}",
+        f"{person} in {brief} on {with_article(figure.backdrop)} background{behind}",
+        f"a picture of {person} with {hair} in {plain}{behind}",
+    )
+    return captions, names
+
+
+@dataclass(frozen=True)
+class _Joints:
+    """Joints of a figure 1 tall, feet at 0; index 0 is the picture's left side."""
+
+    shoulders: tuple[Point, Point]
+    elbows: tuple[Point, Point]
+    wrists: tuple[Point, Point]
+    hands: tuple[Point, Point]
+    hips: tuple[Point, Point]
+    knees: tuple[Point, Point]
+    ankles: tuple[Point, Point]
+    toes: tuple[Point, Point]
+    head: Point
+
+
+def _along(start: Point, angle: float, length: float) -> Point:
+    """The point at a length from the start; the angle, in degrees, counts from straight down towards +x."""
+    turn = math.radians(angle)
+    return (start[0] + length * math.sin(turn), start[1] - length * math.cos(turn))
+
+
+def _random_joints(rng: np.random.Generator, shoulder: float, hip: float) -> _Joints:
+    sway = float(rng.uniform(-0.02, 0.02))
+    shoulders: list[Point] = []
+    elbows: list[Point] = []
+    wrists: list[Point] = []
+    hands: list[Point] = []
+    hips: list[Point] = []
+    knees: list[Point] = []
+    ankles: list[Point] = []
+    toes: list[Point] = []
+    pose = str(rng.choice(["rest", "hips", "free", "wide"], p=[0.4, 0.2, 0.28, 0.12]))
+    stance = float(rng.uniform(0, 9))
+    for side in (-1, 1):
+        at = (side * shoulder + sway, 0.805)
+        if pose == "rest":
+            upper, lower = float(rng.uniform(6, 18)), float(rng.uniform(0, 14))
+        elif pose == "hips":
+            upper, lower = float(rng.uniform(36, 48)), float(rng.uniform(-50, -38))
+        elif pose == "wide":
+            upper, lower = float(rng.uniform(50, 85)), float(rng.uniform(40, 100))
+        else:
+            upper, lower = float(rng.uniform(8, 60)), float(rng.uniform(-25, 80))
+        elbow = _along(at, side * upper, 0.155)
+        wrist = _along(elbow, side * lower, 0.135)
+        shoulders.append(at)
+        elbows.append(elbow)
+        wrists.append(wrist)
+        hands.append(_along(wrist, side * lower, 0.05))
+        root = (side * hip * 0.55, 0.47)
+        thigh = stance + float(rng.uniform(-3, 7))
+        shin = thigh - float(rng.uniform(-2, 7))
+        knee = _along(root, side * thigh, 0.22)
+        ankle = _along(knee, side * shin, 0.205)
+        hips.append(root)
+        knees.append(knee)
+        ankles.append(ankle)
+        toes.append((ankle[0] + side * float(rng.uniform(0.012, 0.03)), ankle[1] - 0.034))
+    return _Joints(
+        shoulders=(shoulders[0], shoulders[1]),
+        elbows=(elbows[0], elbows[1]),
+        wrists=(wrists[0], wrists[1]),
+        hands=(hands[0], hands[1]),
+        hips=(hips[0], hips[1]),
+        knees=(knees[0], knees[1]),
+        ankles=(ankles[0], ankles[1]),
+        toes=(toes[0], toes[1]),
+        head=(sway, 0.93),
+    )
+
+
+def render_figure(rng: np.random.Generator, height_px: int, width_px: int) -> Rendered:
+    """A clothed figure before a studio background.
+
+    Args:
+        rng: its state alone decides the figure.
+        height_px, width_px: size of the picture; the data set's own ratio is 1101 to 750.
+
+    Returns:
+        Picture, DensePose part ids (0 to 24), captions of the clothes, and U and V within each part.
+    """
+    return draw_figure(random_figure(rng), rng, height_px, width_px)
+
+
+def draw_figure(figure: Figure, rng: np.random.Generator, height_px: int, width_px: int) -> Rendered:
+    """The given figure in a random pose; see `render_figure`."""
+    canvas = Canvas(height_px, width_px)
+    light = Light((1.0, 1.0, 1.0), int(rng.choice([-1, 1])))
+    studio = vary(rng, BACKDROP_COLOURS[figure.backdrop], 5)
+    floor = canvas.bottom * float(rng.uniform(0.8, 0.9))
+    canvas.rows(0, floor, shade(studio, 0.96), shade(studio, 1.1), 0)
+    canvas.rows(floor, canvas.bottom, shade(studio, 0.9), shade(studio, 0.8), 0)
+    size = canvas.bottom * float(rng.uniform(0.78, 0.92))
+    foot = (
+        0.5 + float(rng.uniform(-0.07, 0.07)),
+        (canvas.bottom + size) / 2 + float(rng.uniform(-0.02, 0.03)),
+    )
+    canvas.darken((foot[0] - light.side * 0.05, foot[1] - 0.01), 0.24, 0.045, 0.72)
+    man = figure.person == "man"
+    shoulder, hip = (0.112, 0.078) if man else (0.094, 0.084)
+    joints = _random_joints(rng, shoulder, hip)
+    pen = Pen(canvas, foot, size, light, 0, squeeze=float(rng.uniform(0.86, 1.04)))
+    lines = _draw_body(pen, figure, joints, shoulder, hip, rng)
+    parts = canvas.small_idents().copy()
+    image = canvas.image()
+    folds = value_noise(rng, 9, 6, height_px, width_px)
+    image *= (1 + np.where(parts > 0, np.float32(0.05), np.float32(0.015)) * folds)[..., None]
+    captions, names = describe_figure(figure)
+    return Rendered(finish_image(image), parts, captions, names, _uv_map(parts, lines, pen))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The axis of a body part in the figure's own coordinates, and its half width."""
+
+    start: Point
+    end: Point
+    half: float
+
+
+def _draw_body(
+    pen: Pen, figure: Figure, joints: _Joints, shoulder: float, hip: float, rng: np.random.Generator
+) -> dict[int, _Line]:
+    skin = figure.skin
+    upper = vary(rng, NAMED[figure.upper_colour], 8)
+    lower = vary(rng, NAMED[figure.lower_colour], 8) if figure.upper == "shirt" else upper
+    shoes = vary(rng, NAMED[str(rng.choice(["black", "brown", "white"]))], 8)
+    hair = vary(rng, HAIRS[figure.hair], 6)
+    # From behind the person's left side is on the picture's left.
+    right_first = not figure.from_behind
+    back = figure.from_behind
+    lines: dict[int, _Line] = {}
+    head = joints.head
+    if figure.long_hair and not back:
+        pen.ident = 23 if right_first else 24
+        pen.polygon(
+            ((head[0] - 0.062, 0.93), (head[0] - 0.07, 0.82), (head[0], 0.8), (head[0], 0.95)),
+            shade(hair, 0.8),
+        )
+        pen.ident = 24 if right_first else 23
+        pen.polygon(
+            ((head[0] + 0.062, 0.93), (head[0] + 0.07, 0.82), (head[0], 0.8), (head[0], 0.95)),
+            shade(hair, 0.8),
+        )
+    for index in (0, 1):
+        is_right = (index == 0) == right_first
+        tone = 1.0 if (index == 0) == (pen.light.side < 0) else 0.84
+        _draw_leg(pen, figure, joints, index, is_right, lines, (skin, lower, shoes), tone)
+    lit = 0 if pen.light.side < 0 else 1
+    torso = [
+        (joints.shoulders[0][0] - 0.012, 0.815),
+        (joints.head[0] - 0.03, 0.848),
+        (joints.head[0] + 0.03, 0.848),
+        (joints.shoulders[1][0] + 0.012, 0.815),
+        (hip * 0.86 + joints.head[0] / 2, 0.63),
+        (hip * 1.12, 0.48),
+        (0.0, 0.445),
+        (-hip * 1.12, 0.48),
+        (-hip * 0.86 + joints.head[0] / 2, 0.63),
+    ]
+    pen.ident = 1 if back else 2
+    lines[pen.ident] = _Line((0, 0.84), (0, 0.46), shoulder + 0.02)
+    has_skirt = figure.upper == "dress" or figure.lower == "skirt"
+    pen.polygon(torso, upper)
+    far = joints.shoulders[1 - lit][0] * 0.96
+    pen.polygon(
+        ((far, 0.81), (far * 0.55, 0.815), (far * 0.5, 0.53), (far * 0.76, 0.53), (far * 0.72, 0.64)),
+        shade(upper, 0.84),
+        True,
+    )
+    if not has_skirt:
+        pen.polygon(
+            ((hip * 1.13, 0.52), (hip * 1.12, 0.475), (0, 0.44), (-hip * 1.12, 0.475), (-hip * 1.13, 0.52)),
+            lower,
+        )
+    if has_skirt:
+        _draw_skirt(pen, figure, hip, lower, right_first)
+    pen.ident = 1 if back else 2
+    _draw_pattern(pen, figure, upper, hip, joints)
+    if not back:
+        neck = shade(skin, 0.86)
+        pen.polygon(((head[0] - 0.032, 0.855), (head[0] + 0.032, 0.855), (head[0], 0.8)), neck, detail=True)
+    for index in (0, 1):
+        is_right = (index == 0) == right_first
+        tone = 1.02 if (index == 0) == (pen.light.side < 0) else 0.8
+        _draw_arm(pen, figure, joints, index, is_right, lines, (skin, upper), tone)
+    _draw_head(pen, figure, head, skin, hair, right_first)
+    lines[23] = lines[24] = _Line((head[0], 1.0), (head[0], 0.85), 0.06)
+    return lines
+
+
+def _draw_leg(
+    pen: Pen,
+    figure: Figure,
+    joints: _Joints,
+    index: int,
+    is_right: bool,
+    lines: dict[int, _Line],
+    colours: tuple[Colour, Colour, Colour],
+    tone: float,
+) -> None:
+    skin, cloth, shoes = (shade(colour, tone) for colour in colours)
+    hip, knee, ankle = joints.hips[index], joints.knees[index], joints.ankles[index]
+    first = 7 if figure.from_behind else 9
+    upper, lower = first + (0 if is_right else 1), first + 4 + (0 if is_right else 1)
+    foot = 6 if is_right else 5
+    trousers = figure.lower == "trousers"
+    pen.ident = lower
+    pen.limb(
+        knee, ankle, 0.07 if trousers else 0.06, 0.058 if trousers else 0.04, cloth if trousers else skin
+    )
+    pen.ident = upper
+    pen.limb(hip, knee, 0.1 if trousers else 0.094, 0.074 if trousers else 0.062, cloth if trousers else skin)
+    if figure.lower == "shorts":
+        hem = (hip[0] + (knee[0] - hip[0]) * 0.62, hip[1] + (knee[1] - hip[1]) * 0.62)
+        pen.limb(hip, hem, 0.104, 0.096, cloth)
+    pen.ident = foot
+    toe = joints.toes[index]
+    pen.limb((ankle[0], ankle[1] - 0.012), toe, 0.05, 0.046, shoes)
+    lines[upper], lines[lower] = _Line(hip, knee, 0.05), _Line(knee, ankle, 0.036)
+    lines[foot] = _Line(ankle, (toe[0], toe[1] - 0.02), 0.026)
+
+
+def _draw_skirt(pen: Pen, figure: Figure, hip: float, colour: Colour, right_first: bool) -> None:
+    hem = 0.2 if figure.long_skirt else 0.3
+    flare = hip * (1.75 if figure.long_skirt else 1.55)
+    waist = 0.585 if figure.lower == "skirt" else 0.5
+    first = 7 if figure.from_behind else 9
+    for sign, is_right in ((-1, right_first), (1, not right_first)):
+        pen.ident = first + (0 if is_right else 1)
+        tone = 1.0 if sign == pen.light.side else 0.86
+        pen.polygon(
+            ((0, 0.455), (sign * hip * 1.12, 0.49), (sign * flare, hem), (0, hem - 0.012)),
+            shade(colour, tone),
+        )
+    pen.ident = 1 if figure.from_behind else 2
+    pen.polygon(
+        ((-hip * 0.95, waist), (hip * 0.95, waist), (hip * 1.14, 0.48), (0, 0.44), (-hip * 1.14, 0.48)),
+        colour,
+    )
+    fold = shade(colour, 0.76)
+    for x in (-0.35, 0.3):
+        pen.polygon(((hip * x, 0.44), (flare * (x + 0.1), hem), (flare * (x - 0.06), hem)), fold, detail=True)
+
+
+def _draw_pattern(pen: Pen, figure: Figure, upper: Colour, hip: float, joints: _Joints) -> None:
+    if not figure.pattern:
+        return
+    mark = blend(upper, (250.0, 250.0, 250.0) if sum(upper) < 480 else (70.0, 70.0, 90.0), 0.62)
+    if figure.pattern == "striped":
+        for level in range(4):
+            y = 0.755 - 0.068 * level
+            half = hip * (1.02 if level < 2 else 0.9)
+            middle = joints.head[0] * (0.8 - 0.12 * level)
+            pen.polygon(
+                (
+                    (middle - half, y),
+                    (middle + half, y),
+                    (middle + half, y - 0.03),
+                    (middle - half, y - 0.03),
+                ),
+                mark,
+                True,
+            )
+        return
+    for row in range(3):
+        for column in (-1, 0, 1):
+            x = (column + (0.5 if row % 2 else 0.0)) * 0.052 - (0.026 if row % 2 else 0.0)
+            pen.oval(x + joints.head[0] * 0.5, 0.745 - 0.075 * row, 0.017, 0.017, mark, detail=True)
+
+
+def _draw_arm(
+    pen: Pen,
+    figure: Figure,
+    joints: _Joints,
+    index: int,
+    is_right: bool,
+    lines: dict[int, _Line],
+    colours: tuple[Colour, Colour],
+    tone: float,
+) -> None:
+    skin, cloth = (shade(colour, tone) for colour in colours)
+    shoulder, elbow, wrist = joints.shoulders[index], joints.elbows[index], joints.wrists[index]
+    first = 17 if figure.from_behind else 15
+    upper, lower = first + (1 if is_right else 0), first + 4 + (1 if is_right else 0)
+    hand = 3 if is_right else 4
+    is_long = figure.sleeves == "long"
+    pen.ident = hand
+    pen.limb(wrist, joints.hands[index], 0.036, 0.034, skin)
+    pen.ident = upper
+    pen.limb(shoulder, elbow, 0.06, 0.048, cloth if is_long else skin)
+    if figure.sleeves == "short":
+        middle = (
+            shoulder[0] + (elbow[0] - shoulder[0]) * 0.55,
+            shoulder[1] + (elbow[1] - shoulder[1]) * 0.55,
+        )
+        pen.limb(shoulder, middle, 0.064, 0.064, cloth)
+    pen.ident = lower
+    pen.limb(
+        elbow, wrist, 0.05 if is_long else 0.044, 0.044 if is_long else 0.034, cloth if is_long else skin
+    )
+    lines[upper], lines[lower] = _Line(shoulder, elbow, 0.032), _Line(elbow, wrist, 0.024)
+    lines[hand] = _Line(wrist, joints.hands[index], 0.018)
+
+
+def _draw_head(pen: Pen, figure: Figure, head: Point, skin: Colour, hair: Colour, right_first: bool) -> None:
+    x, y = head
+    halves = ((-1, 23 if right_first else 24), (1, 24 if right_first else 23))
+    for sign, ident in halves:
+        pen.ident = ident
+        tone = 1.02 if sign == pen.light.side else 0.86
+        pen.polygon(
+            ((x, 0.835), (x + sign * 0.026, 0.84), (x + sign * 0.026, 0.9), (x, 0.9)), shade(skin, tone * 0.9)
+        )
+        turns = np.linspace(-math.pi / 2, math.pi / 2, 10)
+        skull = np.stack([sign * np.cos(turns) * 0.058 + x, np.sin(turns) * 0.067 + y + 0.004], axis=1)
+        pen.polygon(skull, shade(hair, tone))
+        if figure.from_behind:
+            if figure.long_hair:
+                pen.polygon(
+                    ((x, y), (x + sign * 0.058, y), (x + sign * 0.062, 0.79), (x, 0.77)), shade(hair, tone)
+                )
+            continue
+        face = np.stack([sign * np.cos(turns) * 0.046 + x, np.sin(turns) * 0.055 + y - 0.012], axis=1)
+        pen.polygon(face, shade(skin, tone), detail=True)
+        pen.oval(x + sign * 0.02, y - 0.006, 0.007, 0.008, shade(skin, 0.3), detail=True)
+
+
+def _uv_map(parts: NDArray[np.uint8], lines: dict[int, _Line], pen: Pen) -> NDArray[np.uint8]:
+    """U across and V along each visible part, 0 to 255: uint8 [height, width, 2]."""
+    height, width = parts.shape
+    unit = np.float32(pen.canvas.width_px)
+    uv = np.zeros((height, width, 2), np.uint8)
+    for part, line in lines.items():
+        rows, columns = np.nonzero(parts == part)
+        if not rows.size:
+            continue
+        (start_x, start_y), (end_x, end_y) = pen.place((line.start, line.end))
+        axis = np.array([end_x - start_x, end_y - start_y])
+        length = float(np.hypot(*axis)) or 1.0
+        axis /= length
+        across = (columns + 0.5) / unit - start_x
+        down = (rows + 0.5) / unit - start_y
+        along = (across * axis[0] + down * axis[1]) / length
+        aside = (across * axis[1] - down * axis[0]) / (line.half * pen.size)
+        uv[rows, columns, 0] = np.clip(127.5 + 127.5 * aside, 0, 255).astype(np.uint8)
+        uv[rows, columns, 1] = np.clip(255 * along, 0, 255).astype(np.uint8)
+    return uv

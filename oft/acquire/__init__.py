@@ -1,0 +1,1 @@
+"""Data sets on this machine: downloaded, copied from a folder or an object store, checked and unpacked."""

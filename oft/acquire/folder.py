@@ -1,0 +1,125 @@
+"""A user's own data set, copied from a folder or from S3, and the count of what a data set holds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from oft.datasets import read
+from oft.errors import DataError
+from oft.keys import distinct
+from oft.progress import BYTES, progress
+from oft.storage import atomic_folder, fetch_remote, full_disk_named, list_remote, require_space
+from oft.types import SPLITS, Counts, Split
+
+
+def place_folder(source: Path, target: Path) -> None:
+    """Make a user's own folder the data set at ``target``, whole or not at all.
+
+    A copy: what lies in a DVC out is made read-only or linked into its cache, and a user's originals must
+    stay as they are.
+
+    Raises:
+        DataError: the source is missing, empty, unreadable, one of the two folders lies within the other, or
+            the disk is too small.
+    """
+    source, target = Path(source), Path(target)
+    if not source.is_dir():
+        kind = "a file" if source.exists() else "missing"
+        raise DataError(
+            f"data folder {source} is {kind}; it must be an existing folder; correct the path in params"
+        )
+    if not os.access(source, os.R_OK | os.X_OK):
+        raise DataError(
+            f"data folder {source} cannot be read; give this user the right to (`chmod -R u+rX {source}`)"
+        )
+    real_source, real_target = source.resolve(), target.parent.resolve() / target.name
+    if real_source.is_relative_to(real_target) or real_target.is_relative_to(real_source):
+        raise DataError(
+            f"data folder {source} and its place {target} lie within one another; move the data elsewhere"
+        )
+    if not any(source.iterdir()):
+        raise DataError(
+            f"data folder {source} is empty; put the data set there or correct the path in params"
+        )
+    _refuse_loops(source)
+    total_bytes = _size_bytes(source)
+    require_space({target: total_bytes})
+    with atomic_folder(target) as partial, progress(total_bytes, f"copying {source}", BYTES) as bar:
+
+        def copy(path: str, place: str) -> None:
+            with full_disk_named(target):
+                shutil.copyfile(path, place)
+            bar.advance(os.path.getsize(place))
+
+        try:
+            shutil.copytree(source, partial, dirs_exist_ok=True, copy_function=copy)
+        except shutil.Error as error:
+            faults = error.args[0]
+            raise DataError(
+                f"{len(faults)} files of data folder {source} cannot be copied; the first: {faults[0][0]} "
+                f"({faults[0][2]}); make it readable or remove it"
+            ) from error
+        except OSError as error:
+            raise DataError(f"data folder {source} cannot be copied to {target}: {error}") from error
+
+
+def place_remote(url: str, target: Path) -> None:
+    """Make what lies below ``s3://bucket/prefix`` the data set at ``target``, whole or not at all.
+
+    Raises:
+        DataError: nothing lies there, an object's name is no path below it, it cannot be read, or the disk is
+            too small.
+    """
+    sizes = list_remote(url)
+    if not sizes:
+        raise DataError(f"{url} holds nothing; put the data set there or correct the address in params")
+    for name in sizes:
+        if {"", ".", ".."} & set(name.split("/")):
+            raise DataError(f"{url} has an object {name!r}, which is no path below it; rename or remove it")
+    total_bytes = sum(sizes.values())
+    require_space({target: total_bytes})
+    with atomic_folder(target) as partial, progress(total_bytes, f"copying {url}", BYTES) as bar:
+        for name, size_bytes in sizes.items():
+            try:
+                fetch_remote(f"{url.rstrip('/')}/{name}", partial / name)
+            except OSError as error:  # a name too long, or that of a folder of others
+                raise DataError(f"{url}: its object {name!r} cannot be written: {error.strerror}") from error
+            bar.advance(size_bytes)
+
+
+def count_layout(reader: str, root: Path) -> dict[Split, dict[str, object]]:
+    """Read a data set's listings without decoding a picture, and return the counts of each split; ``kept`` is
+    how many examples the reader yields.
+
+    Raises:
+        DataError: the layout is not the reader's, two pictures share a key, or no split has a usable picture.
+    """
+    counted: dict[Split, Counts] = {split: Counts() for split in SPLITS}
+    keys: set[str] = set()
+    for split, counts in counted.items():
+        counts.kept = sum(1 for _ in distinct(read(reader, root, split, counts), keys))
+    if not any(counts.kept for counts in counted.values()):
+        listed = sum(counts.seen for counts in counted.values())
+        dropped = sum((counts.dropped for counts in counted.values()), Counter[str]())
+        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(dropped.items())) or "none"
+        raise DataError(
+            f"{root} has no usable picture for reader {reader!r} (listed {listed}, dropped: {reasons}); "
+            "complete the data set or choose another reader"
+        )
+    return {split: counts.to_json() for split, counts in counted.items()}
+
+
+def _refuse_loops(source: Path) -> None:
+    for folder, subfolders, _ in os.walk(source):
+        for path in (Path(folder) / name for name in subfolders):
+            if path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve()):
+                raise DataError(f"in data folder {source} the link {path} leads back up; remove the link")
+
+
+def _size_bytes(source: Path) -> int:
+    """Return the size of all files of a folder; what cannot be looked at is left to the copy to name."""
+    paths = (Path(folder) / name for folder, _, names in os.walk(source, followlinks=True) for name in names)
+    return sum(path.stat().st_size for path in paths if path.is_file())

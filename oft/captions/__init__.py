@@ -1,0 +1,1 @@
+"""Captions: a data set's own, BLIP's or a file's; one tidy text for each picture."""

@@ -1,0 +1,49 @@
+"""Poses of people by OpenPose (Cao et al. 2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from oft.conditions.annotators import load_annotator, running
+from oft.conditions.condition import BatchExtractor, Settings
+
+BODY = "body_pose_model.pth"
+HAND = "hand_pose_model.pth"
+FACE = "facenet.pth"
+
+
+def load_openpose(settings: Settings, device: str) -> BatchExtractor:
+    """Return a function of a batch: stick figures on black, uint8 [height, width, 3], RGB.
+
+    ControlNet's colours: 18 joints from red (nose) round the colour circle, limbs at 60 % of them; hands
+    and face (ControlNet 1.1's ``openpose_full``) as coloured fingers and white points. A picture without
+    people is black.
+
+    Args:
+        settings: ``model``, see `load_annotator`; ``resolution_px``, the shorter side of the drawing;
+            ``hands_and_face``, find and draw those too.
+        device: torch device.
+
+    Raises:
+        CheckpointError: the weights are missing or damaged.
+    """
+    whole = settings["hands_and_face"]
+
+    def build(folder: Path) -> Any:
+        from controlnet_aux.open_pose import Body, Face, Hand, OpenposeDetector
+
+        body = Body(folder / BODY)
+        # Its from_pretrained would ask for all three networks, wanted or not.
+        return (
+            OpenposeDetector(body, Hand(folder / HAND), Face(folder / FACE))
+            if whole
+            else OpenposeDetector(body)
+        )
+
+    detector = load_annotator("openpose", settings, (BODY, HAND, FACE) if whole else (BODY,), build)
+    for network in (detector.body_estimation, detector.hand_estimation, detector.face_estimation):
+        if network is not None:
+            network.to(device)
+
+    return running(detector, settings["resolution_px"], include_hand=whole, include_face=whole)

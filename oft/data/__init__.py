@@ -1,1 +1,0 @@
-"""Data: readers, conditions, captions, shards and the miniature world."""

@@ -1,5 +1,0 @@
-"""Readers: one file per data set, each from the official layout on disk to `oft.types.Example`."""
-
-from oft.data.readers.registry import READERS, Reader, read
-
-__all__ = ["READERS", "Reader", "read"]

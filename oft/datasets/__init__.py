@@ -1,0 +1,5 @@
+"""Readers: one file per data set, each from the official layout on disk to `oft.types.Example`."""
+
+from oft.datasets.registry import READERS, Reader, read
+
+__all__ = ["READERS", "Reader", "read"]

@@ -1,0 +1,132 @@
+"""What readers share: files that must be there, listings, licence tags."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from oft.datasets.caption_text import usable_captions
+from oft.errors import DataError
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+LICENCE_FILE = "LICENCE"
+"""The first line of this file at the top of a data set, where there is one, tags its pictures."""
+
+_REMEDY = "put the data set there in this layout, or run `dvc repro acquire@<dataset>`"
+
+
+def require_folder(path: Path, layout: str) -> Path:
+    """Return the folder.
+
+    Raises:
+        DataError: it is missing; the message shows the layout and what to do.
+    """
+    if not path.is_dir():
+        raise DataError(f"there is no folder {path}; expected {layout}; {_REMEDY}")
+    return path
+
+
+def require_file(path: Path, layout: str) -> Path:
+    """Return the file.
+
+    Raises:
+        DataError: it is missing; the message shows the layout and what to do.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; expected {layout}; {_REMEDY}")
+    return path
+
+
+def first_folder(folders: Iterable[Path], layout: str) -> Path:
+    """Return the first of several folders that is there.
+
+    Raises:
+        DataError: none is; the message names the first, and shows the layout and what to do.
+    """
+    candidates = list(folders)
+    return require_folder(next((folder for folder in candidates if folder.is_dir()), candidates[0]), layout)
+
+
+def read_text_file(path: Path) -> str:
+    """Return a text file, without a byte order mark.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error}); save it again as UTF-8") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); copy or download it again") from error
+
+
+def read_json_file(path: Path, layout: str) -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+        DataError: the file is missing or not JSON.
+    """
+    return parse_json(read_text_file(require_file(path, layout)), str(path))
+
+
+def parse_json(text: str, place: str) -> Any:
+    """Return the value in a JSON text.
+
+    Raises:
+        DataError: the text is not JSON; the message begins with ``place``.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not valid JSON ({error}); mend it, or copy the file again") from error
+
+
+def file_below(folder: Path, name: str) -> Path | None:
+    """Return the path of a file that a listing names; None where the name leads out of the folder.
+
+    Links in the folder are followed wherever they lead: they are the user's own, or those of DVC's cache.
+    """
+    path = PurePosixPath(name)
+    return None if path.is_absolute() or ".." in path.parts or not path.name else folder / path
+
+
+def walk(root: Path, wanted: Callable[[str], bool], below: str = "") -> list[str]:
+    """Return the paths from ``root`` of all files whose name is wanted, in its folder ``below``, sorted.
+
+    What is hidden or begins with ``__`` (``__MACOSX``) is passed over; linked folders are not entered.
+    """
+    names = []
+    for folder, subfolders, files in os.walk(root / below):
+        subfolders[:] = [name for name in subfolders if not name.startswith((".", "__"))]
+        names += [(Path(folder) / name).relative_to(root).as_posix() for name in files if wanted(name)]
+    return sorted(names)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file name has a picture's suffix and is not hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def list_pictures(folder: Path) -> list[str]:
+    """Return the names of the pictures directly in a folder, sorted."""
+    return sorted(entry.name for entry in folder.iterdir() if is_picture(entry.name) and not entry.is_dir())
+
+
+def captions_in(value: object) -> tuple[str, ...]:
+    """Return the captions in a value of a listing: a text, a list of texts, or anything else for none."""
+    values = value if isinstance(value, list) else [value]
+    return usable_captions(text for text in values if isinstance(text, str))
+
+
+def licence_tag(root: Path, default: str) -> str:
+    """Return the licence tag of a data set: the first line of its LICENCE file, else ``default``."""
+    path = root / LICENCE_FILE
+    if not path.is_file():
+        return default
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[0].strip() if lines and lines[0].strip() else default

@@ -1,0 +1,77 @@
+"""Which pictures are for training: by names of folders, by lists, or dealt out by a hash of their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from oft.datasets.layout import read_text_file
+from oft.keys import stable_hash
+from oft.types import Split
+
+Part = Literal["train", "val", "test"]
+
+# The hub's words for splits, which stand between other characters than letters: train-00000-of-00001.parquet.
+_PARTS: dict[Part, str] = {
+    "train": "train|training",
+    "val": "validation|valid|val|dev",
+    "test": "test|testing|eval|evaluation",
+}
+_WORDS = {part: re.compile(rf"(?<![a-z])({words})(?![a-z])", re.IGNORECASE) for part, words in _PARTS.items()}
+
+
+def hashed_split(name: str, val_percent: int) -> Split:
+    """Return ``val`` for that share of all names, by a hash of the name alone."""
+    return "val" if int(stable_hash(name), 16) % 100 < val_percent else "train"
+
+
+def named_part(name: str) -> Part | None:
+    """Return the part of a data set that a path names, its end first; None where it names none."""
+    for piece in reversed(PurePosixPath(name).parts):
+        for part, words in _WORDS.items():
+            if words.search(piece):
+                return part
+    return None
+
+
+def split_rule(
+    parts: Collection[Part | None], val_percent: int
+) -> Callable[[Part | None, str], Split | None]:
+    """Return the function that gives a picture's split from the part it is named in and its own name.
+
+    ``val`` is the part named so; without one it is ``test``, and without either a hashed share of everything.
+    Where there are both, ``test`` belongs to no split (None). All else is ``train``.
+    """
+    held_out = next((part for part in ("val", "test") if part in parts), None)
+
+    def split_of(part: Part | None, name: str) -> Split | None:
+        if part in ("val", "test"):
+            return "val" if part == held_out else None
+        return "train" if held_out else hashed_split(name, val_percent)
+
+    return split_of
+
+
+def listed_names(root: Path, split: Split, present: list[str], split_of: Callable[[str], Split]) -> list[str]:
+    """Return the names of a split's pictures: where it is there, those in ``{split}.txt``, one a line.
+
+    With only the other split's list they are the rest of those present; with none, ``split_of`` decides.
+
+    Raises:
+        DataError: a list is no text.
+    """
+    other: Split = "val" if split == "train" else "train"
+    own_list, other_list = root / f"{split}.txt", root / f"{other}.txt"
+    if own_list.is_file():
+        return _listed(own_list)
+    if other_list.is_file():
+        elsewhere = set(_listed(other_list))
+        return [name for name in present if name not in elsewhere]
+    return [name for name in present if split_of(name) == split]
+
+
+def _listed(path: Path) -> list[str]:
+    names = [line.split()[0] for line in read_text_file(path).splitlines() if line.strip()]
+    return [Path(name).name if Path(name).suffix else f"{Path(name).name}.jpg" for name in names]

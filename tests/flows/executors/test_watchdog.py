@@ -1,0 +1,79 @@
+"""Whatever ends the caller ends the command, and nobody is let into its slot before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.executors.pythonpath import with_code
+from flows.executors.watchdog import hold_slot, leash_command
+from flows.process import run_command
+from tests.flows.executors.conftest import wait_for
+
+CALLER = """
+import subprocess, sys
+from pathlib import Path
+from flows.executors.watchdog import leash_command
+first = subprocess.Popen(leash_command(Path(sys.argv[1]), sys.argv[2:]))
+print(first.pid, flush=True)
+first.wait()
+"""
+STUBBORN = "trap '' TERM; echo $$ > pid; sh -c 'trap \"\" TERM; echo $$ > child; sleep 600; true'; true"
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def is_free(folder: Path) -> bool:
+    with hold_slot(folder) as slot:
+        return slot.name == "slot-0"
+
+
+def test_the_command_runs_in_a_slot_and_its_ending_is_passed_on(tmp_path: Path) -> None:
+    for script, status in (("pwd; exit 3", 3), ("kill -9 $$", 128 + signal.SIGKILL)):
+        lines: list[str] = []
+        finished = run_command(
+            leash_command(tmp_path, ["sh", "-c", script]),
+            root=tmp_path,
+            log=lines.append,
+            environment=with_code(os.environ),
+        )
+        assert finished.exit_code == status
+        assert lines in ([str(tmp_path / "slot-0")], [])
+    assert is_free(tmp_path)
+
+
+@pytest.mark.parametrize("victim", ["caller", "first"])
+def test_nothing_outlives_the_caller_even_if_it_is_killed(tmp_path: Path, victim: str) -> None:
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(tmp_path), "sh", "-c", STUBBORN],
+        env=with_code(os.environ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    slot = tmp_path / "slot-0"
+    with caller:
+        assert caller.stdout is not None
+        first = int(caller.stdout.readline())
+        wait_for(lambda: (slot / "child").exists() and (slot / "child").read_text() != "", 60)
+        pids = [int((slot / name).read_text()) for name in ("pid", "child")]
+        assert not is_free(tmp_path)
+        os.kill(caller.pid if victim == "caller" else first, signal.SIGKILL)
+        wait_for(lambda: not any(is_running(pid) for pid in pids), 30)
+        caller.kill()
+    wait_for(lambda: is_free(tmp_path), 30)
+
+
+def test_a_slot_has_one_tenant(tmp_path: Path) -> None:
+    with hold_slot(tmp_path) as one, hold_slot(tmp_path) as other:
+        assert one != other
+    assert is_free(tmp_path)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.commands import run_dvc
+from flows.reproduce.flow import METRICS_ARTIFACT, REPORT_ARTIFACT, TIMELINE_ARTIFACT, reproduce
+from tests.flows.conftest import CHAIN, MakeRepository
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+def test_every_stage_runs_in_order_once_and_then_none(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    assert reproduce(root=root) == {"done": 3, "cached": 0}
+    assert stages_run(root) == ["first", "second", "third"]
+    assert "| metrics | 3 | 0.1235 |" in latest_page(METRICS_ARTIFACT)
+    assert all(
+        f"| {stage} | done |" in latest_page(TIMELINE_ARTIFACT) for stage in ("first", "second", "third")
+    )
+
+    assert reproduce(root=root) == {"done": 0, "cached": 3}
+    assert stages_run(root) == ["first", "second", "third"]
+
+
+def test_a_failing_stage_stops_its_consumers_and_says_why(make_repository: MakeRepository) -> None:
+    root = make_repository(CHAIN.replace("cat a > b", "echo the reason >&2 && exit 3"))
+    state = reproduce(root=root, return_state=True)
+    assert state.is_failed()
+    assert re.match(r"stage second failed with exit code \d+; its last lines:\n", state.message or "")
+    assert "\n  the reason\n" in (state.message or "")
+    assert stages_run(root) == ["first", "second"]
+
+
+def test_targets_run_with_what_they_need_and_nothing_else(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    assert reproduce(targets=["second"], root=root) == {"done": 2, "cached": 0}
+    assert stages_run(root) == ["first", "second"]
+
+
+def test_an_unknown_target_fails_before_anything_runs(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    state = reproduce(targets=["secnod"], root=root, return_state=True)
+    assert state.is_failed()
+    assert state.message == "dvc.yaml has no stage 'secnod'; near it: second"
+    assert stages_run(root) == []
+
+
+def test_the_report_its_grids_and_what_metrics_changed_are_pages_of_the_run(
+    make_repository: MakeRepository,
+) -> None:
+    report = """
+  report:
+    cmd: mkdir -p report/grids && cp c report/index.html && cp source.txt report/grids/canny_coco.png
+    deps: [c, source.txt]
+    outs: [report]
+"""
+    root = make_repository(CHAIN + report)
+    assert reproduce(root=root) == {"done": 4, "cached": 0}
+    assert (root / "report/index.html").as_uri() in latest_page(REPORT_ARTIFACT)
+    assert base64.b64encode(b"source").decode() in latest_page("grid-canny-coco")
+    (root / "dvc.yaml").write_text((CHAIN + report).replace('"size": 3', '"size": 5'))
+    assert reproduce(root=root) == {"done": 1, "cached": 3}
+    assert "| metrics | 5 (+2) | 0.1235 |" in latest_page(METRICS_ARTIFACT)
+
+
+def test_an_out_changed_behind_dvcs_back_fails_the_gate(make_repository: MakeRepository) -> None:
+    root = make_repository(CHAIN.replace("cat b > c", "cat b > c && rm a && echo changed > a"))
+    state = reproduce(root=root, return_state=True)
+    assert state.is_failed()
+    assert "DVC finds these changed since:\n  first: " in (state.message or "")
+
+
+def test_pulled_results_are_restored_instead_of_made(make_repository: MakeRepository) -> None:
+    root = make_repository()
+    remote = root.parent / f"{root.name}-remote"
+    for command in (
+        ["remote", "add", "--default", "shared", str(remote)],
+        ["repro"],
+        ["push", "--run-cache"],
+    ):
+        assert run_dvc(command, root=root, log=print).exit_code == 0
+    shutil.rmtree(root / ".dvc" / "cache")
+    for out in (*"abc", "metrics.json"):
+        (root / out).unlink()
+
+    assert reproduce(pull=True, root=root) == {"done": 0, "cached": 3}
+    assert (root / "c").read_text() == "one\n"
+
+
+def stages_run(root: Path) -> list[str]:
+    """The stages that really ran in ``root``, in order."""
+    log = root / "ran.txt"
+    return log.read_text().split() if log.exists() else []
+
+
+def latest_page(key: str) -> str:
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.sorting import ArtifactSort
+
+    with get_client(sync_client=True) as client:
+        page, *_ = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+            sort=ArtifactSort.UPDATED_DESC,
+        )
+    return str(page.data)

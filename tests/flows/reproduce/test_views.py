@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from flows.reproduce.run_table import Board, Standing
+from flows.reproduce.views import (
+    LiveView,
+    PlainView,
+    SilentView,
+    current_view,
+    draw_table,
+    is_chatter,
+    show_run,
+    summarize,
+)
+
+
+def example() -> Board:
+    board = Board([f"stage{number}" for number in range(20)] + ["train@a", "report"])
+    for number in range(20):
+        board.end(f"stage{number}", Standing.CACHED)
+    board.begin("train@a")
+    return board
+
+
+def drawn(board: Board, max_rows: int) -> str:
+    console = Console(file=StringIO(), width=100, force_terminal=False)
+    console.print(draw_table(board, max_rows))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_names_every_stage_where_there_is_room() -> None:
+    shown = drawn(example(), 30)
+    assert all(f"stage{number}" in shown for number in range(20))
+    assert "train@a" in shown and "running" in shown and "waiting" in shown and "cached" in shown
+
+
+def test_a_low_terminal_shows_what_matters_and_counts_the_rest() -> None:
+    board = example()
+    board.remark("train@a", "next attempt in 2 s")
+    shown = drawn(board, 3)
+    assert "train@a" in shown and "report" in shown and "next attempt in 2 s" in shown
+    assert shown.count("stage") <= 3  # one of the others, and the header
+    assert "1 waiting, 1 running, 20 cached" in shown
+
+
+def test_a_run_in_one_line() -> None:
+    assert summarize(example()).startswith("1 waiting, 1 running, 20 cached; ")
+    assert summarize(Board([])).startswith("no stage; ")
+
+
+def test_plain_lines_begin_with_the_stage_and_say_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    view = PlainView()
+    board = Board(["a", "b", "c"], view.changed)
+    view.begin(board)
+    board.begin("a")
+    view.line("a", "42 pictures")
+    board.remark("a", "next attempt in 2 s")
+    board.end("a", Standing.FAILED)
+    board.end("b", Standing.CACHED)
+    board.end("c", Standing.SKIPPED)
+    view.line("", "the run")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["[a] running", "[a] 42 pictures"]
+    assert lines[2].startswith("[a] failed after ") and lines[3:] == ["the run"]
+
+
+def test_the_live_table_stands_at_the_end_below_the_lines() -> None:
+    console = Console(file=StringIO(), width=100, height=50, force_terminal=True)
+    view = LiveView(console)
+    board = Board(["train@a"], view.changed)
+    view.begin(board)
+    board.begin("train@a")
+    view.line("train@a", "loss [bold]0.1[/bold]")
+    board.end("train@a", Standing.DONE)
+    view.end()
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert "loss [bold]0.1[/bold]" in shown  # a stage's words are no markup
+    assert "1 done" in shown.rpartition("0.1[/bold]")[2]
+
+
+def test_a_run_nobody_watches_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(current_view(), SilentView)
+    with show_run():
+        assert isinstance(current_view(), PlainView)
+    assert isinstance(current_view(), SilentView)
+    assert capsys.readouterr().out == ""
+
+
+def test_dvcs_chatter_is_told_from_what_stages_say() -> None:
+    assert is_chatter("Updating lock file 'dvc.lock'") and is_chatter("  ")
+    assert is_chatter("Stage 'train@a' didn't change, skipping")
+    assert not is_chatter("train a: 10/550 step, 4.9 step/s")

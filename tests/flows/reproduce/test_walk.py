@@ -1,0 +1,256 @@
+"""The walk by itself, over an executor that runs nothing: order, room, failures, attempts, interruptions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from flows.graph import StageGraph
+from flows.process import Finished
+from flows.reproduce.outcomes import Ending, classify
+from flows.reproduce.run_table import Board, Standing
+from flows.reproduce.walk import Result, Walk, by_way_to_the_end, spawn_threads
+from flows.resources import Lease, Pool, Request
+from oft.errors import UserError
+
+GRAPH: StageGraph = {
+    "report": ("left", "right"),
+    "left": ("start",),
+    "right": ("start",),
+    "start": (),
+    "alone": (),
+}
+ORDER = ["start", "left", "right", "report", "alone"]
+RAN = Finished(0, ("Running stage 'x':",))
+REFUSED = Finished(255, ("params.yaml: no",))
+KILLED = Finished(-9, ())
+
+
+@dataclass
+class FakeExecutor:
+    """Answers as told, once for each attempt, and remembers what ran beside what."""
+
+    answers: Mapping[str, list[Finished]] = field(default_factory=dict)
+    cpus: int = 2
+    on_run: Callable[[str], None] = lambda _stage: None
+    attempts: list[str] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
+    together: set[frozenset[str]] = field(default_factory=set)
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.cpus)
+        self._guard = threading.Lock()
+
+    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> Finished:
+        with self._guard:
+            self.attempts.append(stage)
+            self.running.add(stage)
+            self.together.add(frozenset(self.running))
+        self.on_run(stage)
+        answers = self.answers.get(stage, [])
+        finished = answers.pop(0) if answers else RAN
+        for line in finished.tail:
+            log(line)
+        with self._guard:
+            self.running.remove(stage)
+        return finished
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def walk(
+    executor: FakeExecutor,
+    *,
+    stale: set[str] | None = None,
+    keep_going: bool = False,
+    requests: Mapping[str, Request] | None = None,
+    mend: Callable[[], object] = lambda: None,
+    changed: set[str] | None = None,
+    read_outs: Callable[[], Mapping[str, object]] = dict,
+) -> tuple[dict[str, Result], Board]:
+    board = Board(ORDER)
+    with spawn_threads() as spawn:
+        results = Walk(
+            graph=GRAPH,
+            order=ORDER,
+            stale=frozenset(ORDER if stale is None else stale),
+            changed=set(ORDER) if changed is None else changed,
+            requests=requests or {},
+            executor=executor,
+            board=board,
+            log=lambda stage, line: None,
+            mend=mend,
+            read_outs=read_outs,
+            keep_going=keep_going,
+            retry_seconds=(0.0, 0.0),
+        ).run(spawn)
+    return results, board
+
+
+def test_every_stage_runs_once_after_what_it_needs() -> None:
+    executor = FakeExecutor()
+    results, board = walk(executor)
+    assert sorted(executor.attempts) == sorted(ORDER)
+    for stage, needs in GRAPH.items():
+        assert all(executor.attempts.index(needed) < executor.attempts.index(stage) for needed in needs)
+    assert {result.standing for result in results.values()} == {Standing.DONE}
+    assert board.counts() == {Standing.DONE: 5}
+
+
+def test_what_dvc_finds_unchanged_is_not_looked_at_again() -> None:
+    executor = FakeExecutor(answers={"report": [Finished(0, ("Stage 'report' didn't change, skipping",))]})
+    _, board = walk(executor, stale={"right", "report"})
+    assert executor.attempts == ["right", "report"]
+    assert {row.stage: row.standing for row in board.rows} == {
+        "start": Standing.CACHED,
+        "left": Standing.CACHED,
+        "alone": Standing.CACHED,
+        "right": Standing.DONE,
+        "report": Standing.CACHED,
+    }
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_what_needs_stages_that_came_out_as_before_need_not_be_looked_at(moves: bool) -> None:
+    outs = {stage: [f"{stage} one"] for stage in ORDER}
+
+    def make(stage: str) -> None:
+        if moves:
+            outs[stage] = [f"{stage} two"]
+
+    executor = FakeExecutor(on_run=make)
+    _, board = walk(executor, changed={"start"}, read_outs=lambda: dict(outs))
+    assert sorted(executor.attempts) == (["left", "report", "right", "start"] if moves else ["start"])
+    assert board.counts()[Standing.CACHED] == (1 if moves else 4)
+
+
+def test_what_is_not_in_the_lock_yet_counts_as_new() -> None:
+    executor = FakeExecutor()
+    walk(executor, changed={"start"})
+    assert set(executor.attempts) == {"start", "left", "right", "report"}
+
+
+def test_independent_stages_run_side_by_side() -> None:
+    """Each of the two waits for the other to have begun: one after the other they would never end."""
+    meeting = threading.Barrier(2, timeout=30)
+
+    def meet(stage: str) -> None:
+        if stage in ("left", "right"):
+            meeting.wait()
+
+    executor = FakeExecutor(on_run=meet)
+    walk(executor, stale={"left", "right"})
+    assert frozenset({"left", "right"}) in executor.together
+
+
+def test_no_more_run_at_once_than_there_is_room_for() -> None:
+    one = FakeExecutor(cpus=1)
+    walk(one)
+    assert {len(names) for names in one.together} == {1}
+    wide = FakeExecutor(cpus=2)
+    walk(wide, requests={"left": Request(cpus=2), "right": Request(cpus=2)})
+    assert not any({"left", "right"} <= names for names in wide.together)
+
+
+def test_the_longest_way_to_the_end_comes_first() -> None:
+    assert by_way_to_the_end(GRAPH, ORDER) == ["start", "left", "right", "report", "alone"]
+    assert by_way_to_the_end(GRAPH, ["alone", "start", "left", "right", "report"])[0] == "start"
+
+
+def test_a_refusal_is_not_tried_again_and_starts_nothing_more() -> None:
+    executor = FakeExecutor(answers={"start": [REFUSED]}, cpus=1)
+    results, board = walk(executor)
+    assert executor.attempts == ["start"]
+    assert results["start"].standing is Standing.FAILED and "params.yaml: no" in results["start"].message
+    assert board.counts() == {Standing.FAILED: 1, Standing.SKIPPED: 4}
+
+
+def test_with_keep_going_what_does_not_depend_on_it_runs() -> None:
+    executor = FakeExecutor(answers={"left": [REFUSED]})
+    results, board = walk(executor, keep_going=True)
+    assert sorted(executor.attempts) == ["alone", "left", "right", "start"]
+    assert results["right"].standing is Standing.DONE
+    assert {row.stage for row in board.rows if row.standing is Standing.SKIPPED} == {"report"}
+
+
+def test_a_stage_that_dies_is_tried_again_with_the_clone_mended_between() -> None:
+    mended: list[int] = []
+    executor = FakeExecutor(answers={"start": [KILLED, KILLED]})
+    results, _ = walk(executor, mend=lambda: mended.append(1))
+    assert executor.attempts.count("start") == 3 and len(mended) == 2
+    assert results["start"].standing is Standing.DONE
+
+
+def test_attempts_come_to_an_end() -> None:
+    executor = FakeExecutor(answers={"start": [KILLED] * 9})
+    results, _ = walk(executor)
+    assert executor.attempts.count("start") == 3
+    assert results["start"].standing is Standing.FAILED
+    assert "signal 9" in results["start"].message and "memory" in results["start"].message
+
+
+def test_a_busy_stage_waits_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.reproduce.walk.BUSY_SECONDS", 0.0)
+    busy = Finished(255, ("ERROR: failed to reproduce 'start': 'a' is busy, it is being blocked by:",))
+    assert classify(busy) is Ending.BUSY
+    executor = FakeExecutor(answers={"start": [busy] * 20})
+    results, _ = walk(executor)
+    assert executor.attempts.count("start") == 21 and results["start"].standing is Standing.DONE
+
+
+def test_what_interrupts_the_walk_stops_the_executor_and_is_raised() -> None:
+    executor = FakeExecutor()
+
+    class Interrupting(Board):
+        def end(self, stage: str, standing: Standing, note: str = "") -> None:
+            raise KeyboardInterrupt
+
+    with spawn_threads() as spawn, pytest.raises(KeyboardInterrupt):
+        Walk(
+            graph=GRAPH,
+            order=ORDER,
+            stale=frozenset(ORDER),
+            changed=ORDER,
+            requests={},
+            executor=executor,
+            board=Interrupting(ORDER),
+            log=lambda stage, line: None,
+        ).run(spawn)
+    assert executor.stopped
+
+
+def test_what_an_executor_refuses_is_the_stages_fault() -> None:
+    def refuse(stage: str) -> None:
+        if stage == "left":
+            raise UserError("no node has the memory")
+
+    results, _ = walk(FakeExecutor(on_run=refuse))
+    assert results["left"] == Result(Standing.FAILED, "stage left: no node has the memory")
+    assert results["start"].standing is Standing.DONE
+
+
+def test_a_task_that_is_lost_fails_its_stage_instead_of_waiting_for_ever() -> None:
+    class Lost:
+        def add_done_callback(self, call: Callable[[object], None]) -> None:
+            call(self)
+
+        def __str__(self) -> str:
+            return "the task crashed"
+
+    board = Board(["alone"])
+    results = Walk(
+        graph={"alone": ()},
+        order=["alone"],
+        stale=frozenset(["alone"]),
+        changed=["alone"],
+        requests={},
+        executor=FakeExecutor(),
+        board=board,
+        log=lambda stage, line: None,
+    ).run(lambda stage, work: Lost())
+    assert results["alone"] == Result(Standing.FAILED, "alone: the task crashed")

@@ -1,0 +1,97 @@
+"""The client follows a run for as long as it goes on, also over a restart of the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import requests
+from flows.requests.client import PATIENCE_SECONDS, Client, NoAnswerError, Run
+
+from .conftest import Seen, WebServer
+
+RUN = "2b8ee1a6-5dbc-4b2c-9c0a-0a1d2d8a7c55"
+
+
+class Clock:
+    """Time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def client(web: WebServer) -> Iterator[Client]:
+    """A client of a server with one run that has completed after it was asked for three times."""
+    states = iter(["PENDING", "RUNNING", "COMPLETED"])
+
+    def answer(seen: Seen) -> tuple[int, dict[str, str], bytes]:
+        lines = [{"id": "1", "timestamp": "2026-01-01T00:00:00+00:00", "message": "a line"}]
+        told: dict[str, Any] = {
+            f"/flow_runs/{RUN}": lambda: {"id": RUN, "name": "x", "state": {"type": next(states)}},
+            "/flow_runs/filter": lambda: [],
+            "/logs/filter": lambda: lines,
+        }
+        return 200, {}, json.dumps(told[seen.path]()).encode()
+
+    web.answer = answer
+    with Client(web.url) as opened:
+        yield opened
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, client: Client, clock: Clock, since: float, seconds: float) -> None:
+    """Let the server be away for a while, as whoever starts it again would have it."""
+    ask = requests.Session.request
+
+    def request(session: requests.Session, *arguments: Any, **options: Any) -> requests.Response:
+        if since <= clock.seconds < since + seconds:
+            raise requests.ConnectionError("refused")
+        return ask(session, *arguments, **options)
+
+    monkeypatch.setattr(requests.Session, "request", request)
+
+
+def test_a_server_that_is_started_again_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    clock = Clock()
+    lose(monkeypatch, client, clock, 1.0, PATIENCE_SECONDS - 10)
+    first, lost, ended = client.follow(RUN, clock.sleep, clock.now)
+    assert first == "a line"
+    assert "no Prefect server answers" in str(lost) and "trying again for 8.5 minutes" in str(lost)
+    assert isinstance(ended, Run) and ended.state == "COMPLETED"
+
+
+def test_a_server_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    clock = Clock()
+    lose(monkeypatch, client, clock, 1.0, 1e9)
+    with pytest.raises(NoAnswerError, match="no Prefect server answers"):
+        list(client.follow(RUN, clock.sleep, clock.now))
+    assert PATIENCE_SECONDS < clock.seconds < PATIENCE_SECONDS + 10
+
+
+def test_a_server_that_never_answered_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
+    clock = Clock()
+    lose(monkeypatch, client, clock, 0.0, 1e9)
+    with pytest.raises(NoAnswerError, match="no Prefect server answers"):
+        list(client.follow(RUN, clock.sleep, clock.now))
+    assert clock.seconds == 0.0
+
+
+def test_a_server_that_is_just_starting_is_waited_for(client: Client, web: WebServer) -> None:
+    clock, answer = Clock(), web.answer
+    web.answer = lambda seen: (503, {}, b"") if 1.0 < clock.seconds < 5.0 else answer(seen)
+    _, lost, ended = client.follow(RUN, clock.sleep, clock.now)
+    assert "is not ready (status 503)" in str(lost)
+    assert isinstance(ended, Run) and ended.state == "COMPLETED"

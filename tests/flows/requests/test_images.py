@@ -1,0 +1,182 @@
+"""Pictures of a request: from wherever they come, what is no sound picture is refused with the reason."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.requests import images
+from flows.requests.images import bring_images
+from flows.requests.site import Site
+from oft.errors import DataError
+from oft.storage import sha256_file
+
+from .conftest import WebServer, picture, zipped
+
+Files = dict[str, bytes]
+
+
+def bring(source: object, tmp_path: Path, site: Site, resolution_px: int = 64) -> list[Path]:
+    folder = tmp_path / "brought"
+    folder.mkdir()
+    return bring_images(str(source), resolution_px, folder, site)
+
+
+def tarred(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for info, content in members:
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def header_of(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has no picture."""
+    parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(b"")}
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_the_same_pictures_come_in_the_same_order_from_everywhere(
+    tmp_path: Path, pictures: Files, site: Site, web: WebServer, s3: Any
+) -> None:
+    shuffled = {f"other/{9 - index}.PNG": content for index, content in enumerate(pictures.values())}
+    hidden = {"__MACOSX/robot/._a.png": b"x", "robot/.DS_Store": b"x"}
+    (tmp_path / "folder" / "other").mkdir(parents=True)
+    for name, content in shuffled.items():
+        (tmp_path / "folder" / name).write_bytes(content)
+        s3.put_object(Bucket="bucket", Key=f"trainings/folder/{name}", Body=content)
+    (tmp_path / "a.zip").write_bytes(zipped(pictures | hidden))
+    infos = [(tarfile.TarInfo(name), content) for name, content in shuffled.items()]
+    (tmp_path / "a.tar.gz").write_bytes(tarred(infos))
+    s3.put_object(Bucket="bucket", Key="trainings/a.zip", Body=zipped(pictures))
+    web.answer = lambda _: (200, {}, zipped(pictures))
+    trusting = site._replace(hosts=frozenset({web.authority}))
+    sources = [
+        tmp_path / "folder", tmp_path / "a.zip", tmp_path / "a.tar.gz", f"{web.url}/a.zip?signature=x",
+        f"{web.url}/a.zip#v1",
+        "s3://bucket/trainings/a.zip", "s3://bucket/trainings/folder",
+    ]  # fmt: skip
+    expected = sorted(pictures.values(), key=lambda content: zlib.crc32(content))
+    for number, source in enumerate(sources):
+        (tmp_path / str(number)).mkdir()
+        found = bring(source, tmp_path / str(number), trusting)
+        assert sorted((path.read_bytes() for path in found), key=zlib.crc32) == expected
+        assert [sha256_file(path) for path in found] == sorted(sha256_file(path) for path in found)
+
+
+LINK = zipfile.ZipInfo("link.png")
+LINK.external_attr = (stat.S_IFLNK | 0o777) << 16
+
+
+def zip_with(info: zipfile.ZipInfo | str, content: bytes = b"/etc/passwd") -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(info, content)
+    return stream.getvalue()
+
+
+def tar_with(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return tarred([(info, b"x" if kind == tarfile.REGTYPE else b"")])
+
+
+HOSTILE: list[tuple[str, bytes, str]] = [
+    ("a.zip", zip_with("../up.png"), "is not safe to write to"),
+    ("a.zip", zip_with("/etc/cron.d/up.png"), "is not safe to write to"),
+    ("a.zip", zip_with("C:\\up.png"), "is not safe to write to"),
+    ("a.zip", zip_with(LINK), "is a link or a device"),
+    ("a.zip", zip_with("bomb.png", bytes(64 << 20)), "beyond 20 times the archive's size"),
+    ("a.zip", zipped({f"{n}.png": b"" for n in range(1001)}), "is one of more than 1000 members"),
+    ("a.zip", b"no zip at all", "is damaged"),
+    ("a.zip", b"", "is damaged"),
+    ("a.tar.gz", tar_with("../up.png"), "is not safe to write to"),
+    ("a.tar.gz", tar_with("link.png", tarfile.SYMTYPE, "/etc/passwd"), "is a link or a device"),
+    ("a.tar.gz", tar_with("link.png", tarfile.LNKTYPE, "/etc/passwd"), "is a link or a device"),
+    ("a.tar.gz", tar_with("device.png", tarfile.CHRTYPE), "is a link or a device"),
+    ("a.tar.gz", tar_with("pipe.png", tarfile.FIFOTYPE), "is a link or a device"),
+    ("a.zip", zipped({}), "there are 0 pictures; give 3 to 100"),
+    ("a.zip", zipped({"a.png": picture(0), "b.png": picture(1)}), "there are 2 pictures; give 3 to 100"),
+    ("a.zip", zipped({f"{n}.png": b"x" for n in range(101)}), "there are more than 100 files"),
+    ("a.zip", zipped({"run.sh": b"rm -rf /"}), "'run.sh' has no picture's suffix"),
+    ("a.zip", zipped({f"{n}.png": header_of(40_000, 25_000) for n in "abc"}), "more than 200 megapixels"),
+    ("a.zip", zipped({f"{n}.png": b"#!/bin/sh" for n in "abc"}), "3 of 3 pictures cannot be used"),
+    ("a.zip", zipped({f"{n}.jpg": b"<svg/>" for n in "abc"}), "not a picture that can be decoded"),
+    ("a.zip", zipped({f"{n}.png": picture(0)[:2000] for n in "abc"}), "pictures cannot be used"),
+    ("a.zip", zipped({f"{n}.png": picture(0, 63) for n in "abc"}), "has 63 x 63 pixels; the shorter side"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "said"), HOSTILE, ids=[said for *_, said in HOSTILE])
+def test_a_hostile_archive_is_refused_and_nothing_leaves_its_folder(
+    tmp_path: Path, site: Site, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as raised:
+        bring(tmp_path / name, tmp_path, site)
+    message = str(raised.value)
+    assert message.startswith("instance_images: ") and said in message
+    assert "acquire.source" not in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["brought", name])
+
+
+def test_a_folder_with_a_link_is_refused(tmp_path: Path, site: Site, pictures: Files) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for index, content in enumerate(pictures.values()):
+        (folder / f"{index}.png").write_bytes(content)
+    (folder / "link.png").symlink_to("/etc/passwd")
+    with pytest.raises(DataError, match=r"'link\.png' is a link or a device"):
+        bring(folder, tmp_path, site)
+    (folder / "link.png").unlink()
+    os.mkfifo(folder / "pipe.png")
+    with pytest.raises(DataError, match=r"'pipe\.png' is a link or a device"):
+        bring_images(str(folder), 64, tmp_path / "brought", site)
+
+
+def test_a_file_or_an_archive_that_is_too_large_is_refused(
+    tmp_path: Path, site: Site, pictures: Files, monkeypatch: pytest.MonkeyPatch, s3: Any, web: WebServer
+) -> None:
+    archive = tmp_path / "a.zip"
+    archive.write_bytes(zipped(pictures))
+    s3.put_object(Bucket="bucket", Key="trainings/a.zip", Body=archive.read_bytes())
+    s3.put_object(Bucket="bucket", Key="trainings/folder/a.png", Body=picture(0))
+    web.answer = lambda _: (200, {}, archive.read_bytes())
+    trusting = site._replace(hosts=frozenset({web.authority}))
+    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", 1000)
+    for number, source in enumerate([archive, "s3://bucket/trainings/folder"]):
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises(DataError, match=r"\.png has 0\.0 MB; the most is 0 MB"):
+            bring(source, tmp_path / str(number), trusting)
+    monkeypatch.setattr(images, "MAX_ARCHIVE_BYTES", 1000)
+    for number, source in enumerate([archive, "s3://bucket/trainings/a.zip", f"{web.url}/a.zip"], 2):
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises(DataError, match=r"the most is 0 MB|larger than 0 MB"):
+            bring(source, tmp_path / str(number), trusting)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("s3://bucket/trainings/missing.zip", "there is no such object"),
+        ("s3://bucket/trainings/missing", "there are 0 pictures"),
+        ("/nowhere/at/all", "there is no folder"),
+    ],
+)
+def test_what_is_not_there_is_said(tmp_path: Path, site: Site, s3: Any, source: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        bring(source, tmp_path, site)

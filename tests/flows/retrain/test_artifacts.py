@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import yaml
+
+from flows.retrain.artifacts import artifact_name, with_artifacts
+from tests.conftest import ROOT
+
+ENTRY = {"path": "promoted/a-oft", "type": "model"}
+
+
+def test_nothing_else_of_dvc_yaml_changes() -> None:
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    made = with_artifacts(text, {"a-oft": ENTRY})
+    assert made.startswith(text.rstrip("\n"))
+    assert yaml.safe_load(made)["artifacts"] == {"a-oft": ENTRY}
+    assert with_artifacts(made, {"a-oft": ENTRY}) == made
+
+
+def test_artifacts_of_others_stay_and_ours_is_replaced() -> None:
+    text = (
+        "artifacts:\n  # theirs\n  theirs:\n    path: x\n\n  a-oft:\n    path: old\n# next\nstages:\n  s:\n"
+        "    cmd: 'true'\n"
+    )
+    loaded = yaml.safe_load(with_artifacts(text, {"a-oft": ENTRY}))
+    assert loaded == {
+        "artifacts": {"theirs": {"path": "x"}, "a-oft": ENTRY},
+        "stages": {"s": {"cmd": "true"}},
+    }
+    flow = "artifacts: {theirs: {path: x}}\nstages: {}\n"
+    assert yaml.safe_load(with_artifacts(flow, {"a-oft": ENTRY}))["artifacts"].keys() == {"theirs", "a-oft"}
+
+
+def test_names_are_those_dvc_allows() -> None:
+    from dvc.repo.artifacts import name_is_compatible
+
+    assert artifact_name("segm_ade20k", "oft") == "segm-ade20k-oft"
+    assert name_is_compatible("segm-ade20k-oft")

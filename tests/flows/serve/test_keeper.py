@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from flows.serve.keeper import read_parts
+from flows.serve.marked import MARK, find_marked, kill_marked
+
+ROOT = Path(__file__).parents[3]
+SERVES = """
+import os, sys, time
+from pathlib import Path
+from flows.serve.parts import Keeper, Part
+mark, folder = sys.argv[1:]
+keeper = Keeper(Path.cwd(), mark)
+sleeper = ["http.server", "0", "--bind", "127.0.0.1"]
+part = Part("worker", sleeper, Path.cwd(), {**os.environ, "MARK": mark}, Path(folder))
+keeper.start(part)
+print("started", flush=True)
+while True:
+    keeper.look()
+    time.sleep(0.05)
+"""
+
+
+def test_a_later_process_of_a_part_replaces_an_earlier_one() -> None:
+    assert read_parts(["server 1\n", "worker 2\n", "server 3\n"]) == {"server": 3, "worker": 2}
+
+
+def test_kill_9_of_what_serves_ends_its_parts_even_after_the_keeper_was_killed(tmp_path: Path) -> None:
+    mark = f"test#{secrets.token_hex(8)}"
+    code = SERVES.replace('"MARK"', repr(MARK))
+    serving = subprocess.Popen(
+        [sys.executable, "-c", code, mark, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert serving.stdout is not None
+        assert serving.stdout.readline() == "started\n"
+        first = keeper_of(mark)
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while keeper_of(mark) in (0, first) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(find_marked(mark)) == 1
+        serving.kill()
+        while find_marked(mark) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert find_marked(mark) == {}
+    finally:
+        serving.kill()
+        kill_marked(mark)
+        serving.communicate()
+
+
+def keeper_of(mark: str) -> int:
+    """The keeper's process for ``mark``, 0 if there is none."""
+    found = subprocess.run(
+        ["pgrep", "--full", f"flows.serve.keeper {mark}"], capture_output=True, text=True, check=False
+    )
+    return int(found.stdout.split()[0]) if found.stdout else 0

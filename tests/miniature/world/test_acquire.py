@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from miniature.world.acquire import WRITERS, render_dataset
+from oft.datasets import read
+from oft.params import READERS_OF_SOURCES
+from oft.pictures import load_picture
+from oft.types import Counts, Split
+
+
+def render(reader: str, root: Path, seed: int = 3) -> dict[str, bytes]:
+    render_dataset(reader, root, seed=seed, num_train_images=2, num_val_images=1, size_px=32)
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("reader", WRITERS)
+def test_its_reader_finds_every_rendered_picture_with_caption_and_licence(
+    reader: str, tmp_path: Path
+) -> None:
+    render(reader, tmp_path)
+    sizes: dict[Split, int] = {"train": 2, "val": 1}
+    for split, size in sizes.items():
+        counts = Counts()
+        examples = list(read(reader, tmp_path, split, counts))
+        assert (len(examples), counts.seen, counts.dropped) == (size, size, {})
+        assert all(example.captions and load_picture(example.image) for example in examples)
+        # COCO's own caption file names a licence for each picture, in its own words.
+        assert {example.licence for example in examples} == {"CC0 1.0"}
+        assert all(example.annotation is not None for example in examples) == (reader != "coco")
+
+
+def test_every_subject_has_the_asked_number_of_pictures(tmp_path: Path) -> None:
+    render("dreambooth", tmp_path)
+    examples = list(read("dreambooth", tmp_path, "train", Counts()))
+    subjects = [example.key.rsplit("-", 1)[0] for example in examples]
+    assert subjects and all(subjects.count(subject) == 2 for subject in subjects)
+    assert {example.licence for example in examples} == {"CC0 1.0"}
+
+
+@pytest.mark.parametrize("reader", [*WRITERS, "dreambooth"])
+def test_files_follow_from_the_seed(reader: str, tmp_path: Path) -> None:
+    once = render(reader, tmp_path / "once")
+    assert render(reader, tmp_path / "again") == once
+    assert render(reader, tmp_path / "other", seed=4) != once
+
+
+def test_params_know_what_the_world_renders() -> None:
+    assert set(READERS_OF_SOURCES["world"]) == {*WRITERS, "dreambooth"}

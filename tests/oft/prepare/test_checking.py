@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oft.acquire.folder import count_layout
+from oft.cli import app, main
+from oft.datasets import READERS
+from oft.errors import DataError
+from oft.parallel import CHUNK_ITEMS, WORKERS
+from oft.prepare.checking import check_dataset, describe_drops
+from tests.layouts import ROOTS, save_labels, save_picture
+
+# What each small data set holds for its reader, by its own description.
+KEPT = {
+    "ade20k_root": 2,
+    "celeba_hq_root": 4,
+    "coco_root": 3,
+    "deepfashion_root": 2,
+    "dreambooth_root": 4,
+    "fill50k_root": 4,
+    "hub_root": 5,
+    "parquet_root": 10,
+    "picture_folder": 4,
+    "reference_root": 4,
+}
+
+
+@pytest.mark.parametrize("fixture", sorted(ROOTS))
+def test_every_layout_is_decoded_and_counted(fixture: str, request: pytest.FixtureRequest) -> None:
+    counts = check_dataset(ROOTS[fixture], request.getfixturevalue(fixture))
+    assert sum(tally.kept for tally in counts.values()) == KEPT[fixture]
+    assert all(tally.seen == tally.kept + tally.dropped.total() for tally in counts.values())
+
+
+def test_the_command_prints_one_line_of_json_and_the_offenders_with_a_remedy(ade20k_root: Path) -> None:
+    arguments = ["data", "check", "--dataset", "ade20k", "--root", str(ade20k_root)]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0 and result.stdout.count("\n") == 1
+    dropped = {"annotation_missing": 1, "size_mismatch": 1, "truncated": 1, "unreadable": 1}
+    assert json.loads(result.stdout) == {
+        "dataset": "ade20k",
+        "root": str(ade20k_root),
+        "seen": 6,
+        "kept": 2,
+        "dropped": dropped,
+        "splits": {
+            "train": {"seen": 5, "kept": 1, "dropped": dropped},
+            "val": {"seen": 1, "kept": 1, "dropped": {}},
+        },
+    }
+    assert "train: 1 truncated (the picture's data end early; copy or download" in result.stderr
+    assert "ADE_train_00000002.jpg" in result.stderr
+    assert "train: 1 annotation_missing (of its annotation: there is no such file" in result.stderr
+
+
+def test_more_offenders_than_are_named_are_hinted_at(picture_folder: Path) -> None:
+    for number in range(9):
+        (picture_folder / "train" / f"z{number}.png").write_text("")
+    [line] = describe_drops(check_dataset("image_folder", picture_folder))
+    assert line.startswith("train: 10 unreadable (") and line.endswith(", z3.png, ...")
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_another_layout_ends_with_status_1_and_a_message_alone(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["oft", "data", "check", "--dataset", reader, "--root", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 1 and not printed.out
+    assert str(tmp_path) in printed.err and "Traceback" not in printed.err
+
+
+def test_a_folder_without_pictures_is_no_data_set(picture_folder: Path) -> None:
+    with pytest.raises(DataError, match=r"has no picture for reader 'image_folder'.*docs/datasets\.md"):
+        check_dataset("image_folder", picture_folder / "val")
+
+
+def test_what_a_subject_needs_beside_its_pictures_is_checked(dreambooth_root: Path) -> None:
+    listing = dreambooth_root / "dataset" / "prompts_and_classes.txt"
+    listing.write_text(listing.read_text().replace("'a wet {0} {1}'", "'a wet {0} {1}"))
+    with pytest.raises(DataError, match=r"prompts_and_classes\.txt: .*a wet .* is no prompt"):
+        check_dataset("dreambooth", dreambooth_root)
+
+
+def test_the_help_names_every_reader() -> None:
+    shown = CliRunner().invoke(app, ["data", "check", "--help"], env={"COLUMNS": "300"}).stdout
+    assert all(reader in shown for reader in READERS)
+
+
+def test_an_unknown_reader_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the readers are ade20k, .*reference"):
+        check_dataset("imagenet", tmp_path)
+
+
+def test_pictures_of_one_name_in_both_splits_are_refused(ade20k_root: Path) -> None:
+    top = ade20k_root / "ADEChallengeData2016"
+    for folder, suffix in (("images", "jpg"), ("annotations", "png")):
+        source = top / folder / "validation" / f"ADE_val_00000001.{suffix}"
+        source.rename(source.with_name(f"ADE_train_00000001.{suffix}"))
+    for count in (check_dataset, count_layout):
+        with pytest.raises(DataError, match=r"ADE_train_00000001.jpg of val has the key .* rename one"):
+            count("ade20k", ade20k_root)
+
+
+def test_all_cores_find_what_one_finds(ade20k_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = ade20k_root / "ADEChallengeData2016" / "images" / "training"
+    for number in range(10, 40):
+        save_picture(images / f"{number}.jpg", number)
+        save_labels(images.parents[1] / "annotations" / "training" / f"{number}.png", 160 - number % 20)
+    alone = check_dataset("ade20k", ade20k_root)
+    assert alone["train"].dropped["label_out_of_range"] > CHUNK_ITEMS
+    monkeypatch.setenv(WORKERS, "2")
+    assert check_dataset("ade20k", ade20k_root) == alone

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oft import pictures
+from oft.conditions.ade20k_classes import colourise
+from oft.errors import DataError
+from oft.pictures import (
+    PictureError,
+    decode_array,
+    encode_jpeg,
+    encode_png,
+    load_labels,
+    load_picture,
+    pad_to_square,
+    prepare,
+    prepare_labels,
+)
+
+SIZES = [(24, 32), (33, 17), (64, 64), (8, 8), (101, 150)]
+
+
+def png_header(width_px: int, height_px: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+def reason_of(call: Callable[[], object]) -> str:
+    with pytest.raises(PictureError) as caught:
+        call()
+    assert isinstance(caught.value, DataError) and caught.value.name in str(caught.value)
+    return caught.value.reason
+
+
+def test_a_colour_picture_is_loaded_as_stored(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(load_picture(tmp_path / "a.png")), values)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    from PIL import ImageOps
+
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+    np.testing.assert_array_equal(np.asarray(load_picture(tmp_path / "a.png")), expected)
+
+
+def test_damaged_exif_leaves_a_sound_picture(tmp_path: Path) -> None:
+    image = Image.new("RGB", (9, 9), "red")
+    image.save(tmp_path / "a.jpg", exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xffgarbage")
+    assert load_picture(tmp_path / "a.jpg").size == (9, 9)
+
+
+def test_transparency_becomes_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (3, 3), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.new("LA", (3, 3), (0, 0)).save(tmp_path / "grey.png")
+    palette = Image.new("P", (3, 3), 0)
+    palette.save(tmp_path / "palette.png", transparency=0)
+    for name in ("clear", "grey", "palette"):
+        assert (np.asarray(load_picture(tmp_path / f"{name}.png")) == 255).all(), name
+
+
+def test_greyscale_cmyk_bitmap_and_16_bits_become_rgb(tmp_path: Path) -> None:
+    Image.new("L", (3, 3), 77).save(tmp_path / "grey.png")
+    Image.new("1", (3, 3), 1).save(tmp_path / "bits.png")
+    Image.new("CMYK", (16, 16), (0, 0, 0, 0)).save(tmp_path / "cmyk.jpg")
+    Image.fromarray(np.full((3, 3), 0x4D4D, dtype=np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.full((3, 3), 77 / 255 + 1e-4, dtype=np.float32)).save(tmp_path / "float.tif")
+    expected = {"grey.png": 77, "bits.png": 255, "cmyk.jpg": 255, "deep.png": 77, "float.tif": 77}
+    for name, value in expected.items():
+        image = load_picture(tmp_path / name)
+        assert image.mode == "RGB" and (np.asarray(image) == value).all(), name
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "bmp", "tif"])
+def test_damaged_files_give_a_reason_and_no_bare_error(
+    tmp_path: Path, save_picture: Callable[..., Path], truncate: Callable[..., Path], suffix: str
+) -> None:
+    for share in (0.02, 0.3, 0.6, 0.95):
+        path = truncate(save_picture(tmp_path / f"a.{suffix}", height_px=64, width_px=64), share)
+        try:
+            load_picture(path)
+        except PictureError as error:
+            assert error.reason in ("truncated", "unreadable")
+        else:  # the cut may fall into padding or an optional trailer
+            assert share == 0.95
+
+
+def test_reasons(tmp_path: Path, save_picture: Callable[..., Path], truncate: Callable[..., Path]) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("not a picture")
+    cut = truncate(save_picture(tmp_path / "cut.jpg", height_px=200, width_px=200))
+    assert reason_of(lambda: load_picture(tmp_path / "nowhere.jpg")) == "missing"
+    assert reason_of(lambda: load_picture(tmp_path)) == "missing"
+    assert reason_of(lambda: load_picture(tmp_path / "empty.jpg")) == "unreadable"
+    assert reason_of(lambda: load_picture(tmp_path / "text.jpg")) == "unreadable"
+    assert reason_of(lambda: load_picture(cut)) == "truncated"
+
+
+@pytest.mark.parametrize("side_px", [15_000, 21_000, 60_000])
+def test_a_bomb_is_refused_from_its_header(tmp_path: Path, side_px: int) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_header(side_px, side_px))
+    assert reason_of(lambda: load_picture(tmp_path / "bomb.png")) == "too_large"
+
+
+def test_the_bound_is_inclusive(
+    tmp_path: Path, save_picture: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_picture(tmp_path / "a.png", height_px=10, width_px=10)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 100)
+    assert load_picture(path).size == (10, 10)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 99)
+    assert reason_of(lambda: load_picture(path)) == "too_large"
+
+
+def test_the_error_crosses_processes() -> None:
+    error = pickle.loads(pickle.dumps(PictureError("truncated", "a.jpg")))
+    assert (error.reason, error.name, str(error)) == (
+        "truncated",
+        "a.jpg",
+        str(PictureError("truncated", "a.jpg")),
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_id_maps_are_loaded_exactly(tmp_path: Path, dtype: type) -> None:
+    ids: np.ndarray = np.random.default_rng(0).integers(0, np.iinfo(dtype).max + 1, (5, 7)).astype(dtype)
+    Image.fromarray(ids).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(load_labels(tmp_path / "a.png"), ids)
+
+
+def test_a_palette_map_gives_ids_not_colours(tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 151, (5, 7), dtype=np.uint8)
+    image = Image.fromarray(ids).convert("P")
+    image.putpalette(list(range(255, -1, -1)) * 3)
+    image.putdata(ids.ravel().tolist())
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(load_labels(tmp_path / "a.png"), ids)
+
+
+def test_a_channel_of_an_rgb_map_is_picked(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 25, (5, 7, 3), dtype=np.uint8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(load_labels(tmp_path / "a.png", channel=2), values[..., 2])
+    assert reason_of(lambda: load_labels(tmp_path / "a.png")) == "wrong_mode"
+    assert reason_of(lambda: load_labels(tmp_path / "a.png", channel=3)) == "wrong_mode"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("resolution_px", [8, 33, 64])
+def test_prepare_and_prepare_labels_commute_with_colourise(size: tuple[int, int], resolution_px: int) -> None:
+    labels = np.random.default_rng(0).integers(0, 151, size, dtype=np.uint8)
+    coloured = prepare(Image.fromarray(colourise(labels)), resolution_px, "nearest")
+    prepared = prepare_labels(labels, resolution_px).astype(np.uint8)
+    np.testing.assert_array_equal(colourise(prepared), np.asarray(coloured))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_padding_commutes_with_colourise_and_keeps_the_picture(size: tuple[int, int]) -> None:
+    labels = np.random.default_rng(0).integers(0, 151, size, dtype=np.uint8)
+    padded = pad_to_square(labels)
+    assert padded.shape == (max(size), max(size))
+    np.testing.assert_array_equal(colourise(padded), pad_to_square(colourise(labels)))
+    top, left = ((max(size) - length) // 2 for length in size)
+    np.testing.assert_array_equal(padded[top : top + size[0], left : left + size[1]], labels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
+def test_prepared_labels_keep_their_type_and_make_no_new_id(dtype: type) -> None:
+    labels: np.ndarray = np.random.default_rng(0).choice([0, 3, 120, 127], (40, 50)).astype(dtype)
+    prepared = prepare_labels(labels, 16)
+    assert prepared.dtype == dtype and prepared.shape == (16, 16)
+    assert set(np.unique(prepared)) <= {0, 3, 120, 127}
+
+
+def test_16_bit_ids_survive_preparation() -> None:
+    labels = np.random.default_rng(0).integers(0, 65536, (30, 30), dtype=np.uint16)
+    np.testing.assert_array_equal(prepare_labels(labels, 30), labels)
+
+
+@pytest.mark.parametrize("resample", ["lanczos", "area", "nearest", Image.Resampling.BICUBIC])
+def test_prepare_takes_the_centre_square(resample: Image.Resampling) -> None:
+    values = np.zeros((20, 60, 3), dtype=np.uint8)
+    values[:, 20:40] = (10, 200, 30)
+    prepared = prepare(Image.fromarray(values), 10, resample)
+    assert prepared.size == (10, 10)
+    assert (np.asarray(prepared) == (10, 200, 30)).all()
+
+
+def test_area_resampling_averages() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    means = values.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3))
+    prepared = np.asarray(prepare(Image.fromarray(values), 8, "area"))
+    np.testing.assert_allclose(prepared, means, atol=1.01)  # rounded after each of two passes
+
+
+def test_encoded_bytes_depend_on_the_pixels_alone() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    bare, burdened = Image.fromarray(values), Image.fromarray(values)
+    burdened.info = {"comment": b"taken on holiday", "icc_profile": b"x" * 200, "dpi": (300, 300)}
+    assert encode_jpeg(bare, 95) == encode_jpeg(burdened, 95) == encode_jpeg(values, 95)
+    assert encode_png(bare) == encode_png(burdened) == encode_png(values)
+    assert burdened.info["dpi"] == (300, 300)
+
+
+def test_png_is_lossless_and_jpeg_keeps_full_chroma_resolution() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(decode_array(encode_png(values)), values)
+    deep = np.random.default_rng(0).integers(0, 65536, (16, 16), dtype=np.uint16)
+    np.testing.assert_array_equal(decode_array(encode_png(deep)), deep)
+    with Image.open(io.BytesIO(encode_jpeg(values, 95))) as image:
+        assert all(layer[1:3] == (1, 1) for layer in image.layer)  # type: ignore[attr-defined]
