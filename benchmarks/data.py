@@ -30,13 +30,13 @@ from oft.captions.store import CaptionRecord, write_captions
 from oft.conditions.canny import extract_canny
 from oft.datasets import read
 from oft.parallel import num_workers, parallel_map
-from oft.params import Dataset
 from oft.pictures import encode_jpeg, load_picture
 from oft.prepare.extraction import Recipe, extract_split, prepare_example
 from oft.prepare.geometry import Geometry
 from oft.prepare.packing import pack_split
 from oft.prepare.prepared import read_prepared, write_prepared
 from oft.progress import progress
+from oft.settings.data import Dataset
 from oft.shards.shards import encode_condition, write_shards
 from oft.types import Counts, Example
 

@@ -18,7 +18,8 @@ from oft.types import Request
 
 if TYPE_CHECKING:
     from oft.models.base import Base
-    from oft.params import Sampling, SchedulerName
+    from oft.settings.evaluation import Sampling
+    from oft.settings.section import SchedulerName
 
 
 def task_prompts(shards: Path) -> dict[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 from oft.conditions import CONDITIONS
-from oft.params import gives_annotation, load_params
+from oft.params import load_params
 from oft.prepare.extraction import extract_split
 from oft.prepare.prepared import write_prepared
 from oft.progress import count
+from oft.settings.conditions import gives_annotation
 from oft.storage import atomic_folder, write_json
 from oft.types import SPLITS, Counts
 from stages.launch import paths

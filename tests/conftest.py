@@ -16,8 +16,9 @@ import yaml
 
 from oft.models.base import place_base
 from oft.parallel import WORKERS
-from oft.params import Dataset, Params, parse_params
+from oft.params import Params, parse_params
 from oft.profiles import write_profile
+from oft.settings.data import Dataset
 from oft.shards.shards import pack_sample, write_shards
 from oft.types import Split
 

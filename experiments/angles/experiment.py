@@ -16,7 +16,7 @@ from experiments.angles.training import to_tensor, train_autoencoder
 if TYPE_CHECKING:
     from jaxtyping import UInt8
 
-    from oft.params import Angles
+    from oft.settings.evaluation import Angles
 
 NUM_CALIBRATION_IMAGES = 256
 DIGITS = 4

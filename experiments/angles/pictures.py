@@ -18,7 +18,7 @@ from oft.types import SPLITS, Counts
 if TYPE_CHECKING:
     from jaxtyping import UInt8
 
-    from oft.params import Dataset
+    from oft.settings.data import Dataset
     from oft.types import Split
 
 HOLD_OUT_EVERY = 5

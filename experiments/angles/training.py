@@ -16,7 +16,7 @@ from oft.progress import progress
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
-    from oft.params import Angles
+    from oft.settings.evaluation import Angles
 
 WARMUP_SHARE = 0.05
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from oft.errors import UserError
 
 if TYPE_CHECKING:
-    from oft.params import Gate, GateMetric
+    from oft.settings.evaluation import Gate, GateMetric
 
 Row = Mapping[str, Any]
 """A picture of ``per_image.json``: its key (of its condition or prompt), its index, and its scores."""

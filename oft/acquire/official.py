@@ -10,7 +10,7 @@ from oft.acquire.archives import extract, is_archive
 from oft.acquire.download import Sleep, download
 from oft.acquire.sources import SOURCES, Archive, Source
 from oft.errors import ParamsError
-from oft.params import Acquisition
+from oft.settings.data import Acquisition
 from oft.storage import atomic_folder, full_disk_named, require_space
 
 UNPACKED_GROWTH = 1.1

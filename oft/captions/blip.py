@@ -10,7 +10,7 @@ from oft.models.pretrained import load_pretrained
 if TYPE_CHECKING:
     from PIL import Image
 
-    from oft.params import Blip
+    from oft.settings.data import Blip
 
 
 class BlipCaptioner:

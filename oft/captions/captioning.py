@@ -13,7 +13,7 @@ from oft.datasets.prompt_files import read_prompt_file
 from oft.errors import DataError
 
 if TYPE_CHECKING:
-    from oft.params import Dataset
+    from oft.settings.data import Dataset
     from oft.types import Counts, Examples, Split
 
 Captioned = Iterator[tuple[str, tuple[str, ...]]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from oft.params import CAPTION_FIELD
 from oft.seeding import derive_seed
+from oft.settings.data import CAPTION_FIELD
 
 if TYPE_CHECKING:
-    from oft.params import Captioning
+    from oft.settings.data import Captioning
 
 
 def choose_captions(captions: Sequence[str], settings: Captioning, seed: int, key: str) -> tuple[str, ...]:

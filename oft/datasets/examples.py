@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from oft.datasets import read
 
 if TYPE_CHECKING:
-    from oft.params import Dataset
+    from oft.settings.data import Dataset
     from oft.types import Counts, Examples, Split
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from oft.errors import DataError
-from oft.params import ReaderName
+from oft.settings.section import ReaderName
 from oft.types import Counts, Example, Split
 
 Reader = Callable[[Path, Split, Counts], Iterator[Example]]

@@ -20,7 +20,7 @@ from oft.evaluation.similarity import compute_pairwise_ceiling, score_pairwise, 
 
 if TYPE_CHECKING:
     from oft.evaluation.features import Judge
-    from oft.params import Evaluation
+    from oft.settings.evaluation import Evaluation
 
 Pictures = NDArray[np.uint8]
 

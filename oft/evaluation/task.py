@@ -30,7 +30,8 @@ from oft.storage import read_json
 
 if TYPE_CHECKING:
     from oft.models.base import Base
-    from oft.params import Conditions, Evaluation
+    from oft.settings.conditions import Conditions
+    from oft.settings.evaluation import Evaluation
 
 # The fewest pictures a distribution metric is taken over; below it is left out.
 MIN_DISTRIBUTION_IMAGES = 32

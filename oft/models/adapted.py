@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from oft.models.base import Base
-    from oft.params import Rotation
+    from oft.settings.training import Rotation
 
 
 def init_adapter(

@@ -13,7 +13,7 @@ from oft.models.hub import HUB_FORM, download, is_hub_id
 from oft.storage import atomic_folder, sha256_file, write_json
 
 if TYPE_CHECKING:
-    from oft.params import Base as BaseSettings
+    from oft.settings.training import Base as BaseSettings
 
 LDM_SUFFIXES = (".ckpt", ".safetensors")
 CONFIGS = ("*/config.json", "scheduler/scheduler_config.json")

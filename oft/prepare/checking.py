@@ -15,9 +15,9 @@ from oft.datasets.dreambooth import read_prompts, read_subjects
 from oft.errors import DataError
 from oft.keys import distinct
 from oft.parallel import parallel_map
-from oft.params import gives_annotation
 from oft.pictures import EXPLANATIONS
 from oft.progress import count
+from oft.settings.conditions import gives_annotation
 from oft.types import SPLITS, Counts, Example, Split
 
 _ANNOTATION = "annotation_"

@@ -17,13 +17,13 @@ from oft.datasets.decoding import Unusable, Wanted, decode
 from oft.datasets.examples import read_dataset
 from oft.keys import flipped_key
 from oft.parallel import parallel_map
-from oft.params import gives_annotation
 from oft.prepare.geometry import Geometry, geometry_of, mirror_annotation
+from oft.settings.conditions import gives_annotation
 from oft.shards.shards import Sample, encode_condition, encode_labels, pack_sample
 
 if TYPE_CHECKING:
     from oft.conditions.condition import Settings
-    from oft.params import Dataset
+    from oft.settings.data import Dataset
     from oft.types import Counts, Example, Examples, Split
 
 

@@ -20,7 +20,7 @@ from oft.pictures import Size, centre_box, pad_margins, pad_to_square, prepare, 
 from oft.types import AnnotationKind, Split
 
 if TYPE_CHECKING:
-    from oft.params import Dataset
+    from oft.settings.data import Dataset
 
 Fit = Literal["crop", "pad", "buckets"]
 

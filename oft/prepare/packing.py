@@ -12,7 +12,7 @@ from oft.captions.store import read_captions
 from oft.shards.shards import Sample
 
 if TYPE_CHECKING:
-    from oft.params import Captioning
+    from oft.settings.data import Captioning
     from oft.types import Counts, Split
 
 

@@ -14,7 +14,7 @@ from oft.prepare.packing import with_provenance
 from oft.shards.shards import Sample, picture_size
 
 if TYPE_CHECKING:
-    from oft.params import Dataset
+    from oft.settings.data import Dataset
     from oft.types import Counts
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dvclive.live import Live
     from PIL import Image
 
-    from oft.params import Optimization
+    from oft.settings.training import Optimization
 
 Row = Callable[[Mapping[str, float]], None]
 

@@ -21,7 +21,7 @@ from oft.training.setup import make_optimizer
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from oft.params import Optimization
+    from oft.settings.training import Optimization
     from oft.training.objective import Objective
 
 LOG_EVERY_STEPS = 10

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
     from oft.models.base import Base
-    from oft.params import Optimization
+    from oft.settings.training import Optimization
 
 # The losses of a step's micro-batches, each to go backward as it comes; their sum is the step's.
 Objective = Callable[[int], Iterable[Tensor]]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from oft.adapters.interop import LoadedAdapter
     from oft.models.base import Base
-    from oft.params import Optimization
+    from oft.settings.training import Optimization
 
 GRID_PADDING_PX = 2
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from diffusers import UNet2DConditionModel
 
-    from oft.params import Optimization
+    from oft.settings.training import Optimization
 
 # Accelerate's names for what params.yaml calls by the type of products.
 ACCELERATE_PRECISION = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from oft.adapters.interop import LoadedAdapter
     from oft.models.base import Base
-    from oft.params import Sampling
+    from oft.settings.evaluation import Sampling
     from oft.shards.store import ShardStore
     from oft.types import Split
 

@@ -43,7 +43,7 @@ from stages.launch import entry, paths
 from stages.launch.warm import leave_as
 
 if TYPE_CHECKING:
-    from oft.params import Optimization
+    from oft.settings.training import Optimization
 
 # What a stage tells its ranks beside what torchrun does: its process, and a folder that it shares with them.
 PARENT = "OFT_TRAIN_PARENT"

@@ -9,7 +9,8 @@ import pytest
 
 from oft.datasets import READERS
 from oft.errors import ParamsError
-from oft.params import READERS_WITH_MAPS, Params, load_params, parse_params
+from oft.params import Params, load_params, parse_params
+from oft.settings.conditions import READERS_WITH_MAPS
 
 Values = dict[str, Any]
 

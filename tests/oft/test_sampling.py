@@ -11,7 +11,7 @@ import torch
 
 from oft.models.adapted import init_adapter, merge
 from oft.models.base import Base, load_base, make_pipeline
-from oft.params import Params, Sampling, SchedulerName
+from oft.params import Params
 from oft.sampling import (
     generate,
     make_scheduler,
@@ -21,6 +21,8 @@ from oft.sampling import (
     task_prompts,
 )
 from oft.seeding import generator_for
+from oft.settings.evaluation import Sampling
+from oft.settings.section import SchedulerName
 from oft.types import Request
 from tests.conftest import SIZE_PX
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.angles.pictures import PictureSets, read_picture_sets
 from miniature.world.acquire import render_dataset
-from oft.params import Angles
+from oft.settings.evaluation import Angles
 from tests.conftest import dataset
 
 NUM_TRAIN, NUM_HELD_OUT, SIDE_PX = 96, 12, 32

@@ -8,7 +8,7 @@ import torch
 
 from experiments.angles.experiment import run_experiment, spread, tile
 from experiments.angles.pictures import PictureSets
-from oft.params import Angles
+from oft.settings.evaluation import Angles
 
 Result = tuple[dict[str, float | int], np.ndarray]
 

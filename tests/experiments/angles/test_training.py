@@ -9,7 +9,7 @@ import torch
 from experiments.angles.pictures import PictureSets
 from experiments.angles.training import to_pictures, to_tensor, train_autoencoder
 from oft.errors import TrainingError
-from oft.params import Angles
+from oft.settings.evaluation import Angles
 
 
 def weights(sets: PictureSets, settings: Angles, seed: int) -> list[bytes]:

@@ -10,7 +10,8 @@ import pytest
 
 from flows.retrain.gate import Row, bootstrap_interval, judge, pair_scores
 from oft.errors import UserError
-from oft.params import Gate, Params
+from oft.params import Params
+from oft.settings.evaluation import Gate
 
 TRIALS = 200
 

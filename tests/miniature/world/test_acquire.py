@@ -6,8 +6,8 @@ import pytest
 
 from miniature.world.acquire import WRITERS, render_dataset
 from oft.datasets import read
-from oft.params import READERS_OF_SOURCES
 from oft.pictures import load_picture
+from oft.settings.data import READERS_OF_SOURCES
 from oft.types import Counts, Split
 
 

@@ -17,7 +17,7 @@ from oft.acquire import sources
 from oft.acquire.official import download_dataset
 from oft.datasets import read
 from oft.errors import DataError, ParamsError
-from oft.params import Acquisition
+from oft.settings.data import Acquisition
 from oft.types import Counts
 from tests.loopback import FileServer, cut
 

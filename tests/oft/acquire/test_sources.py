@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from oft.acquire.sources import SOURCES
-from oft.params import READERS_OF_SOURCES
+from oft.settings.data import READERS_OF_SOURCES
 
 ARCHIVES = [archive for source in SOURCES.values() for archive in source.archives]
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from oft.captions.blip import BlipCaptioner
 from oft.errors import CheckpointError
-from oft.params import Blip
+from oft.settings.data import Blip
 
 WORDS = [
     "[PAD]",

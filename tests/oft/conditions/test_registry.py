@@ -13,7 +13,9 @@ from oft.conditions.annotators import load_annotator
 from oft.conditions.canny import extract_canny
 from oft.conditions.hed import load_edges
 from oft.errors import DataError
-from oft.params import NETWORK_FINDS, READERS_WITH_MAPS, ConditionName, Params
+from oft.params import Params
+from oft.settings.conditions import NETWORK_FINDS, READERS_WITH_MAPS
+from oft.settings.section import ConditionName
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from oft.errors import CheckpointError
 from oft.models.base import load_base, place_base, read_card
 from oft.models.placing import place
-from oft.params import Base as Settings
+from oft.settings.training import Base as Settings
 from oft.storage import sha256_file
 from tests.conftest import ROOT
 from tests.oft.models.ldm_layout import checkpoint, read_configs, with_averages, write_tiny_configs

@@ -229,7 +229,7 @@ from oft.prepare.extraction import extract_split
 from oft.prepare.packing import pack_split
 from oft.prepare.prepared import read_prepared, write_prepared
 from oft.shards.shards import write_shards
-from oft.params import Dataset
+from oft.settings.data import Dataset
 from oft.types import Counts
 
 root, folder = map(Path, sys.argv[1:])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import get_args
 
-from oft.params import ConditionName
 from oft.report.glossary import (
     ADAPTER_MEANINGS,
     ADAPTERS,
@@ -12,6 +11,7 @@ from oft.report.glossary import (
     adapter_order,
     adapter_title,
 )
+from oft.settings.section import ConditionName
 
 
 def test_scores_are_explained() -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from oft.models.adapted import init_adapter, trained_parameters
 from oft.models.base import load_base
-from oft.params import Optimization, Rotation, Training
 from oft.seeding import generator_for
+from oft.settings.training import Optimization, Rotation, Training
 from oft.training.distributed import Ranks
 from oft.training.loop import run_training
 from oft.training.objective import Denoiser, Source, data_objective, validation_loss

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from oft.errors import TrainingError
-from oft.params import Params, Training
+from oft.params import Params
+from oft.settings.training import Training
 from oft.shards.shards import pack_sample, write_shards
 from oft.training.distributed import (
     NODE_RANK,

@@ -11,8 +11,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from oft.errors import TrainingError
-from oft.params import Params, Training
+from oft.params import Params
 from oft.seeding import generator_for
+from oft.settings.training import Training
 from oft.training.checkpoint import FILE_NAME, load_state, run_key
 from oft.training.loop import rate_factor, run_training
 

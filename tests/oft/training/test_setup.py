@@ -12,8 +12,9 @@ from torch import Tensor
 from oft.errors import TrainingError
 from oft.models.adapted import init_adapter, trained_parameters
 from oft.models.base import Base
-from oft.params import Params, Training
+from oft.params import Params
 from oft.seeding import generator_for
+from oft.settings.training import Training
 from oft.training import setup
 from oft.training.dataset import TrainingSet
 from oft.training.objective import Denoiser, Source, data_objective

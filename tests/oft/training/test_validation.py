@@ -9,8 +9,9 @@ import pytest
 
 from oft.models.adapted import init_adapter
 from oft.models.base import Base
-from oft.params import Params, Sampling
+from oft.params import Params
 from oft.seeding import generator_for
+from oft.settings.evaluation import Sampling
 from oft.shards.shards import decode_image, pack_sample, read_shards, write_shards
 from oft.shards.store import ShardFolder
 from oft.training.run import GRID_PADDING_PX

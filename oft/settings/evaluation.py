@@ -1,0 +1,93 @@
+"""Settings of sampling, metrics, the report and the gate."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from oft.settings.section import (
+    AdapterName,
+    BatchSize,
+    Name,
+    NaturalInt,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SchedulerName,
+    ScoreName,
+    Section,
+    multiple_of_8,
+)
+
+
+class Sampling(Section):
+    """How pictures are generated."""
+
+    scheduler: SchedulerName
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)]
+    guidance_scale: Annotated[float, Field(ge=1, le=30)]
+    num_samples: Annotated[int, Field(ge=1, le=64)]
+    num_subject_samples: Annotated[int, Field(ge=1, le=64)]
+    batch_size: Annotated[int, Field(ge=1, le=1024)]
+    strength: Annotated[float, Field(ge=-10, le=10)]
+
+
+class Evaluation(Section):
+    """Judges and the arithmetic's free choices."""
+
+    judges: str
+    batch_size: Annotated[int, Field(ge=1, le=1024)]
+    kid_subsets: PositiveInt
+    kid_subset_size: Annotated[int, Field(ge=2)]
+    num_confusion_classes: Annotated[int, Field(ge=2, le=150)]
+
+
+class Angles(Section):
+    """The paper's toy experiment: an autoencoder, and pictures from angles or magnitudes alone."""
+
+    dataset: Name
+    resolution_px: Annotated[int, Field(ge=16, le=256), AfterValidator(multiple_of_8)]
+    num_train_images: Annotated[int, Field(ge=1, le=100_000)]
+    num_held_out_images: Annotated[int, Field(ge=1, le=100_000)]
+    max_train_steps: Annotated[int, Field(ge=2, le=1_000_000)]
+    batch_size: BatchSize
+    learning_rate: PositiveFloat
+    num_rows: Annotated[int, Field(ge=1, le=64)]
+
+
+class Report(Section):
+    """What the page shows."""
+
+    num_rows: Annotated[int, Field(ge=1, le=64)]
+
+
+class GateMetric(Section):
+    """What one score of a candidate's pictures must show beside the promoted model's."""
+
+    direction: Literal["higher", "lower"]
+    min_gain: NonNegativeFloat | None
+    max_loss: NonNegativeFloat | None
+
+
+class Gate(Section):
+    """When a retrained adapter takes the place of the promoted one."""
+
+    adapter: AdapterName
+    tasks: list[Name] | None
+    metrics: Annotated[dict[ScoreName, GateMetric], Field(min_length=1)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    num_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
+    min_conditions: Annotated[int, Field(ge=2)]
+    seed: NaturalInt
+
+    @model_validator(mode="after")
+    def _something_can_gain(self) -> Gate:
+        if all(metric.min_gain is None for metric in self.metrics.values()):
+            raise ValueError(
+                "metrics: at least one needs a min_gain that is a number, or nothing is ever promoted; "
+                "they are all null"
+            )
+        if self.tasks is not None and not self.tasks:
+            raise ValueError("tasks must name a task, got []; null takes all that are trained")
+        return self
