@@ -267,7 +267,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 def _describe(fault: Any) -> list[str]:
     """Return pydantic's fault as lines of key, rule and value."""
     location = fault["loc"]
-    if location[0] == "adapters" and len(location) > 2:
+    if location[:1] == ("adapters",) and len(location) > 2:
         location = (*location[:2], *location[3:])  # the third part is the method that chose the settings
     key = ".".join(str(part) for part in location)
     value = fault.get("input")
