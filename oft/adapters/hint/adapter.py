@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.attaching import check_names_and_shapes, freeze, refuse_second
+from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.hint.encoder import CHILD_NAME, HintEncoder, attach_hint, detach_hint, hinted
-from oft.adapters.hint.method import HINT_ENCODER_FILE
 from oft.adapters.protocol import Adapter
 from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError

@@ -14,9 +14,9 @@ from oft.adapters.hint.adapter import HintAdapter, new_encoder
 from oft.adapters.hint.encoder import HintEncoder, attach_hint
 from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
 from oft.adapters.oft.magnitude import MagnitudeAdapter, inject_magnitude
-from oft.adapters.oft.method import OFTSettings
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.adapters.oft.saving import read_adapter, save_adapter
+from oft.adapters.oft.settings import OFTSettings
 
 
 class OrthogonalAdapter(HintAdapter):
