@@ -230,8 +230,9 @@ def adapt(layer: nn.Module) -> AdaptedLayer:
     return layer
 
 
-def restore(layer: AdaptedLayer) -> None:
+def restore(layer: nn.Module) -> None:
     """Turn an adapted layer back into the plain one it was, unless an adapter still has a part in it."""
+    assert isinstance(layer, AdaptedLayer)
     if not layer.rotations and not layer.log_scales:
         del layer.rotations, layer.log_scales, layer.application, layer.unmerged_weight
         layer.__class__ = type(layer).plain_class  # type: ignore[assignment]
