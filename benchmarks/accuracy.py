@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.measuring import FAULTS, describe_fault
 from benchmarks.variants import NEUMANN_TERMS
-from oft.adapters.rotation import block_size_of, cayley, skew_from_packed
+from oft.adapters.oft.rotation import block_size_of, cayley, skew_from_packed
 from oft.progress import progress
 
 BLOCK_SIZES = (16, 32, 80, 160, 320, 640)
@@ -50,8 +50,8 @@ def draw_packed(block_size: int, std: float) -> Tensor:
 def exact_cayley(packed: Array, block_size: int) -> Array:
     """Return R = (I - S)(I + S)⁻¹ in float64 by NumPy's general solver, ``[r, b, b]``.
 
-    Shares nothing with ``oft.adapters.rotation`` but the definition of S: ``packed`` above the diagonal, row
-    by row, its negative below.
+    Shares nothing with ``oft.adapters.oft.rotation`` but the definition of S: ``packed`` above the diagonal,
+    row by row, its negative below.
     """
     rows, columns = np.triu_indices(block_size, 1)
     skew = np.zeros((len(packed), block_size, block_size))

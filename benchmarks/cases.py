@@ -17,8 +17,8 @@ from benchmarks.architectures import (
     transformer_block,
 )
 from oft.adapters import UNET_CONTROL_TARGETS
-from oft.adapters.adapter import find_targets
-from oft.adapters.layers import num_features
+from oft.adapters.oft.layers import num_features
+from oft.adapters.oft.targets import find_targets
 
 BLOCKS = ((320, 4096), (640, 1024), (1280, 256), (1280, 64))  # (width, tokens) of SD 1.5 at 64 x 64 latents
 BLOCK_BATCHES = (1, 4, 16)

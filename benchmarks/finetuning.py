@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from benchmarks.loading import make_samples, open_shards
-from oft.models.adapted import init_adapter, merge, trained_parameters
+from oft.adapters.protocol import Adapter
+from oft.models.adapted import init_adapter
 from oft.models.architectures import write_configs
 from oft.models.base import Base
 from oft.models.conditioning import picture_tensor
@@ -107,13 +108,13 @@ def measure(base: Base, params: Params) -> dict[str, Any]:
     samples = list(make_samples(NUM_PICTURES, params.resolution_px, NUM_PICTURES))
     batch_size = params.train.batch_size
     rows = [_encode(base, samples[:batch_size])]
-    loaded = init_adapter(
-        base, params.adapter.oft, with_condition=True, generator=generator_for(params.seed, "init")
+    adapter = init_adapter(
+        base, params.adapters["oft"], with_condition=True, generator=generator_for(params.seed, "init")
     )
     with TemporaryDirectory() as scratch:
-        rows.append(_train(base, loaded, samples, params, Path(scratch)))
-    merge(loaded)
-    rows.append(_sample(base, samples, params))
+        rows.append(_train(base, adapter, samples, params, Path(scratch)))
+    adapter.merge()
+    rows.append(_sample(base, adapter, samples, params))
     return {
         "device": base.unet.device.type,
         "resolution_px": params.resolution_px,
@@ -135,18 +136,17 @@ def _encode(base: Base, samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def _train(
-    base: Base, loaded: Any, samples: Sequence[Sample], params: Params, scratch: Path
+    base: Base, adapter: Adapter, samples: Sequence[Sample], params: Params, scratch: Path
 ) -> dict[str, Any]:
     write_shards(samples, scratch / "shards", "train", NUM_PICTURES)
     accelerator = make_accelerator(params.train, scratch)
     prepare_unet(base.unet, params.train)
-    denoiser = accelerator.prepare(Denoiser(base.unet, params.train.attention))
+    denoiser = accelerator.prepare(Denoiser(base.unet, adapter, params.train.attention))
     data = Source(open_shards(scratch / "shards"), "instance")
-    loaded.adapter.train()
     watch = Stopwatch()
     run_training(
         accelerator,
-        trained_parameters(loaded),
+        adapter.trained_parameters(),
         data_objective(base, denoiser, [data], params.train, params.seed),
         params.train,
         scratch=scratch,
@@ -154,18 +154,19 @@ def _train(
         on_log=lambda row: None,
         on_validate=lambda step: watch(),
     )
-    loaded.adapter.eval()
+    adapter.after_training()
     return watch.row("training step, latents and captions encoded in it", params.train.batch_size)
 
 
-def _sample(base: Base, samples: Sequence[Sample], params: Params) -> dict[str, Any]:
+def _sample(base: Base, adapter: Adapter, samples: Sequence[Sample], params: Params) -> dict[str, Any]:
     batch_size = params.sample.batch_size
     chosen = [samples[number % len(samples)] for number in range(batch_size)]
     prompts = {sample.key: sample.meta["captions"][0] for sample in chosen}
     conditions = {sample.key: sample.condition for sample in chosen if sample.condition is not None}
     requests = plan(prompts, SAMPLED_BATCHES, params.seed)
     watch = Stopwatch()
-    for number, _ in enumerate(generate(base, requests, conditions, params.sample, params.resolution_px)):
+    pictures = generate(base, adapter, requests, conditions, params.sample, params.resolution_px)
+    for number, _ in enumerate(pictures):
         if number % batch_size == 0:
             watch()
     return watch.row("sampling, adapter merged", batch_size)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from oft.adapters import UNET_CONTROL_TARGETS, OFTAdapter, OFTConfig, inject_oft
-from oft.adapters.layers import AdaptedLinear
+from oft.adapters.oft.layers import AdaptedLinear
 
 BLOCK_SIZE = 32
 LORA_RANK = 16

@@ -6,19 +6,23 @@ The meaning, unit and range of every setting stand in ``conf/defaults.yaml``; th
 from __future__ import annotations
 
 import difflib
+import functools
 import math
+import operator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model, model_validator
 
+from oft.adapters.protocol import AdapterSettings, Method
+from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.errors import ParamsError
 from oft.settings.conditions import NETWORK_FINDS, READERS_WITH_MAPS, Conditions, gives_annotation
 from oft.settings.data import Blip, Dataset, Encoding, Shards, Subject, Task
 from oft.settings.evaluation import Angles, Evaluation, Gate, Report, Sampling
 from oft.settings.section import (
-    AdapterName,
     BatchSize,
     Name,
     NaturalInt,
@@ -29,7 +33,6 @@ from oft.settings.section import (
     with_fields,
 )
 from oft.settings.training import (
-    AdapterSettings,
     Base,
     Optimization,
     Prior,
@@ -81,12 +84,13 @@ class Params(Section):
     encode: Encoding
     control_tasks: list[Name]
     subject_tasks: list[Name]
-    adapters: list[AdapterName]
+    control_adapters: list[Name]
+    subject_adapters: list[Name]
     transfers: dict[str, Transfer]
     base_tasks: list[Name]
     sample_shards: list[NaturalInt]
     base: Base
-    adapter: AdapterSettings
+    adapters: dict[Name, AdapterSettings]
     train: Training
     train_subject: SubjectTraining
     prior: Prior
@@ -123,11 +127,28 @@ class Params(Section):
                 set(self.control_tasks),
             ),
             *self._unknown(
-                "transfers.{}.adapter", {k: v.adapter for k, v in self.transfers.items()}, set(self.adapters)
+                "transfers.{}.adapter",
+                {k: v.adapter for k, v in self.transfers.items()},
+                set(self.control_adapters),
+            ),
+            *self._unknown(
+                "control_adapters[{}]", dict(enumerate(self.control_adapters)), set(self.adapters)
+            ),
+            *self._unknown(
+                "subject_adapters[{}]", dict(enumerate(self.subject_adapters)), set(self.adapters)
             ),
         ]
+        if BASE_ALONE in self.adapters:
+            faults.append(f"adapters.{BASE_ALONE}: is the name of the base alone; choose another")
+        faults += [
+            f"subject_adapters[{index}]: {name} (method {self.adapters[name].method}) learns from "
+            "conditioning images alone, and a subject has none; take it out"
+            for index, name in enumerate(self.subject_adapters)
+            if name in self.adapters and METHODS[self.adapters[name].method].needs_condition
+        ]
         trained = {*self.control_tasks, *self.subject_tasks}
-        faults += self._unknown("gate.{}", {"adapter": self.gate.adapter}, set(self.adapters))
+        trained_adapters = {*self.control_adapters, *self.subject_adapters}
+        faults += self._unknown("gate.{}", {"adapter": self.gate.adapter}, trained_adapters)
         faults += self._unknown("gate.tasks[{}]", dict(enumerate(self.gate.tasks or [])), trained)
         for group, names in (("tasks", self.tasks), ("subjects", self.subjects)):
             faults += [
@@ -195,6 +216,14 @@ class Params(Section):
         ]
 
 
+@cache
+def _params_class(methods: tuple[Method, ...]) -> type[Params]:
+    """Return ``Params`` with the settings of these kinds of adapters, told apart by ``method``."""
+    settings = functools.reduce(operator.or_, (method.settings for method in methods))
+    adapters = dict[Name, Annotated[settings, Field(discriminator="method")]]  # type: ignore[valid-type]
+    return create_model("Params", __base__=Params, adapters=(adapters, ...))
+
+
 def parse_params(values: Any, source: str = "params.yaml") -> Params:
     """Return the settings in ``values``.
 
@@ -202,7 +231,7 @@ def parse_params(values: Any, source: str = "params.yaml") -> Params:
         ParamsError: it lists every unknown key, missing key, wrong type and value out of range.
     """
     try:
-        return Params.model_validate(values)
+        return _params_class(tuple(METHODS.values())).model_validate(values)
     except ValidationError as error:
         lines = [line for fault in error.errors() for line in _describe(fault)]
         raise ParamsError(
@@ -237,11 +266,18 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 def _describe(fault: Any) -> list[str]:
     """Return pydantic's fault as lines of key, rule and value."""
-    key = ".".join(str(part) for part in fault["loc"])
+    location = fault["loc"]
+    if location[:1] == ("adapters",) and len(location) > 2:
+        location = (*location[:2], *location[3:])  # the third part is the method that chose the settings
+    key = ".".join(str(part) for part in location)
     value = fault.get("input")
     match fault["type"]:
+        case "union_tag_invalid" | "union_tag_not_found":
+            method = value.get("method") if isinstance(value, dict) else None
+            found = "missing" if method is None else repr(method)
+            return [f"{key}.method: must be one of {', '.join(METHODS)}; it is {found}"]
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(fault["loc"][-1]), _known_keys(fault["loc"][:-1]), n=1)
+            near = difflib.get_close_matches(str(location[-1]), _known_keys(fault["loc"][:-1]), n=1)
             return [f"{key}: unknown key{f'; did you mean {near[0]!r}?' if near else '; remove it'}"]
         case "missing":
             return [f"{key}: missing; copy it from conf/defaults.yaml"]
@@ -274,6 +310,8 @@ def yaml_number(value: float) -> str:
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
     """Return the names of the settings in the section at ``location``."""
     section: Any = Params
+    if location[:1] == ("adapters",) and len(location) > 2:
+        section, location = METHODS[location[2]].settings, location[3:]
     for part in location:
         if not (isinstance(section, type) and issubclass(section, BaseModel)):
             break

@@ -17,6 +17,7 @@ from oft.storage import read_json
 from oft.types import Request
 
 if TYPE_CHECKING:
+    from oft.adapters.protocol import Adapter
     from oft.models.base import Base
     from oft.settings.evaluation import Sampling
     from oft.settings.section import SchedulerName
@@ -80,6 +81,7 @@ def make_scheduler(name: SchedulerName, config: Any) -> Any:
 
 def generate(
     base: Base,
+    adapter: Adapter | None,
     requests: Sequence[Request],
     conditions: dict[str, bytes] | None,
     settings: Sampling,
@@ -91,8 +93,8 @@ def generate(
     do not depend on how many others were asked for.
 
     Args:
-        base: its UNet carries the adapter, and the hint encoder if there are ``conditions``.
-        conditions: encoded conditioning image of each key.
+        adapter: the one on the base's UNet; None for the base alone.
+        conditions: encoded conditioning image of each key, for an adapter that takes them.
     """
     import torch
 
@@ -108,7 +110,7 @@ def generate(
         # A fresh scheduler: multistep ones carry a history from call to call.
         pipeline.scheduler = make_scheduler(settings.scheduler, base.noise_scheduler.config)
         latents = torch.stack([torch.randn(shape, generator=generator_for(r.seed)) for r in filled])
-        with torch.inference_mode(), _hinted(base, filled, conditions):
+        with torch.inference_mode(), _conditioned(base, adapter, filled, conditions):
             output = pipeline(
                 prompt_embeds=encode_prompts(base, [request.prompt for request in filled]),
                 negative_prompt_embeds=unconditional.expand(len(filled), -1, -1),
@@ -121,14 +123,15 @@ def generate(
         yield from zip(batch, pictures, strict=False)
 
 
-def _hinted(
-    base: Base, requests: Sequence[Request], conditions: dict[str, bytes] | None
+def _conditioned(
+    base: Base, adapter: Adapter | None, requests: Sequence[Request], conditions: dict[str, bytes] | None
 ) -> AbstractContextManager[None]:
     """Return the context in which the UNet sees the requests' conditioning images."""
-    if conditions is None:
+    if adapter is None:
         return nullcontext()
-    from oft.adapters.hint_encoder import hint
+    if conditions is None:
+        return adapter.conditioned(None)
     from oft.models.conditioning import conditioning_tensor
 
-    images = conditioning_tensor(conditions[request.key] for request in requests).to(base.unet.device)
-    return hint(base.unet, base.unet.hint_encoder(images))
+    images = conditioning_tensor(conditions[request.key] for request in requests)
+    return adapter.conditioned(images.to(base.unet.device))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from oft.adapters.registry import BASE_ALONE
 from oft.params import Params, load_params
 from oft.storage import atomic_folder, read_json, write_json
 from stages.launch import paths
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> None:
             measured,
         )
     layers: list[dict[str, Any]] = []
-    if adapter != "none" and not transfer:
+    if adapter != BASE_ALONE and not transfer:
         from oft.evaluation.geometry import measure_geometry
 
         geometry, layers = measure_geometry(base, folder / "train")

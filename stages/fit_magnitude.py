@@ -11,24 +11,25 @@ from oft.params import load_params
 from oft.storage import atomic_folder, write_json
 from oft.types import Split
 from stages.launch import paths
-from stages.launch.arguments import known, known_task, parse
+from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
 
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/magnitude: the adapter with magnitudes, its curves, summary.json.
 
-    The summary holds the validation loss before and after.
+    The summary holds the validation loss before and after. An adapter whose method has no magnitudes stays as
+    it was trained, and both are one.
     """
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
     task = known_task(params, options.task)
-    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    adapter = known_trained(params, options.adapter)
     settings = params.fit_magnitude
     if run_as_ranks(arguments, settings):
         return
 
-    from oft.models.adapted import add_magnitude, load_onto, store
+    from oft.models.adapted import load_onto, store
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.shards.store import open_shards
@@ -52,9 +53,7 @@ def main(arguments: list[str]) -> None:
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_onto(base, folder / "train")
-    # Rotations do not change any more: folded into the weights they cost nothing.
-    loaded.adapter.merge()
-    loaded = add_magnitude(loaded, base)
+    has_magnitudes = loaded.add_magnitudes()
 
     def read(split: Split) -> TrainingSet:
         return open_training_set(
@@ -67,24 +66,25 @@ def main(arguments: list[str]) -> None:
 
     def measure() -> float:
         return validation_loss(
-            base, Denoiser(base.unet), held_out, settings.batch_size, params.seed, ranks=ranks
+            base, Denoiser(base.unet, loaded), held_out, settings.batch_size, params.seed, ranks=ranks
         )
 
     with atomic_folder(folder / "magnitude") if ranks.first else nullcontext() as partial:
-        before = measure()
-        train_adapter(
-            base,
-            loaded,
-            data,
-            settings,
-            seed=params.seed,
-            name=f"{task} {adapter} magnitude",
-            folder=partial,
-            scratch=scratch,
-            logs=paths.LOGS,
-            ranks=ranks,
-        )
-        after = measure()
+        before = after = measure()
+        if has_magnitudes:
+            train_adapter(
+                base,
+                loaded,
+                data,
+                settings,
+                seed=params.seed,
+                name=f"{task} {adapter} magnitude",
+                folder=partial,
+                scratch=scratch,
+                logs=paths.LOGS,
+                ranks=ranks,
+            )
+            after = measure()
         if partial is not None:
             store(partial, loaded, base)
             write_json(

@@ -7,12 +7,12 @@ import sys
 from oft.params import load_params
 from oft.storage import atomic_folder
 from stages.launch import paths
-from stages.launch.arguments import known, known_task, parse
+from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write runs/<task>/<adapter>/init in PEFT's layout; for tasks with a condition also the hint encoder."""
+    """Write runs/<task>/<adapter>/init, in the layout of the adapter's method."""
     from oft.models.adapted import init_adapter, store
     from oft.models.base import load_base
     from oft.models.device import choose_device
@@ -21,16 +21,16 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
     task = known_task(params, options.task)
-    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    adapter = known_trained(params, options.adapter)
     base = load_base(paths.BASE, choose_device())
-    loaded = init_adapter(
+    made = init_adapter(
         base,
-        getattr(params.adapter, adapter),
+        params.adapters[adapter],
         with_condition=task in params.tasks,
         generator=generator_for(params.seed, "init", task),
     )
     with atomic_folder(paths.run(task, adapter) / "init") as partial:
-        store(partial, loaded, base)
+        store(partial, made, base)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     requests = plan({"class": prompt}, params.prior.num_class_images, params.seed)
-    pictures = generate(base, requests, None, params.sample, params.resolution_px)
+    pictures = generate(base, None, requests, None, params.sample, params.resolution_px)
     samples = (
         pack_sample(request.name, picture, meta={"captions": [prompt], "seed": request.seed}, lossless=True)
         for request, picture in pictures

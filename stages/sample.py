@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from oft.adapters.registry import BASE_ALONE
 from oft.errors import ParamsError
 from oft.params import load_params
 from oft.progress import count
@@ -14,7 +15,7 @@ from stages.launch.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/samples/<shard>.tar: PNG pictures, each with its prompt and seed."""
-    from oft.models.adapted import load_onto, merge
+    from oft.models.adapted import load_onto
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts
@@ -31,15 +32,16 @@ def main(arguments: list[str]) -> None:
     subject = task in params.subjects
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
-    conditions = None
-    if adapter != "none":
+    loaded = conditions = None
+    if adapter != BASE_ALONE:
         loaded = load_onto(base, paths.run(options.trained_on or task, adapter) / "magnitude")
-        merge(loaded, params.sample.strength)
-        conditions = None if subject else task_conditions(paths.shards(task))
+        loaded.strength = params.sample.strength
+        loaded.merge()
+        conditions = task_conditions(paths.shards(task)) if loaded.takes_condition else None
     num_samples = params.sample.num_subject_samples if subject else params.sample.num_samples
     requests = plan(task_prompts(paths.shards(task)), num_samples, params.seed)
     mine = shard_of(requests, shard, num_shards)
-    pictures = generate(base, mine, conditions, params.sample, params.resolution_px)
+    pictures = generate(base, loaded, mine, conditions, params.sample, params.resolution_px)
     shown = count(pictures, f"{task} {adapter}", "pictures", len(mine))
     write_samples(sample_archive(paths.run(task, adapter) / "samples", shard), shown)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from oft.params import load_params
 from oft.storage import atomic_folder, write_json
 from stages.launch import paths
-from stages.launch.arguments import known, known_task, parse
+from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
 
 # What of `sample` validation grids are drawn with.
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
     task = known_task(params, options.task)
-    adapter = known("adapter", options.adapter, type(params.adapter).model_fields)
+    adapter = known_trained(params, options.adapter)
     subject = task in params.subjects
     settings = params.train_subject if subject else params.train
     if run_as_ranks(arguments, settings):

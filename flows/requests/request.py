@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +17,7 @@ from flows.requests.widths import adapted_widths
 from oft.acquire.archives import is_archive
 from oft.errors import ParamsError, UserError
 from oft.profiles import compose_profile, list_profiles
+from oft.settings.section import Name
 
 # Never repeated in a message: an address may hold a password or a signature.
 ADDRESSES = ("instance_images", "output", "webhook")
@@ -57,8 +58,10 @@ class TrainingRequest(BaseModel):
         description="A file of conf/profile without .yaml: base model, sampler, judges, and every setting "
         "that is left out here.",
     )
-    adapter: Literal["oft", "coft"] = Field(
-        default="oft", description="oft: orthogonal finetuning; coft: constrained to a ball round identity."
+    adapter: Name = Field(
+        default="oft",
+        description="An adapter of the profile's `adapters`: oft (orthogonal finetuning), coft (constrained "
+        "to a ball round the identity), or another that can learn a subject.",
     )
     num_blocks: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,

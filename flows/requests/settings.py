@@ -71,7 +71,8 @@ def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(PLACE
         "subjects": {TASK: {"dataset": DATASET, "subject": SUBJECT}},
         "control_tasks": [],
         "subject_tasks": [TASK],
-        "adapters": [request.adapter],
+        "control_adapters": [],
+        "subject_adapters": [request.adapter],
         "transfers": {},
         "base_tasks": [],
         "sample_shards": [0],
@@ -87,7 +88,7 @@ def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(PLACE
     if request.num_class_images is not None:
         values["prior"]["num_class_images"] = request.num_class_images
     if request.num_blocks is not None:
-        values["adapter"][request.adapter] |= {"num_blocks": request.num_blocks, "block_size": None}
+        values["adapters"][request.adapter] |= {"num_blocks": request.num_blocks, "block_size": None}
     training = values["train_subject"]
     for name in ("max_train_steps", "learning_rate", "prior_loss_weight"):
         if (value := getattr(request, name)) is not None:

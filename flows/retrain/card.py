@@ -72,7 +72,7 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
         "## Use",
         "",
         "`weights/adapter` is complete (rotations, magnitudes, and the hint encoder where the task has one): "
-        "`oft.adapters.interop.load_adapter` loads it, and PEFT its rotations. `weights/delta.safetensors` "
+        "`oft.adapters.load_adapter` loads it, and PEFT its rotations. `weights/delta.safetensors` "
         "holds weight differences, which other programs load like a LoRA; it takes no control signal.",
         "",
         "```python",
@@ -92,7 +92,7 @@ def _settings(params: Params, task: str) -> dict[str, Any]:
     return {
         "seed": params.seed,
         "resolution_px": params.resolution_px,
-        "adapter": getattr(params.adapter, params.gate.adapter).model_dump(),
+        "adapter": params.adapters[params.gate.adapter].model_dump(),
         "train": training.model_dump(),
         "fit_magnitude": params.fit_magnitude.model_dump(),
         "sample": params.sample.model_dump(),

@@ -23,6 +23,7 @@ from flows.retrain.decision import DECISION_FILE, Decision
 from flows.retrain.history import current, next_number
 from flows.retrain.judging import model_outs
 from flows.retrain.setting import Setting
+from oft.adapters.oft.method import CONFIG_FILE
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import write_json
@@ -31,7 +32,6 @@ Log = Callable[[str], None]
 
 PROMOTED = Path("promoted")
 BASE = "data/models/base"
-CONFIG_NAME = "adapter_config.json"  # as oft.adapters.interop has it, which imports torch
 UNPUSHED_FILE = "unpushed"
 # Seconds before a failed push is tried again.
 PUSH_DELAYS = (2.0, 10.0, 30.0)
@@ -146,7 +146,7 @@ def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) ->
     _, model = model_outs(task, adapter)
     (target / "adapter").mkdir(parents=True)
     for path in sorted((root / model).iterdir()):
-        if path.name == CONFIG_NAME or path.suffix == ".safetensors":  # beside them lie the training's curves
+        if path.name == CONFIG_FILE or path.suffix == ".safetensors":  # beside them lie the training's curves
             # A copy: what lies in a DVC out may be linked into its cache.
             shutil.copyfile(path, target / "adapter" / path.name)
     delta = target / "delta.safetensors"

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from oft import __version__
 from oft.errors import CheckpointError
 from oft.storage import atomic_file
 
@@ -74,3 +75,9 @@ def read_tensors(source: Path, base_hash: str | None = None) -> tuple[dict[str, 
             f"{name}; use that base, or train the adapter on this one"
         )
     return tensors, metadata
+
+
+def file_metadata(base_hash: str, base_name: str | None) -> dict[str, str]:
+    """Return what the metadata of every file says: the base it belongs to and what wrote it."""
+    named = {"base_name": base_name} if base_name else {}
+    return {"format": "pt", "base_hash": base_hash, "project": f"oft-pipeline {__version__}", **named}

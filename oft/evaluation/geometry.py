@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oft.errors import CheckpointError
+from oft.models.adapted import load_onto
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,30 +40,26 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
 
     ``energy_change`` is the largest relative change over the layers of the hyperspherical energy (sum over
     pairs of normalised neurons of 1 / ||w_i - w_j||, arXiv 2306.07280, eq. 1), ``orthogonality_error`` the
-    largest entry of |R R^T - I|. Magnitudes change no direction, and so no energy.
+    largest entry of |R R^T - I|. Magnitudes change no direction, and so no energy. An adapter that changes no
+    weights has neither, and one without rotations no orthogonality.
 
     Raises:
         CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
     """
-    from oft.adapters.interop import load_adapter
-
-    loaded = load_adapter(adapter_folder, base.unet, base_hash=base.hash)
-    targets = [name for name, _ in loaded.adapter.named_values()]
-    before = measure_energies(base.unet, targets)
-    with loaded.adapter.merging():
-        after = measure_energies(base.unet, targets)
-    changes = {name: after[name] / before[name] - 1 for name in targets}
-    trainable = loaded.adapter.num_parameters
-    hint_parameters = (
-        sum(parameter.numel() for parameter in loaded.hint_encoder.parameters()) if loaded.hint_encoder else 0
-    )
-    metrics = {
-        "energy_change": float(np.max(np.abs(list(changes.values())))),
-        "orthogonality_error": loaded.adapter.orthogonality_error(),
-        "rotation_parameters": trainable,
-        "hint_encoder_parameters": hint_parameters,
-        "trainable_parameters": trainable + hint_parameters,
-    }
+    adapter = load_onto(base, adapter_folder)
+    layers = adapter.adapted_layers()
+    before = measure_energies(base.unet, layers)
+    with adapter.merging():
+        after = measure_energies(base.unet, layers)
+    changes = {name: after[name] / before[name] - 1 for name in layers}
+    metrics: dict[str, float] = {}
+    if changes:
+        metrics["energy_change"] = float(np.max(np.abs(list(changes.values()))))
+    if (error := adapter.orthogonality_error()) is not None:
+        metrics["orthogonality_error"] = error
+    parts = adapter.count_parameters()
+    metrics |= {f"{part}_parameters": count for part, count in parts.items()}
+    metrics["trainable_parameters"] = sum(parts.values())
     rows = [
         {
             "layer": name,
@@ -70,15 +67,9 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
             "energy_after": after[name],
             "energy_change": changes[name],
         }
-        for name in targets
+        for name in layers
     ]
-    if loaded.hint_encoder is not None:
-        from oft.adapters.hint_encoder import detach_hint
-
-        detach_hint(base.unet)
-    if loaded.magnitude is not None:
-        loaded.magnitude.remove()
-    loaded.adapter.remove()
+    adapter.remove()
     return metrics, rows
 
 
@@ -95,8 +86,8 @@ def report_energy(
         CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
     """
     if adapter_folder is None:
-        from oft.adapters.adapter import find_targets
-        from oft.adapters.oft import UNET_CONTROL_TARGETS
+        from oft.adapters.oft.config import UNET_CONTROL_TARGETS
+        from oft.adapters.oft.targets import find_targets
 
         energies = measure_energies(base.unet, find_targets(base.unet, UNET_CONTROL_TARGETS))
         rows: list[dict[str, Any]] = [{"layer": name, "energy": value} for name, value in energies.items()]
@@ -105,7 +96,7 @@ def report_energy(
         metrics, rows = measure_geometry(base, adapter_folder)
         summary = {
             **{key: sum(row[key] for row in rows) for key in ("energy_before", "energy_after")},
-            **{key: metrics[key] for key in ("energy_change", "orthogonality_error")},
+            **{key: metrics[key] for key in ("energy_change", "orthogonality_error") if key in metrics},
         }
     finite = {key: value if math.isfinite(value) else None for key, value in summary.items()}
     return {"base_hash": base.hash, "layers": len(rows), **finite}, rows

@@ -10,23 +10,24 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from oft.adapters.interop import (
-    CONFIG_FILE,
+from oft.adapters.hint.method import HINT_ENCODER_FILE
+from oft.adapters.hint.method import METHOD as HINT
+from oft.adapters.oft.method import CONFIG_FILE
+from oft.adapters.oft.rotation import block_size_of
+from oft.adapters.oft.saving import (
     CONVENTION,
-    HINT_ENCODER_FILE,
     MAGNITUDE_FILE,
     PEFT_PREFIX,
     PEFT_SUFFIX,
     ROTATION_FILE,
 )
-from oft.adapters.rotation import block_size_of
 from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.storage import read_json
@@ -51,7 +52,7 @@ _TITLES: Mapping[str, str] = {
     "adapter": "an OFT adapter",
     "rotation": "the rotations of an OFT adapter",
     "magnitude": "the magnitudes of an OFT adapter",
-    "hint_encoder": "the hint encoder of an OFT adapter",
+    "hint_encoder": "a hint encoder",
 }
 # Entries of the metadata that have a field of their own here, or say nothing.
 _TOLD = frozenset(
@@ -210,6 +211,8 @@ def read_contents(source: Path) -> Contents:
 
 
 def _describe_folder(folder: Path) -> Description:
+    if HINT.recognises(folder):
+        return replace(describe_adapter(folder / HINT_ENCODER_FILE), path=str(folder))
     if not (folder / ROTATION_FILE).is_file():
         names = sorted(path.name for path in folder.iterdir())[:5]
         raise CheckpointError(

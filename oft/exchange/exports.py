@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from oft.adapters.interop import LoadedAdapter, file_metadata, load_adapter, save_adapter, set_strength
+from oft.adapters.registry import load_adapter
+from oft.adapters.tensors import file_metadata
 from oft.errors import ParamsError
 from oft.exchange.bases import Identity, identify_base, load_unet
 from oft.exchange.delta import write_delta
@@ -62,15 +63,18 @@ def export_adapter(
     identity = identify_base(base)
     unet = load_unet(base)
     loaded = load_adapter(adapter, unet, base_hash=identity.hash)
-    set_strength(loaded, strength)
-    left_out = _left_out(loaded, with_magnitudes=form != "peft")
     if form == "peft":
         with atomic_folder(target) as partial:
-            save_adapter(partial, loaded.adapter, base_hash=identity.hash, base_name=identity.name)
-    else:
-        weights = adapted_weights(unet, loaded)
-        write_weights(target, base, identity, unet, weights, form, precision, f"the adapter {adapter.name}")
-    return left_out
+            return loaded.save_for_peft(partial, base_hash=identity.hash, base_name=identity.name)
+    if not loaded.adapted_layers():
+        raise ParamsError(
+            f"{adapter}: this kind of adapter ({loaded.method}) changes no weights, so there are none to "
+            "merge; use it as it is"
+        )
+    loaded.strength = strength
+    weights = adapted_weights(loaded)
+    write_weights(target, base, identity, unet, weights, form, precision, f"the adapter {adapter.name}")
+    return loaded.lost_by_merging()
 
 
 def write_weights(
@@ -113,15 +117,3 @@ def refuse_target(target: Path, base: Path, as_file: bool) -> None:
         raise ParamsError(f"{target}: weight differences go into one file; name it with .safetensors")
     if not as_file and target.suffix == ".safetensors":
         raise ParamsError(f"{target}: this makes a folder; name it without .safetensors")
-
-
-def _left_out(loaded: LoadedAdapter, with_magnitudes: bool) -> list[str]:
-    notes = []
-    if loaded.magnitude is not None and not with_magnitudes:
-        notes.append("PEFT's OFT has no magnitudes: the adapter's are left out, its rotations are there")
-    if loaded.hint_encoder is not None:
-        notes.append(
-            "the hint encoder is left out, as no other format has a place for it: what is written has "
-            "learned the task and takes no control signal"
-        )
-    return notes

@@ -9,11 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.adapter import find_targets
-from oft.adapters.interop import LoadedAdapter, build_hint_encoder, check_magnitudes, put_on
-from oft.adapters.layers import is_pointwise, weight_of
-from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
-from oft.adapters.rotation import EpsConvention, block_size_of, packed_from_skew
+from oft.adapters.hint.adapter import build_encoder
+from oft.adapters.oft.adapter import OrthogonalAdapter
+from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.layers import is_pointwise, weight_of
+from oft.adapters.oft.rotation import EpsConvention, block_size_of, packed_from_skew
+from oft.adapters.oft.saving import check_magnitudes
+from oft.adapters.oft.targets import find_targets
 from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError, ParamsError
 
@@ -24,8 +26,8 @@ class ForeignAdapter:
 
     Attributes:
         source: the file, for messages.
-        packed: parameters ``[r, b(b-1)/2]`` in the convention of ``oft.adapters.rotation``; one row where a
-            block is shared.
+        packed: parameters ``[r, b(b-1)/2]`` in the convention of ``oft.adapters.oft.rotation``; one row where
+            a block is shared.
         block_share: one block serves a layer's whole diagonal.
         blocks_by: what is the same in all layers, the blocks' number or their size; of several answers, this.
         eps: COFT's, in ``eps_convention``; None where training goes on unconstrained.
@@ -47,7 +49,7 @@ class ForeignAdapter:
     notes: tuple[str, ...] = ()
 
 
-def put_foreign_on(unet: nn.Module, foreign: ForeignAdapter) -> LoadedAdapter:
+def put_foreign_on(unet: nn.Module, foreign: ForeignAdapter) -> OrthogonalAdapter:
     """Put a foreign adapter on ``unet``; all is checked before the model is touched.
 
     Raises:
@@ -60,8 +62,8 @@ def put_foreign_on(unet: nn.Module, foreign: ForeignAdapter) -> LoadedAdapter:
         check_magnitudes(foreign.source, foreign.log_scales, unet)
     encoder = None
     if foreign.hint_encoder is not None:
-        encoder = build_hint_encoder(foreign.source, foreign.hint_encoder, unet)
-    return put_on(unet, config, foreign.packed, foreign.log_scales, encoder, {})
+        encoder = build_encoder(foreign.source, foreign.hint_encoder, unet)
+    return OrthogonalAdapter.put_on(unet, config, foreign.packed, foreign.log_scales, encoder)
 
 
 def config_of(foreign: ForeignAdapter, unet: nn.Module) -> OFTConfig:

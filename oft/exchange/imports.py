@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.adapters.interop import HINT_ENCODER_FILE, MAGNITUDE_FILE, save_adapter
+from oft.adapters.hint.method import HINT_ENCODER_FILE
+from oft.adapters.oft.saving import MAGNITUDE_FILE
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange.bases import identify_base, load_unet
 from oft.exchange.exports import Precision, refuse_target, write_weights
@@ -64,13 +65,10 @@ def import_adapter(
             target, base, identity, unet, weights, "delta" if as_delta else "diffusers", precision, what
         )
     else:
-        loaded = put_foreign_on(unet, foreign)
+        adapter = put_foreign_on(unet, foreign)
         with atomic_folder(target) as partial:
-            save_adapter(
+            adapter.save(
                 partial,
-                loaded.adapter,
-                loaded.magnitude,
-                loaded.hint_encoder,
                 base_hash=identity.hash,
                 base_name=identity.name,
                 metadata={"imported_from": source.name},

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from oft.adapters.rotation import cayley, orthogonality_error, skew_from_packed
+from oft.adapters.oft.rotation import cayley, orthogonality_error, skew_from_packed
 
 
 class TruncationError(NamedTuple):

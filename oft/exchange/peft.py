@@ -19,8 +19,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from oft.adapters.interop import CONFIG_FILE, PEFT_PREFIX
-from oft.adapters.rotation import project_skew
+from oft.adapters.oft.method import CONFIG_FILE
+from oft.adapters.oft.rotation import project_skew
+from oft.adapters.oft.saving import PEFT_PREFIX
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange.foreign import (
     ForeignAdapter,

@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.rotation import coft_bound
+from oft.adapters.oft.rotation import coft_bound
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange.foreign import (
     ForeignAdapter,

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.interop import LoadedAdapter
-from oft.adapters.rotation import rotate_weight
+from oft.adapters.oft.rotation import rotate_weight
+from oft.adapters.protocol import Adapter
 from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.exchange.foreign import linear_weights
 from oft.exchange.peft import TruncatedAdapter
 
 
-def adapted_weights(unet: nn.Module, loaded: LoadedAdapter) -> dict[str, Tensor]:
-    """Return diag(s) W Rᵀ of each layer with a rotation R or magnitudes s."""
-    names = dict.fromkeys(name for name, _ in loaded.adapter.named_packed())
-    with ExitStack() as stack:
-        stack.enter_context(loaded.adapter.merging())
-        if loaded.magnitude is not None:
-            names |= dict.fromkeys(name for name, _ in loaded.magnitude.named_values())
-            stack.enter_context(loaded.magnitude.merging())
-        return {name: unet.get_parameter(f"{name}.weight").detach().clone() for name in names}
+def adapted_weights(adapter: Adapter) -> dict[str, Tensor]:
+    """Return the weight of each adapted layer with the adapter in it; of OFT, diag(s) W Rᵀ."""
+    with adapter.merging():
+        return {
+            name: adapter.unet.get_parameter(f"{name}.weight").detach().clone()
+            for name in adapter.adapted_layers()
+        }
 
 
 @torch.no_grad()

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from oft.adapters.adapter import find_targets
-from oft.adapters.hint_encoder import HintEncoder
-from oft.adapters.layers import num_features, weight_of
-from oft.adapters.oft import OFTConfig
+from oft.adapters.hint.encoder import HintEncoder
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.layers import num_features, weight_of
+from oft.adapters.oft.targets import find_targets
 from oft.errors import ParamsError
 
 if TYPE_CHECKING:

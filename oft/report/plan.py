@@ -33,10 +33,10 @@ def planned_runs(params: Mapping[str, Any], root: Path) -> dict[str, tuple[str, 
     """
     if not any(params.get(key) for key in _PLANNING_KEYS):
         return _runs_on_disk(root / "runs")
-    adapters = _names(params.get("adapters"))
     planned: dict[str, set[str]] = {}
-    for task in [*_names(params.get("control_tasks")), *_names(params.get("subject_tasks"))]:
-        planned.setdefault(task, set()).update(adapters)
+    for kind in ("control", "subject"):
+        for task in _names(params.get(f"{kind}_tasks")):
+            planned.setdefault(task, set()).update(_names(params.get(f"{kind}_adapters")))
     for transfer in _mapping(params.get("transfers")).values():
         planned.setdefault(str(transfer.get("task", "")), set()).add(str(transfer.get("adapter", "")))
     for task in _names(params.get("base_tasks")):

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from oft.settings.section import (
-    AdapterName,
     BatchSize,
     Name,
     NaturalInt,
@@ -73,7 +72,7 @@ class GateMetric(Section):
 class Gate(Section):
     """When a retrained adapter takes the place of the promoted one."""
 
-    adapter: AdapterName
+    adapter: Name
     tasks: list[Name] | None
     metrics: Annotated[dict[ScoreName, GateMetric], Field(min_length=1)]
     confidence: Annotated[float, Field(ge=0.5, lt=1)]

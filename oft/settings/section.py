@@ -28,9 +28,6 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 
 
-AdapterName = Literal["oft", "coft"]
-
-
 ReaderName = Literal[
     "ade20k",
     "celeba_hq",

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from oft.settings.section import (
-    AdapterName,
     BatchSize,
     Name,
     NaturalInt,
@@ -27,42 +26,6 @@ class Base(Section):
     config: str
     tokenizer: str | None
     use_ema: bool
-
-
-class Rotation(Section):
-    """Shape of the orthogonal adapter."""
-
-    num_blocks: PositiveInt | None
-    block_size: Annotated[int, Field(ge=2)] | None
-    block_share: bool
-    coft: bool
-    eps: PositiveFloat
-    eps_convention: Literal["reference", "peft"]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    application: Literal["auto", "weight", "input"]
-    target_modules: list[str] | None
-
-    @model_validator(mode="after")
-    def _blocks_are_given_once(self) -> Rotation:
-        if (self.num_blocks is None) == (self.block_size is None):
-            raise ValueError(
-                f"one of num_blocks ({self.num_blocks}) and block_size ({self.block_size}) must be a number "
-                "and the other null"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _targets_are_null_or_some(self) -> Rotation:
-        if self.target_modules is not None and not self.target_modules:
-            raise ValueError("target_modules must name a layer, got []; null takes those of the paper")
-        return self
-
-
-class AdapterSettings(Section):
-    """Settings of every adapter."""
-
-    oft: Rotation
-    coft: Rotation
 
 
 class Optimization(Section):
@@ -128,5 +91,5 @@ class Transfer(Section):
     """A task evaluated with the adapter that another task trained."""
 
     task: Name
-    adapter: AdapterName
+    adapter: Name
     trained_on: Name

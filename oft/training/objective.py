@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.hint_encoder import hint
 from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss
 from oft.seeding import derive_seed, generator_for
@@ -23,6 +23,7 @@ from oft.training.distributed import ALONE, Ranks, micro_batches
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
+    from oft.adapters.protocol import Adapter
     from oft.models.base import Base
     from oft.settings.training import Optimization
 
@@ -53,9 +54,13 @@ class Source:
 class Denoiser(nn.Module):
     """A UNet with the conditioning images as an input, so that one forward holds all that is trained."""
 
-    def __init__(self, unet: UNet2DConditionModel, attention: str = "auto") -> None:
+    def __init__(
+        self, unet: UNet2DConditionModel, adapter: Adapter | None = None, attention: str = "auto"
+    ) -> None:
+        """Take a UNet and the adapter on it; None is the base alone, which sees no conditioning image."""
         super().__init__()
         self.unet = unet
+        self.adapter = adapter
         self.attention = attention
 
     def forward(
@@ -63,9 +68,8 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """Return the predicted noise (or velocity), like ``noisy``."""
         with attention_kernel(noisy.device.type, self.attention):
-            if conditioning is None:
-                return self.unet(noisy, timesteps, encoder_hidden_states).sample
-            with hint(self.unet, self.unet.hint_encoder(conditioning)):
+            seen = nullcontext() if self.adapter is None else self.adapter.conditioned(conditioning)
+            with seen:
                 return self.unet(noisy, timesteps, encoder_hidden_states).sample
 
 

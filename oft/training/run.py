@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from oft.models.adapted import trained_parameters
 from oft.seeding import derive_seed
 from oft.training.dataset import TrainingSet
 from oft.training.distributed import ALONE, Ranks
@@ -22,7 +21,7 @@ from oft.training.setup import make_accelerator, prepare_unet
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from oft.adapters.interop import LoadedAdapter
+    from oft.adapters.protocol import Adapter
     from oft.models.base import Base
     from oft.settings.training import Optimization
 
@@ -31,7 +30,7 @@ GRID_PADDING_PX = 2
 
 def train_adapter(
     base: Base,
-    loaded: LoadedAdapter,
+    adapter: Adapter,
     data: TrainingSet,
     settings: Optimization,
     *,
@@ -46,7 +45,7 @@ def train_adapter(
     validate_every_steps: int = 1,
     ranks: Ranks = ALONE,
 ) -> list[dict[str, float]]:
-    """Train what ``trained_parameters`` names, in place; return the log, also in ``folder``/dvclive.
+    """Train the adapter's ``trained_parameters`` in place; return the log, also in ``folder``/dvclive.
 
     Args:
         prior: class pictures for prior preservation.
@@ -60,17 +59,16 @@ def train_adapter(
     """
     accelerator = make_accelerator(settings, logs)
     prepare_unet(base.unet, settings)
-    denoiser = accelerator.prepare(Denoiser(base.unet, settings.attention))
+    denoiser = accelerator.prepare(Denoiser(base.unet, adapter, settings.attention))
     sources = [Source(data, "instance")]
     if prior is not None and prior_loss_weight > 0:
         sources.append(Source(prior, "class", prior_loss_weight))
     objective = data_objective(base, denoiser, sources, settings, seed, ranks)
 
-    def objective_with_dropout(step: int) -> Iterable[Tensor]:
-        # A resumed run leaves out the blocks that an uninterrupted one does. A validation grid, drawn between
-        # steps, has put the adapter into evaluation mode with its model.
-        loaded.adapter.train()
-        loaded.adapter.seed_dropout(derive_seed(seed, "dropout", step))
+    def prepared_objective(step: int) -> Iterable[Tensor]:
+        # Seeded by the step, so that a resumed run draws what an uninterrupted one does; before each, since a
+        # validation grid puts the adapter into evaluation mode with its model.
+        adapter.before_step(derive_seed(seed, "dropout", step))
         return objective(step)
 
     written = (
@@ -86,8 +84,8 @@ def train_adapter(
 
         rows = run_training(
             accelerator,
-            trained_parameters(loaded),
-            objective_with_dropout,
+            adapter.trained_parameters(),
+            prepared_objective,
             settings,
             scratch=scratch,
             name=name,
@@ -96,7 +94,7 @@ def train_adapter(
             validate_every_steps=validate_every_steps,
             ranks=ranks,
         )
-    loaded.adapter.eval()
+    adapter.after_training()
     return rows
 
 

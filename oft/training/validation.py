@@ -15,7 +15,7 @@ from oft.training.run import tile
 if TYPE_CHECKING:
     from PIL import Image
 
-    from oft.adapters.interop import LoadedAdapter
+    from oft.adapters.protocol import Adapter
     from oft.models.base import Base
     from oft.settings.evaluation import Sampling
     from oft.shards.store import ShardStore
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def grid_drawer(
     base: Base,
-    loaded: LoadedAdapter,
+    adapter: Adapter,
     store: ShardStore,
     subject_prompts: Mapping[str, str] | None,
     num_images: int,
@@ -65,10 +65,9 @@ def grid_drawer(
     def draw() -> Image.Image:
         training = base.unet.training
         base.unet.eval()
-        with loaded.adapter.merging():
-            drawn = {
-                r.key: picture for r, picture in generate(base, requests, conditions, settings, resolution_px)
-            }
+        with adapter.merging():
+            pictures = generate(base, adapter, requests, conditions, settings, resolution_px)
+            drawn = {request.key: picture for request, picture in pictures}
         base.unet.train(training)
         generated = [drawn[key] for key in sorted(drawn)]
         rows: list[list[np.ndarray]] = [targets, generated]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
+from oft.adapters.registry import BASE_ALONE
 from oft.errors import ParamsError
 from oft.params import Params
 
 HELP = {
     "dataset": "a data set of params.yaml's `datasets`",
     "task": "a task of params.yaml's `tasks`, or a subject of its `subjects`",
-    "adapter": "oft or coft; `none` is the base alone",
+    "adapter": "an adapter of params.yaml's `adapters`; `none` is the base alone",
     "trained_on": "the task whose adapter is used, if it is another one",
     "shard": "which part of the pictures, counted from 0; all of them in one part if left out",
 }
@@ -46,7 +47,12 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
 
 def known_adapter(params: Params, name: str) -> str:
     """Return ``name`` if it is an adapter of the params, or ``none``."""
-    return known("adapter", name, ["none", *type(params.adapter).model_fields])
+    return known("adapter", name, [BASE_ALONE, *params.adapters])
+
+
+def known_trained(params: Params, name: str) -> str:
+    """Return ``name`` if it is an adapter of the params."""
+    return known("adapter", name, params.adapters)
 
 
 def known_task(params: Params, name: str) -> str:

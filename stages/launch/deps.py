@@ -29,6 +29,7 @@ PLUMBING = (
     "oft.settings",  # the types of settings
     "oft.storage",  # writes files whole or not at all; the same bytes to S3 and back
     "oft.types",  # records that modules hand each other
+    "stages.launch",  # how a stage starts; what it is given stands in its command
 )
 
 # Readers and other components that are found by name are imported so, which no graph of imports shows.

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oft.adapters.oft import OFTAdapter
+from oft.adapters.oft.module import OFTAdapter
 
 MLP_TARGETS = ("to_q", "to_out.0")
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.cli import app, main
 from oft.models.adapted import init_adapter, store
 from oft.models.base import load_base
@@ -37,10 +38,11 @@ def adapter_folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     """An adapter of the miniature base, away from identity, with a hint encoder."""
     generator = torch.Generator().manual_seed(0)
     base = load_base(base_folder)
-    settings = load_params(ROOT / "params.yaml").adapter.oft
+    settings = load_params(ROOT / "params.yaml").adapters["oft"]
     loaded = init_adapter(base, settings, with_condition=True, generator=generator)
+    assert isinstance(loaded, OrthogonalAdapter)
     with torch.no_grad():
-        for parameter in loaded.adapter.adapter_parameters():
+        for parameter in loaded.rotations.adapter_parameters():
             parameter.normal_(std=0.1, generator=generator)
     folder = tmp_path_factory.mktemp("adapter")
     store(folder, loaded, base)

@@ -8,8 +8,9 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from oft.adapters.interop import save_adapter
-from oft.adapters.oft import UNET_SUBJECT_TARGETS, OFTConfig, inject_oft
+from oft.adapters.oft.config import UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.module import inject_oft
+from oft.adapters.oft.saving import save_adapter
 from oft.cli import app, main
 from oft.exchange.bases import identify_base, load_unet
 

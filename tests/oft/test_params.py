@@ -114,7 +114,7 @@ def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> N
             lambda v: v["transfers"]["canny_photos-oft"].update(trained_on="canny_photos"),
             "transfers.canny_photos-oft",
         ),
-        (lambda v: v["adapters"].__setitem__(0, "coft"), "transfers.canny_photos-oft.adapter"),
+        (lambda v: v["control_adapters"].__setitem__(0, "coft"), "transfers.canny_photos-oft.adapter"),
         (lambda v: v.update(sample_shards=[1]), "sample_shards"),
         (lambda v: v["subjects"].update(canny_coco={"dataset": "dreambooth", "subject": "x"}), "subjects"),
         (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),

@@ -55,7 +55,7 @@ def test_smoke_has_the_graph_of_the_default() -> None:
     smoke, default = (parse_params(compose_profile(CONF, name)) for name in ("smoke", "miniature"))
     for key in ("datasets", "tasks", "subjects", "transfers"):
         assert set(getattr(smoke, key)) == set(getattr(default, key))
-    for key in ("control_tasks", "subject_tasks", "adapters", "base_tasks"):
+    for key in ("control_tasks", "subject_tasks", "control_adapters", "subject_adapters", "base_tasks"):
         assert getattr(smoke, key) == getattr(default, key)
 
 

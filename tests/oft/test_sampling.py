@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from oft.models.adapted import init_adapter, merge
+from oft.models.adapted import init_adapter
 from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params
 from oft.sampling import (
@@ -40,7 +40,7 @@ def settings(params: Params) -> Sampling:
 
 
 def draw(base: Base, requests: list[Request], settings: Sampling) -> dict[str, np.ndarray]:
-    return {r.name: picture for r, picture in generate(base, requests, None, settings, SIZE_PX)}
+    return {r.name: picture for r, picture in generate(base, None, requests, None, settings, SIZE_PX)}
 
 
 def test_requests_are_ordered_and_seeded_by_name() -> None:
@@ -75,14 +75,16 @@ def test_batch_size_changes_only_rounding(base: Base, settings: Sampling) -> Non
     assert max(int(np.abs(whole[name].astype(int) - single[name]).max()) for name in whole) <= 1
 
 
+@pytest.mark.parametrize("name", ["oft", "coft", "hint"])
 def test_an_adapter_at_identity_draws_what_the_base_draws(
-    base: Base, settings: Sampling, params: Params, shards_folder: Path
+    base: Base, settings: Sampling, params: Params, shards_folder: Path, name: str
 ) -> None:
     conditions = task_conditions(shards_folder)
     requests = plan(task_prompts(shards_folder), 1, seed=0)
     alone = draw(base, requests, settings)
-    merge(init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0)))
-    adapted = {r.name: p for r, p in generate(base, requests, conditions, settings, SIZE_PX)}
+    adapter = init_adapter(base, params.adapters[name], with_condition=True, generator=generator_for(0))
+    adapter.merge()
+    adapted = {r.name: p for r, p in generate(base, adapter, requests, conditions, settings, SIZE_PX)}
     assert max(int(np.abs(alone[name].astype(int) - adapted[name]).max()) for name in alone) <= 1
 
 

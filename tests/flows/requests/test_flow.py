@@ -155,7 +155,7 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     settings = yaml.safe_load((folder / "params.yaml").read_text())
     assert settings["train_subject"]["max_train_steps"] == 7
     assert settings["prior"]["num_class_images"] == 32
-    assert (settings["identifier"], settings["adapters"]) == ("sks", ["oft"])
+    assert (settings["identifier"], settings["subject_adapters"]) == ("sks", ["oft"])
     assert settings["instance_prompt"] == "a photo of {identifier} {class}"
     assert "a photo of sks robot on a table" in (folder / "trained").read_text()
 
@@ -294,7 +294,7 @@ def test_the_api_queues_a_request_once_shows_its_parameters_and_cancels_it(
     schema = api("/deployments/name/training/request")["parameter_openapi_schema"]
     described = schema["definitions"]["TrainingRequest"]["properties"]
     assert "3 to 100 pictures" in described["instance_images"]["description"]
-    assert described["adapter"]["enum"] == ["oft", "coft"]
+    assert "`adapters`: oft" in described["adapter"]["description"]
     with Client(PREFECT_API_URL.value()) as client:
         first, second = (client.submit(asked, "one key") for _ in range(2))
         other = client.submit(asked, "another key")

@@ -37,13 +37,13 @@ def test_every_profile_takes_a_request(profile: str, tmp_path: Path) -> None:
     values = make_settings(asked, CONF, ".downloads/x")
     params = write_settings(values, tmp_path / "params.yaml")
     assert yaml.safe_load((tmp_path / "params.yaml").read_text()) == values
-    assert (params.subject_tasks, params.adapters, params.control_tasks, params.seed) == (
+    assert (params.subject_tasks, params.subject_adapters, params.control_tasks, params.seed) == (
         [TASK],
         ["coft"],
         [],
         5,
     )
-    assert params.adapter.coft.num_blocks == 2 and params.adapter.coft.block_size is None
+    assert params.adapters["coft"].model_dump().items() >= {"num_blocks": 2, "block_size": None}.items()
     assert params.train_subject.warmup_steps < params.train_subject.max_train_steps == 2
     assert params.datasets[DATASET].acquire.source == ".downloads/x"
 

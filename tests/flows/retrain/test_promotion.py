@@ -17,8 +17,10 @@ from flows.retrain.judging import LOCK_FILE, write_lock
 from flows.retrain.promotion import export_model, reject
 from flows.retrain.run import look
 from flows.retrain.workspace import hold
-from oft.adapters.interop import load_adapter, save_adapter
-from oft.adapters.oft import UNET_CONTROL_TARGETS, OFTConfig, inject_oft
+from oft.adapters.oft.adapter import OrthogonalAdapter
+from oft.adapters.oft.config import UNET_CONTROL_TARGETS, OFTConfig
+from oft.adapters.oft.module import inject_oft
+from oft.adapters.oft.saving import save_adapter
 from oft.models.base import load_base
 from oft.params import Params
 from oft.storage import write_json
@@ -59,9 +61,9 @@ def test_a_real_adapter_is_exported_by_the_clone_s_own_code(tmp_path: Path, base
         "adapter_model.safetensors",
     }
     fresh = load_base(base_folder, torch.device("cpu"))
-    loaded = load_adapter(target / "adapter", fresh.unet, base_hash=fresh.hash)
+    loaded = OrthogonalAdapter.load(target / "adapter", fresh.unet, base_hash=fresh.hash)
     assert all(
-        torch.equal(packed, torch.full_like(packed, 0.01)) for _, packed in loaded.adapter.named_packed()
+        torch.equal(packed, torch.full_like(packed, 0.01)) for _, packed in loaded.rotations.named_packed()
     )
 
 

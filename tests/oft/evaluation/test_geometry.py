@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError
 from oft.evaluation.energy import hyperspherical_energy
 from oft.evaluation.geometry import measure_energies, measure_geometry, report_energy
-from oft.models.adapted import add_magnitude, init_adapter, store
+from oft.models.adapted import init_adapter, store
 from oft.models.base import load_base
 from oft.params import Params
 
@@ -22,20 +23,21 @@ def test_a_rotation_keeps_the_energy_and_the_base_comes_back(
 ) -> None:
     base = load_base(base_folder)
     before = {name: value.clone() for name, value in base.unet.state_dict().items()}
-    loaded = init_adapter(base, params.adapter.oft, with_condition=with_condition, generator=generator)
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=with_condition, generator=generator)
+    assert isinstance(loaded, OrthogonalAdapter)
     with torch.no_grad():
-        for parameter in loaded.adapter.adapter_parameters():
+        for parameter in loaded.rotations.adapter_parameters():
             parameter.normal_(std=0.1, generator=generator)
     store(tmp_path, loaded, base)
     adapted = load_base(base_folder)
     metrics, rows = measure_geometry(adapted, tmp_path)
     assert 0 < metrics["energy_change"] <= 1e-5
     assert metrics["orthogonality_error"] <= 1e-6
-    assert metrics["rotation_parameters"] == loaded.adapter.num_parameters
-    encoder = loaded.hint_encoder
+    assert metrics["rotation_parameters"] == loaded.rotations.num_parameters
+    encoder = loaded.encoder
     hints = sum(value.numel() for value in encoder.parameters()) if encoder else 0
     assert metrics["hint_encoder_parameters"] == hints
-    assert metrics["trainable_parameters"] == loaded.adapter.num_parameters + hints
+    assert metrics["trainable_parameters"] == loaded.rotations.num_parameters + hints
     assert metrics["energy_change"] == max(abs(row["energy_change"]) for row in rows)
     for row in rows:
         weight = before[f"{row['layer']}.weight"]
@@ -49,11 +51,12 @@ def test_magnitudes_do_not_change_the_energy_and_come_off(
     base_folder: Path, params: Params, tmp_path: Path, generator: torch.Generator
 ) -> None:
     base = load_base(base_folder)
-    loaded = init_adapter(base, params.adapter.oft, with_condition=False, generator=generator)
-    loaded = add_magnitude(loaded, base)
-    assert loaded.magnitude is not None
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=False, generator=generator)
+    assert isinstance(loaded, OrthogonalAdapter)
+    assert loaded.add_magnitudes() and loaded.magnitude is not None
+    loaded.unmerge()
     with torch.no_grad():
-        for parameter in [*loaded.adapter.adapter_parameters(), *loaded.magnitude.adapter_parameters()]:
+        for parameter in [*loaded.rotations.adapter_parameters(), *loaded.magnitude.adapter_parameters()]:
             parameter.normal_(std=0.1, generator=generator)
     store(tmp_path, loaded, base)
     adapted = load_base(base_folder)

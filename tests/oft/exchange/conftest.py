@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.hint_encoder import HintEncoder, attach_hint, hint
-from oft.adapters.interop import LoadedAdapter, load_adapter, save_adapter
-from oft.adapters.magnitude import inject_magnitude
-from oft.adapters.oft import UNET_CONTROL_TARGETS, OFTConfig, inject_oft
+from oft.adapters.hint.encoder import HintEncoder, attach_hint, hinted
+from oft.adapters.oft.adapter import OrthogonalAdapter
+from oft.adapters.oft.config import UNET_CONTROL_TARGETS, OFTConfig
+from oft.adapters.oft.magnitude import inject_magnitude
+from oft.adapters.oft.module import inject_oft
+from oft.adapters.oft.saving import save_adapter
 from oft.exchange.bases import identify_base, load_unet
 
 Inputs = tuple[Tensor, Tensor, Tensor]
@@ -59,14 +61,14 @@ def adapter_folder(pristine_unet: Any, base_folder: Path, tmp_path_factory: pyte
 
 
 @pytest.fixture
-def loaded(adapter_folder: Path, unet: Any) -> LoadedAdapter:
+def loaded(adapter_folder: Path, unet: Any) -> OrthogonalAdapter:
     """The adapter, on ``unet``."""
-    return load_adapter(adapter_folder, unet)
+    return OrthogonalAdapter.load(adapter_folder, unet)
 
 
 def without_hint(unet: Any, inputs: Inputs) -> Tensor:
     """The output of a UNet with a hint encoder that is given no hint."""
-    with hint(unet, None), torch.no_grad():
+    with hinted(unet, None), torch.no_grad():
         sample: Tensor = unet(*inputs).sample
     return sample
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from oft.adapters.interop import LoadedAdapter
+from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.exchange.delta import delta_key, write_delta
 from oft.exchange.weights import adapted_weights
 
@@ -36,12 +36,12 @@ def apply_as_front_ends_do(unet: Any, file: Path, strength: float = 1.0) -> None
 
 
 def test_base_plus_difference_gives_the_adapters_outputs(
-    pristine_unet: Any, unet: Any, loaded: LoadedAdapter, unet_inputs: Inputs, tmp_path: Path
+    pristine_unet: Any, unet: Any, loaded: OrthogonalAdapter, unet_inputs: Inputs, tmp_path: Path
 ) -> None:
     import copy
 
     target = copy.deepcopy(pristine_unet)
-    weights = adapted_weights(unet, loaded)
+    weights = adapted_weights(loaded)
     write_delta(tmp_path / "delta.safetensors", unet, weights, {})
     apply_as_front_ends_do(target, tmp_path / "delta.safetensors")
     for name, weight in weights.items():
@@ -51,14 +51,14 @@ def test_base_plus_difference_gives_the_adapters_outputs(
     )
 
 
-def test_magnitudes_are_in_the_difference(unet: Any, loaded: LoadedAdapter, tmp_path: Path) -> None:
+def test_magnitudes_are_in_the_difference(unet: Any, loaded: OrthogonalAdapter, tmp_path: Path) -> None:
     assert loaded.magnitude is not None
-    write_delta(tmp_path / "with.safetensors", unet, adapted_weights(unet, loaded), {})
+    write_delta(tmp_path / "with.safetensors", unet, adapted_weights(loaded), {})
     loaded.magnitude.remove()
     write_delta(
         tmp_path / "without.safetensors",
         unet,
-        adapted_weights(unet, LoadedAdapter(loaded.adapter, None, None, {})),
+        adapted_weights(OrthogonalAdapter(unet, loaded.rotations)),
         {},
     )
     one, other = load_file(tmp_path / "with.safetensors"), load_file(tmp_path / "without.safetensors")
@@ -66,8 +66,8 @@ def test_magnitudes_are_in_the_difference(unet: Any, loaded: LoadedAdapter, tmp_
     assert all((one[name] - other[name]).abs().max() > 1e-3 for name in one)
 
 
-def test_half_precision_rounds_and_no_more(unet: Any, loaded: LoadedAdapter, tmp_path: Path) -> None:
-    weights = adapted_weights(unet, loaded)
+def test_half_precision_rounds_and_no_more(unet: Any, loaded: OrthogonalAdapter, tmp_path: Path) -> None:
+    weights = adapted_weights(loaded)
     write_delta(tmp_path / "full.safetensors", unet, weights, {})
     write_delta(tmp_path / "half.safetensors", unet, weights, {}, torch.float16)
     full, half = load_file(tmp_path / "full.safetensors"), load_file(tmp_path / "half.safetensors")

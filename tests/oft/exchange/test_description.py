@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import oft
-from oft.adapters.hint_encoder import HintEncoder
-from oft.adapters.interop import CONVENTION, save_adapter
-from oft.adapters.magnitude import inject_magnitude
-from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
-from oft.adapters.rotation import skew_from_packed
+from oft.adapters.hint.encoder import HintEncoder
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.magnitude import inject_magnitude
+from oft.adapters.oft.module import OFTAdapter, inject_oft
+from oft.adapters.oft.rotation import skew_from_packed
+from oft.adapters.oft.saving import CONVENTION, save_adapter
 from oft.errors import CheckpointError
 from oft.exchange.description import Blocks, describe_adapter
 from tests.oft.conftest import MLP_TARGETS, Mlp

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from oft.adapters.interop import load_adapter
+from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange import export_adapter
 from oft.exchange.bases import identify_base
@@ -30,7 +30,7 @@ def test_peft_loads_the_exported_rotations(
     names = {"adapter_config.json", "adapter_model.safetensors"}
     assert {path.name for path in (tmp_path / "peft").iterdir()} == names
     unet = copy.deepcopy(pristine_unet)
-    load_adapter(tmp_path / "peft", unet)
+    OrthogonalAdapter.load(tmp_path / "peft", unet)
     theirs = peft.PeftModel.from_pretrained(copy.deepcopy(pristine_unet), tmp_path / "peft")
     torch.testing.assert_close(output(theirs, unet_inputs), output(unet, unet_inputs), atol=1e-5, rtol=1e-5)
 

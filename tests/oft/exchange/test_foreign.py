@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from oft.adapters.adapter import find_targets
-from oft.adapters.oft import UNET_CONTROL_TARGETS
+from oft.adapters.oft.config import UNET_CONTROL_TARGETS
+from oft.adapters.oft.targets import find_targets
 from oft.errors import CheckpointError
 from oft.exchange.foreign import ForeignAdapter, config_of, packed_from_matrices, target_patterns
 

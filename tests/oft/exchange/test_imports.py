@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from oft.adapters.interop import load_adapter
+from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange import export_adapter, import_adapter, imports
 from oft.exchange.bases import identify_base
@@ -53,13 +53,13 @@ def test_an_imported_adapter_is_one_of_the_base(
     (note,) = import_adapter(peft_folder, base_folder, tmp_path / "ours")
     assert "the exact rotation is taken" in note
     unet = copy.deepcopy(pristine_unet)
-    loaded = load_adapter(tmp_path / "ours", unet, base_hash=identify_base(base_folder).hash)
+    loaded = OrthogonalAdapter.load(tmp_path / "ours", unet, base_hash=identify_base(base_folder).hash)
     assert loaded.metadata["imported_from"] == "theirs" and loaded.metadata["base_name"] == "miniature"
     theirs = load_file(peft_folder / "adapter_model.safetensors")
-    for name, packed in loaded.adapter.named_packed():
+    for name, packed in loaded.rotations.named_packed():
         assert torch.equal(packed, -theirs[f"base_model.model.{name}.oft_R.weight"])
     assert (output(unet, unet_inputs) - output(pristine_unet, unet_inputs)).abs().max() > 1e-3
-    assert loaded.adapter.orthogonality_error() < 1e-6
+    assert loaded.rotations.orthogonality_error() < 1e-6
 
 
 def test_importing_twice_gives_the_same_bytes(peft_folder: Path, base_folder: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_the_reference_is_told_apart(
     (note,) = import_adapter(tmp_path / "last.ckpt", base_folder, tmp_path / "ours", sign="early")
     assert "early code" in note
     unet = copy.deepcopy(pristine_unet)
-    assert load_adapter(tmp_path / "ours", unet).adapter.config.num_blocks == 4
+    assert OrthogonalAdapter.load(tmp_path / "ours", unet).rotations.config.num_blocks == 4
 
 
 @pytest.mark.parametrize(

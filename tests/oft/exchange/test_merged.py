@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from oft.adapters.interop import LoadedAdapter
+from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError
 from oft.exchange import merged
 from oft.exchange.bases import identify_base, load_unet
@@ -24,24 +24,24 @@ UNET_FILE = "unet/diffusion_pytorch_model.safetensors"
 
 
 def test_the_pipeline_of_diffusers_gives_the_unmerged_adapters_outputs(
-    base_folder: Path, unet: Any, loaded: LoadedAdapter, unet_inputs: Inputs, tmp_path: Path
+    base_folder: Path, unet: Any, loaded: OrthogonalAdapter, unet_inputs: Inputs, tmp_path: Path
 ) -> None:
     from diffusers import StableDiffusionPipeline
 
-    assert not loaded.adapter.merged
-    write_merged(tmp_path / "merged", base_folder, adapted_weights(unet, loaded), "test")
-    assert not loaded.adapter.merged, "the model was changed"
+    assert not loaded.rotations.merged
+    write_merged(tmp_path / "merged", base_folder, adapted_weights(loaded), "test")
+    assert not loaded.rotations.merged, "the model was changed"
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "merged")
     expected = without_hint(unet, unet_inputs)
-    with loaded.adapter.disabled():
+    with loaded.rotations.disabled():
         assert (without_hint(unet, unet_inputs) - expected).abs().max() > 1e-2
     torch.testing.assert_close(output(pipeline.unet, unet_inputs), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_everything_else_is_the_bases(
-    base_folder: Path, unet: Any, loaded: LoadedAdapter, tmp_path: Path
+    base_folder: Path, unet: Any, loaded: OrthogonalAdapter, tmp_path: Path
 ) -> None:
-    weights = adapted_weights(unet, loaded)
+    weights = adapted_weights(loaded)
     write_merged(tmp_path / "merged", base_folder, weights, "test")
     files = {path.relative_to(base_folder) for path in base_folder.rglob("*") if path.is_file()}
     made = {
@@ -56,9 +56,9 @@ def test_everything_else_is_the_bases(
 
 
 def test_a_merged_checkpoint_is_a_base_of_its_own(
-    base_folder: Path, unet: Any, loaded: LoadedAdapter, tmp_path: Path
+    base_folder: Path, unet: Any, loaded: OrthogonalAdapter, tmp_path: Path
 ) -> None:
-    write_merged(tmp_path / "merged", base_folder, adapted_weights(unet, loaded), "a robot")
+    write_merged(tmp_path / "merged", base_folder, adapted_weights(loaded), "a robot")
     base = load_base(tmp_path / "merged")
     assert base.origin == "a robot" and base.hash != identify_base(base_folder).hash
     (tmp_path / "merged" / "base.json").unlink()
@@ -66,9 +66,9 @@ def test_a_merged_checkpoint_is_a_base_of_its_own(
 
 
 def test_half_precision_halves_the_file(
-    base_folder: Path, unet: Any, loaded: LoadedAdapter, unet_inputs: Inputs, tmp_path: Path
+    base_folder: Path, unet: Any, loaded: OrthogonalAdapter, unet_inputs: Inputs, tmp_path: Path
 ) -> None:
-    write_merged(tmp_path / "half", base_folder, adapted_weights(unet, loaded), "test", torch.float16)
+    write_merged(tmp_path / "half", base_folder, adapted_weights(loaded), "test", torch.float16)
     assert {value.dtype for value in load_file(tmp_path / "half" / UNET_FILE).values()} == {torch.float16}
     sample = output(load_unet(tmp_path / "half"), unet_inputs)
     torch.testing.assert_close(sample, without_hint(unet, unet_inputs), atol=1e-3, rtol=0)
@@ -78,7 +78,7 @@ def test_weights_in_shards_stay_in_shards(
     base_folder: Path,
     pristine_unet: Any,
     unet: Any,
-    loaded: LoadedAdapter,
+    loaded: OrthogonalAdapter,
     unet_inputs: Inputs,
     tmp_path: Path,
 ) -> None:
@@ -87,7 +87,7 @@ def test_weights_in_shards_stay_in_shards(
     shutil.rmtree(base / "unet")
     pristine_unet.save_pretrained(base / "unet", max_shard_size="8MB")
     assert len(list((base / "unet").glob("*.safetensors"))) > 1
-    write_merged(tmp_path / "merged", base, adapted_weights(unet, loaded), "test")
+    write_merged(tmp_path / "merged", base, adapted_weights(loaded), "test")
     torch.testing.assert_close(
         output(load_unet(tmp_path / "merged"), unet_inputs),
         without_hint(unet, unet_inputs),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from oft.adapters.rotation import cayley, orthogonality_error, skew_from_packed
+from oft.adapters.oft.rotation import cayley, orthogonality_error, skew_from_packed
 from oft.exchange.neumann import neumann_series, truncated_rotations, truncation_error
 
 

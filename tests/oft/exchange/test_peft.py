@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from oft.adapters.interop import PEFT_PREFIX
-from oft.adapters.rotation import cayley, skew_from_packed
+from oft.adapters.oft.rotation import cayley, skew_from_packed
+from oft.adapters.oft.saving import PEFT_PREFIX
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange.foreign import ForeignAdapter, put_foreign_on
 from oft.exchange.imports import read_foreign
@@ -168,7 +168,7 @@ def test_the_layout_of_peft_014_gives_its_weights(unet: Any, tmp_path: Path, con
     assert isinstance(foreign, ForeignAdapter)
     loaded = put_foreign_on(unet, foreign)
     assert loaded.magnitude is not None
-    with loaded.adapter.merging(), loaded.magnitude.merging():
+    with loaded.rotations.merging(), loaded.magnitude.merging():
         for name, weight in expected.items():
             torch.testing.assert_close(unet.get_submodule(name).weight.data, weight, atol=2e-6, rtol=1e-5)
 

@@ -69,7 +69,7 @@ def load(file: Path, unet: Any, **options: Any) -> ForeignAdapter:
 
 def merged(unet: Any, foreign: ForeignAdapter) -> dict[str, Tensor]:
     loaded = put_foreign_on(unet, foreign)
-    loaded.adapter.merge()
+    loaded.rotations.merge()
     if loaded.magnitude is not None:
         loaded.magnitude.merge()
     return {name: unet.get_submodule(name).weight.data for name in foreign.packed}
@@ -100,7 +100,7 @@ def test_control_checkpoints_give_the_references_weights(
 
 def test_the_bound_goes_on_holding(unet: Any, tmp_path: Path) -> None:
     torch.save(ldm_state(unet, raw_matrices(unet, linear_names(unet), False)), tmp_path / "x.ckpt")
-    config = put_foreign_on(unet, load(tmp_path / "x.ckpt", unet, coft_eps=1e-4)).adapter.config
+    config = put_foreign_on(unet, load(tmp_path / "x.ckpt", unet, coft_eps=1e-4)).rotations.config
     assert config.coft and config.eps == 1e-4 and config.num_blocks == BLOCKS
 
 
@@ -135,8 +135,8 @@ def test_the_hint_encoder_gives_the_references_features(
     expected = images
     for index, conv in enumerate(convs):
         expected = conv(expected if index == 0 else F.silu(expected))
-    assert loaded.hint_encoder is not None
-    torch.testing.assert_close(loaded.hint_encoder(images), expected, atol=1e-5, rtol=1e-5)
+    assert loaded.encoder is not None
+    torch.testing.assert_close(loaded.encoder(images), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sign", ["current", "early"])

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from oft.adapters.hint_encoder import HintEncoder
-from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig, inject_oft
+from oft.adapters.hint.encoder import HintEncoder
+from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.module import inject_oft
 from oft.errors import ParamsError
 from oft.models.counts import count_controlnet, count_lora, count_oft, count_parameters
 

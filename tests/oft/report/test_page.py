@@ -285,7 +285,8 @@ def test_equal_noise_is_claimed_only_where_seeds_are_equal(
     write_samples: Callable[..., None],
     draw_picture: Callable[..., Picture],
 ) -> None:
-    params["control_tasks"], params["base_tasks"], params["adapters"] = [], ["subject_duck_toy"], ["oft"]
+    params["control_tasks"], params["base_tasks"] = [], ["subject_duck_toy"]
+    params["control_adapters"] = params["subject_adapters"] = ["oft"]
     claim = "drawn from the same noise"
     assert claim in render_page(run_folder, params, tmp_path / "equal").text()
     # The writer of these samples gives each index another seed.

@@ -11,10 +11,11 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor, nn
 
-from oft.models.adapted import init_adapter, trained_parameters
+from oft.adapters.protocol import AdapterSettings
+from oft.models.adapted import init_adapter
 from oft.models.base import load_base
 from oft.seeding import generator_for
-from oft.settings.training import Optimization, Rotation, Training
+from oft.settings.training import Optimization, Training
 from oft.training.distributed import Ranks
 from oft.training.loop import run_training
 from oft.training.objective import Denoiser, Source, data_objective, validation_loss
@@ -25,12 +26,12 @@ Values = dict[str, Tensor]
 
 
 def measure(
-    ranks: Ranks, base_folder: Path, shards: Path, rotation: Rotation, settings: Training
+    ranks: Ranks, base_folder: Path, shards: Path, rotation: AdapterSettings, settings: Training
 ) -> tuple[float, Values, float]:
     """Return loss and gradients of one step with prior preservation, and the validation loss."""
     base = load_base(base_folder)
     loaded = init_adapter(base, rotation, with_condition=False, generator=generator_for(0))
-    trained = trained_parameters(loaded)
+    trained = loaded.trained_parameters()
     with torch.no_grad():
         for number, parameter in enumerate(trained.values()):
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
@@ -53,7 +54,7 @@ def train(
     ranks: Ranks,
     base_folder: Path,
     shards: Path,
-    rotation: Rotation,
+    rotation: AdapterSettings,
     settings: Training,
     scratch: Path,
     with_condition: bool,
@@ -65,7 +66,7 @@ def train(
     """
     base = load_base(base_folder)
     loaded = init_adapter(base, rotation, with_condition=with_condition, generator=generator_for("init"))
-    begun = {name: value.detach().clone() for name, value in trained_parameters(loaded).items()}
+    begun = {name: value.detach().clone() for name, value in loaded.trained_parameters().items()}
     drawn = iter(range(1, 1 + settings.max_train_steps))
 
     def draw_grid() -> Image.Image:
@@ -88,7 +89,7 @@ def train(
         draw_grid=draw_grid,
         ranks=ranks,
     )
-    return {name: value.detach() - begun[name] for name, value in trained_parameters(loaded).items()}, log
+    return {name: value.detach() - begun[name] for name, value in loaded.trained_parameters().items()}, log
 
 
 def lose_a_number(ranks: Ranks, settings: Optimization, scratch: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from oft.adapters.oft import OFTConfig, inject_oft
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.module import inject_oft
 from oft.training.averaging import MovingAverage
 from tests.oft.conftest import MLP_TARGETS, Mlp
 

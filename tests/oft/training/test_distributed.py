@@ -132,7 +132,7 @@ def settings(params: Params) -> Training:
 def test_loss_and_gradients_are_those_of_one_process(
     base_folder: Path, shards_of_two_sizes: Path, params: Params, settings: Training, tmp_path: Path
 ) -> None:
-    given = (base_folder, shards_of_two_sizes, params.adapter.oft, settings)
+    given = (base_folder, shards_of_two_sizes, params.adapters["oft"], settings)
     ((loss, gradients, held_out),) = run_ranks(tmp_path, 1, rank_jobs.measure, *given)
     for loss_of_ranks, gradients_of_ranks, held_out_of_ranks in run_ranks(
         tmp_path, 4, rank_jobs.measure, *given
@@ -158,7 +158,7 @@ def test_two_processes_end_where_one_does(
     base_folder: Path, shards_of_two_sizes: Path, params: Params, settings: Training, tmp_path: Path
 ) -> None:
     """A subject in buckets, with prior preservation and dropped blocks."""
-    rotation = params.adapter.oft.model_copy(update={"dropout": 0.3})
+    rotation = params.adapters["oft"].model_copy(update={"dropout": 0.3})
 
     def train(num_ranks: int) -> list[Any]:
         scratch = tmp_path / str(num_ranks)
@@ -178,7 +178,15 @@ def test_a_training_goes_on_with_another_number_of_processes(
     base_folder: Path, shards_folder: Path, params: Params, settings: Training, tmp_path: Path
 ) -> None:
     def train(num_ranks: int, scratch: str, stop_at: int | None = None) -> list[Any]:
-        given = (base_folder, shards_folder, params.adapter.oft, settings, tmp_path / scratch, True, stop_at)
+        given = (
+            base_folder,
+            shards_folder,
+            params.adapters["oft"],
+            settings,
+            tmp_path / scratch,
+            True,
+            stop_at,
+        )
         return run_ranks(tmp_path, num_ranks, rank_jobs.train, *given)
 
     ((alone, log),) = train(1, "whole")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from oft.errors import DataError
-from oft.models.adapted import init_adapter, trained_parameters
+from oft.models.adapted import init_adapter
 from oft.models.base import Base, latent_shape, load_base
 from oft.models.prompts import encode_prompts
 from oft.params import Params
@@ -69,7 +69,9 @@ def test_training_with_it_is_training_without(
 
     def train(encoded: Encoded, name: str) -> tuple[list[dict[str, float]], list[torch.Tensor]]:
         fresh = load_base(base_folder)
-        loaded = init_adapter(fresh, params.adapter.oft, with_condition=True, generator=generator_for("a"))
+        loaded = init_adapter(
+            fresh, params.adapters["oft"], with_condition=True, generator=generator_for("a")
+        )
         log = train_adapter(
             fresh,
             loaded,
@@ -81,7 +83,7 @@ def test_training_with_it_is_training_without(
             scratch=tmp_path / name / "scratch",
             logs=tmp_path / "logs",
         )
-        return log, [value.detach() for value in trained_parameters(loaded).values()]
+        return log, [value.detach() for value in loaded.trained_parameters().values()]
 
     encoded = open_encoded(encoded_folder, base, ShardFolder(shards_folder), "")
     kept_log, kept = train(encoded, "kept")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from oft.models.adapted import init_adapter, load_onto, store, trained_parameters
+from oft.models.adapted import init_adapter, load_onto, store
 from oft.models.base import Base, load_base
 from oft.params import Params
 from oft.seeding import generator_for
@@ -39,8 +39,9 @@ def test_a_batch_depends_on_its_seed_alone(base: Base, data: TrainingSet) -> Non
     assert not torch.equal(first.noise, other.noise)
 
 
+@pytest.mark.parametrize("name", ["oft", "hint"])
 def test_an_adapter_at_identity_has_the_loss_of_the_base(
-    base: Base, data: TrainingSet, params: Params
+    base: Base, data: TrainingSet, params: Params, name: str
 ) -> None:
     batch = first_batch(base, data)
     with torch.no_grad():
@@ -50,26 +51,27 @@ def test_an_adapter_at_identity_has_the_loss_of_the_base(
             batch.encoder_hidden_states,
         ).sample
         expected = torch.nn.functional.mse_loss(without, batch.noise)
-        init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
-        (adapted,) = denoising_losses(base, Denoiser(base.unet), [batch])
+        adapter = init_adapter(base, params.adapters[name], with_condition=True, generator=generator_for(0))
+        (adapted,) = denoising_losses(base, Denoiser(base.unet, adapter), [batch])
     assert float(adapted) == pytest.approx(float(expected), abs=1e-7)
 
 
 def test_without_min_snr_every_timestep_counts_alike(base: Base, data: TrainingSet, params: Params) -> None:
-    init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+    adapter = init_adapter(base, params.adapters["oft"], with_condition=True, generator=generator_for(0))
+    denoiser = Denoiser(base.unet, adapter)
     batch = first_batch(base, data)
     with torch.no_grad():
         off, unbounded, low = (
-            float(denoising_losses(base, Denoiser(base.unet), [batch], gamma)[0]) for gamma in (0.0, 1e9, 0.1)
+            float(denoising_losses(base, denoiser, [batch], gamma)[0]) for gamma in (0.0, 1e9, 0.1)
         )
     assert off == pytest.approx(unbounded, rel=1e-5)
     assert low < off
 
 
 def test_only_the_adapter_gets_gradients(base: Base, data: TrainingSet, params: Params) -> None:
-    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
-    trained = trained_parameters(loaded)
-    (loss,) = denoising_losses(base, Denoiser(base.unet), [first_batch(base, data)])
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=True, generator=generator_for(0))
+    trained = loaded.trained_parameters()
+    (loss,) = denoising_losses(base, Denoiser(base.unet, loaded), [first_batch(base, data)])
     loss.backward()
     with_gradient = {id(p) for p in base.unet.parameters() if p.grad is not None}
     assert with_gradient <= {id(parameter) for parameter in trained.values()}
@@ -149,11 +151,11 @@ def test_workers_that_read_ahead_change_no_loss(
 
 def test_a_stored_adapter_comes_back_as_it_was(base_folder: Path, params: Params, tmp_path: Path) -> None:
     base = load_base(base_folder)
-    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=True, generator=generator_for(0))
     with torch.no_grad():
-        for number, parameter in enumerate(trained_parameters(loaded).values()):
+        for number, parameter in enumerate(loaded.trained_parameters().values()):
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
     store(tmp_path, loaded, base)
-    again = trained_parameters(load_onto(load_base(base_folder), tmp_path))
-    for name, parameter in trained_parameters(loaded).items():
+    again = load_onto(load_base(base_folder), tmp_path).trained_parameters()
+    for name, parameter in loaded.trained_parameters().items():
         assert torch.equal(parameter, again[name])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from oft.models.adapted import init_adapter, trained_parameters
+from oft.models.adapted import init_adapter
 from oft.models.base import load_base
 from oft.params import Params
 from oft.seeding import generator_for
@@ -42,7 +42,7 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
             "mixed_precision": "fp32",  # accelerate takes one precision a process
         }
     )
-    rotation = params.adapter.oft.model_copy(update={"dropout": 0.5})
+    rotation = params.adapters["oft"].model_copy(update={"dropout": 0.5})
 
     def train(scratch: Path, stop: bool = False) -> list[Tensor]:
         base = load_base(base_folder)
@@ -66,7 +66,7 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
             logs=scratch / "logs",
             draw_grid=draw_grid,
         )
-        return [value.detach() for value in trained_parameters(loaded).values()]
+        return [value.detach() for value in loaded.trained_parameters().values()]
 
     uninterrupted = train(tmp_path / "one")
     with pytest.raises(KeyboardInterrupt):

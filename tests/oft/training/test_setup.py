@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from oft.adapters.protocol import Adapter
 from oft.errors import TrainingError
-from oft.models.adapted import init_adapter, trained_parameters
+from oft.models.adapted import init_adapter
 from oft.models.base import Base
 from oft.params import Params
 from oft.seeding import generator_for
@@ -27,40 +28,42 @@ def settings(params: Params) -> Training:
 
 
 def gradients(
-    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any], autocast: bool = False
+    base: Base, data: TrainingSet, settings: Training, adapter: Adapter, autocast: bool = False
 ) -> dict[str, Tensor]:
     """The gradients of one step."""
-    denoiser = Denoiser(base.unet, settings.attention)
+    trained = adapter.trained_parameters()
+    denoiser = Denoiser(base.unet, adapter, settings.attention)
     objective = data_objective(base, denoiser, [Source(data, "instance")], settings, seed=0)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         losses = iter(objective(0))
         while (loss := next(losses, None)) is not None:
             with torch.autocast("cpu", enabled=False):
                 loss.backward()
-    found = {name: parameter.grad.clone() for name, parameter in trained.items()}
+    found = {
+        name: parameter.grad.clone() for name, parameter in trained.items() if parameter.grad is not None
+    }
     for parameter in trained.values():
         parameter.grad = None
     return found
 
 
 @pytest.fixture
-def trained(base: Base, params: Params) -> dict[str, Any]:
-    """Parameters of an adapter away from identity, so that each has a gradient."""
-    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
-    parameters = trained_parameters(loaded)
+def adapter(base: Base, params: Params) -> Adapter:
+    """An adapter away from identity, so that each of its parameters has a gradient."""
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=True, generator=generator_for(0))
     with torch.no_grad():
-        for number, parameter in enumerate(parameters.values()):
+        for number, parameter in enumerate(loaded.trained_parameters().values()):
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
-    return parameters
+    return loaded
 
 
 @pytest.mark.parametrize("steps", [2, 4])
 def test_micro_batches_have_the_gradient_of_the_whole_batch(
-    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any], steps: int
+    base: Base, data: TrainingSet, settings: Training, adapter: Adapter, steps: int
 ) -> None:
-    whole = gradients(base, data, settings, trained)
+    whole = gradients(base, data, settings, adapter)
     settings = settings.model_copy(update={"gradient_accumulation_steps": steps})
-    parts = gradients(base, data, settings, trained)
+    parts = gradients(base, data, settings, adapter)
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-6)
     assert any(bool(gradient.any()) for gradient in whole.values())
@@ -68,25 +71,25 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(
 
 @pytest.mark.parametrize("autocast", [False, True])
 def test_gradient_checkpointing_changes_no_gradient(
-    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any], autocast: bool
+    base: Base, data: TrainingSet, settings: Training, adapter: Adapter, autocast: bool
 ) -> None:
-    kept = gradients(base, data, settings, trained, autocast)
+    kept = gradients(base, data, settings, adapter, autocast)
     prepare_unet(base.unet, settings.model_copy(update={"gradient_checkpointing": True}))
     assert base.unet.is_gradient_checkpointing
-    again = gradients(base, data, settings, trained, autocast)
+    again = gradients(base, data, settings, adapter, autocast)
     for name, gradient in kept.items():
         assert torch.equal(again[name], gradient), name
 
 
 def test_attention_changes_gradients_by_rounding_alone(
-    base: Base, data: TrainingSet, settings: Training, trained: dict[str, Any]
+    base: Base, data: TrainingSet, settings: Training, adapter: Adapter
 ) -> None:
     from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
     base.unet.set_attn_processor(AttnProcessor2_0())
-    fused = gradients(base, data, settings, trained)
+    fused = gradients(base, data, settings, adapter)
     base.unet.set_attn_processor(AttnProcessor())
-    plain = gradients(base, data, settings, trained)
+    plain = gradients(base, data, settings, adapter)
     for name, gradient in fused.items():
         torch.testing.assert_close(plain[name], gradient, rtol=1e-3, atol=1e-5)
 

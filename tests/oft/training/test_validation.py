@@ -29,7 +29,7 @@ def drawing(params: Params) -> Sampling:
 def test_a_grid_has_conditions_targets_and_drawn_pictures(
     base: Base, shards_folder: Path, params: Params, drawing: Sampling
 ) -> None:
-    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=True, generator=generator_for(0))
     draw = grid_drawer(base, loaded, ShardFolder(shards_folder), None, 3, drawing, SIZE_PX, seed=0)
     assert draw is not None
     grid = np.asarray(draw())
@@ -51,7 +51,7 @@ def test_pictures_of_other_proportions_are_shown_by_their_centre(
         for number, picture in enumerate(pictures)
     ]
     write_shards(samples, tmp_path, "train", 8)
-    loaded = init_adapter(base, params.adapter.oft, with_condition=False, generator=generator_for(0))
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=False, generator=generator_for(0))
     prompts = {"p0": "a toy", "p1": "a red toy"}
     draw = grid_drawer(base, loaded, ShardFolder(tmp_path), prompts, 3, drawing, SIZE_PX, seed=0)
     assert draw is not None
@@ -62,5 +62,5 @@ def test_pictures_of_other_proportions_are_shown_by_their_centre(
 
 
 def test_no_pictures_no_grid(base: Base, shards_folder: Path, params: Params, drawing: Sampling) -> None:
-    loaded = init_adapter(base, params.adapter.oft, with_condition=True, generator=generator_for(0))
+    loaded = init_adapter(base, params.adapters["oft"], with_condition=True, generator=generator_for(0))
     assert grid_drawer(base, loaded, ShardFolder(shards_folder), None, 0, drawing, SIZE_PX, seed=0) is None

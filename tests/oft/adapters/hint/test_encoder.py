@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oft.adapters.hint_encoder import HintEncoder, attach_hint, detach_hint, hint
+from oft.adapters.hint.encoder import HintEncoder, attach_hint, detach_hint, hinted
 from oft.errors import ParamsError
 
 
@@ -86,7 +86,7 @@ def test_an_untrained_encoder_changes_no_bit(
     before = stub(latents)
     encoder = HintEncoder(out_channels=8, generator=generator)
     attach_hint(stub, encoder)
-    with hint(stub, encoder(images)):
+    with hinted(stub, encoder(images)):
         assert torch.equal(stub(latents), before)
 
 
@@ -95,7 +95,7 @@ def test_the_features_are_added_to_conv_in(
 ) -> None:
     attach_hint(stub, encoder)
     features = encoder(images)
-    with hint(stub, features):
+    with hinted(stub, features):
         expected = (F.conv2d(latents, stub.conv_in.weight, stub.conv_in.bias, padding=1) + features).tanh()
         assert torch.equal(stub(latents), expected)
 
@@ -106,10 +106,10 @@ def test_guidance_doubling_is_exact(
     attach_hint(stub, encoder)
     features = encoder(images)
     other = latents.flip(0) * 2
-    with hint(stub, features):
+    with hinted(stub, features):
         together = stub(torch.cat([latents, other]))
         apart = torch.cat([stub(latents), stub(other)])
-    with hint(stub, features.repeat(2, 1, 1, 1)):
+    with hinted(stub, features.repeat(2, 1, 1, 1)):
         repeated = stub(torch.cat([latents, other]))
     torch.testing.assert_close(together, apart)
     assert torch.equal(together, repeated)
@@ -119,7 +119,7 @@ def test_the_encoder_learns_through_the_hint(
     stub: Stub, encoder: HintEncoder, latents: Tensor, images: Tensor
 ) -> None:
     attach_hint(stub, encoder)
-    with hint(stub, encoder(images)):
+    with hinted(stub, encoder(images)):
         stub(latents).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in encoder.parameters())
 
@@ -129,19 +129,19 @@ def test_blocks_nest_and_none_means_no_signal(
 ) -> None:
     plain = stub(latents)
     attach_hint(stub, encoder)
-    with hint(stub, encoder(images)):
-        hinted = stub(latents)
-        with hint(stub, None):
+    with hinted(stub, encoder(images)):
+        seen = stub(latents)
+        with hinted(stub, None):
             assert torch.equal(stub(latents), plain)
-        assert torch.equal(stub(latents), hinted)
-    assert not torch.allclose(hinted, plain)
+        assert torch.equal(stub(latents), seen)
+    assert not torch.allclose(seen, plain)
 
 
 def test_a_forgotten_hint_is_refused(stub: Stub, encoder: HintEncoder, latents: Tensor) -> None:
     attach_hint(stub, encoder)
-    with pytest.raises(RuntimeError, match=r"inside `with hint\(unet, features\):`"):
+    with pytest.raises(RuntimeError, match=r"inside `with hinted\(unet, features\):`"):
         stub(latents)
-    with pytest.raises(KeyError), hint(stub, None):
+    with pytest.raises(KeyError), hinted(stub, None):
         raise KeyError
     with pytest.raises(RuntimeError, match="inside"):
         stub(latents)
@@ -152,7 +152,7 @@ def test_detaching_gives_the_unet_back(stub: Stub, encoder: HintEncoder, latents
     attach_hint(stub, encoder)
     assert detach_hint(stub) is encoder
     assert torch.equal(stub(latents), before) and list(stub.state_dict()) == names
-    with pytest.raises(ParamsError, match="has no hint encoder"), hint(stub, None):
+    with pytest.raises(ParamsError, match="has no hint encoder"), hinted(stub, None):
         pass
 
 
@@ -161,7 +161,7 @@ def test_features_that_do_not_fit_are_refused(
     stub: Stub, encoder: HintEncoder, latents: Tensor, shape: tuple[int, ...]
 ) -> None:
     attach_hint(stub, encoder)
-    with hint(stub, torch.zeros(shape)), pytest.raises(ParamsError, match="divides its batch"):
+    with hinted(stub, torch.zeros(shape)), pytest.raises(ParamsError, match="divides its batch"):
         stub(latents)
 
 

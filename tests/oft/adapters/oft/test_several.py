@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from oft.adapters import layers
-from oft.adapters.adapter import activate
-from oft.adapters.layers import AdaptedLinear
-from oft.adapters.magnitude import MagnitudeAdapter, inject_magnitude
-from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
-from oft.adapters.rotation import compose_rotations, orthogonality_error, rotate_weight
+from oft.adapters.oft import layers
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.layer_adapter import activate
+from oft.adapters.oft.layers import AdaptedLinear
+from oft.adapters.oft.magnitude import MagnitudeAdapter, inject_magnitude
+from oft.adapters.oft.module import OFTAdapter, inject_oft
+from oft.adapters.oft.rotation import compose_rotations, orthogonality_error, rotate_weight
 from oft.errors import ParamsError
 from tests.oft.conftest import MLP_TARGETS, Mlp, naive_forward, naive_rotation
 

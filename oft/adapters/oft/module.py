@@ -36,17 +36,17 @@ What happens underneath:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.adapter import DEFAULT_NAME, LayerAdapter, find_targets, freeze, zeros_beside
-from oft.adapters.layers import Application, num_features, num_groups, weight_of
-from oft.adapters.rotation import (
-    EpsConvention,
+from oft.adapters.attaching import freeze, zeros_beside
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.layer_adapter import DEFAULT_NAME, LayerAdapter
+from oft.adapters.oft.layers import weight_of
+from oft.adapters.oft.rotation import (
     cayley,
     coft_bound,
     orthogonality_error,
@@ -55,124 +55,12 @@ from oft.adapters.rotation import (
     skew_from_packed,
     skew_norm,
 )
-from oft.errors import ParamsError
-
-# Subject-driven generation: the eight attention linears of each transformer block.
-UNET_SUBJECT_TARGETS = (
-    "attn1.to_q",
-    "attn1.to_k",
-    "attn1.to_v",
-    "attn1.to_out.0",
-    "attn2.to_q",
-    "attn2.to_k",
-    "attn2.to_v",
-    "attn2.to_out.0",
-)
-# Controllable generation: the first linear of the feed-forward (GEGLU) as well, nine in each block.
-UNET_CONTROL_TARGETS = (*UNET_SUBJECT_TARGETS, "ff.net.0.proj")
-
+from oft.adapters.oft.targets import find_targets
 
 # Parameters in one batch of the Cayley transform, whose workspace is some forty times as many bytes. Fewer
 # also let the gradients of later layers, which come first, be done with before those of earlier layers are
 # there.
 BATCH_ENTRIES = 2**19
-
-
-@dataclass(frozen=True)
-class OFTConfig:
-    """What is rotated and how.
-
-    Attributes:
-        target_modules: endings of the names of the layers to adapt, or one regular expression for whole names
-            (see ``find_targets``).
-        num_blocks: blocks on R's diagonal, the paper's r; must divide the width of every target's input.
-        block_size: size of a block instead of their number; exactly one of the two is given.
-        block_share: one block serves a layer's whole diagonal.
-        coft: keep S within ``coft_bound(eps, ...)`` of zero (constrained OFT).
-        eps: COFT's freedom of rotation.
-        eps_convention: what eps means, see ``coft_bound``.
-        dropout: probability with which training leaves a block out of a step.
-        application: what a forward pass turns, ``weight`` or ``input``; ``auto`` takes, layer by layer, what
-            needs fewer operations. The results are the same but for rounding.
-
-    Raises:
-        ParamsError: a value breaks its rule.
-    """
-
-    target_modules: tuple[str, ...] | str
-    num_blocks: int | None = None
-    block_size: int | None = None
-    block_share: bool = False
-    coft: bool = False
-    eps: float = 1e-3
-    eps_convention: EpsConvention = "reference"
-    dropout: float = 0.0
-    application: Application = "auto"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.target_modules, tuple | str) or not self.target_modules:
-            raise ParamsError(
-                "target_modules must be a non-empty tuple of name endings or a regular expression, got "
-                f"{self.target_modules!r}; give for example UNET_CONTROL_TARGETS"
-            )
-        if (self.num_blocks is None) == (self.block_size is None):
-            raise ParamsError(
-                f"exactly one of num_blocks ({self.num_blocks}) and block_size ({self.block_size}) must be "
-                "given; leave the other None"
-            )
-        if self.num_blocks is not None and self.num_blocks < 1:
-            raise ParamsError(f"num_blocks must be at least 1, got {self.num_blocks}; the paper uses 2 to 16")
-        if self.block_size is not None and self.block_size < 2:
-            raise ParamsError(f"block_size must be at least 2 to rotate anything, got {self.block_size}")
-        if self.coft and not self.eps > 0:
-            raise ParamsError(f"eps must be positive for coft, got {self.eps}; the paper uses 1e-3 and 6e-5")
-        if not 0 <= self.dropout < 1:
-            raise ParamsError(
-                f"dropout must be a probability below 1, got {self.dropout}; 0 leaves no block out"
-            )
-        for key, value, known in (
-            ("eps_convention", self.eps_convention, get_args(EpsConvention)),
-            ("application", self.application, get_args(Application)),
-        ):
-            if value not in known:
-                raise ParamsError(f"{key} must be one of {', '.join(known)}, got {value!r}")
-
-    def blocks_of(self, layer: nn.Module, name: str) -> tuple[int, int]:
-        """Return (number of blocks, block size) for a layer of that name.
-
-        A block of a grouped convolution lies within one group.
-
-        Raises:
-            ParamsError: the layer's input cannot be cut into such blocks.
-        """
-        features, groups = num_features(layer), num_groups(layer)
-        value = self.num_blocks or self.block_size
-        assert value is not None
-        quotient, remainder = divmod(features, value)
-        num_blocks, block_size = (value, quotient) if self.num_blocks else (quotient, value)
-        if remainder or block_size < 2 or (features // groups) % block_size:
-            key = "num_blocks" if self.num_blocks else "block_size"
-            sizes = [size for size in range(2, features // groups + 1) if features // groups % size == 0]
-            fitting = sorted(features // size for size in sizes) if self.num_blocks else sizes
-            near = sorted(sorted(fitting, key=lambda divisor: abs(divisor - value))[:3])
-            grouped = f" and none of them over two of its {groups} groups" if groups > 1 else ""
-            raise ParamsError(
-                f"{key} ({value}) must cut in_features ({features}) of {name!r} into equal blocks of 2 or "
-                f"more{grouped}; divisors near it: {', '.join(map(str, near)) or 'none'}"
-            )
-        return num_blocks, block_size
-
-    def packed_shapes(self, targets: Mapping[str, nn.Module]) -> dict[str, tuple[int, int]]:
-        """Return the shape of each layer's packed parameter, (stored blocks, b(b-1)/2).
-
-        Raises:
-            ParamsError: a layer's input cannot be cut into such blocks.
-        """
-        shapes = {}
-        for name, layer in targets.items():
-            num_blocks, block_size = self.blocks_of(layer, name)
-            shapes[name] = (1 if self.block_share else num_blocks, block_size * (block_size - 1) // 2)
-        return shapes
 
 
 class _Cached(NamedTuple):

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.module import OFTAdapter, inject_oft
 
 Turn = Callable[..., None]
 

@@ -5,7 +5,7 @@ convolution starts at zero, so an untrained encoder changes nothing.
 
     encoder = HintEncoder(out_channels=unet.config.block_out_channels[0], generator=generator)
     attach_hint(unet, encoder)
-    with hint(unet, encoder(conditioning_images)):      # encoded once, for all steps of all samples
+    with hinted(unet, encoder(conditioning_images)):      # encoded once, for all steps of all samples
         unet(latents, timestep, encoder_hidden_states)   # or a whole pipeline call
 
 A batch that is k times the features' batch holds k copies of it one after the other, which is how pipelines
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from oft.adapters.adapter import refuse_second
+from oft.adapters.attaching import refuse_second
 from oft.errors import ParamsError
 
 CHILD_NAME = "hint_encoder"
@@ -76,7 +76,7 @@ class HintEncoder(nn.Module):
 def attach_hint(unet: nn.Module, encoder: HintEncoder) -> None:
     """Make ``encoder`` the UNet's child ``hint_encoder`` and let ``conv_in`` add the hint in force.
 
-    From then on each call of the UNet stands inside ``with hint(unet, ...)``.
+    From then on each call of the UNet stands inside ``with hinted(unet, ...)``.
 
     Raises:
         ParamsError: the UNet has no ``conv_in``, one of another width, or a hint encoder already.
@@ -107,7 +107,7 @@ def detach_hint(unet: nn.Module) -> HintEncoder:
 
 
 @contextmanager
-def hint(unet: nn.Module, features: Tensor | None) -> Iterator[None]:
+def hinted(unet: nn.Module, features: Tensor | None) -> Iterator[None]:
     """Add ``features`` ``[n, channels, h, w]`` in each call of the UNet inside the block; None adds nothing.
 
     The batch of a call is n or a multiple of it: copies of the n, one after the other. Blocks nest.
@@ -140,7 +140,7 @@ def _add_hint(
 ) -> Tensor:
     if not hints:
         raise RuntimeError(
-            "this UNet takes a control signal: call it inside `with hint(unet, features):`, "
+            "this UNet takes a control signal: call it inside `with hinted(unet, features):`, "
             "with None in place of the features for no signal"
         )
     features = hints[-1]

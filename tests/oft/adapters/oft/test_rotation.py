@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from oft.adapters import rotation
-from oft.adapters.rotation import (
+from oft.adapters.oft import rotation
+from oft.adapters.oft.rotation import (
     cayley,
     coft_bound,
     orthogonality_error,

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oft.adapters.layers import (
+from oft.adapters.oft.layers import (
     AdaptedLinear,
     adapt,
     restore,
@@ -14,7 +14,7 @@ from oft.adapters.layers import (
     scaled_linear,
     turns_weight,
 )
-from oft.adapters.rotation import cayley, rotate_weight, skew_from_packed
+from oft.adapters.oft.rotation import cayley, rotate_weight, skew_from_packed
 
 OUT, IN = 5, 8
 FEW, MANY = (2, 2), (3, 4)  # leading shapes of x: fewer tokens than output neurons, and more

@@ -20,38 +20,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
-from oft import __version__
-from oft.adapters.adapter import check_names_and_shapes, find_targets, freeze, refuse_second
-from oft.adapters.hint_encoder import CHILD_NAME as HINT_ENCODER_CHILD
-from oft.adapters.hint_encoder import HintEncoder, attach_hint
-from oft.adapters.layers import Application, is_adaptable, is_pointwise, weight_of
-from oft.adapters.magnitude import MagnitudeAdapter
-from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
-from oft.adapters.rotation import EpsConvention
-from oft.adapters.tensors import check_numbers, read_tensors, write_tensors
+from oft.adapters.attaching import check_names_and_shapes, refuse_second
+from oft.adapters.hint.adapter import read_encoder, save_encoder
+from oft.adapters.hint.encoder import CHILD_NAME as HINT_ENCODER_CHILD
+from oft.adapters.hint.encoder import HintEncoder
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.layers import Application, is_adaptable, is_pointwise, weight_of
+from oft.adapters.oft.magnitude import MagnitudeAdapter
+from oft.adapters.oft.method import CONFIG_FILE
+from oft.adapters.oft.module import OFTAdapter
+from oft.adapters.oft.rotation import EpsConvention
+from oft.adapters.oft.targets import find_targets
+from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
 from oft.storage import read_json, write_json
 
-CONFIG_FILE = "adapter_config.json"
 ROTATION_FILE = "adapter_model.safetensors"
 MAGNITUDE_FILE = "magnitude.safetensors"
-HINT_ENCODER_FILE = "hint_encoder.safetensors"
 
 CONVENTION = "x R with R = (I - S)(I + S)^-1, S = U - U^T, U the packed upper triangle row by row"
 PEFT_PREFIX, PEFT_SUFFIX = "base_model.model.", ".oft_R.weight"
 
 
 @dataclass(frozen=True)
-class LoadedAdapter:
-    """What ``load_adapter`` put on a model, and the metadata it came with."""
+class Saved:
+    """The contents of an adapter's folder, checked against a model that does not carry them yet.
 
-    adapter: OFTAdapter
-    magnitude: MagnitudeAdapter | None
-    hint_encoder: HintEncoder | None
+    Attributes:
+        packed: skew parameters ``[r, b(b-1)/2]`` by layer name.
+        log_scales: log-magnitudes ``[out]`` by layer name; None for none.
+        encoder: the hint encoder, not yet attached; None for none.
+        metadata: of the rotations' file.
+    """
+
+    config: OFTConfig
+    packed: dict[str, Tensor]
+    log_scales: dict[str, Tensor] | None
+    encoder: HintEncoder | None
     metadata: dict[str, str]
+
+    @property
+    def by_peft(self) -> bool:
+        """Whether PEFT wrote the folder, and not this project."""
+        return "convention" not in self.metadata
 
 
 def save_adapter(
@@ -96,18 +109,13 @@ def save_adapter(
     else:
         scales = {f"{name}.log_scale": log_scale for name, log_scale in magnitude.named_values()}
         write_tensors(folder / MAGNITUDE_FILE, scales, common)
-    if hint_encoder is None:
-        (folder / HINT_ENCODER_FILE).unlink(missing_ok=True)
-    else:
-        write_tensors(folder / HINT_ENCODER_FILE, hint_encoder.state_dict(), common)
+    save_encoder(folder, hint_encoder, common)
 
 
-def load_adapter(folder: Path, unet: nn.Module, *, base_hash: str | None = None) -> LoadedAdapter:
-    """Put the adapter saved in ``folder`` on ``unet`` and return it; all is checked before the model is
-    touched.
+def read_adapter(folder: Path, unet: nn.Module, base_hash: str | None = None) -> Saved:
+    """Read the adapter saved in ``folder`` and check it against ``unet``, which stays as it is.
 
-    The base is frozen. Rotations and hint encoder are trainable, or, where magnitudes were fitted, only
-    those. Also reads what PEFT's exact path saved for linear layers and pointwise convolutions.
+    Also reads what PEFT's exact path saved for linear layers and pointwise convolutions.
 
     Args:
         base_hash: hash of the base's weights; None skips the comparison.
@@ -132,53 +140,8 @@ def load_adapter(folder: Path, unet: nn.Module, *, base_hash: str | None = None)
         _refuse_pefts_convolutions(folder / CONFIG_FILE, targets)
     check_names_and_shapes(str(folder / ROTATION_FILE), shapes, packed)
     log_scales = _read_magnitudes(folder / MAGNITUDE_FILE, base_hash, unet)
-    encoder = _read_hint_encoder(folder / HINT_ENCODER_FILE, base_hash, unet)
-
-    loaded = put_on(unet, config, packed, log_scales, encoder, metadata)
-    if "convention" not in metadata:
-        loaded.adapter.project()  # PEFT saves what its next forward pass would project
-    return loaded
-
-
-def put_on(
-    unet: nn.Module,
-    config: OFTConfig,
-    packed: Mapping[str, Tensor],
-    log_scales: Mapping[str, Tensor] | None,
-    encoder: HintEncoder | None,
-    metadata: Mapping[str, str],
-) -> LoadedAdapter:
-    """Put an adapter of given values on ``unet``: packed parameters and log-magnitudes by layer name.
-
-    The base is frozen. Rotations and hint encoder are trainable, or, where there are magnitudes, only those.
-
-    Raises:
-        CheckpointError: a layer is missing or unexpected, or a shape differs.
-        ParamsError: the model has an adapter already, or the configuration does not fit it.
-    """
-    adapter = inject_oft(unet, config)
-    adapter.load_packed(packed)
-    if encoder is not None:
-        attach_hint(unet, encoder)
-    magnitude = None
-    if log_scales is not None:
-        magnitude = MagnitudeAdapter(unet, {name: unet.get_submodule(name) for name in log_scales})
-        magnitude.load_values(log_scales)
-        freeze(unet, keep=(magnitude.child_name,))
-    return LoadedAdapter(adapter, magnitude, encoder, dict(metadata))
-
-
-def set_strength(loaded: LoadedAdapter, strength: float) -> None:
-    """Let rotations and magnitudes apply ``strength`` times, 1 as trained; a hint encoder always does."""
-    loaded.adapter.strength = strength
-    if loaded.magnitude is not None:
-        loaded.magnitude.strength = strength
-
-
-def file_metadata(base_hash: str, base_name: str | None) -> dict[str, str]:
-    """Return what the metadata of every file says: the base it belongs to and what wrote it."""
-    named = {"base_name": base_name} if base_name else {}
-    return {"format": "pt", "base_hash": base_hash, "project": f"oft-pipeline {__version__}", **named}
+    encoder = read_encoder(folder, base_hash, unet)
+    return Saved(config, packed, log_scales, encoder, metadata)
 
 
 def peft_config(adapter: OFTAdapter) -> dict[str, Any]:
@@ -298,36 +261,3 @@ def check_magnitudes(what: str, log_scales: Mapping[str, Tensor], unet: nn.Modul
     check_numbers(what, log_scales)
     expected = {name: weight_of(layers[name]).shape[:1] for name in log_scales if name in layers}
     check_names_and_shapes(what, expected, log_scales)
-
-
-def _read_hint_encoder(source: Path, base_hash: str | None, unet: nn.Module) -> HintEncoder | None:
-    if not source.exists():
-        return None
-    tensors, _ = read_tensors(source, base_hash)
-    return build_hint_encoder(str(source), tensors, unet)
-
-
-def build_hint_encoder(what: str, tensors: Mapping[str, Tensor], unet: nn.Module) -> HintEncoder:
-    """Return the hint encoder with the state ``tensors``, beside ``unet``; ``what`` names them in messages.
-
-    Raises:
-        CheckpointError: the tensors are not a hint encoder's, or those of one for another UNet.
-    """
-    check_numbers(what, tensors)
-    weights = [tensors[key] for i in range(len(tensors)) if (key := f"convs.{i}.weight") in tensors]
-    widths = [weight.shape[0] for weight in weights if weight.dim() == 4]
-    if len(widths) < 2 or len(widths) < len(weights):
-        raise CheckpointError(
-            f"{what}: must hold convs.<i>.weight, got {sorted(tensors)[:3]}; give a hint encoder"
-        )
-    encoder = HintEncoder(weights[0].shape[1], widths[-1], widths[:-1], generator=torch.Generator())
-    expected = {name: value.shape for name, value in encoder.state_dict().items()}
-    check_names_and_shapes(what, expected, tensors)
-    conv_in = getattr(unet, "conv_in", None)
-    if not isinstance(conv_in, nn.Conv2d) or conv_in.out_channels != widths[-1]:
-        raise CheckpointError(
-            f"{what}: the last width ({widths[-1]}) must be that of the UNet's conv_in "
-            f"({getattr(conv_in, 'out_channels', None)}); use the base it was trained on"
-        )
-    encoder.load_state_dict(tensors)
-    return encoder.to(conv_in.weight.device)

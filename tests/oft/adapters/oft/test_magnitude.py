@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oft.adapters.magnitude import MagnitudeAdapter, inject_magnitude
-from oft.adapters.oft import OFTConfig, inject_oft
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.magnitude import MagnitudeAdapter, inject_magnitude
+from oft.adapters.oft.module import inject_oft
 from tests.oft.conftest import MLP_TARGETS, Mlp, cosines
 
 Turn = Callable[..., None]

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from oft.adapters.adapter import check_names_and_shapes, find_targets, freeze
+from oft.adapters.attaching import check_names_and_shapes, freeze
+from oft.adapters.oft.targets import find_targets
 from oft.errors import CheckpointError, ParamsError
 from tests.oft.conftest import Mlp
 

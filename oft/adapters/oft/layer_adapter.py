@@ -10,10 +10,8 @@ in the order in which they were put on (``activate`` chooses some of them).
 
 from __future__ import annotations
 
-import difflib
-import re
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
@@ -22,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from oft.adapters.layers import AdaptedLayer, Part, Slot, adapt, is_adaptable, restore
-from oft.errors import CheckpointError, ParamsError
+from oft.adapters.attaching import check_names_and_shapes, refuse_second
+from oft.adapters.oft.layers import AdaptedLayer, Part, Slot, adapt, restore
+from oft.errors import ParamsError
 
 DEFAULT_NAME = "default"
 
@@ -258,117 +257,6 @@ def child_name(kind: str, name: str) -> str:
     return kind if name == DEFAULT_NAME else f"{kind}_{name}"
 
 
-def find_targets(model: nn.Module, patterns: Sequence[str] | str) -> dict[str, nn.Module]:
-    """Return the linear layers and convolutions that patterns name, in the model's order.
-
-    A list names layers by their names or what ends them after a dot; one string is a regular expression for
-    the whole name. These are PEFT's rules for ``target_modules``.
-
-    Raises:
-        ParamsError: two layers share a weight; a pattern matches nothing, is no regular expression, or
-        matches a module of another class.
-    """
-    targets: dict[str, nn.Module] = {}
-    listed = [patterns] if isinstance(patterns, str) else patterns
-    unmatched = dict.fromkeys(listed)
-    adapters = [f"{name}." for name, module in model.named_modules() if isinstance(module, LayerAdapter)]
-    for name, module in model.named_modules():
-        matches = _matches(name, patterns)
-        if not matches or f"{name}.".startswith(tuple(adapters)):
-            continue
-        if not is_adaptable(module):
-            if isinstance(patterns, str):
-                continue  # an expression for whole names sweeps over containers
-            raise ParamsError(
-                "target_modules: only plain torch.nn.Linear and torch.nn.Conv2d layers can be adapted, and "
-                f"{matches[0]!r} matches {name!r}, a {type(module).__name__} (or one whose forward was "
-                "replaced); narrow the pattern or take off what wraps the layer"
-            )
-        targets[name] = module
-        for pattern in matches:
-            unmatched.pop(pattern, None)
-    _refuse_tied(targets)
-    if unmatched:
-        layers = [name for name, module in model.named_modules() if is_adaptable(module)]
-        near = difflib.get_close_matches(next(iter(unmatched)), layers, n=3, cutoff=0.0)
-        raise ParamsError(
-            f"target_modules: every pattern must name a linear layer or a convolution, and "
-            f"{', '.join(map(repr, unmatched))} names none of {type(model).__name__}'s; "
-            f"layers near it: {', '.join(near) or 'none'}"
-        )
-    return targets
-
-
-def _refuse_tied(targets: Mapping[str, nn.Module]) -> None:
-    owners: dict[int, str] = {}
-    for name, layer in targets.items():
-        first = owners.setdefault(id(layer.weight), name)
-        if first != name:
-            raise ParamsError(
-                f"target_modules: layers must have weights of their own, and {first!r} and {name!r} share "
-                "one; leave one of them out"
-            )
-
-
-def _matches(name: str, patterns: Sequence[str] | str) -> list[str]:
-    if not isinstance(patterns, str):
-        return [pattern for pattern in patterns if name == pattern or name.endswith(f".{pattern}")]
-    try:
-        return [patterns] if re.fullmatch(patterns, name) else []
-    except re.error as fault:
-        raise ParamsError(
-            f"target_modules: one string is a regular expression for whole names, and {patterns!r} is none "
-            f"({fault}); give a list of name endings, or mend it"
-        ) from fault
-
-
-def freeze(model: nn.Module, keep: Sequence[str] = ()) -> None:
-    """Stop the gradient of every parameter except those of the direct children named in ``keep``."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.split(".", 1)[0] in keep and parameter.requires_grad)
-
-
-def zeros_beside(weight: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return zeros of ``shape`` on the device of ``weight`` and in its type, float32 at least."""
-    return torch.zeros(*shape, dtype=torch.promote_types(weight.dtype, torch.float32), device=weight.device)
-
-
-def refuse_second(model: nn.Module, child_name: str) -> None:
-    """Refuse to put a second adapter of one kind on a model.
-
-    Raises:
-        ParamsError: the model has a child of that name.
-    """
-    if hasattr(model, child_name):
-        raise ParamsError(
-            f"{type(model).__name__} carries one {child_name} at a time and has one already; remove it first"
-        )
-
-
-def check_names_and_shapes(
-    what: str, expected: Mapping[str, Sequence[int]], given: Mapping[str, Tensor]
-) -> None:
-    """Refuse parameters that belong to another architecture; ``what`` names them in the message.
-
-    Raises:
-        CheckpointError: names or shapes differ.
-    """
-    missing = [name for name in expected if name not in given]
-    unexpected = [name for name in given if name not in expected]
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{what}: the names must be those of the model's layers, and {len(missing)} are missing "
-            f"({_first(missing)}), {len(unexpected)} unexpected ({_first(unexpected)}); "
-            "use the base it was trained on"
-        )
-    for name, shape in expected.items():
-        if tuple(shape) != tuple(given[name].shape):
-            raise CheckpointError(
-                f"{what}: {name!r} must have the shape {tuple(shape)} for this model, got "
-                f"{tuple(given[name].shape)}; use the base and the settings it was trained with"
-            )
-
-
 _LIVE_ADAPTERS: weakref.WeakSet[LayerAdapter] = weakref.WeakSet()
 
 
@@ -386,7 +274,3 @@ register_optimizer_step_post_hook(_after_any_optimizer_step)
 
 def _key(name: str) -> str:
     return name.replace(".", "/")  # names of parameters cannot hold dots
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + ", ..." * (len(names) > 3) if names else "none"

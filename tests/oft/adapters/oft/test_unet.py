@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from oft.adapters.hint_encoder import HintEncoder, attach_hint, hint
-from oft.adapters.magnitude import inject_magnitude
-from oft.adapters.oft import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTAdapter, OFTConfig, inject_oft
+from oft.adapters.hint.encoder import HintEncoder, attach_hint, hinted
+from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.magnitude import inject_magnitude
+from oft.adapters.oft.module import OFTAdapter, inject_oft
 
 Turn = Callable[..., None]
 Inputs = tuple[Tensor, Tensor, Tensor]
@@ -38,7 +39,7 @@ def test_adapter_magnitudes_and_hint_change_no_bit_at_first(
     inject_magnitude(unet, UNET_CONTROL_TARGETS)
     encoder = HintEncoder(out_channels=32, generator=generator)
     attach_hint(unet, encoder)
-    with hint(unet, encoder(torch.rand(2, 3, 64, 64, generator=generator))):
+    with hinted(unet, encoder(torch.rand(2, 3, 64, 64, generator=generator))):
         assert torch.equal(unet(*unet_inputs).sample, before)
 
 
@@ -120,8 +121,8 @@ def turn_alike(adapter: OFTAdapter) -> None:
 def test_gradients_are_those_of_the_plain_composition(
     unet: Any, unet_inputs: Inputs, turn: Turn, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import oft.adapters.layers as layers
-    from oft.adapters.rotation import rotate_weight
+    import oft.adapters.oft.layers as layers
+    from oft.adapters.oft.rotation import rotate_weight
 
     adapter = inject_oft(unet, CONFIG)
     turn(adapter)

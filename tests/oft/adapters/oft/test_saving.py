@@ -14,11 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import oft
-from oft.adapters.hint_encoder import HintEncoder, attach_hint, hint
-from oft.adapters.interop import load_adapter, save_adapter
-from oft.adapters.magnitude import inject_magnitude
-from oft.adapters.oft import UNET_CONTROL_TARGETS, OFTConfig, inject_oft
-from oft.adapters.rotation import cayley, project_skew, skew_from_packed
+from oft.adapters.hint.encoder import HintEncoder, attach_hint, hinted
+from oft.adapters.oft.adapter import OrthogonalAdapter
+from oft.adapters.oft.config import UNET_CONTROL_TARGETS, OFTConfig
+from oft.adapters.oft.magnitude import inject_magnitude
+from oft.adapters.oft.module import inject_oft
+from oft.adapters.oft.rotation import cayley, project_skew, skew_from_packed
+from oft.adapters.oft.saving import save_adapter
 from oft.adapters.tensors import read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
 from tests.oft.conftest import MLP_TARGETS, Mlp
@@ -61,11 +63,11 @@ def test_loading_gives_back_what_was_saved(
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     save_adapter(tmp_path, adapter, magnitude, encoder, base_hash="abc", base_name="miniature")
 
-    loaded = load_adapter(tmp_path, twin, base_hash="abc")
+    loaded = OrthogonalAdapter.load(tmp_path, twin, base_hash="abc")
     images = torch.rand(2, 3, 64, 64, generator=generator)
-    assert loaded.hint_encoder is not None and loaded.magnitude is not None
-    assert loaded.adapter.config == adapter.config
-    with hint(unet, encoder(images)), hint(twin, loaded.hint_encoder(images)):
+    assert loaded.encoder is not None and loaded.magnitude is not None
+    assert loaded.rotations.config == adapter.config
+    with hinted(unet, encoder(images)), hinted(twin, loaded.encoder(images)):
         assert torch.equal(twin(*unet_inputs).sample, unet(*unet_inputs).sample)
     assert {name: value for name, value in loaded.metadata.items() if name != "convention"} == {
         "base_hash": "abc",
@@ -87,22 +89,22 @@ def test_loading_gives_back_what_was_saved(
 def test_without_magnitudes_the_loaded_adapter_trains_on(mlp: Mlp, tmp_path: Path) -> None:
     twin = copy.deepcopy(mlp)
     save_adapter(tmp_path, inject_oft(mlp, CONFIG), base_hash="abc")
-    loaded = load_adapter(tmp_path, twin)
-    assert loaded.magnitude is None and loaded.hint_encoder is None
-    assert all(parameter.requires_grad for parameter in loaded.adapter.adapter_parameters())
+    loaded = OrthogonalAdapter.load(tmp_path, twin)
+    assert loaded.magnitude is None and loaded.encoder is None
+    assert all(parameter.requires_grad for parameter in loaded.rotations.adapter_parameters())
 
 
 def test_equal_adapters_give_equal_bytes_and_leave_nothing_behind(
     mlp: Mlp, saved: Path, tmp_path: Path
 ) -> None:
-    loaded = load_adapter(saved, mlp)
+    loaded = OrthogonalAdapter.load(saved, mlp)
     again = tmp_path / "again"
-    save_adapter(again, loaded.adapter, loaded.magnitude, base_hash="abc", metadata={"task": "canny_coco"})
+    save_adapter(again, loaded.rotations, loaded.magnitude, base_hash="abc", metadata={"task": "canny_coco"})
     assert sorted(path.name for path in again.iterdir()) == sorted(path.name for path in saved.iterdir())
     for path in saved.iterdir():
         assert (again / path.name).read_bytes() == path.read_bytes()
     (again / "notes.txt").touch()
-    save_adapter(again, loaded.adapter, base_hash="abc")
+    save_adapter(again, loaded.rotations, base_hash="abc")
     assert sorted(path.name for path in again.iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
@@ -206,7 +208,7 @@ def test_we_reproduce_pefts_outputs(
             if "oft_R" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
     theirs.save_pretrained(tmp_path)
-    load_adapter(tmp_path, mlp)
+    OrthogonalAdapter.load(tmp_path, mlp)
     torch.testing.assert_close(mlp(x), theirs(x), atol=1e-5, rtol=1e-5)
 
 
@@ -219,7 +221,7 @@ def test_pointwise_convolutions_are_pefts_too(generator: torch.Generator, tmp_pa
             if "oft_R" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
     theirs.save_pretrained(tmp_path)
-    load_adapter(tmp_path, model)
+    OrthogonalAdapter.load(tmp_path, model)
     x = torch.randn(2, 8, 5, 4, generator=generator)
     expected = theirs.base_model.model["proj_in"](x)
     torch.testing.assert_close(model["proj_in"](x), expected, atol=1e-5, rtol=1e-5)
@@ -230,7 +232,7 @@ def test_pefts_larger_convolutions_are_refused(tmp_path: Path, peft: Any) -> Non
     config = peft.OFTConfig(oft_block_size=4, target_modules=["conv"], use_cayley_neumann=False)
     peft.get_peft_model(copy.deepcopy(model), config).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match=r"larger than 1x1 is no rotation .* 'conv' is one"):
-        load_adapter(tmp_path, model)
+        OrthogonalAdapter.load(tmp_path, model)
 
 
 def test_every_setting_and_convolutions_come_back(generator: torch.Generator, tmp_path: Path) -> None:
@@ -251,8 +253,8 @@ def test_every_setting_and_convolutions_come_back(generator: torch.Generator, tm
     adapter.project()
     magnitude = inject_magnitude(model, ("conv",))
     save_adapter(tmp_path, adapter, magnitude, base_hash="abc")
-    loaded = load_adapter(tmp_path, twin, base_hash="abc")
-    assert loaded.adapter.config == config
+    loaded = OrthogonalAdapter.load(tmp_path, twin, base_hash="abc")
+    assert loaded.rotations.config == config
     x = torch.randn(2, 4, 5, 5, generator=generator)
     model.eval(), twin.eval()
     assert torch.equal(twin["conv"](x), model["conv"](x))
@@ -277,7 +279,7 @@ def test_rotations_and_projection_are_pefts(generator: torch.Generator, peft: An
 def refuse(folder: Path, model: nn.Module, message: str, base_hash: str | None = "abc") -> None:
     names = list(model.state_dict())
     with pytest.raises(CheckpointError, match=message):
-        load_adapter(folder, model, base_hash=base_hash)
+        OrthogonalAdapter.load(folder, model, base_hash=base_hash)
     assert list(model.state_dict()) == names, "the model was touched"
     assert all(type(module).__name__ != "AdaptedLinear" for module in model.modules())
 
@@ -296,7 +298,7 @@ def test_a_truncated_file_is_named(mlp: Mlp, saved: Path, name: str) -> None:
 
 def test_another_base_is_refused(mlp: Mlp, saved: Path) -> None:
     refuse(saved, mlp, "of hash def, and was trained on abc", base_hash="def")
-    load_adapter(saved, mlp, base_hash=None)
+    OrthogonalAdapter.load(saved, mlp, base_hash=None)
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "magnitude.safetensors"])
@@ -365,6 +367,6 @@ def test_other_tensors_are_refused(mlp: Mlp, saved: Path) -> None:
 
 
 def test_a_model_that_has_an_adapter_is_refused(mlp: Mlp, saved: Path) -> None:
-    load_adapter(saved, mlp)
+    OrthogonalAdapter.load(saved, mlp)
     with pytest.raises(ParamsError, match="has one already"):
-        load_adapter(saved, mlp)
+        OrthogonalAdapter.load(saved, mlp)

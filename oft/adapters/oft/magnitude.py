@@ -17,8 +17,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.adapter import DEFAULT_NAME, LayerAdapter, find_targets, freeze, zeros_beside
-from oft.adapters.layers import weight_of
+from oft.adapters.attaching import freeze, zeros_beside
+from oft.adapters.oft.layer_adapter import DEFAULT_NAME, LayerAdapter
+from oft.adapters.oft.layers import weight_of
+from oft.adapters.oft.targets import find_targets
 
 
 class MagnitudeAdapter(LayerAdapter):

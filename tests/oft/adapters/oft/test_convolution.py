@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oft.adapters.layers import Application
-from oft.adapters.magnitude import inject_magnitude
-from oft.adapters.oft import OFTAdapter, OFTConfig, inject_oft
+from oft.adapters.oft.config import OFTConfig
+from oft.adapters.oft.layers import Application
+from oft.adapters.oft.magnitude import inject_magnitude
+from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.errors import ParamsError
 from tests.oft.conftest import cosines, naive_rotation
 

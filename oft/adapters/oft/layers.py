@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakIdKeyDictionary
 
-from oft.adapters.rotation import (
+from oft.adapters.oft.rotation import (
     compose_rotations,
     rotate_input,
     rotate_weight,

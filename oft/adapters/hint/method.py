@@ -1,0 +1,34 @@
+"""The hint encoder alone as a kind of adapter: what control is worth without any change to the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from oft.adapters.protocol import Adapter, AdapterSettings, Method
+
+HINT_ENCODER_FILE = "hint_encoder.safetensors"
+
+
+class HintSettings(AdapterSettings):
+    """The hint encoder has no settings of its own."""
+
+    method: Literal["hint"]
+
+
+def _load_class() -> type[Adapter]:
+    from oft.adapters.hint.adapter import HintAdapter
+
+    return HintAdapter
+
+
+METHOD = Method(
+    name="hint",
+    settings=HintSettings,
+    meaning=lambda settings: "the hint encoder alone, every layer of the base as it is",
+    load_class=_load_class,
+    recognises=lambda folder: (
+        [path.name for path in Path(folder).glob("*.safetensors")] == [HINT_ENCODER_FILE]
+    ),
+    needs_condition=True,
+)

@@ -1,0 +1,210 @@
+"""What every kind of adapter does: training, sampling, evaluation, exchange and report know this and no kind.
+
+A kind is two things: a ``Method``, light enough to be read with params.yaml, and a subclass of ``Adapter``,
+imported when such an adapter is first made or loaded. ``oft.adapters.registry`` finds both by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from oft.errors import ParamsError
+from oft.settings.section import Section
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+class AdapterSettings(Section):
+    """Settings that an adapter of any kind has.
+
+    Attributes:
+        method: the kind, a name of the registry.
+        title: what tables and pictures call the adapter; None takes its name in params.yaml.
+    """
+
+    method: str
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A kind of adapter as params.yaml, help texts and the report see it.
+
+    Attributes:
+        name: what ``method`` says in params.yaml.
+        settings: its settings.
+        meaning: what such an adapter is, in one line of the report; it may depend on the settings.
+        load_class: imports and returns its ``Adapter``.
+        recognises: whether the files of a folder are an adapter of this kind.
+        needs_condition: it learns from a conditioning image alone, so a subject cannot be its task.
+    """
+
+    name: str
+    settings: type[AdapterSettings]
+    meaning: Callable[[Any], str]
+    load_class: Callable[[], type[Adapter]]
+    recognises: Callable[[Path], bool]
+    needs_condition: bool = False
+
+
+class Adapter(ABC):
+    """What is trained on top of a frozen base, put on its UNet.
+
+    Attributes:
+        unet: the UNet that carries it.
+        metadata: what its files say of it beside its values; empty for a new one.
+    """
+
+    method: ClassVar[str]
+    unet: nn.Module
+    metadata: dict[str, str]
+
+    # ---- Made, loaded and saved
+
+    @classmethod
+    @abstractmethod
+    def create(
+        cls, unet: nn.Module, settings: Any, *, with_condition: bool, generator: torch.Generator
+    ) -> Adapter:
+        """Put a new adapter on ``unet``, which still draws what it drew before.
+
+        Args:
+            settings: of the method's settings class.
+            with_condition: the task gives a conditioning image with each picture.
+            generator: for values that are drawn.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, unet: nn.Module, *, base_hash: str | None = None) -> Adapter:
+        """Put the adapter saved in ``folder`` on ``unet``; check everything before touching the UNet.
+
+        Args:
+            base_hash: hash of the base's weights; None skips the comparison.
+
+        Raises:
+            CheckpointError: a file is missing or damaged, or belongs to another base or architecture.
+            ParamsError: the UNet carries an adapter already.
+        """
+
+    @abstractmethod
+    def save(
+        self,
+        folder: Path,
+        *,
+        base_hash: str,
+        base_name: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the adapter in the form that its users expect; equal adapters give equal bytes.
+
+        Args:
+            base_hash: hash of the base's weights; ``load`` compares it.
+            base_name: where the base came from, for people to read.
+            metadata: further entries for each file's metadata.
+        """
+
+    def save_for_peft(self, folder: Path, *, base_hash: str, base_name: str | None = None) -> list[str]:
+        """Write what ``PeftModel.from_pretrained`` loads; return what had to be left out, for people to read.
+
+        Raises:
+            ParamsError: PEFT has no adapter of this kind.
+        """
+        raise ParamsError(f"PEFT has no adapter of the kind {self.method}; use the adapter as it is")
+
+    def lost_by_merging(self) -> list[str]:
+        """Return what merged weights leave out of the adapter, for people to read."""
+        return []
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Take the adapter off the UNet."""
+
+    # ---- Trained
+
+    @abstractmethod
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """Return what training moves, by name, in an order that never changes."""
+
+    def before_step(self, seed: int) -> None:  # noqa: B027 (most kinds need nothing)
+        """Get ready for an optimizer step whose own randomness follows from ``seed``."""
+
+    def after_training(self) -> None:  # noqa: B027 (likewise)
+        """Leave the state that training needs."""
+
+    def add_magnitudes(self) -> bool:
+        """Put a scale of 1 on each adapted neuron; from here on the scales alone are trained.
+
+        Returns:
+            False, with nothing changed, where the method has no magnitudes to fit.
+        """
+        return False
+
+    # ---- Applied
+
+    @property
+    @abstractmethod
+    def takes_condition(self) -> bool:
+        """Whether each call of the UNet needs a conditioning image."""
+
+    @abstractmethod
+    def conditioned(self, images: Tensor | None) -> AbstractContextManager[None]:
+        """Let the UNet see conditioning images inside the block; None shows it none.
+
+        Args:
+            images: ``[batch, 3, height, width]`` in 0..1; the UNet's batch is a multiple of theirs.
+        """
+
+    @property
+    @abstractmethod
+    def strength(self) -> float:
+        """How much of the change to the weights applies: 0 none, 1 as trained."""
+
+    @strength.setter
+    @abstractmethod
+    def strength(self, strength: float) -> None: ...
+
+    @property
+    @abstractmethod
+    def merged(self) -> bool:
+        """Whether the UNet's weights contain the adapter."""
+
+    @abstractmethod
+    def merge(self) -> None:
+        """Fold the adapter into the UNet's weights where it can be: sampling costs what the base costs."""
+
+    @abstractmethod
+    def unmerge(self) -> None:
+        """Put the UNet's weights back, bit for bit."""
+
+    @contextmanager
+    def merging(self) -> Iterator[None]:
+        """Merged inside the block, as before after it."""
+        merged = self.merged
+        self.merge()
+        try:
+            yield
+        finally:
+            if not merged:
+                self.unmerge()
+
+    # ---- Described
+
+    @abstractmethod
+    def count_parameters(self) -> dict[str, int]:
+        """Return the number of trained scalars of each part."""
+
+    def adapted_layers(self) -> list[str]:
+        """Return the names of the layers whose weights change when the adapter is merged."""
+        return []
+
+    def orthogonality_error(self) -> float | None:
+        """Return the largest entry of |R Rᵀ - I| over its rotations; None for a kind without rotations."""
+        return None
