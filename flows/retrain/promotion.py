@@ -23,7 +23,7 @@ from flows.retrain.decision import DECISION_FILE, Decision
 from flows.retrain.history import current, next_number
 from flows.retrain.judging import model_outs
 from flows.retrain.setting import Setting
-from oft.adapters.oft.method import CONFIG_FILE
+from oft.adapters.files import CONFIG_FILE
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import write_json

@@ -17,17 +17,10 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from oft.adapters.hint.method import HINT_ENCODER_FILE
+from oft.adapters.files import CONFIG_FILE, HINT_ENCODER_FILE, MAGNITUDE_FILE, ROTATION_FILE
 from oft.adapters.hint.method import METHOD as HINT
-from oft.adapters.oft.method import CONFIG_FILE
 from oft.adapters.oft.rotation import block_size_of
-from oft.adapters.oft.saving import (
-    CONVENTION,
-    MAGNITUDE_FILE,
-    PEFT_PREFIX,
-    PEFT_SUFFIX,
-    ROTATION_FILE,
-)
+from oft.adapters.oft.saving import CONVENTION, PEFT_PREFIX, PEFT_SUFFIX
 from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.storage import read_json

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.adapters.hint.method import HINT_ENCODER_FILE
-from oft.adapters.oft.saving import MAGNITUDE_FILE
+from oft.adapters.files import HINT_ENCODER_FILE, MAGNITUDE_FILE
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange.bases import identify_base, load_unet
 from oft.exchange.exports import Precision, refuse_target, write_weights

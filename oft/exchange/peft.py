@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from oft.adapters.oft.method import CONFIG_FILE
+from oft.adapters.files import CONFIG_FILE
 from oft.adapters.oft.rotation import project_skew
 from oft.adapters.oft.saving import PEFT_PREFIX
 from oft.errors import CheckpointError, ParamsError

@@ -310,3 +310,35 @@ def test_a_source_is_no_address_but_on_s3(values: Values, source: str) -> None:
 def test_a_mirror_without_a_download_is_refused(values: Values) -> None:
     values["datasets"]["coco"]["acquire"]["mirror"] = "https://host/sets"
     assert "mirror is read with source download alone and source is 'world'" in faults(values)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"method": "lora", "rank": 4}, "adapters.mine.method: must be one of oft, hint; it is 'lora'"),
+        ({"num_blocks": 4}, "adapters.mine.method: must be one of oft, hint; it is missing"),
+        (
+            {"method": "oft", "num_block": 4},
+            "adapters.mine.num_block: unknown key; did you mean 'num_blocks'?",
+        ),
+        (
+            {"method": "oft", "num_blocks": 0},
+            "adapters.mine.num_blocks: input should be greater than or equal to 1",
+        ),
+        ({"method": "oft"}, "adapters.mine: one of num_blocks (None) and block_size (None) must be a number"),
+    ],
+)
+def test_an_adapter_is_a_name_with_a_method(values: Values, entry: dict[str, Any], message: str) -> None:
+    values["adapters"]["mine"] = entry
+    assert message in faults(values)
+
+
+def test_a_name_of_the_users_can_be_trained(values: Values) -> None:
+    values["adapters"]["wide"] = {"method": "oft", "block_size": 8}
+    values["control_adapters"] = values["subject_adapters"] = ["oft", "wide"]
+    assert parse_params(values).adapters["wide"].model_dump()["block_size"] == 8
+
+
+def test_a_subject_needs_an_adapter_that_learns_without_a_condition(values: Values) -> None:
+    values["subject_adapters"] = ["oft", "hint"]
+    assert "subject_adapters[1]: hint (method hint) learns from conditioning images alone" in faults(values)

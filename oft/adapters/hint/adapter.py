@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from oft.adapters.attaching import check_names_and_shapes, freeze, refuse_second
+from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.hint.encoder import CHILD_NAME, HintEncoder, attach_hint, detach_hint, hinted
-from oft.adapters.hint.method import HINT_ENCODER_FILE
 from oft.adapters.protocol import Adapter
 from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError
@@ -38,12 +38,12 @@ class HintAdapter(Adapter):
     @classmethod
     def create(
         cls, unet: nn.Module, settings: Any, *, with_condition: bool, generator: torch.Generator
-    ) -> Self:
+    ) -> HintAdapter:
         freeze(unet)
         return cls(unet, new_encoder(unet, generator))
 
     @classmethod
-    def load(cls, folder: Path, unet: nn.Module, *, base_hash: str | None = None) -> Self:
+    def load(cls, folder: Path, unet: nn.Module, *, base_hash: str | None = None) -> HintAdapter:
         refuse_second(unet, CHILD_NAME)
         tensors, metadata = read_tensors(Path(folder) / HINT_ENCODER_FILE, base_hash)
         encoder = build_encoder(str(Path(folder) / HINT_ENCODER_FILE), tensors, unet)

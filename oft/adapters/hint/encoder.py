@@ -23,6 +23,7 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -63,7 +64,7 @@ class HintEncoder(nn.Module):
         self.hints: list[Tensor | None] = []
         self.hook: RemovableHandle | None = None
 
-    def forward(self, conditioning: Tensor) -> Tensor:
+    def forward(self, conditioning: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n out h w"]:
         """Return the features of conditioning images."""
         first, *others = self.convs
         # Channels last is the layout convolutions are fastest in.
@@ -107,7 +108,7 @@ def detach_hint(unet: nn.Module) -> HintEncoder:
 
 
 @contextmanager
-def hinted(unet: nn.Module, features: Tensor | None) -> Iterator[None]:
+def hinted(unet: nn.Module, features: Float[Tensor, "n channels h w"] | None) -> Iterator[None]:
     """Add ``features`` ``[n, channels, h, w]`` in each call of the UNet inside the block; None adds nothing.
 
     The batch of a call is n or a multiple of it: copies of the n, one after the other. Blocks nest.

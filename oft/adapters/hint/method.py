@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.protocol import Adapter, AdapterSettings, Method
-
-HINT_ENCODER_FILE = "hint_encoder.safetensors"
 
 
 class HintSettings(AdapterSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,9 @@ from oft.adapters.hint.adapter import HintAdapter, new_encoder
 from oft.adapters.hint.encoder import HintEncoder, attach_hint
 from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
 from oft.adapters.oft.magnitude import MagnitudeAdapter, inject_magnitude
-from oft.adapters.oft.method import OFTSettings
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.adapters.oft.saving import read_adapter, save_adapter
+from oft.adapters.oft.settings import OFTSettings
 
 
 class OrthogonalAdapter(HintAdapter):
@@ -45,7 +45,7 @@ class OrthogonalAdapter(HintAdapter):
     @classmethod
     def create(
         cls, unet: nn.Module, settings: Any, *, with_condition: bool, generator: torch.Generator
-    ) -> Self:
+    ) -> OrthogonalAdapter:
         """Put rotations at the identity on ``unet``.
 
         Tasks with a condition adapt attention and the first feed-forward layer and get a hint encoder;
@@ -58,7 +58,7 @@ class OrthogonalAdapter(HintAdapter):
         return cls(unet, rotations, encoder=new_encoder(unet, generator) if with_condition else None)
 
     @classmethod
-    def load(cls, folder: Path, unet: nn.Module, *, base_hash: str | None = None) -> Self:
+    def load(cls, folder: Path, unet: nn.Module, *, base_hash: str | None = None) -> OrthogonalAdapter:
         """Put the adapter saved in ``folder`` on ``unet``; see ``Adapter.load``.
 
         Rotations and hint encoder are trainable, or, where magnitudes were fitted, only those. Also reads
@@ -81,7 +81,7 @@ class OrthogonalAdapter(HintAdapter):
         log_scales: Mapping[str, Tensor] | None = None,
         encoder: HintEncoder | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> Self:
+    ) -> OrthogonalAdapter:
         """Put an adapter of given values on ``unet``: packed parameters and log-magnitudes by layer name.
 
         The base is frozen. Rotations and hint encoder are trainable, or, where there are magnitudes, only

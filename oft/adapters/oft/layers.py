@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakIdKeyDictionary
@@ -135,7 +136,9 @@ class AdaptedLayer(nn.Module):
             log_scale = value if log_scale is None else log_scale + value
         return rotations, log_scale
 
-    def _turn(self, weight: Tensor, rotations: Tensor) -> Tensor:
+    def _turn(
+        self, weight: Float[Tensor, "out ..."], rotations: Float[Tensor, "blocks b b"]
+    ) -> Float[Tensor, "out ..."]:
         return rotate_weight(weight.flatten(1), rotations, num_groups(self)).view_as(weight)
 
 
@@ -265,12 +268,12 @@ def turns_weight(tokens: int, out_features: int, application: Application = "aut
 
 
 def rotated_linear(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    rotations: Tensor,
+    input: Float[Tensor, "*batch in_features"],
+    weight: Float[Tensor, "out in_features"],
+    bias: Float[Tensor, " out"] | None,
+    rotations: Float[Tensor, "blocks b b"],
     application: Application = "auto",
-) -> Tensor:
+) -> Float[Tensor, "*batch out"]:
     """Return W Rᵀ x + bias, ``[*, out]``; fast where W and bias are frozen, as an adapted base's are."""
     if weight.requires_grad or (bias is not None and bias.requires_grad):
         return F.linear(rotate_input(input, rotations), weight.to(input.dtype), _to(bias, input.dtype))
@@ -280,14 +283,21 @@ def rotated_linear(
     )
 
 
-def scaled_linear(input: Tensor, weight: Tensor, bias: Tensor | None, log_scale: Tensor) -> Tensor:
+def scaled_linear(
+    input: Float[Tensor, "*batch in_features"],
+    weight: Float[Tensor, "out in_features"],
+    bias: Float[Tensor, " out"] | None,
+    log_scale: Float[Tensor, " out"],
+) -> Float[Tensor, "*batch out"]:
     """Return diag(s) W x + bias, ``[*, out]``, with s = exp(log_scale); fast where W and bias are frozen."""
     if weight.requires_grad or (bias is not None and bias.requires_grad):
         return F.linear(input, scale_rows(weight, log_scale).to(input.dtype), _to(bias, input.dtype))
     return _ScaledLinear.apply(input, weight, bias, log_scale)
 
 
-def scale_rows(weight: Tensor, log_scale: Tensor) -> Tensor:
+def scale_rows(
+    weight: Float[Tensor, "out ..."], log_scale: Float[Tensor, " out"]
+) -> Float[Tensor, "out ..."]:
     """Return diag(s) W in the weight's type, s = exp(log_scale): magnitudes scaled, directions kept."""
     scale = log_scale.exp().reshape(-1, *(1,) * (weight.dim() - 1))
     return (scale * weight).to(weight.dtype)

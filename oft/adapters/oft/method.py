@@ -1,46 +1,12 @@
-"""Orthogonal finetuning as a kind of adapter: its settings and its words."""
+"""Orthogonal finetuning as a kind of adapter."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-
-from oft.adapters.protocol import Adapter, AdapterSettings, Method
-from oft.settings.section import PositiveFloat, PositiveInt
-
-CONFIG_FILE = "adapter_config.json"
-
-
-class OFTSettings(AdapterSettings):
-    """Shape of the rotations; ``oft.adapters.oft.config.OFTConfig`` says what each value means."""
-
-    method: Literal["oft"]
-    num_blocks: PositiveInt | None = None
-    block_size: Annotated[int, Field(ge=2)] | None = None
-    block_share: bool = False
-    coft: bool = False
-    eps: PositiveFloat = 1e-3
-    eps_convention: Literal["reference", "peft"] = "reference"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    application: Literal["auto", "weight", "input"] = "auto"
-    target_modules: list[str] | None = None
-
-    @model_validator(mode="after")
-    def _blocks_are_given_once(self) -> OFTSettings:
-        if (self.num_blocks is None) == (self.block_size is None):
-            raise ValueError(
-                f"one of num_blocks ({self.num_blocks}) and block_size ({self.block_size}) must be a number "
-                "and the other null"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _targets_are_null_or_some(self) -> OFTSettings:
-        if self.target_modules is not None and not self.target_modules:
-            raise ValueError("target_modules must name a layer, got []; null takes those of the paper")
-        return self
+from oft.adapters.files import CONFIG_FILE, ROTATION_FILE
+from oft.adapters.oft.settings import OFTSettings
+from oft.adapters.protocol import Adapter, Method
 
 
 def _load_class() -> type[Adapter]:
@@ -64,6 +30,6 @@ METHOD = Method(
     load_class=_load_class,
     # What exactly is wrong with such a folder, loading says.
     recognises=lambda folder: (
-        (Path(folder) / CONFIG_FILE).is_file() or (Path(folder) / "adapter_model.safetensors").is_file()
+        (Path(folder) / CONFIG_FILE).is_file() or (Path(folder) / ROTATION_FILE).is_file()
     ),
 )

@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -37,7 +38,7 @@ EpsConvention = Literal["reference", "peft"]
 LEAF_SIZE = 20
 
 
-def block_size_of(packed: Tensor) -> int:
+def block_size_of(packed: Float[Tensor, "*blocks entries"]) -> int:
     """Return b for packed parameters ``[*, b(b-1)/2]``.
 
     Raises:
@@ -50,7 +51,7 @@ def block_size_of(packed: Tensor) -> int:
     return block_size
 
 
-def skew_from_packed(packed: Tensor) -> Tensor:
+def skew_from_packed(packed: Float[Tensor, "*blocks entries"]) -> Float[Tensor, "*blocks b b"]:
     """Return the matrices S = U - Uᵀ, ``[*, b, b]``, of packed upper triangles ``[*, b(b-1)/2]``.
 
     Raises:
@@ -59,7 +60,9 @@ def skew_from_packed(packed: Tensor) -> Tensor:
     return _SkewFromPacked.apply(packed)
 
 
-def scale_packed(packed: Tensor, factor: Tensor | float) -> Tensor:
+def scale_packed(
+    packed: Float[Tensor, "*blocks entries"], factor: Float[Tensor, "*blocks 1"] | float
+) -> Float[Tensor, "*blocks entries"]:
     """Return packed parameters ``[*, b(b-1)/2]`` times constants, one for all or ``[*, 1]``.
 
     A block whose factor is zero is the identity; any factor leaves rotations rotations.
@@ -67,13 +70,13 @@ def scale_packed(packed: Tensor, factor: Tensor | float) -> Tensor:
     return _ScalePacked.apply(packed, factor)
 
 
-def packed_from_skew(skew: Tensor) -> Tensor:
+def packed_from_skew(skew: Float[Tensor, "*blocks b b"]) -> Float[Tensor, "*blocks entries"]:
     """Return the packed upper triangles ``[*, b(b-1)/2]`` of skew-symmetric matrices ``[*, b, b]``."""
     rows, columns = torch.triu_indices(skew.shape[-1], skew.shape[-1], 1, device=skew.device)
     return skew.flatten(-2).index_select(-1, rows * skew.shape[-1] + columns)
 
 
-def cayley(skew: Tensor) -> Tensor:
+def cayley(skew: Float[Tensor, "*blocks b b"]) -> Float[Tensor, "*blocks b b"]:
     """Return R = (I - S)(I + S)⁻¹ for skew-symmetric S, ``[*, b, b]`` to ``[*, b, b]``.
 
     S must be skew-symmetric: the result for any other matrix is meaningless. The result is float32 at least.
@@ -86,7 +89,9 @@ def cayley(skew: Tensor) -> Tensor:
     return _Cayley.apply(skew)
 
 
-def rotate_input(x: Tensor, rotations: Tensor) -> Tensor:
+def rotate_input(
+    x: Float[Tensor, "*batch in_features"], rotations: Float[Tensor, "blocks b b"]
+) -> Float[Tensor, "*batch in_features"]:
     """Return x R, ``[*, in]``, for rotations ``[r, b, b]`` with r b = in, or one for all, ``[1, b, b]``.
 
     R is applied in the type of ``x``. linear(x R, W) equals linear(x, ``rotate_weight(W, R)``).
@@ -104,7 +109,9 @@ def rotate_input(x: Tensor, rotations: Tensor) -> Tensor:
     return torch.bmm(by_block, rotations).transpose(0, 1).reshape(x.shape)
 
 
-def rotate_weight(weight: Tensor, rotations: Tensor, groups: int = 1) -> Tensor:
+def rotate_weight(
+    weight: Float[Tensor, "out in_group"], rotations: Float[Tensor, "blocks b b"], groups: int = 1
+) -> Float[Tensor, "out in_group"]:
     """Return W' = W Rᵀ, ``[out, in / groups]``, for rotations as in ``rotate_input``; the weight keeps its
     type.
 
@@ -124,7 +131,9 @@ def rotate_weight(weight: Tensor, rotations: Tensor, groups: int = 1) -> Tensor:
     return torch.cat([rotate_input(rows, blocks) for rows, blocks in parts]).to(weight.dtype)
 
 
-def compose_rotations(first: Tensor, second: Tensor, in_features: int) -> Tensor:
+def compose_rotations(
+    first: Float[Tensor, "blocks1 b1 b1"], second: Float[Tensor, "blocks2 b2 b2"], in_features: int
+) -> Float[Tensor, "blocks b b"]:
     """Return the rotations of a weight turned by ``first`` and then by ``second``: W R₁ᵀ R₂ᵀ = W (R₂ R₁)ᵀ.
 
     The blocks may differ in size; the result's have the least common multiple of the two sizes.
@@ -138,7 +147,11 @@ def compose_rotations(first: Tensor, second: Tensor, in_features: int) -> Tensor
     return _with_block_size(second, size, in_features) @ _with_block_size(first, size, in_features)
 
 
-def rotation_gradient(x: Tensor, grad: Tensor, like: Tensor) -> Tensor:
+def rotation_gradient(
+    x: Float[Tensor, "*batch in_features"],
+    grad: Float[Tensor, "*batch in_features"],
+    like: Float[Tensor, "blocks b b"],
+) -> Float[Tensor, "blocks b b"]:
     """Return dL/dR for z = x R, given x and dL/dz, both ``[*, in]``: xᵢᵀ dzᵢ for each block i.
 
     Shape and type are those of ``like``, the rotations; a block shared by all gathers their sum.
@@ -149,7 +162,7 @@ def rotation_gradient(x: Tensor, grad: Tensor, like: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def orthogonality_error(rotations: Tensor) -> float:
+def orthogonality_error(rotations: Float[Tensor, "*blocks b b"]) -> float:
     """Return max|R Rᵀ - I| over all blocks of ``[*, b, b]``, measured in float64."""
     exact = rotations.double()
     gram = exact @ exact.mT
@@ -172,13 +185,13 @@ def coft_bound(
 
 
 @torch.no_grad()
-def skew_norm(packed: Tensor) -> Tensor:
+def skew_norm(packed: Float[Tensor, "*blocks entries"]) -> Float[Tensor, "*blocks"]:
     """Return the Frobenius norms of S, ``[*]``: √2 times those of the packed entries ``[*, b(b-1)/2]``."""
     return math.sqrt(2.0) * torch.linalg.vector_norm(packed, dim=-1)
 
 
 @torch.no_grad()
-def project_skew(packed: Tensor, bound: float) -> Tensor:
+def project_skew(packed: Float[Tensor, "*blocks entries"], bound: float) -> Float[Tensor, "*blocks entries"]:
     """Return packed parameters whose blocks lie in the ball of Frobenius norm ``bound`` around zero.
 
     Blocks inside are returned as they are, others are scaled onto its surface (COFT, arXiv 2306.07280).
@@ -271,7 +284,7 @@ class _Cayley(torch.autograd.Function):
             return (factor @ grad @ factor).mul_(-0.5).to(ctx.skew_dtype)
 
 
-def _cayley(skew: Tensor, working_dtype: torch.dtype) -> Tensor:
+def _cayley(skew: Float[Tensor, "*blocks b b"], working_dtype: torch.dtype) -> Float[Tensor, "*blocks b b"]:
     # R = (I - S)(I + S)⁻¹ = 2 (I + S)⁻¹ - I, exactly I for S = 0. In place where a copy would cost another
     # pass over memory, which is what limits all but the products.
     size = skew.shape[-1]
@@ -285,7 +298,7 @@ def _cayley(skew: Tensor, working_dtype: torch.dtype) -> Tensor:
     return rotations.to(torch.promote_types(skew.dtype, torch.float32)).view(skew.shape)
 
 
-def _inverse(matrix: Tensor) -> Tensor:
+def _inverse(matrix: Float[Tensor, "n b b"]) -> Float[Tensor, "n b b"]:
     """Return the inverse of ``[n, b, b]`` whose symmetric part is positive definite, as that of I + S is.
 
     Elimination by halves: 2 b³ operations like any other inversion, but all in batched products, which run at

@@ -23,22 +23,19 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from oft.adapters.attaching import check_names_and_shapes, refuse_second
+from oft.adapters.files import CONFIG_FILE, MAGNITUDE_FILE, ROTATION_FILE
 from oft.adapters.hint.adapter import read_encoder, save_encoder
 from oft.adapters.hint.encoder import CHILD_NAME as HINT_ENCODER_CHILD
 from oft.adapters.hint.encoder import HintEncoder
 from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.layers import Application, is_adaptable, is_pointwise, weight_of
 from oft.adapters.oft.magnitude import MagnitudeAdapter
-from oft.adapters.oft.method import CONFIG_FILE
 from oft.adapters.oft.module import OFTAdapter
 from oft.adapters.oft.rotation import EpsConvention
 from oft.adapters.oft.targets import find_targets
 from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
 from oft.storage import read_json, write_json
-
-ROTATION_FILE = "adapter_model.safetensors"
-MAGNITUDE_FILE = "magnitude.safetensors"
 
 CONVENTION = "x R with R = (I - S)(I + S)^-1, S = U - U^T, U the packed upper triangle row by row"
 PEFT_PREFIX, PEFT_SUFFIX = "base_model.model.", ".oft_R.weight"

@@ -192,7 +192,7 @@ def test_files_that_do_not_belong_together_are_refused(saved: Path) -> None:
     save_file(tensors, file, metadata={"base_hash": "def"})
     refuse(saved, r"must belong to one base, and record abc \(adapter_model.safetensors\), def \(magnitude")
     file.write_bytes((saved / "hint_encoder.safetensors").read_bytes())
-    refuse(saved, "must hold the magnitudes of an OFT adapter, and holds the hint encoder")
+    refuse(saved, "must hold the magnitudes of an OFT adapter, and holds a hint encoder")
 
 
 def test_another_configuration_is_refused(saved: Path) -> None:

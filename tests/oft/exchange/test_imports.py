@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError, ParamsError
-from oft.exchange import export_adapter, import_adapter, imports
+from oft.exchange import export_adapter, import_adapter
 from oft.exchange.bases import identify_base
 
 from .conftest import Inputs, linear_names, output
@@ -161,11 +161,11 @@ def test_an_adapter_of_this_project_is_no_import(
 def test_an_interrupted_import_leaves_nothing(
     peft_folder: Path, base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(folder: Path, *args: object, **options: object) -> None:
+    def fail(adapter: OrthogonalAdapter, folder: Path, **options: object) -> None:
         (folder / "adapter_config.json").touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(imports, "save_adapter", fail)
+    monkeypatch.setattr(OrthogonalAdapter, "save", fail)
     with pytest.raises(KeyboardInterrupt):
         import_adapter(peft_folder, base_folder, tmp_path / "ours")
     assert {path.name for path in tmp_path.iterdir()} == {"theirs"}
