@@ -23,7 +23,7 @@ repro flow retrain serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow retrain serve push pull s3-demo test faults check bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain serve push pull s3-demo test faults check deps bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,9 @@ check: setup-dev ## lint, formatting, types and import rules
 	@python -m ruff format --check .
 	@python -m mypy
 	@lint-imports --no-logo
+
+deps: setup-dev ## write the source files that each stage uses into dvc.yaml, from the import graph
+	@python -m stages.launch.deps
 
 bench: setup-dev ## speed, memory and accuracy against peers, adapters and data (ARGS="--help" for its options)
 	@python -m benchmarks $(ARGS)

@@ -33,12 +33,15 @@ from oft.settings.section import (
     with_fields,
 )
 from oft.settings.training import (
+    SHARED_SECTION,
     Base,
     Optimization,
     Prior,
     SubjectTraining,
     Training,
     Transfer,
+    share_training,
+    written_location,
 )
 
 PARAMS_FILE = Path("params.yaml")
@@ -98,6 +101,8 @@ class Params(Section):
     instance_prompt: Annotated[str, AfterValidator(with_fields("{identifier}", "{class}"))]
     class_prompt: Annotated[str, AfterValidator(with_fields("{class}"))]
     fit_magnitude: Optimization
+    # As it is written; the three sections above that train have its values already.
+    training: Annotated[dict[str, Any], Field(default_factory=dict, exclude=True)]
     sample: Sampling
     evaluate: Evaluation
     angles: Angles
@@ -231,9 +236,10 @@ def parse_params(values: Any, source: str = "params.yaml") -> Params:
         ParamsError: it lists every unknown key, missing key, wrong type and value out of range.
     """
     try:
-        return _params_class(tuple(METHODS.values())).model_validate(values)
+        return _params_class(tuple(METHODS.values())).model_validate(share_training(values))
     except ValidationError as error:
-        lines = [line for fault in error.errors() for line in _describe(fault)]
+        faults = [fault | {"loc": written_location(fault["loc"], values)} for fault in error.errors()]
+        lines = list(dict.fromkeys(line for fault in faults for line in _describe(fault)))
         raise ParamsError(
             f"{source}: {len(lines)} setting(s) break the rules in conf/defaults.yaml:\n"
             + "\n".join(f"  - {line}" for line in lines)
@@ -312,6 +318,8 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
     section: Any = Params
     if location[:1] == ("adapters",) and len(location) > 2:
         section, location = METHODS[location[2]].settings, location[3:]
+    if location == (SHARED_SECTION,):
+        location = ("train",)
     for part in location:
         if not (isinstance(section, type) and issubclass(section, BaseModel)):
             break

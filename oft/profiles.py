@@ -10,6 +10,7 @@ from oft.params import parse_params, yaml_number
 from oft.storage import atomic_file
 
 DEFAULTS_FILE = "defaults.yaml"
+NULL_TAG = "tag:yaml.org,2002:null"
 FLOAT_TAG = "tag:yaml.org,2002:float"
 
 
@@ -55,6 +56,9 @@ def write_profile(conf: Path, name: str, target: Path) -> None:
     yaml.representer.add_representer(
         float, lambda representer, value: representer.represent_scalar(FLOAT_TAG, yaml_number(value))
     )
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar(NULL_TAG, "null")
+    )
     text = (conf / DEFAULTS_FILE).read_text(encoding="utf-8")
     document = yaml.load(text)
     if values == YAML(typ="safe").load(text):
@@ -66,6 +70,22 @@ def write_profile(conf: Path, name: str, target: Path) -> None:
         yaml.dump(document, stream)
 
 
+def _in_one_line(value: Any) -> Any:
+    """Return lists and mappings of plain values so that they are written as in conf/defaults.yaml."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if isinstance(value, list):
+        value = CommentedSeq(value)
+    elif isinstance(value, dict) and not any(isinstance(each, (dict, list)) for each in value.values()):
+        value = CommentedMap(value)
+    elif isinstance(value, dict):
+        return {key: _in_one_line(each) for key, each in value.items()}
+    else:
+        return value
+    value.fa.set_flow_style()
+    return value
+
+
 def _put(document: Any, values: dict[str, Any]) -> None:
     """Change a commented mapping to ``values`` where it differs, in place."""
     for key in [key for key in document if key not in values]:
@@ -74,4 +94,4 @@ def _put(document: Any, values: dict[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(document.get(key), dict):
             _put(document[key], value)
         elif key not in document or document[key] != value:
-            document[key] = value
+            document[key] = _in_one_line(value)

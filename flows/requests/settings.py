@@ -14,6 +14,7 @@ from flows.requests.prompts import subject_file
 from flows.requests.request import TrainingRequest
 from oft.params import Params, parse_params
 from oft.profiles import compose_profile
+from oft.settings.training import share_training
 from oft.storage import atomic_file, atomic_folder
 
 DATASET = "requested"
@@ -94,7 +95,8 @@ def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(PLACE
         if (value := getattr(request, name)) is not None:
             training[name] = value
     # A short training has no room for the profile's warm-up.
-    training["warmup_steps"] = min(training["warmup_steps"], training["max_train_steps"] // 10)
+    resolved = share_training(values)["train_subject"]
+    training["warmup_steps"] = min(resolved["warmup_steps"], resolved["max_train_steps"] // 10)
     parse_params(values, "the request with its profile")
     return values
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -79,6 +79,44 @@ class SubjectTraining(Training):
     """Training on a subject, with prior preservation."""
 
     prior_loss_weight: NonNegativeFloat
+
+
+# The sections of a run's settings that train, each with keys of its own and those of `SHARED_SECTION`.
+TRAINING_SECTIONS: dict[str, type[Optimization]] = {
+    "train": Training,
+    "train_subject": SubjectTraining,
+    "fit_magnitude": Optimization,
+}
+SHARED_SECTION = "training"
+
+
+def share_training(values: Any) -> Any:
+    """Return a run's settings with the values of `SHARED_SECTION` in each training that lacks its own.
+
+    A key that no training has goes to ``train`` alone: it is refused there, once.
+    """
+    shared = values.get(SHARED_SECTION) if isinstance(values, dict) else None
+    if not isinstance(shared, dict):
+        return values
+    resolved = dict(values)
+    for name, settings in TRAINING_SECTIONS.items():
+        if isinstance(own := values.get(name), dict):
+            known = Training.model_fields.keys() & settings.model_fields.keys()
+            resolved[name] = {k: v for k, v in shared.items() if name == "train" or k in known} | own
+    return resolved
+
+
+def written_location(location: tuple[Any, ...], values: dict[str, Any]) -> tuple[Any, ...]:
+    """Return where ``values`` have, or should have, what `share_training` put at ``location``."""
+    if len(location) < 2 or location[0] not in TRAINING_SECTIONS:
+        return location
+    name, key = location[:2]
+    sections = {each: values.get(each) for each in (*TRAINING_SECTIONS, SHARED_SECTION)}
+    having = [each for each, section in sections.items() if isinstance(section, dict) and key in section]
+    may_be_shared = name == "train" or key in Training.model_fields
+    if name in having or not may_be_shared or (having and SHARED_SECTION not in having):
+        return location
+    return (SHARED_SECTION, *location[1:])
 
 
 class Prior(Section):

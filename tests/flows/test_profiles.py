@@ -26,8 +26,11 @@ def test_a_profile_has_the_stages_of_its_tasks_and_no_others(
     write_profile(ROOT / "conf", name, root / "params.yaml")
     params = load_params(root / "params.yaml")
     graph = read_graph(root)
-    for stage, tasks in (("train", params.control_tasks), ("train_subject", params.subject_tasks)):
-        expected = {f"{stage}@{task}-{adapter}" for task in tasks for adapter in params.adapters}
+    for stage, tasks, adapters in (
+        ("train", params.control_tasks, params.control_adapters),
+        ("train_subject", params.subject_tasks, params.subject_adapters),
+    ):
+        expected = {f"{stage}@{task}-{adapter}" for task in tasks for adapter in adapters}
         assert {found for found in graph if found.startswith(f"{stage}@")} == expected
     stands_on = plan_stages(graph, ["report"])
     assert {found for found in stands_on if found.startswith("acquire@")} == {

@@ -40,6 +40,48 @@ def test_all_faults_are_named_at_once(values: Values) -> None:
     assert "identifier: missing" in message
 
 
+def test_a_section_that_trains_has_the_shared_settings_and_its_own_before_them(values: Values) -> None:
+    values["training"] |= {"snr_gamma": 5, "prompt_dropout": 0.25, "validate_every_steps": 7}
+    values["train"] |= {"snr_gamma": 2}
+    del values["train"]["validate_every_steps"]
+    params = parse_params(values)
+    assert (params.train.snr_gamma, params.train_subject.snr_gamma, params.fit_magnitude.snr_gamma) == (
+        2,
+        5,
+        5,
+    )
+    assert params.train.prompt_dropout == 0.25 and params.train.validate_every_steps == 7
+    assert params.train_subject.prompt_dropout == 0.0 and params.train_subject.validate_every_steps == 150
+
+
+def test_sections_that_name_all_settings_need_none_shared(values: Values, params: Params) -> None:
+    for name in ("train", "train_subject", "fit_magnitude"):
+        values[name] = getattr(params, name).model_dump()
+    del values["training"]
+    assert parse_params(values).model_dump() == params.model_dump()
+
+
+def test_a_fault_of_training_is_named_once_and_where_it_is_written(values: Values) -> None:
+    values["training"] |= {"snr_gama": 1, "prior_loss_weight": 1.0, "ema_decay": 1, "optimizer": "sgd"}
+    values["fit_magnitude"]["optimizer"] = "adam"
+    del values["training"]["attention"], values["train"]["max_train_steps"]
+    del values["train_subject"]["prior_loss_weight"]
+    message = faults(values)
+    assert "8 setting(s)" in message
+    assert "training.snr_gama: unknown key; did you mean 'snr_gamma'?" in message
+    assert "training.prior_loss_weight: unknown key" in message
+    assert "training.ema_decay: " in message and "training.optimizer: " in message
+    assert "fit_magnitude.optimizer: " in message and "'adam'" in message
+    assert "training.attention: missing" in message and "train.max_train_steps: missing" in message
+    assert "train_subject.prior_loss_weight: missing" in message
+
+
+@pytest.mark.parametrize("shared", [None, [], "all"])
+def test_training_is_a_mapping(values: Values, shared: object) -> None:
+    values["training"] = shared
+    assert "  - training: input should be a valid dictionary" in faults(values)
+
+
 @pytest.mark.parametrize(
     "template", ["a photo", "a {class}", "a {identifier} {class} {class}", "{0} {identifier} {class}"]
 )

@@ -15,6 +15,13 @@ from tests.conftest import ROOT
 CONF = ROOT / "conf"
 
 
+def test_values_of_a_profile_are_written_as_those_of_the_defaults(tmp_path: Path) -> None:
+    write_profile(CONF, "full", tmp_path / "params.yaml")
+    lines = (tmp_path / "params.yaml").read_text(encoding="utf-8").splitlines()
+    assert "sample_shards: [0, 1]" in lines and "  variant: null" in lines
+    assert "  subject_duck_toy: {dataset: dreambooth, subject: duck_toy}" in lines
+
+
 @pytest.mark.parametrize("name", list_profiles(CONF))
 def test_every_profile_is_valid_and_written_as_composed(name: str, tmp_path: Path) -> None:
     target = tmp_path / "params.yaml"
