@@ -19,6 +19,8 @@ import oft
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("experiments", "flows", "miniature", "oft", "stages")
 LOCKS = ("dev", "runtime", "uv")
+NOT_IMPORTED = {"scikit-learn", "torchvision"}
+"""Asked for, with the reason beside, yet imported by nothing here."""
 
 
 def read_project() -> dict[str, Any]:
@@ -49,11 +51,20 @@ def read_lock(name: str) -> dict[str, str]:
     }
 
 
-def imported_packages(folder: str) -> dict[str, str]:
-    """Top-level packages that the files under ``folder`` import, each with the first file that does."""
+def imported_packages(folder: str, *, for_types: bool = False) -> dict[str, str]:
+    """Top-level packages that the files under ``folder`` import, each with the first file that does.
+
+    Args:
+        for_types: those imported under ``if TYPE_CHECKING`` instead of those imported in a run.
+    """
     found: dict[str, str] = {}
     for file in sorted((ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
+        tree = ast.parse(file.read_text())
+        guards = [each for each in ast.walk(tree) if isinstance(each, ast.If) and is_type_checking(each.test)]
+        guarded = {node for guard in guards for node in ast.walk(guard)}
+        for node in ast.walk(tree):
+            if (node in guarded) != for_types:
+                continue
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -63,6 +74,10 @@ def imported_packages(folder: str) -> dict[str, str]:
             for name in names:
                 found.setdefault(name.partition(".")[0], str(file.relative_to(ROOT)))
     return found
+
+
+def is_type_checking(test: ast.expr) -> bool:
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 @pytest.mark.parametrize(("lock", "extra"), [("runtime", None), ("dev", None), ("dev", "dev")])
@@ -98,15 +113,28 @@ def test_every_locked_package_has_hashes_and_no_host_or_folder(lock: str) -> Non
     assert not [word for word in words if re.match(r"/|https?:|file:|--(extra-)?index|--find-links", word)]
 
 
+@pytest.mark.parametrize("for_types", [False, True], ids=["in a run", "for types"])
 @pytest.mark.parametrize("folder", PACKAGES)
-def test_every_imported_package_is_asked_for(folder: str) -> None:
-    asked = {canonicalize_name(wanted.name) for wanted in read_requirements()} | read_extras()
+def test_every_imported_package_is_asked_for(folder: str, for_types: bool) -> None:
+    wanted = [*read_requirements(), *(read_requirements("dev") if for_types else ())]
+    asked = {canonicalize_name(each.name) for each in wanted} | read_extras()
     providers = packages_distributions()
     missing = {
         package: file
-        for package, file in imported_packages(folder).items()
+        for package, file in imported_packages(folder, for_types=for_types).items()
         if package not in sys.stdlib_module_names
         and package not in PACKAGES
         and not asked & {canonicalize_name(name) for name in providers.get(package, (package,))}
     }
     assert not missing, f"imported, yet not among the dependencies in pyproject.toml: {missing}"
+
+
+def test_what_is_asked_for_is_imported() -> None:
+    providers = packages_distributions()
+    imported = {
+        canonicalize_name(name)
+        for folder in PACKAGES
+        for package in imported_packages(folder)
+        for name in providers.get(package, (package,))
+    }
+    assert {canonicalize_name(each.name) for each in read_requirements()} - imported == NOT_IMPORTED

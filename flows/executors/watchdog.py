@@ -8,7 +8,6 @@ guard also holds the slot, so nobody enters it before the last process of a stag
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import select
@@ -21,6 +20,7 @@ from typing import NoReturn
 
 from flows.executors.pythonpath import program
 from flows.process import end_groups
+from oft.storage import try_lock
 
 
 def leash_command(folder: Path, command: Sequence[str]) -> list[str]:
@@ -31,16 +31,12 @@ def leash_command(folder: Path, command: Sequence[str]) -> list[str]:
 @contextmanager
 def hold_slot(folder: Path) -> Iterator[Path]:
     """Keep others out of the first free slot of ``folder`` for the block; yield its own folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
         slot = folder / f"slot-{number}"
-        with slot.with_suffix(".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            slot.mkdir(exist_ok=True)
-            yield slot
+        if (lock := try_lock(slot.with_suffix(".lock"))) is not None:
+            with lock:
+                slot.mkdir(exist_ok=True)
+                yield slot
             return
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
 
@@ -58,16 +56,5 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One temporary Prefect server and database for the whole session."""
     from prefect.testing.utilities import prefect_test_harness
 
-    os.register_at_fork(after_in_child=_forget_prefect)
     with prefect_test_harness(server_startup_timeout=120):
         yield
-
-
-def _forget_prefect() -> None:
-    """Keep Prefect's services out of a forked process.
-
-    Their shutdown fails there (3.8.8 asserts what its own reset after a fork has undone), and worker
-    processes of other tests in this process would end with status 1.
-    """
-    at_exit: list[Any] = vars(threading)["_threading_atexits"]
-    at_exit[:] = [call for call in at_exit if not getattr(call.func, "__module__", "").startswith("prefect.")]

@@ -40,7 +40,7 @@ def test_schedules_are_off_and_have_no_parameters_of_their_own() -> None:
     for schedule in schedules:
         assert schedule["active"] is False
         assert schedule["slug"]
-        assert "parameters" not in schedule  # Prefect 3.8.8 forgets them when the switch is turned
+        assert "parameters" not in schedule  # Prefect 3.9.1 forgets them when the switch is turned
 
 
 def test_where_flows_work_is_said_by_each_workers_environment() -> None:

@@ -14,6 +14,7 @@ from flows.executors.pythonpath import with_code
 from flows.executors.watchdog import hold_slot, leash_command
 from flows.process import run_command
 from tests.flows.executors.conftest import wait_for
+from tests.processes import is_running
 
 CALLER = """
 import subprocess, sys
@@ -24,13 +25,6 @@ print(first.pid, flush=True)
 first.wait()
 """
 STUBBORN = "trap '' TERM; echo $$ > pid; sh -c 'trap \"\" TERM; echo $$ > child; sleep 600; true'; true"
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def is_free(folder: Path) -> bool:
