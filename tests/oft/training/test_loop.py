@@ -15,7 +15,7 @@ from oft.params import Params
 from oft.seeding import generator_for
 from oft.settings.training import Training
 from oft.training.checkpoint import FILE_NAME, load_state, run_key
-from oft.training.loop import rate_factor, run_training
+from oft.training.loop import TrainingLoop, rate_factor
 
 STEPS = 12
 Rows = list[dict[str, float]]
@@ -46,17 +46,10 @@ def train(
 
     rows: Rows = []
     validated: list[int] = []
-    run_training(
-        Accelerator(cpu=True),
-        {"weights": weights},
-        objective,
-        settings,
-        scratch=scratch,
-        name="line",
-        on_log=rows.append,
-        on_validate=validated.append,
-        validate_every_steps=4,
+    loop = TrainingLoop(
+        Accelerator(cpu=True), {"weights": weights}, objective, settings, scratch=scratch, name="line"
     )
+    loop.run(rows.append, validated.append, validate_every_steps=4)
     return weights.detach(), rows, validated
 
 
@@ -125,11 +118,12 @@ def test_the_rate_rises_then_falls_to_zero(settings: Training) -> None:
 
 def test_a_loss_that_is_no_number_ends_the_run(settings: Training, tmp_path: Path) -> None:
     weights = nn.Parameter(torch.zeros(1))
+    loop = TrainingLoop(
+        Accelerator(cpu=True), {"w": weights}, lambda step: [weights.sum() * float("nan")], settings,
+        scratch=tmp_path, name="nan",
+    )  # fmt: skip
     with pytest.raises(TrainingError, match="lower learning_rate"):
-        run_training(
-            Accelerator(cpu=True), {"w": weights}, lambda step: [weights.sum() * float("nan")], settings,
-            scratch=tmp_path, name="nan", on_log=lambda row: None,
-        )  # fmt: skip
+        loop.run(on_log=lambda row: None)
 
 
 def test_a_run_is_named_by_settings_inputs_and_code(tmp_path: Path) -> None:
