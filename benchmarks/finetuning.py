@@ -31,7 +31,7 @@ from oft.sampling import generate, plan
 from oft.seeding import generator_for
 from oft.shards.shards import Sample, write_shards
 from oft.storage import read_json, write_json
-from oft.training.loop import run_training
+from oft.training.loop import TrainingLoop
 from oft.training.objective import Denoiser, Source, data_objective
 from oft.training.setup import make_accelerator, prepare_unet
 
@@ -144,16 +144,15 @@ def _train(
     denoiser = accelerator.prepare(Denoiser(base.unet, adapter, params.train.attention))
     data = Source(open_shards(scratch / "shards"), "instance")
     watch = Stopwatch()
-    run_training(
+    loop = TrainingLoop(
         accelerator,
         adapter.trained_parameters(),
         data_objective(base, denoiser, [data], params.train, params.seed),
         params.train,
         scratch=scratch,
         name="training steps",
-        on_log=lambda row: None,
-        on_validate=lambda step: watch(),
     )
+    loop.run(on_log=lambda row: None, on_validate=lambda step: watch())
     adapter.after_training()
     return watch.row("training step, latents and captions encoded in it", params.train.batch_size)
 

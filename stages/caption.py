@@ -19,6 +19,7 @@ from oft.types import SPLITS, Counts
 from stages.launch import paths
 from stages.launch.arguments import known, parse
 from stages.launch.entry import run
+from stages.launch.sources import source_closure
 
 
 def main(arguments: list[str]) -> None:
@@ -60,7 +61,7 @@ def blip_describer(params: Params, name: str) -> tuple[FindCaptions, Path]:
     }
     model = Path(params.blip.model)
     inputs = [paths.raw(name), *([model] if model.exists() else [])]
-    scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
+    scratch = paths.CHECKPOINTS / run_key(described, inputs, source_closure(Path(__file__)))
     describe = partial(
         describe_pictures,
         captioner=BlipCaptioner(params.blip, device),

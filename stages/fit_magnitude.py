@@ -13,6 +13,7 @@ from oft.types import Split
 from stages.launch import paths
 from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
+from stages.launch.sources import source_closure
 
 
 def main(arguments: list[str]) -> None:
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> None:
         "shards": shards.index_sha256,
         "fit_magnitude": settings.model_dump(exclude={"log_to"}),
     }
-    scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
+    scratch = paths.CHECKPOINTS / run_key(described, inputs, source_closure(Path(__file__)))
 
     ranks = join_ranks()
     ranks.refuse_unequal(scratch.name)

@@ -14,6 +14,7 @@ from oft.params import load_params
 from stages.launch import paths
 from stages.launch.arguments import parse
 from stages.launch.entry import run
+from stages.launch.sources import source_closure
 
 
 def main(arguments: list[str]) -> None:
@@ -29,15 +30,7 @@ def main(arguments: list[str]) -> None:
         name: Recipe(**recipe)
         for name, recipe in settings.model_dump(exclude={"seed", "pool_images"}).items()
     }
-    code = [
-        Path("miniature"),
-        Path("oft/models/device.py"),
-        Path("miniature/world"),
-        Path("oft/conditions/ade20k_classes.py"),
-        Path("oft/pictures.py"),
-        Path(__file__),
-    ]
-    scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], code)
+    scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], source_closure(Path(__file__)))
     make_deterministic()
     reached = pretrain(
         paths.MINIATURE, scratch, PretrainRecipes(pool_images=settings.pool_images, **networks), settings.seed

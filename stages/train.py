@@ -12,6 +12,7 @@ from oft.storage import atomic_folder, write_json
 from stages.launch import paths
 from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
+from stages.launch.sources import source_closure
 
 # What of `sample` validation grids are drawn with.
 DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> None:
         "train": settings.model_dump(exclude={"log_to"}),
         "sample": drawing,
     }
-    scratch = paths.CHECKPOINTS / run_key(described, inputs, [Path("oft"), Path(__file__)])
+    scratch = paths.CHECKPOINTS / run_key(described, inputs, source_closure(Path(__file__)))
 
     ranks = join_ranks()
     ranks.refuse_unequal(scratch.name)

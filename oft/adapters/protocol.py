@@ -136,6 +136,9 @@ class Adapter(ABC):
     def before_step(self, seed: int) -> None:  # noqa: B027 (most kinds need nothing)
         """Get ready for an optimizer step whose own randomness follows from ``seed``."""
 
+    def after_step(self, step: int) -> None:  # noqa: B027 (likewise)
+        """Follow an optimizer step, the ``step``-th of the training, counted from 1."""
+
     def after_training(self) -> None:  # noqa: B027 (likewise)
         """Leave the state that training needs."""
 

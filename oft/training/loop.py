@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LOG_EVERY_STEPS = 10
 
+LogRow = dict[str, float]
+
 
 def rate_factor(step: int, settings: Optimization) -> float:
     """Return the learning rate of a step as a share of its peak: linear warm-up, then constant or cosine."""
@@ -37,26 +39,8 @@ def rate_factor(step: int, settings: Optimization) -> float:
     return 0.5 * (1 + math.cos(math.pi * progressed))
 
 
-def shared_state(state: TrainState | None, ranks: Ranks) -> TrainState | None:
-    """Return the first rank's checkpoint: the machines of the others need not have it."""
-    shared = ranks.from_first(None if state is None else vars(state))
-    return None if shared is None else TrainState(**shared)
-
-
-def run_training(
-    accelerator: Accelerator,
-    parameters: Mapping[str, nn.Parameter],
-    objective: Objective,
-    settings: Optimization,
-    *,
-    scratch: Path,
-    name: str,
-    on_log: Callable[[dict[str, float]], None],
-    on_validate: Callable[[int], None] | None = None,
-    validate_every_steps: int = 1,
-    ranks: Ranks = ALONE,
-) -> list[dict[str, float]]:
-    """Minimise ``objective`` over ``parameters`` in place and return the log.
+class TrainingLoop:
+    """Minimises an objective over parameters, in place.
 
     A run that was interrupted goes on from its last checkpoint in ``scratch`` and ends with the same values
     as one that was not: batches and noise follow from seed and step, everything else is in the checkpoint.
@@ -66,74 +50,149 @@ def run_training(
     writes checkpoints.
 
     Args:
+        parameters: what is trained, by name.
         objective: the losses of a step's micro-batches.
-        on_log: gets each row ``{"step", "loss", "learning_rate"}``, also those of before an interruption.
-        on_validate: called after every ``validate_every_steps`` steps and after the last, with the step.
+        scratch: where the checkpoint is.
+        name: what the progress bar and messages call the training.
+        after_step: follows each optimizer step; it gets how many are done.
     """
-    optimizer = accelerator.prepare(make_optimizer(settings, parameters.values()))
-    average = MovingAverage(parameters, settings.ema_decay) if settings.ema_decay else None
-    state = shared_state(load_state(scratch) if ranks.first else None, ranks)
-    log: list[dict[str, float]] = []
-    losses: list[float] = []
-    first = 0
-    if state is not None:
-        with torch.no_grad():
-            for key, parameter in parameters.items():
-                parameter.copy_(state.parameters[key])
-        optimizer.load_state_dict(state.optimizer)
-        if average is not None and state.averages is not None:
-            average.load(state.averages)
-        if accelerator.scaler is not None and state.scaler is not None:
-            accelerator.scaler.load_state_dict(state.scaler)
-        log, losses, first = state.log, state.losses, state.step
-        for row in log:
-            on_log(row)
 
-    with progress(total=settings.max_train_steps, initial=first, description=name, unit="step") as bar:
-        for step in range(first, settings.max_train_steps):
-            rate = settings.learning_rate * rate_factor(step, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            step_loss = 0.0
-            for loss in objective(step):
-                accelerator.backward(loss)
-                step_loss += float(loss.detach())
-            # Before the gradients: if a rank has failed the others learn of it here, whatever carries those.
-            step_loss = ranks.sum(step_loss) / ranks.num
-            if not math.isfinite(step_loss):
-                raise TrainingError(
-                    f"{name}: the loss is {step_loss} at step {step}; "
-                    f"lower learning_rate ({settings.learning_rate}) in params.yaml"
-                )
-            ranks.average_gradients(parameters.values())
-            accelerator.clip_grad_norm_(list(parameters.values()), settings.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(step_loss)
-            done = step + 1
-            if average is not None:
-                average.update(done)
-            last = done == settings.max_train_steps
-            if done % LOG_EVERY_STEPS == 0 or last:
-                row = {
-                    "step": done,
-                    "loss": round(math.fsum(losses) / len(losses), 6),
-                    "learning_rate": rate,
-                }
-                log.append(row)
-                losses.clear()
-                on_log(row)
-                bar.describe(f"loss {row['loss']:.4f}")
-            if on_validate is not None and (done % validate_every_steps == 0 or last):
-                with nullcontext() if average is None else average.applied():
-                    on_validate(done)
-            if ranks.first and done % settings.checkpoint_every_steps == 0 and not last:
-                values = {key: parameter.detach().clone() for key, parameter in parameters.items()}
-                averages = None if average is None else average.values
-                scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
-                state = TrainState(done, values, optimizer.state_dict(), log, losses, averages, scaler)
-                save_state(scratch, state)
-            bar.advance(1)
-    if average is not None:
-        average.apply()
-    return log
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        parameters: Mapping[str, nn.Parameter],
+        objective: Objective,
+        settings: Optimization,
+        *,
+        scratch: Path,
+        name: str,
+        after_step: Callable[[int], None] = lambda step: None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self._accelerator = accelerator
+        self._parameters = parameters
+        self._objective = objective
+        self._settings = settings
+        self._scratch = scratch
+        self._name = name
+        self._after_step = after_step
+        self._ranks = ranks
+        self._optimizer = accelerator.prepare(make_optimizer(settings, parameters.values()))
+        self._average = MovingAverage(parameters, settings.ema_decay) if settings.ema_decay else None
+        self._step = 0  # how many are done
+        self._log: list[LogRow] = []
+        self._losses: list[float] = []  # of the steps since the last row
+
+    def run(
+        self,
+        on_log: Callable[[LogRow], None],
+        on_validate: Callable[[int], None] | None = None,
+        validate_every_steps: int = 1,
+    ) -> list[LogRow]:
+        """Take all steps that are left and return the log.
+
+        Args:
+            on_log: gets each row ``{"step", "loss", "learning_rate"}``, also those of before an interruption.
+            on_validate: called after every ``validate_every_steps`` steps and after the last, with the step.
+
+        Raises:
+            TrainingError: the loss is no finite number any more.
+        """
+        self._restore()
+        for row in self._log:
+            on_log(row)
+        total = self._settings.max_train_steps
+        with progress(total, self._name, "step", initial=self._step) as bar:
+            while self._step < total:
+                self._take_step()
+                if self._is_due(LOG_EVERY_STEPS):
+                    row = self._close_row()
+                    on_log(row)
+                    bar.describe(f"loss {row['loss']:.4f}")
+                if on_validate is not None and self._is_due(validate_every_steps):
+                    with nullcontext() if self._average is None else self._average.applied():
+                        on_validate(self._step)
+                if self._step % self._settings.checkpoint_every_steps == 0 and self._step < total:
+                    self._save()
+                bar.advance(1)
+        if self._average is not None:
+            self._average.apply()
+        return self._log
+
+    def _is_due(self, every_steps: int) -> bool:
+        """Return whether what is done every so many steps, and after the last, is to be done now."""
+        return self._step % every_steps == 0 or self._step == self._settings.max_train_steps
+
+    def _learning_rate(self, step: int) -> float:
+        return self._settings.learning_rate * rate_factor(step, self._settings)
+
+    def _take_step(self) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._learning_rate(self._step)
+        self._losses.append(self._accumulate_gradients())
+        self._ranks.average_gradients(self._parameters.values())
+        self._accelerator.clip_grad_norm_(list(self._parameters.values()), self._settings.max_grad_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._step += 1
+        self._after_step(self._step)
+        if self._average is not None:
+            self._average.update(self._step)
+
+    def _accumulate_gradients(self) -> float:
+        """Add up the gradients of this rank's micro-batches and return the loss of the whole batch."""
+        own = 0.0
+        for loss in self._objective(self._step):
+            self._accelerator.backward(loss)
+            own += float(loss.detach())
+        # Before the gradients: if a rank has failed the others learn of it here, whatever carries those.
+        loss_of_all = self._ranks.sum(own) / self._ranks.num
+        if not math.isfinite(loss_of_all):
+            raise TrainingError(
+                f"{self._name}: the loss is {loss_of_all} at step {self._step}; "
+                f"lower learning_rate ({self._settings.learning_rate}) in params.yaml"
+            )
+        return loss_of_all
+
+    def _close_row(self) -> LogRow:
+        """Log the mean loss of the steps since the last row."""
+        row = {
+            "step": self._step,
+            "loss": round(math.fsum(self._losses) / len(self._losses), 6),
+            "learning_rate": self._learning_rate(self._step - 1),
+        }
+        self._log.append(row)
+        self._losses.clear()
+        return row
+
+    def _restore(self) -> None:
+        """Go on from the first rank's checkpoint, if there is one: other machines need not have it."""
+        own = load_state(self._scratch) if self._ranks.first else None
+        fields = self._ranks.from_first(None if own is None else vars(own))
+        if fields is None:
+            return
+        state = TrainState(**fields)
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(state.parameters[name])
+        self._optimizer.load_state_dict(state.optimizer)
+        if self._average is not None and state.averages is not None:
+            self._average.load(state.averages)
+        if self._accelerator.scaler is not None and state.scaler is not None:
+            self._accelerator.scaler.load_state_dict(state.scaler)
+        self._log, self._losses, self._step = state.log, state.losses, state.step
+
+    def _save(self) -> None:
+        if not self._ranks.first:
+            return
+        scaler = self._accelerator.scaler
+        state = TrainState(
+            step=self._step,
+            parameters={name: parameter.detach().clone() for name, parameter in self._parameters.items()},
+            optimizer=self._optimizer.state_dict(),
+            log=self._log,
+            losses=self._losses,
+            averages=None if self._average is None else self._average.values,
+            scaler=None if scaler is None else scaler.state_dict(),
+        )
+        save_state(self._scratch, state)

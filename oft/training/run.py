@@ -14,7 +14,7 @@ from oft.seeding import derive_seed
 from oft.training.dataset import TrainingSet
 from oft.training.distributed import ALONE, Ranks
 from oft.training.log import mirror, training_log
-from oft.training.loop import run_training
+from oft.training.loop import TrainingLoop
 from oft.training.objective import Denoiser, Source, data_objective
 from oft.training.setup import make_accelerator, prepare_unet
 
@@ -82,17 +82,20 @@ def train_adapter(
             assert log is not None and draw_grid is not None
             log.grid(step, draw_grid())
 
-        rows = run_training(
+        loop = TrainingLoop(
             accelerator,
             adapter.trained_parameters(),
             prepared_objective,
             settings,
             scratch=scratch,
             name=name,
+            after_step=adapter.after_step,
+            ranks=ranks,
+        )
+        rows = loop.run(
             on_log=(lambda row: None) if log is None else log.row,
             on_validate=None if log is None or draw_grid is None else validate,
             validate_every_steps=validate_every_steps,
-            ranks=ranks,
         )
     adapter.after_training()
     return rows

@@ -17,7 +17,7 @@ from oft.models.base import load_base
 from oft.seeding import generator_for
 from oft.settings.training import Optimization, Training
 from oft.training.distributed import Ranks
-from oft.training.loop import run_training
+from oft.training.loop import TrainingLoop
 from oft.training.objective import Denoiser, Source, data_objective, validation_loss
 from oft.training.run import train_adapter
 from tests.oft.training.conftest import training_set
@@ -96,16 +96,16 @@ def lose_a_number(ranks: Ranks, settings: Optimization, scratch: Path) -> None:
     """Train with a loss that is no number on the last rank alone."""
     weights = nn.Parameter(torch.ones(2))
     factor = float("nan") if ranks.rank == ranks.num - 1 else 1.0
-    run_training(
+    loop = TrainingLoop(
         Accelerator(cpu=True),
         {"weights": weights},
         lambda step: [weights.sum() * factor],
         settings,
         scratch=scratch,
         name="line",
-        on_log=lambda row: None,
         ranks=ranks,
     )
+    loop.run(on_log=lambda row: None)
 
 
 def talk(ranks: Ranks) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from oft.params import Params
 from oft.seeding import generator_for
 from oft.settings.training import Training
 from oft.training.checkpoint import FILE_NAME, load_state, run_key
-from oft.training.loop import rate_factor, run_training
+from oft.training.loop import TrainingLoop, rate_factor
 
 STEPS = 12
 Rows = list[dict[str, float]]
@@ -46,17 +47,10 @@ def train(
 
     rows: Rows = []
     validated: list[int] = []
-    run_training(
-        Accelerator(cpu=True),
-        {"weights": weights},
-        objective,
-        settings,
-        scratch=scratch,
-        name="line",
-        on_log=rows.append,
-        on_validate=validated.append,
-        validate_every_steps=4,
+    loop = TrainingLoop(
+        Accelerator(cpu=True), {"weights": weights}, objective, settings, scratch=scratch, name="line"
     )
+    loop.run(rows.append, validated.append, validate_every_steps=4)
     return weights.detach(), rows, validated
 
 
@@ -113,6 +107,84 @@ def test_a_checkpoint_is_never_unpickled_freely(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_the_rate_rises_in_equal_steps_to_its_peak(settings: Training, schedule: str) -> None:
+    settings = settings.model_copy(update={"schedule": schedule, "warmup_steps": 4})
+    assert [rate_factor(step, settings) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    at_once = settings.model_copy(update={"warmup_steps": 0})
+    assert rate_factor(0, at_once) == 1.0
+
+
+def test_the_rate_falls_along_half_a_cosine(settings: Training) -> None:
+    """Twelve steps after the warm-up, so that each is 15 degrees: (1 + cos) / 2 is known at several."""
+    settings = settings.model_copy(update={"schedule": "cosine", "warmup_steps": 3, "max_train_steps": 15})
+    known = {
+        0: 1.0, 2: 0.5 + 3**0.5 / 4, 3: 0.5 + 2**0.5 / 4, 4: 0.75, 6: 0.5, 8: 0.25, 9: 0.5 - 2**0.5 / 4,
+        10: 0.5 - 3**0.5 / 4, 12: 0.0,
+    }  # fmt: skip
+    for fallen, expected in known.items():
+        assert rate_factor(3 + fallen, settings) == pytest.approx(expected, abs=1e-12)
+    constant = settings.model_copy(update={"schedule": "constant"})
+    assert {rate_factor(step, constant) for step in range(3, 15)} == {1.0}
+
+
+def test_every_step_is_as_long_as_its_rate_and_the_log_says_so(settings: Training, tmp_path: Path) -> None:
+    """AdamW moves by its rate where the gradient stays the same (Kingma & Ba 2015, section 2.1)."""
+    changes = {"schedule": "cosine", "warmup_steps": 2, "learning_rate": 0.1, "weight_decay": 0.0}
+    settings = settings.model_copy(update=changes)
+    weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    places: list[float] = []
+
+    def objective(step: int) -> list[torch.Tensor]:
+        places.append(float(weight.detach()))
+        return [weight.sum()]
+
+    loop = TrainingLoop(
+        Accelerator(cpu=True), {"weight": weight}, objective, settings, scratch=tmp_path, name="line"
+    )
+    rows = loop.run(on_log=lambda row: None)
+    places.append(float(weight.detach()))
+    # Two steps of warm-up, then ten of 18 degrees: (1 + cos) / 2 of 0, 18, 36 ... 162.
+    factors = [1 / 3, 2 / 3, 1.0, 0.9755282581, 0.9045084972, 0.7938926261, 0.6545084972, 0.5,
+               0.3454915028, 0.2061073739, 0.0954915028, 0.0244717419]  # fmt: skip
+    moved = [before - after for before, after in pairwise(places)]
+    assert moved == pytest.approx([0.1 * factor for factor in factors], rel=1e-5)
+    logged = {row["step"]: row["learning_rate"] for row in rows}
+    assert logged == pytest.approx({10: 0.1 * factors[9], 12: 0.1 * factors[11]})
+
+
+def test_averages_follow_every_step_from_the_first_and_are_what_is_validated(
+    settings: Training, tmp_path: Path
+) -> None:
+    def train(ema_decay: float) -> tuple[list[float], list[float], float]:
+        """Return the weight before each step, as it is validated after each, and as it ends."""
+        weight = nn.Parameter(torch.zeros(1))
+        trained: list[float] = []
+        validated: list[float] = []
+
+        def objective(step: int) -> list[torch.Tensor]:
+            trained.append(float(weight.detach()))
+            return [(weight - 1).square().sum()]
+
+        changed = settings.model_copy(update={"max_train_steps": 4, "ema_decay": ema_decay})
+        scratch = tmp_path / str(ema_decay)
+        loop = TrainingLoop(
+            Accelerator(cpu=True), {"weight": weight}, objective, changed, scratch=scratch, name="line"
+        )
+        loop.run(lambda row: None, lambda step: validated.append(float(weight.detach())))
+        return trained, validated, float(weight.detach())
+
+    trained, values, _ = train(0.0)
+    trained_too, averages, last = train(0.999)
+    assert trained_too == trained  # what is trained knows nothing of the average
+    expected, average = [], 0.0
+    for value, left in zip(values, [2 / 11, 3 / 12, 4 / 13, 5 / 14], strict=True):
+        average = left * average + (1 - left) * value
+        expected.append(average)
+    assert averages == pytest.approx(expected, rel=1e-5)
+    assert last == averages[-1]
+
+
 def test_the_rate_rises_then_falls_to_zero(settings: Training) -> None:
     rates = [rate_factor(step, settings) for step in range(STEPS)]
     assert rates[0] > 0
@@ -125,11 +197,12 @@ def test_the_rate_rises_then_falls_to_zero(settings: Training) -> None:
 
 def test_a_loss_that_is_no_number_ends_the_run(settings: Training, tmp_path: Path) -> None:
     weights = nn.Parameter(torch.zeros(1))
+    loop = TrainingLoop(
+        Accelerator(cpu=True), {"w": weights}, lambda step: [weights.sum() * float("nan")], settings,
+        scratch=tmp_path, name="nan",
+    )  # fmt: skip
     with pytest.raises(TrainingError, match="lower learning_rate"):
-        run_training(
-            Accelerator(cpu=True), {"w": weights}, lambda step: [weights.sum() * float("nan")], settings,
-            scratch=tmp_path, name="nan", on_log=lambda row: None,
-        )  # fmt: skip
+        loop.run(on_log=lambda row: None)
 
 
 def test_a_run_is_named_by_settings_inputs_and_code(tmp_path: Path) -> None:
