@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_m
 from oft.adapters.protocol import AdapterSettings, Method
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.errors import ParamsError
+from oft.evaluation.registry import score_names
 from oft.settings.conditions import NETWORK_FINDS, READERS_WITH_MAPS, Conditions, gives_annotation
 from oft.settings.data import Blip, Dataset, Encoding, Shards, Subject, Task
 from oft.settings.evaluation import Angles, Evaluation, Gate, Report, Sampling
@@ -73,6 +74,16 @@ class Pretraining(Section):
     extractor: NetworkRecipe
 
 
+def known_scores(gate: Gate) -> Gate:
+    """Return the gate, whose metrics must be among those that each picture has."""
+    if unknown := [name for name in gate.metrics if name not in score_names()]:
+        raise ValueError(
+            f"metrics: each must be one of {', '.join(score_names())}, which every picture has; "
+            f"{', '.join(map(repr, unknown))} is not"
+        )
+    return gate
+
+
 class Params(Section):
     """Every setting of a run."""
 
@@ -107,7 +118,7 @@ class Params(Section):
     evaluate: Evaluation
     angles: Angles
     report: Report
-    gate: Gate
+    gate: Annotated[Gate, AfterValidator(known_scores)]
     pretrain: Pretraining
 
     @model_validator(mode="after")

@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from oft.adapters.registry import BASE_ALONE
 from oft.params import Params, load_params
 from oft.storage import atomic_folder, read_json, write_json
@@ -18,8 +16,8 @@ from stages.launch.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, scores by picture, energy by layer."""
-    from oft.evaluation.measure import Measured
-    from oft.evaluation.task import measure_control_task, measure_subject_task
+    from oft.evaluation.registry import measure_task
+    from oft.evaluation.task import TaskFiles, read_control_task, read_subject_task
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
 
@@ -35,24 +33,13 @@ def main(arguments: list[str]) -> None:
     # A transfer is drawn in one piece, with an adapter that is measured where it was trained.
     transfer = f"{task}-{adapter}" in params.transfers
     num_shards = 1 if transfer else len(params.sample_shards)
-    measured = Measured()
+    files = TaskFiles(paths.shards(task), folder / "samples", num_shards)
+    settings = (params.evaluate, params.conditions, params.seed)
     if task in params.subjects:
-        measure_subject_task(
-            base, paths.shards(task), folder / "samples", num_shards, judges, params.evaluate, measured
-        )
+        evaluated = read_subject_task(files, base, judges, *settings)
     else:
-        measure_control_task(
-            base,
-            params.tasks[task].condition,
-            params.conditions,
-            paths.shards(task),
-            folder / "samples",
-            num_shards,
-            judges,
-            params.evaluate,
-            np.random.default_rng(params.seed),
-            measured,
-        )
+        evaluated = read_control_task(params.tasks[task].condition, files, base, judges, *settings)
+    measured = measure_task(evaluated)
     layers: list[dict[str, Any]] = []
     if adapter != BASE_ALONE and not transfer:
         from oft.evaluation.geometry import measure_geometry

@@ -81,7 +81,7 @@ def judge(scores: Mapping[str, tuple[Sequence[Row], Sequence[Row]]], gate: Gate)
     }
     level = 1 - (1 - gate.confidence) / len(pairs)
     comparisons = tuple(
-        compare(task, metric, found, gate.metrics[metric], level, gate.num_resamples, gate.seed)  # type: ignore[index]
+        compare(task, metric, found, gate.metrics[metric], level, gate.num_resamples, gate.seed)
         for (task, metric), found in pairs.items()
     )
     passes, reason = decide(comparisons)
@@ -179,7 +179,7 @@ def decide(comparisons: Sequence[Comparison]) -> tuple[bool, str]:
 
 def _metrics_of(task: str, promoted: Sequence[Row], candidate: Sequence[Row], gate: Gate) -> list[str]:
     present = {name for row in promoted for name in row} & {name for row in candidate for name in row}
-    metrics = [str(metric) for metric in gate.metrics if metric in present]
+    metrics = [metric for metric in gate.metrics if metric in present]
     if not metrics:
         raise UserError(
             f"gate: {task} has none of the scores in gate.metrics ({', '.join(gate.metrics)}); add one that "

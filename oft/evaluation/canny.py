@@ -7,15 +7,20 @@ these names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_same_shape
+from oft.evaluation.measure import Compared, Measured, Pictures
+from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Shaped
+
+    from oft.evaluation.task import EvaluatedTask
 
 
 def score_edges(
@@ -63,3 +68,66 @@ def compute_canny(
         "canny_f1": float(f1[counted].mean()),
         "canny_empty": int((~counted).sum()),
     }
+
+
+def measure_edges(
+    compared: Compared, edges: Callable[[Pictures], Pictures], real: Pictures, measured: Measured
+) -> None:
+    """Add IoU and F1 of the edges (reference protocol), and each picture's F1.
+
+    Args:
+        edges: the run's own extractor on a stack of pictures.
+    """
+    truth = edges(real)
+    for suffix, (pictures, sources) in compared.items():
+        found = edges(pictures)
+        measured.add(compute_canny(truth[sources], found), suffix)
+        if not suffix:
+            measured.scores["canny_f1"] = [float(score) for score in score_edges(truth[sources], found)[1]]
+
+
+def _measure(task: EvaluatedTask, measured: Measured) -> None:
+    from oft.conditions.canny import extract_canny
+
+    thresholds = task.conditions.canny
+
+    def edges(pictures: Pictures) -> Pictures:
+        return np.stack(
+            [
+                extract_canny(picture, thresholds.low_threshold, thresholds.high_threshold)[..., 0]
+                for picture in pictures
+            ]
+        )
+
+    measure_edges(task.compared, edges, task.real, measured)
+
+
+FAMILY = MetricFamily(
+    metrics=(
+        Metric(
+            "canny_f1",
+            "Edge F1",
+            "Edges are found again in the generated picture, with the same detector and thresholds, and "
+            "compared pixel by pixel with the edges given: 2TP / (2TP + FP + FN), averaged over the "
+            "pictures. 1 is perfect.",
+            direction="higher",
+            unit="share",
+            per_picture=True,
+        ),
+        Metric(
+            "canny_iou",
+            "Edge IoU",
+            "The same edges compared as TP / (TP + FP + FN), averaged over the pictures.",
+            direction="higher",
+            unit="share",
+        ),
+        Metric(
+            "canny_empty",
+            "Pictures without edges",
+            "Pairs with no edge on either side; the means leave them out.",
+        ),
+    ),
+    measure=_measure,
+    conditions=("canny",),
+    headline=("canny_f1", "canny_iou"),
+)

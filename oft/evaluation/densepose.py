@@ -10,14 +10,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oft.errors import DataError
-from oft.evaluation.segmentation import compute_class_iou, confusion_matrix
+from oft.evaluation.diagrams import confusion_rows
+from oft.evaluation.measure import Compared, Measured, Pictures, score_accuracy
+from oft.evaluation.metric import Metric, MetricFamily
+from oft.evaluation.segmentation import compute_class_iou, confusion_matrix, extract_label_maps
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
 
+    from oft.evaluation.features import Judge
+    from oft.evaluation.task import EvaluatedTask
+    from oft.settings.evaluation import Evaluation
+
 BACKGROUND_ID = 0
 NUM_PART_IDS = 25
 """Background and DensePose's 24 surface parts (Güler et al. 2018)."""
+
+PART_NAMES = (
+    "background", "torso back", "torso front", "right hand", "left hand", "left foot", "right foot",
+    "right thigh back", "left thigh back", "right thigh front", "left thigh front", "right shin back",
+    "left shin back", "right shin front", "left shin front", "left upper arm in", "right upper arm in",
+    "left upper arm out", "right upper arm out", "left forearm in", "right forearm in", "left forearm out",
+    "right forearm out", "head right", "head left",
+)  # fmt: skip
 
 
 def part_confusion_matrix(
@@ -53,3 +68,56 @@ def compute_part_accuracy(confusion: Int64[np.ndarray, "25 25"]) -> dict[str, fl
         "part_miou": float(np.nanmean(part_iou)),
         "foreground_iou": float(inside / (confusion.sum() - outside)),
     }
+
+
+def measure_parts(
+    compared: Compared, parts: Pictures, judge: Judge, settings: Evaluation, measured: Measured
+) -> None:
+    """Add the accuracy of body parts by the judge, and each picture's."""
+    for suffix, (pictures, sources) in compared.items():
+        predicted = extract_label_maps(pictures, judge, settings.batch_size)
+        truth = parts[sources]
+        confusion = part_confusion_matrix(predicted, truth)
+        measured.add(compute_part_accuracy(confusion), suffix)
+        if not suffix:
+            measured.confusion = confusion_rows(confusion, list(PART_NAMES), settings.num_confusion_classes)
+            measured.scores["part_accuracy"] = score_accuracy(predicted, truth, truth > 0)
+
+
+def _measure(task: EvaluatedTask, measured: Measured) -> None:
+    measure_parts(
+        task.compared, task.labels, task.judges.segmenter("part_segmenter"), task.settings, measured
+    )
+
+
+FAMILY = MetricFamily(
+    metrics=(
+        Metric(
+            "part_accuracy",
+            "Body-part accuracy",
+            "A judge network finds body parts in the generated picture; the share of the figure's pixels "
+            "that it gives the very part asked for. 1 is perfect.",
+            direction="higher",
+            unit="share",
+            per_picture=True,
+        ),
+        Metric(
+            "part_miou",
+            "Body-part mean IoU",
+            "Overlap of found and given parts, averaged over the parts.",
+            direction="higher",
+            unit="share",
+        ),
+        Metric(
+            "foreground_iou",
+            "Outline IoU",
+            "Overlap of found and given figure, whatever the parts.",
+            direction="higher",
+            unit="share",
+        ),
+    ),
+    measure=_measure,
+    conditions=("densepose",),
+    judges=("part_segmenter",),
+    headline=("part_accuracy", "part_miou", "foreground_iou"),
+)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_features, check_same_width
+from oft.evaluation.measure import Measured, Pictures
+from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
+
+    from oft.evaluation.task import EvaluatedTask
+    from oft.settings.evaluation import Evaluation
+
+# The fewest pictures a distribution is taken over; below it FID and KID are left out.
+MIN_IMAGES = 32
 
 
 def compute_fid(real: Float[np.ndarray, "n d"], generated: Float[np.ndarray, "m d"]) -> float:
@@ -103,3 +113,71 @@ def _kernel(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "m d"]) -> Flo
 def _mean_off_diagonal(gram: Float64[np.ndarray, "n n"]) -> float:
     """Mean over ordered pairs of different rows."""
     return float((gram.sum() - np.trace(gram)) / (len(gram) * (len(gram) - 1)))
+
+
+def measure_distribution(
+    generated: Pictures,
+    real: Pictures,
+    other_real: Pictures,
+    extract: Callable[[Pictures], NDArray[np.float32]],
+    settings: Evaluation,
+    rng: np.random.Generator,
+    measured: Measured,
+) -> None:
+    """Add FID and KID of generated and of other real pictures (the ceiling) against the real ones."""
+    truth = extract(real)
+    subset_size = min(settings.kid_subset_size, len(real), len(generated), len(other_real))
+    for suffix, pictures in {"": generated, "_ceiling": other_real}.items():
+        features = extract(pictures)
+        kid = compute_kid(truth, features, subsets=settings.kid_subsets, subset_size=subset_size, rng=rng)
+        measured.add(
+            {"fid": compute_fid(truth, features), "kid": kid["kid_mean"], "kid_std": kid["kid_std"]}, suffix
+        )
+    measured.metrics["num_ceiling_images"] = len(other_real)
+
+
+def _measure(task: EvaluatedTask, measured: Measured) -> None:
+    # The ceiling is the distance between two sets of real pictures.
+    others = task.other_real
+    if others is None or min(len(task.real), len(others), len(task.generated.pictures)) < MIN_IMAGES:
+        return
+    measure_distribution(
+        task.generated.pictures,
+        task.real,
+        others,
+        task.judges.features,
+        task.settings,
+        np.random.default_rng(task.seed),
+        measured,
+    )
+
+
+FAMILY = MetricFamily(
+    metrics=(
+        Metric(
+            "fid",
+            "Fréchet distance (FID)",
+            "How far the generated pictures as a whole are from real ones, by a network's features: the "
+            "distance of two Gaussians. 0 is identical. With fewer than 2,048 pictures it comes out too "
+            "large; compare only equal N.",
+            direction="lower",
+            unit="squared distance",
+        ),
+        Metric(
+            "kid",
+            "Kernel distance (KID)",
+            "The same question as FID, with an estimate that is fair for few pictures too. 0 is identical; "
+            "chance can make it slightly negative.",
+            direction="lower",
+            unit="squared distance",
+        ),
+        Metric(
+            "kid_std",
+            "Spread of KID",
+            "Standard deviation of KID over random subsets of the pictures.",
+            unit="squared distance",
+        ),
+    ),
+    measure=_measure,
+    judges=("extractor",),
+)

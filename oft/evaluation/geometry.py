@@ -10,12 +10,60 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oft.errors import CheckpointError
-from oft.models.adapted import load_onto
+from oft.evaluation.metric import Metric
 
 if TYPE_CHECKING:
     from torch import nn
 
     from oft.models.base import Base
+
+METRICS = (
+    Metric(
+        "trainable_parameters", "Trained parameters", "How many numbers training may change.", group="adapter"
+    ),
+    Metric(
+        "rotation_parameters",
+        "Parameters of the rotations",
+        "How many of them say how layers are rotated.",
+        group="adapter",
+    ),
+    Metric(
+        "hint_encoder_parameters",
+        "Parameters of the condition's encoder",
+        "How many of them read the condition.",
+        group="adapter",
+    ),
+    Metric(
+        "val_loss_before",
+        "Validation loss before magnitude fitting",
+        "See the words below.",
+        direction="lower",
+        group="adapter",
+    ),
+    Metric(
+        "val_loss_after",
+        "Validation loss after magnitude fitting",
+        "See the words below.",
+        direction="lower",
+        group="adapter",
+    ),
+    Metric(
+        "energy_change",
+        "Change of hyperspherical energy",
+        "The energy says how evenly the directions of a layer's weight vectors are spread. This is its "
+        "relative change from the base: a pure rotation leaves it as it was, up to rounding.",
+        direction="lower",
+        group="adapter",
+    ),
+    Metric(
+        "orthogonality_error",
+        "Orthogonality error",
+        "Largest entry of RRᵀ − I over all learned rotations R: 0 for an exact rotation, up to rounding.",
+        direction="lower",
+        group="adapter",
+    ),
+)
+"""What is said of a trained adapter: here, and by the fitting of magnitudes (``val_loss_*``)."""
 
 
 def measure_energies(unet: nn.Module, layers: Iterable[str]) -> dict[str, float]:
@@ -46,6 +94,8 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
     Raises:
         CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
     """
+    from oft.models.adapted import load_onto
+
     adapter = load_onto(base, adapter_folder)
     layers = adapter.adapted_layers()
     before = measure_energies(base.unet, layers)

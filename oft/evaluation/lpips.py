@@ -6,15 +6,20 @@ hand: comparable between runs with that extractor, not with published LPIPS figu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oft.errors import DataError
+from oft.evaluation.measure import Generated, Measured, Pictures
+from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
+
+    from oft.evaluation.task import EvaluatedTask
 
 NORM_FLOOR = 1e-10
 
@@ -80,3 +85,37 @@ def compute_diversity(
         "lpips_prompts": len(means),
         "lpips_single": len(pyramids) - len(means),
     }
+
+
+def measure_diversity(
+    generated: Generated, pyramid: Callable[[Pictures], list[NDArray[np.float32]]], measured: Measured
+) -> None:
+    """Add LPIPS diversity of the generated pictures; nothing where there is one of each prompt."""
+    if len(np.unique(generated.sources)) == len(generated.sources):
+        return
+    levels = pyramid(generated.pictures)
+    by_prompt = {
+        str(source): [level[generated.sources == source] for level in levels]
+        for source in np.unique(generated.sources)
+    }
+    measured.add({"lpips_diversity": compute_diversity(by_prompt)["lpips_diversity"]})
+
+
+def _measure(task: EvaluatedTask, measured: Measured) -> None:
+    measure_diversity(task.generated, task.judges.pyramid, measured)
+
+
+FAMILY = MetricFamily(
+    metrics=(
+        Metric(
+            "lpips_diversity",
+            "Variety (LPIPS)",
+            "Mean perceptual distance between pictures of one prompt: 0 means that they are all alike.",
+            direction="higher",
+            unit="distance",
+        ),
+    ),
+    measure=_measure,
+    tasks="subject",
+    judges=("extractor",),
+)

@@ -8,11 +8,16 @@ import numpy as np
 
 from oft.errors import CheckpointError, DataError
 from oft.evaluation.checks import check_pictures, check_same_shape
+from oft.evaluation.diagrams import confusion_rows
+from oft.evaluation.measure import Compared, Measured, Pictures, score_accuracy
+from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
 
     from oft.evaluation.features import Judge
+    from oft.evaluation.task import EvaluatedTask
+    from oft.settings.evaluation import Evaluation
 
 CHUNK_PIXELS = 1 << 22
 MAX_LABEL_ID = np.iinfo(np.uint8).max
@@ -113,3 +118,63 @@ def compute_segmentation(confusion: Int64[np.ndarray, "c c"]) -> dict[str, float
         "macc": float((hits[present] / actual[present]).mean()),
         "aacc": float(hits.sum() / actual.sum()),
     }
+
+
+def measure_segmentation(
+    compared: Compared, labels: Pictures, judge: Judge, settings: Evaluation, measured: Measured
+) -> None:
+    """Add mIoU, mAcc and aAcc of the judge's maps against ADE20K ids, and each picture's accuracy."""
+    from oft.conditions.ade20k_classes import CLASS_NAMES, NUM_CLASSES
+
+    for suffix, (pictures, sources) in compared.items():
+        predicted = extract_label_maps(pictures, judge, settings.batch_size, offset=1)
+        truth = labels[sources]
+        confusion = confusion_matrix(predicted, truth, NUM_CLASSES + 1)
+        measured.add(compute_segmentation(confusion), suffix)
+        if not suffix:
+            measured.confusion = confusion_rows(
+                confusion,
+                ["other", *(name.split(",")[0] for name in CLASS_NAMES)],
+                settings.num_confusion_classes,
+            )
+            measured.scores["aacc"] = score_accuracy(predicted, truth, truth > 0)
+
+
+def _measure(task: EvaluatedTask, measured: Measured) -> None:
+    measure_segmentation(
+        task.compared, task.labels, task.judges.segmenter("segmenter"), task.settings, measured
+    )
+
+
+FAMILY = MetricFamily(
+    metrics=(
+        Metric(
+            "miou",
+            "Mean IoU",
+            "A judge network labels every pixel of the generated pictures. For each class: where its labels "
+            "and the given map agree, divided by where either has the class; then the mean over the classes. "
+            "1 is perfect.",
+            direction="higher",
+            unit="share",
+        ),
+        Metric(
+            "macc",
+            "Mean class accuracy",
+            "The share of each class's pixels that the judge finds again, averaged over the classes.",
+            direction="higher",
+            unit="share",
+        ),
+        Metric(
+            "aacc",
+            "Pixel accuracy",
+            "The share of all pixels that the judge gives the class asked for.",
+            direction="higher",
+            unit="share",
+            per_picture=True,
+        ),
+    ),
+    measure=_measure,
+    conditions=("segmentation",),
+    judges=("segmenter",),
+    headline=("miou", "aacc"),
+)

@@ -5,15 +5,21 @@ Say which model made the features: figures of different CLIP models are not comp
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_features, check_same_shape, check_same_width
+from oft.evaluation.measure import Generated, Measured, Pictures
+from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
+
+    from oft.evaluation.task import EvaluatedTask
 
 
 def score_text_image(
@@ -70,3 +76,97 @@ def _unit_rows(name: str, features: Float[np.ndarray, "n d"], at_least: int) -> 
             "weights"
         )
     return features / norms
+
+
+def measure_text(
+    generated: Generated,
+    prompts: Sequence[str],
+    images: Callable[[Pictures], NDArray[np.float32]],
+    texts: Callable[[Sequence[str]], NDArray[np.float32]],
+    measured: Measured,
+    real: tuple[Pictures, Sequence[str]] | None = None,
+) -> None:
+    """Add CLIP-T: the mean cosine of each picture and its prompt, and of real pictures and their captions.
+
+    Each generated picture's own is its score.
+    """
+    measured.add_scores("clip_t", score_text_image(texts(prompts), images(generated.pictures)))
+    if real is not None:
+        measured.add({"clip_t": float(score_text_image(texts(real[1]), images(real[0])).mean())}, "_ceiling")
+
+
+def measure_subject(
+    generated: Generated,
+    real: Pictures,
+    images: Callable[[Pictures], NDArray[np.float32]],
+    features: Callable[[Pictures], NDArray[np.float32]],
+    measured: Measured,
+) -> None:
+    """Add CLIP-I and the DINO-like similarity: mean cosines to the subject's real pictures.
+
+    Each is a score of every generated picture, too.
+    """
+    for name, extract in {"clip_i": images, "dino": features}.items():
+        truth = extract(real)
+        measured.add_scores(name, score_pairwise(extract(generated.pictures), truth))
+        measured.add({name: compute_pairwise_ceiling(truth)}, "_ceiling")
+
+
+def _measure_text(task: EvaluatedTask, measured: Measured) -> None:
+    measure_text(
+        task.generated,
+        task.prompts,
+        task.judges.clip_images,
+        task.judges.clip_texts,
+        measured,
+        real=(task.real, task.real_prompts) if task.real_prompts else None,
+    )
+
+
+def _measure_subject(task: EvaluatedTask, measured: Measured) -> None:
+    measure_subject(task.generated, task.real, task.judges.clip_images, task.judges.features, measured)
+
+
+TEXT_FAMILY = MetricFamily(
+    metrics=(
+        Metric(
+            "clip_t",
+            "Picture and prompt (CLIP-T)",
+            "How well picture and prompt fit: cosine of the features that an image-text model gives them, −1 "
+            "to 1.",
+            direction="higher",
+            unit="cosine",
+            per_picture=True,
+        ),
+    ),
+    measure=_measure_text,
+    tasks="any",
+    judges=("clip",),
+)
+
+SUBJECT_FAMILY = MetricFamily(
+    metrics=(
+        Metric(
+            "clip_i",
+            "Likeness to the subject (CLIP-I)",
+            "Mean cosine between generated pictures and the subject's own, by an image-text model's "
+            "features, −1 to 1.",
+            direction="higher",
+            unit="cosine",
+            per_picture=True,
+        ),
+        Metric(
+            "dino",
+            "Likeness to the subject (DINO)",
+            "Mean cosine between generated pictures and the subject's own, by features that tell individual "
+            "things apart, −1 to 1.",
+            direction="higher",
+            unit="cosine",
+            per_picture=True,
+        ),
+    ),
+    measure=_measure_subject,
+    tasks="subject",
+    judges=("clip", "extractor"),
+    headline=("dino", "clip_i"),
+)

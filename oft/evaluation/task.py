@@ -1,8 +1,9 @@
-"""Evaluating a task: its real and generated pictures, the judges it needs, its metrics."""
+"""What a task is measured on: its real and generated pictures, its prompts, and the judges."""
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,19 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from oft.conditions.canny import extract_canny
 from oft.errors import DataError
-from oft.evaluation import measure
-from oft.evaluation.features import (
-    extract_clip_images,
-    extract_clip_texts,
-    extract_features,
-    extract_pyramid,
-    load_clip,
-    load_extractor,
-    load_segmenter,
-)
-from oft.evaluation.measure import Generated, Measured, Pictures
+from oft.evaluation.judges import Judges
+from oft.evaluation.measure import Compared, Generated, Pictures, compared_pictures
+from oft.evaluation.metric import SUBJECT
 from oft.pictures import decode_square
 from oft.shards.samples import read_samples
 from oft.shards.shards import Sample, decode_labels, num_samples, read_shards
@@ -33,119 +25,144 @@ if TYPE_CHECKING:
     from oft.settings.conditions import Conditions
     from oft.settings.evaluation import Evaluation
 
-# The fewest pictures a distribution metric is taken over; below it is left out.
-MIN_DISTRIBUTION_IMAGES = 32
+
+@dataclass(frozen=True)
+class TaskFiles:
+    """Where a task's pictures lie.
+
+    Attributes:
+        shards: folder of the task's shards.
+        samples: folder of the sample tars, ``num_sample_shards`` of them.
+    """
+
+    shards: Path
+    samples: Path
+    num_sample_shards: int
 
 
-def measure_control_task(
-    base: Base,
+@dataclass(frozen=True, eq=False)
+class EvaluatedTask:
+    """What the metrics of a task are taken on; what only some of them need is made when first asked for.
+
+    Attributes:
+        condition: its name; `SUBJECT` for a task that learns a subject.
+        generated: what the adapter drew.
+        prompts: the prompt of each generated picture as a judge reads it.
+        real_samples: what was asked for; of a subject, its own pictures.
+        real_prompts: a caption of each real picture; None for a subject.
+        counts: how many pictures (and prompts) the metrics are over.
+        conditions: the settings of all conditions.
+        seed: the run's.
+    """
+
+    condition: str
+    generated: Generated
+    prompts: list[str]
+    real_samples: list[Sample]
+    real_prompts: list[str] | None
+    counts: dict[str, int]
+    files: TaskFiles
+    base: Base
+    judges: Judges
+    settings: Evaluation
+    conditions: Conditions
+    seed: int
+
+    @property
+    def side_px(self) -> int:
+        """Side of the generated pictures."""
+        return self.generated.pictures.shape[1]
+
+    @cached_property
+    def real(self) -> Pictures:
+        """The real pictures at the size of the generated ones, uint8 [n, side, side, 3]."""
+        return stack(self.real_samples, self.side_px)
+
+    @cached_property
+    def labels(self) -> Pictures:
+        """The id map of each real picture, uint8 [n, h, w]."""
+        return stack_labels(self.real_samples)
+
+    @cached_property
+    def compared(self) -> Compared:
+        """The generated pictures, the real ones, and those after the base's autoencoder."""
+        reconstructed = reconstruct(self.base, self.real, self.settings.batch_size)
+        return compared_pictures(self.generated, self.real, reconstructed)
+
+    @cached_property
+    def other_real(self) -> Pictures | None:
+        """As many other real pictures, from the training split; None where it has none."""
+        if not num_samples(self.files.shards, "train"):
+            return None
+        return stack(list(islice(read_shards(self.files.shards, "train"), len(self.real))), self.side_px)
+
+
+def read_control_task(
     condition: str,
-    condition_settings: Conditions,
-    shards: Path,
-    samples: Path,
-    num_sample_shards: int,
+    files: TaskFiles,
+    base: Base,
     judges: Path,
     settings: Evaluation,
-    rng: np.random.Generator,
-    measured: Measured,
-) -> None:
-    """Add the metrics of a task with a condition: how well it is kept, FID and KID, CLIP-T.
-
-    Args:
-        shards: the task's shards; their ``val`` split is what was asked for.
-        samples: folder of sample tars, ``num_sample_shards`` of them.
-        judges: folder with segmenter/, part_segmenter/, clip/ and extractor/.
+    conditions: Conditions,
+    seed: int,
+) -> EvaluatedTask:
+    """Return a task with a condition, whose real pictures are the ``val`` split that was asked for.
 
     Raises:
         DataError: the pictures are not those of the task's samples.
-        CheckpointError: a judge is missing or damaged.
     """
-    real_samples = list(read_shards(shards, "val"))
-    generated = read_generated(samples, num_sample_shards, [sample.key for sample in real_samples])
-    real = stack(real_samples, generated.pictures.shape[1])
-    compared = measure.compared_pictures(generated, real, reconstruct(base, real, settings.batch_size))
-    device = base.vae.device
-    match condition:
-        case "segmentation":
-            judge = load_segmenter(judges / "segmenter", device)
-            measure.measure_segmentation(compared, stack_labels(real_samples), judge, settings, measured)
-        case "densepose":
-            judge = load_segmenter(judges / "part_segmenter", device)
-            measure.measure_parts(compared, stack_labels(real_samples), judge, settings, measured)
-        case "canny":
-            low, high = condition_settings.canny.low_threshold, condition_settings.canny.high_threshold
-            measure.measure_edges(
-                compared,
-                lambda pictures: np.stack(
-                    [extract_canny(picture, low, high)[..., 0] for picture in pictures]
-                ),
-                real,
-                measured,
-            )
-    extractor = load_extractor(judges / "extractor", device)
-    features = partial(extract_features, judge=extractor, batch_size=settings.batch_size)
-    # The ceiling is the distance between two sets of real pictures.
-    others = (
-        stack(list(islice(read_shards(shards, "train"), len(real))), real.shape[1])
-        if num_samples(shards, "train")
-        else None
+    real_samples = list(read_shards(files.shards, "val"))
+    generated = read_generated(
+        files.samples, files.num_sample_shards, [sample.key for sample in real_samples]
     )
-    if others is not None and min(len(real), len(others), len(generated.pictures)) >= MIN_DISTRIBUTION_IMAGES:
-        measure.measure_distribution(generated.pictures, real, others, features, settings, rng, measured)
-    clip = load_clip(judges / "clip", device)
-    measure.measure_text(
-        generated,
-        generated.prompts,
-        partial(extract_clip_images, judge=clip, batch_size=settings.batch_size),
-        partial(extract_clip_texts, judge=clip, batch_size=settings.batch_size),
-        measured,
-        real=(real, [sample.meta["captions"][0] for sample in real_samples]),
+    return EvaluatedTask(
+        condition=condition,
+        generated=generated,
+        prompts=generated.prompts,
+        real_samples=real_samples,
+        real_prompts=[sample.meta["captions"][0] for sample in real_samples],
+        counts={"num_images": len(generated.pictures), "num_real_images": len(real_samples)},
+        files=files,
+        base=base,
+        judges=Judges(judges, base.vae.device, settings.batch_size),
+        settings=settings,
+        conditions=conditions,
+        seed=seed,
     )
-    measured.name_pictures(generated)
-    measured.metrics |= {"num_images": len(generated.pictures), "num_real_images": len(real)}
 
 
-def measure_subject_task(
-    base: Base,
-    shards: Path,
-    samples: Path,
-    num_sample_shards: int,
-    judges: Path,
-    settings: Evaluation,
-    measured: Measured,
-) -> None:
-    """Add the metrics of a subject: CLIP-I, DINO-like similarity, CLIP-T, LPIPS diversity (Ruiz et al. 2023).
+def read_subject_task(
+    files: TaskFiles, base: Base, judges: Path, settings: Evaluation, conditions: Conditions, seed: int
+) -> EvaluatedTask:
+    """Return a task that learns a subject, whose own pictures are the real ones.
 
-    CLIP-T reads the prompts without the identifier, a token that means nothing to the judge.
+    The judges read the prompts without the identifier, a token that means nothing to them.
+
+    Raises:
+        DataError: the pictures are not those of the task's prompts.
     """
-    described = read_json(shards / "prompts.json")
+    described = read_json(files.shards / "prompts.json")
     keys = sorted(described["prompts"])
-    generated = read_generated(samples, num_sample_shards, keys)
-    real = stack(list(read_shards(shards, "train")), generated.pictures.shape[1])
-    device = base.vae.device
-    extractor, clip = load_extractor(judges / "extractor", device), load_clip(judges / "clip", device)
-    images = partial(extract_clip_images, judge=clip, batch_size=settings.batch_size)
-    measure.measure_subject(
-        generated,
-        real,
-        images,
-        partial(extract_features, judge=extractor, batch_size=settings.batch_size),
-        partial(extract_pyramid, judge=extractor, batch_size=settings.batch_size),
-        measured,
+    generated = read_generated(files.samples, files.num_sample_shards, keys)
+    real_samples = list(read_shards(files.shards, "train"))
+    return EvaluatedTask(
+        condition=SUBJECT,
+        generated=generated,
+        prompts=[prompt.replace(f"{described['identifier']} ", "") for prompt in generated.prompts],
+        real_samples=real_samples,
+        real_prompts=None,
+        counts={
+            "num_images": len(generated.pictures),
+            "num_prompts": len(keys),
+            "num_real_images": len(real_samples),
+        },
+        files=files,
+        base=base,
+        judges=Judges(judges, base.vae.device, settings.batch_size),
+        settings=settings,
+        conditions=conditions,
+        seed=seed,
     )
-    measure.measure_text(
-        generated,
-        [prompt.replace(f"{described['identifier']} ", "") for prompt in generated.prompts],
-        images,
-        partial(extract_clip_texts, judge=clip, batch_size=settings.batch_size),
-        measured,
-    )
-    measured.name_pictures(generated)
-    measured.metrics |= {
-        "num_images": len(generated.pictures),
-        "num_prompts": len(keys),
-        "num_real_images": len(real),
-    }
 
 
 def stack(samples: list[Sample], side_px: int) -> Pictures:

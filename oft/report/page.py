@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from oft.evaluation.registry import find_metric
 from oft.pictures import encode_jpeg, encode_png
 from oft.prepare.card_text import describe_source
 from oft.report.edges import Reextract
@@ -29,7 +30,6 @@ from oft.report.glossary import (
     UNINFORMED,
     adapter_order,
     adapter_title,
-    describe_metric,
 )
 from oft.report.grids import MIN_SIDE_PX, GridRow, comparison_grid, contact_sheet, enlarge, printable, stack
 from oft.report.results import (
@@ -250,7 +250,7 @@ def _headlines(report: Report) -> list[dict[str, Any]]:
     rows = []
     for task in report.tasks:
         metric = main_metric(task.condition, task.runs)
-        known = describe_metric(metric) if metric else None
+        known = find_metric(metric) if metric else None
         by_adapter = {run.adapter: run for run in task.runs}
         cells: list[dict[str, Any]] = []
         for adapter in _adapters(report):
@@ -270,8 +270,8 @@ def _headlines(report: Report) -> list[dict[str, Any]]:
             {
                 "task": _title(task),
                 "anchor": anchor(task.name),
-                "metric": known.title if known else (metric or "not measured yet"),
-                "direction": _ARROWS[known.better] if known else "",
+                "metric": known.label if known else (metric or "not measured yet"),
+                "direction": _ARROWS[known.direction] if known else "",
                 "cells": cells,
                 "ceiling": format_value(ceiling_of(metric, task.runs)) if metric else NOTHING,
             }
@@ -585,7 +585,7 @@ def _summaries_view(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _failure_view(failure: Failure) -> dict[str, Any]:
-    known = describe_metric(failure.score_name)
+    known = find_metric(failure.score_name)
     comparison = failure.comparison
     label = adapter_title(failure.adapter)
     caption = printable(comparison.caption)
@@ -600,7 +600,7 @@ def _failure_view(failure: Failure) -> dict[str, Any]:
         if picture is not None or name == label
     ]
     return {
-        "score": f"{known.title if known else failure.score_name} {format_value(failure.score)}",
+        "score": f"{known.label if known else failure.score_name} {format_value(failure.score)}",
         "caption": caption,
         "details": _row_details(comparison),
         "figures": figures,

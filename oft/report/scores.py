@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oft.report.glossary import CEILING, GROUP_TITLES, MAIN_METRICS, Group, describe_metric
+from oft.evaluation.metric import Direction, Group
+from oft.evaluation.registry import find_metric, headline_metrics
+from oft.report.glossary import CEILING, GROUP_TITLES
 from oft.report.results import Run
 
 NOTHING = "–"
@@ -49,7 +51,7 @@ class MetricRow:
     key: str
     title: str
     meaning: str
-    better: str
+    better: Direction
     cells: tuple[str, ...]
     best: tuple[bool, ...]
     ceiling_key: str
@@ -59,7 +61,7 @@ class MetricRow:
 def main_metric(condition: str, runs: Sequence[Run]) -> str | None:
     """Return the metric that a task is judged by: its condition's, else any that has a ceiling."""
     known = {key for run in runs for key in run.metrics}
-    candidates = [key for key in MAIN_METRICS.get(condition, ()) if key in known]
+    candidates = [key for key in headline_metrics(condition) if key in known]
     candidates += sorted(key for key in known if f"{key}{CEILING}" in known)
     return next(
         (key for key in candidates if any(number(run.metrics.get(key)) is not None for run in runs)), None
@@ -92,18 +94,18 @@ def closed_share(value: float, base: float | None, ceiling: float | None, metric
 
 def is_better_low(metric: str) -> bool:
     """Return whether lower values of a metric are better."""
-    known = describe_metric(metric)
-    return known is not None and known.better == "lower"
+    known = find_metric(metric)
+    return known is not None and known.direction == "lower"
 
 
 def choose_score(condition: str, records: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the score of ``per_image.json`` that tells failures: the task's main one, else a known one."""
     present = [key for record in records for key, value in record.items() if number(value) is not None]
     keys = [key for key in dict.fromkeys(present) if key not in _NOT_SCORES]
-    ordered = [key for key in MAIN_METRICS.get(condition, ()) if key in keys]
+    ordered = [key for key in headline_metrics(condition) if key in keys]
     for key in keys:
-        known = describe_metric(key)
-        if known is not None and known.better != "neither":
+        known = find_metric(key)
+        if known is not None and known.direction != "neither":
             ordered.append(key)
     return ordered[0] if ordered else None
 
@@ -166,7 +168,7 @@ def format_setting(value: Any) -> str:
 
 
 def _group_of(key: str, runs: Sequence[Run]) -> Group:
-    known = describe_metric(key)
+    known = find_metric(key)
     if known is not None:
         return known.group
     if any(f"{key}{CEILING}" in run.metrics for run in runs):
@@ -175,8 +177,8 @@ def _group_of(key: str, runs: Sequence[Run]) -> Group:
 
 
 def _metric_row(key: str, runs: Sequence[Run]) -> MetricRow:
-    known = describe_metric(key)
-    better = known.better if known else "neither"
+    known = find_metric(key)
+    better: Direction = known.direction if known else "neither"
     group = _group_of(key, runs)
     write = format_setting if group == "protocol" else format_value
     values = [number(run.metrics.get(key)) for run in runs]
@@ -190,8 +192,8 @@ def _metric_row(key: str, runs: Sequence[Run]) -> MetricRow:
     )
     return MetricRow(
         key=key,
-        title=known.title if known else key.replace("_", " "),
-        meaning=known.meaning if known else "",
+        title=known.label if known else key.replace("_", " "),
+        meaning=known.explanation if known else "",
         better=better,
         cells=tuple(write(run.metrics[key]) if key in run.metrics else NOTHING for run in runs),
         best=tuple(best is not None and value == best for value in values),

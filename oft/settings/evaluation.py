@@ -14,7 +14,6 @@ from oft.settings.section import (
     PositiveFloat,
     PositiveInt,
     SchedulerName,
-    ScoreName,
     Section,
     multiple_of_8,
 )
@@ -74,7 +73,7 @@ class Gate(Section):
 
     adapter: Name
     tasks: list[Name] | None
-    metrics: Annotated[dict[ScoreName, GateMetric], Field(min_length=1)]
+    metrics: Annotated[dict[str, GateMetric], Field(min_length=1)]
     confidence: Annotated[float, Field(ge=0.5, lt=1)]
     num_resamples: Annotated[int, Field(ge=100, le=1_000_000)]
     min_conditions: Annotated[int, Field(ge=2)]

@@ -59,10 +59,6 @@ ConditionName = Literal[
 ]
 
 
-# What stages.evaluate scores each picture by.
-ScoreName = Literal["aacc", "part_accuracy", "canny_f1", "dino", "clip_i", "clip_t"]
-
-
 SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,24 @@ def test_values_out_of_range_are_refused(values: Values, section: str, key: str,
 def test_settings_of_conditions_are_checked(values: Values, condition: str, key: str, value: object) -> None:
     values["conditions"][condition][key] = value
     assert f"conditions.{condition}.{key}" in faults(values)
+
+
+def test_the_gate_knows_the_scores_of_pictures(values: Values) -> None:
+    values["gate"]["metrics"]["fid"] = {"direction": "lower", "min_gain": 1.0, "max_loss": None}
+    assert (
+        "gate: metrics: each must be one of aacc, canny_f1, part_accuracy, clip_i, dino, clip_t, which every "
+        "picture has; 'fid' is not\n"
+    ) in f"{faults(values)}\n"
+
+
+def test_settings_are_read_without_a_heavy_library() -> None:
+    program = (
+        "import sys, oft.params\n"
+        "heavy = {'torch', 'transformers', 'diffusers', 'cv2', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
 
 
 def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> None:

@@ -10,20 +10,19 @@ from functools import partial
 import numpy as np
 import pytest
 
+from oft.evaluation.canny import measure_edges
+from oft.evaluation.densepose import measure_parts
+from oft.evaluation.distribution import measure_distribution
 from oft.evaluation.features import Judge, extract_features, extract_pyramid
-from oft.evaluation.measure import (
-    Generated,
-    Measured,
-    compared_pictures,
-    measure_distribution,
-    measure_edges,
-    measure_parts,
-    measure_segmentation,
+from oft.evaluation.lpips import measure_diversity
+from oft.evaluation.measure import Generated, Measured, compared_pictures
+from oft.evaluation.segmentation import extract_label_maps, measure_segmentation
+from oft.evaluation.similarity import (
+    compute_pairwise_ceiling,
     measure_subject,
     measure_text,
+    score_pairwise,
 )
-from oft.evaluation.segmentation import extract_label_maps
-from oft.evaluation.similarity import compute_pairwise_ceiling, score_pairwise
 from oft.params import Params
 
 SUFFIXES = ("", "_ceiling", "_reconstruction")
@@ -58,8 +57,8 @@ def test_metrics_become_plain_json_of_eight_digits() -> None:
 
 
 def test_every_picture_has_a_row_and_a_missing_score_is_null(pictures: np.ndarray) -> None:
-    measured = Measured(scores={"f1": [0.123456789012, math.nan], "aacc": [1.0, 0.0]})
-    measured.name_pictures(generated_from(pictures[:2], [0, 1]))
+    requests = generated_from(pictures[:2], [0, 1]).requests
+    measured = Measured(scores={"f1": [0.123456789012, math.nan], "aacc": [1.0, 0.0]}, requests=requests)
     assert measured.score_rows() == [
         {"key": "k0", "index": 0, "f1": 0.12345679, "aacc": 1.0},
         {"key": "k1", "index": 0, "f1": None, "aacc": 0.0},
@@ -67,8 +66,7 @@ def test_every_picture_has_a_row_and_a_missing_score_is_null(pictures: np.ndarra
 
 
 def test_without_scores_there_are_no_rows(pictures: np.ndarray) -> None:
-    measured = Measured()
-    measured.name_pictures(generated_from(pictures[:2], [0, 1]))
+    measured = Measured(requests=generated_from(pictures[:2], [0, 1]).requests)
     assert measured.score_rows() == []
 
 
@@ -188,7 +186,8 @@ def test_a_subject_s_pictures_are_compared_with_all_real_ones_and_within_a_promp
     def measure(chosen: list[int]) -> Measured:
         measured = Measured()
         generated = generated_from(pictures[chosen], [0, 0, 1, 1])
-        measure_subject(generated, real, colour, features, pyramid, measured)
+        measure_subject(generated, real, colour, features, measured)
+        measure_diversity(generated, pyramid, measured)
         return measured
 
     measured = measure([0, 1, 2, 3])

@@ -10,14 +10,16 @@ import pytest
 import torch
 
 from oft.errors import DataError
-from oft.evaluation import task
+from oft.evaluation import distribution
 from oft.evaluation.features import Judge, extract_clip_images, extract_clip_texts
 from oft.evaluation.measure import Measured
+from oft.evaluation.registry import measure_task
 from oft.evaluation.similarity import score_text_image
 from oft.evaluation.task import (
-    measure_control_task,
-    measure_subject_task,
+    TaskFiles,
+    read_control_task,
     read_generated,
+    read_subject_task,
     reconstruct,
     stack,
     stack_labels,
@@ -89,6 +91,16 @@ def control_task(tmp_path: Path, pictures: np.ndarray) -> tuple[Path, Path]:
     write_shards(others, shards, "train", 8)
     prompts = {f"s{i}": CAPTIONS[i] for i in range(8)}
     return shards, sample_folder(tmp_path / "samples", prompts, 1, pictures)
+
+
+def measure_control_task(
+    condition: str, folders: tuple[Path, Path], base: Base, judges: Path, params: Params
+) -> Measured:
+    """Measure a task whose shards and samples lie in two folders."""
+    files = TaskFiles(*folders, num_sample_shards=2)
+    return measure_task(
+        read_control_task(condition, files, base, judges, params.evaluate, params.conditions, seed=0)
+    )
 
 
 def test_generated_pictures_know_their_sources_whatever_tar_they_lie_in(tmp_path: Path) -> None:
@@ -165,12 +177,7 @@ def test_samples_that_are_the_real_pictures_reach_the_ceiling(
     judges: Path,
     params: Params,
 ) -> None:
-    measured = Measured()
-    rng = np.random.default_rng(0)
-    shards, samples = control_task
-    measure_control_task(
-        base, condition, params.conditions, shards, samples, 2, judges, params.evaluate, rng, measured
-    )
+    measured = measure_control_task(condition, control_task, base, judges, params)
     metrics = measured.metrics
     assert metrics[metric] == pytest.approx(metrics[f"{metric}_ceiling"])
     assert metrics[metric] == pytest.approx(metrics[f"{metric}_reconstruction"])
@@ -185,12 +192,7 @@ def test_samples_that_are_the_real_pictures_reach_the_ceiling(
 def test_a_condition_without_a_score_of_its_own_has_those_of_every_task(
     base: Base, control_task: tuple[Path, Path], judges: Path, params: Params
 ) -> None:
-    measured = Measured()
-    rng = np.random.default_rng(0)
-    shards, samples = control_task
-    measure_control_task(
-        base, "depth", params.conditions, shards, samples, 2, judges, params.evaluate, rng, measured
-    )
+    measured = measure_control_task("depth", control_task, base, judges, params)
     assert measured.metrics["clip_t"] == pytest.approx(measured.metrics["clip_t_ceiling"])
     assert {key.partition("_ceiling")[0] for key in measured.metrics} == {
         "clip_t",
@@ -206,13 +208,8 @@ def test_distributions_are_measured_once_there_are_pictures_enough(
     params: Params,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(task, "MIN_DISTRIBUTION_IMAGES", 4)
-    measured = Measured()
-    rng = np.random.default_rng(0)
-    shards, samples = control_task
-    measure_control_task(
-        base, "canny", params.conditions, shards, samples, 2, judges, params.evaluate, rng, measured
-    )
+    monkeypatch.setattr(distribution, "MIN_IMAGES", 4)
+    measured = measure_control_task("canny", control_task, base, judges, params)
     assert measured.metrics["fid"] == pytest.approx(0, abs=1e-4)
     assert measured.metrics["fid_ceiling"] > measured.metrics["fid"]
     assert measured.metrics["num_ceiling_images"] == 4
@@ -227,8 +224,8 @@ def test_a_subject_is_judged_by_its_prompts_without_the_identifier(
     write_shards(real, shards, "train", 8)
     write_json(shards / "prompts.json", {"class": "car", "identifier": "sks", "prompts": prompts})
     samples = sample_folder(tmp_path / "samples", prompts, 2, pictures[:4])
-    measured = Measured()
-    measure_subject_task(base, shards, samples, 2, judges, params.evaluate, measured)
+    files = TaskFiles(shards, samples, 2)
+    measured = measure_task(read_subject_task(files, base, judges, params.evaluate, params.conditions, 0))
     read = ["a car"] * 2 + ["a house by the sea"] * 2
     expected = score_text_image(
         extract_clip_texts(read, clip, params.evaluate.batch_size),

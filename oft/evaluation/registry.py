@@ -1,0 +1,96 @@
+"""Every metric there is: a new family is its own file and one entry here.
+
+Importing this is cheap: what needs torch is imported where it is computed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oft.evaluation import (
+    canny,
+    densepose,
+    distribution,
+    geometry,
+    lpips,
+    protocol,
+    segmentation,
+    similarity,
+)
+from oft.evaluation.measure import Measured
+from oft.evaluation.metric import Metric, MetricFamily
+
+if TYPE_CHECKING:
+    from oft.evaluation.task import EvaluatedTask
+
+FAMILIES: tuple[MetricFamily, ...] = (
+    segmentation.FAMILY,
+    canny.FAMILY,
+    densepose.FAMILY,
+    distribution.FAMILY,
+    similarity.SUBJECT_FAMILY,
+    lpips.FAMILY,
+    similarity.TEXT_FAMILY,
+)
+"""What is measured on pictures, in the order of measuring."""
+
+OTHER_METRICS: tuple[Metric, ...] = (*geometry.METRICS, *protocol.METRICS)
+"""What ``metrics.json`` says of the adapter and of the measuring."""
+
+
+def all_metrics() -> dict[str, Metric]:
+    """Return every metric by its name."""
+    measured = (metric for family in FAMILIES for metric in family.metrics)
+    return {metric.name: metric for metric in (*measured, *OTHER_METRICS)}
+
+
+def find_metric(name: str) -> Metric | None:
+    """Return a metric, None for an unknown name."""
+    return all_metrics().get(name)
+
+
+def score_names() -> list[str]:
+    """Return the names of the metrics that each picture has: what a gate can compare."""
+    return [name for name, metric in all_metrics().items() if metric.per_picture]
+
+
+def headline_metrics(condition: str) -> tuple[str, ...]:
+    """Return the metrics that say whether a task with this condition was learned, the first choice first."""
+    return tuple(name for family in FAMILIES if family.is_for(condition) for name in family.headline)
+
+
+def measure_task(task: EvaluatedTask) -> Measured:
+    """Return all metrics of the families that are for a task.
+
+    Raises:
+        DataError: the task's shards lack what a family needs.
+        CheckpointError: a judge is missing or damaged.
+    """
+    measured = Measured(requests=task.generated.requests)
+    for family in FAMILIES:
+        if family.is_for(task.condition):
+            family.measure(task, measured)
+    measured.metrics |= task.counts
+    return measured
+
+
+def markdown_table() -> str:
+    """Return the table of docs/metrics.md: what is measured on pictures."""
+    rows = [
+        (
+            f"`{metric.name}`",
+            metric.label,
+            metric.direction if metric.direction != "neither" else "",
+            metric.unit,
+            ", ".join(family.conditions)
+            or {"control": "every condition", "any": "all"}.get(family.tasks, "")
+            or "subjects",
+            ", ".join(family.judges),
+            "yes" if metric.per_picture else "",
+        )
+        for family in FAMILIES
+        for metric in family.metrics
+    ]
+    head = ("name", "metric", "better", "unit", "tasks", "judges", "per picture")
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"

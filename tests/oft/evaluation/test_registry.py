@@ -1,0 +1,67 @@
+"""What metrics declare of themselves: whole, unique, and found by whatever lists them."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from oft.evaluation import registry
+from oft.evaluation.measure import Measured
+from oft.evaluation.metric import SUBJECT, Metric, MetricFamily
+from oft.evaluation.registry import FAMILIES, all_metrics, headline_metrics, markdown_table, score_names
+from oft.settings.section import ConditionName
+from tests.conftest import ROOT
+
+DEFAULTS = (ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8")
+
+
+def test_names_are_unique() -> None:
+    declared = [metric for family in FAMILIES for metric in family.metrics] + list(registry.OTHER_METRICS)
+    assert len(declared) == len(all_metrics())
+
+
+def test_what_is_a_score_is_explained() -> None:
+    shown = [metric for metric in all_metrics().values() if metric.group in ("score", "adapter")]
+    assert all(metric.explanation.endswith(".") for metric in shown)
+
+
+def test_families_know_their_conditions_and_headlines() -> None:
+    conditions = {*get_args(ConditionName), SUBJECT}
+    for family in FAMILIES:
+        assert set(family.conditions) <= conditions
+        metrics = {metric.name: metric for metric in family.metrics}
+        assert all(metrics[name].direction != "neither" for name in family.headline)
+    assert headline_metrics("segmentation") == ("miou", "aacc")
+    assert headline_metrics(SUBJECT) == ("dino", "clip_i")
+    assert headline_metrics("depth") == ()
+
+
+def test_the_gate_of_the_defaults_has_every_score_with_its_direction() -> None:
+    gate = yaml.safe_load(DEFAULTS)["gate"]["metrics"]
+    assert {name: rule["direction"] for name, rule in gate.items()} == {
+        name: all_metrics()[name].direction for name in score_names()
+    }
+    listed = re.search(r"per_image\.json\): ([^;]+);", DEFAULTS)
+    assert listed and set(re.findall(r"\w+", listed[1])) == set(score_names())
+
+
+def test_the_page_on_metrics_has_the_table() -> None:
+    assert markdown_table() in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def test_a_new_family_is_measured_where_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count_pictures(task: Any, measured: Measured) -> None:
+        measured.metrics["brightness"] = 0.5
+
+    brightness = Metric("brightness", "Brightness", "How bright it is.", "higher", per_picture=True)
+    family = MetricFamily((brightness,), count_pictures, conditions=("depth",), headline=("brightness",))
+    monkeypatch.setattr(registry, "FAMILIES", (family,))
+    assert headline_metrics("depth") == ("brightness",)
+    assert score_names() == ["brightness"]
+    for condition, found in (("depth", {"brightness": 0.5}), ("canny", {})):
+        task: Any = SimpleNamespace(condition=condition, generated=SimpleNamespace(requests=[]), counts={})
+        assert registry.measure_task(task).metrics == found
