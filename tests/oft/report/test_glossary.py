@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-from typing import get_args
-
+from oft.conditions import registry
 from oft.report.glossary import (
     ADAPTER_MEANINGS,
     ADAPTERS,
     CONDITIONS,
+    FALLBACK_CONDITION,
     MAIN_METRICS,
     METRICS,
     adapter_order,
     adapter_title,
 )
-from oft.settings.section import ConditionName
 
 
 def test_scores_are_explained() -> None:
@@ -20,7 +19,10 @@ def test_scores_are_explained() -> None:
 
 
 def test_every_condition_has_words() -> None:
-    assert set(CONDITIONS) == {*get_args(ConditionName), "subject"}
+    assert set(CONDITIONS) == {*registry.CONDITIONS, "subject"}
+    for name in registry.CONDITIONS:
+        assert CONDITIONS[name].title != FALLBACK_CONDITION.title
+        assert CONDITIONS[name].explanation != FALLBACK_CONDITION.explanation
 
 
 def test_main_metrics_are_known_and_have_a_direction() -> None:
