@@ -14,13 +14,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from oft.adapters.protocol import AdapterSettings, Method
 from oft.adapters.registry import BASE_ALONE, METHODS
+from oft.conditions.registry import CONDITIONS, Conditions, parse_settings
+from oft.datasets.registry import READERS, readers_of_sources
 from oft.errors import ParamsError
 from oft.evaluation.registry import score_names
-from oft.settings.conditions import NETWORK_FINDS, READERS_WITH_MAPS, Conditions, gives_annotation
+from oft.sampling import SCHEDULERS
 from oft.settings.data import Blip, Dataset, Encoding, Shards, Subject, Task
 from oft.settings.evaluation import Angles, Evaluation, Gate, Report, Sampling
 from oft.settings.section import (
@@ -30,7 +41,7 @@ from oft.settings.section import (
     PositiveFloat,
     PositiveInt,
     Section,
-    multiple_of_8,
+    multiple_of,
     with_fields,
 )
 from oft.settings.training import (
@@ -88,12 +99,12 @@ class Params(Section):
     """Every setting of a run."""
 
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    resolution_px: Annotated[int, Field(ge=8, le=4096), AfterValidator(multiple_of_8)]
+    resolution_px: Annotated[int, Field(ge=8, le=4096), multiple_of(8)]
     datasets: dict[Name, Dataset]
     blip: Blip
     tasks: dict[Name, Task]
     subjects: dict[Name, Subject]
-    conditions: Conditions
+    conditions: Annotated[SerializeAsAny[Conditions], PlainValidator(parse_settings)]
     shards: Shards
     encode: Encoding
     control_tasks: list[Name]
@@ -109,8 +120,8 @@ class Params(Section):
     train_subject: SubjectTraining
     prior: Prior
     identifier: Annotated[str, Field(pattern=r"^\S+$")]
-    instance_prompt: Annotated[str, AfterValidator(with_fields("{identifier}", "{class}"))]
-    class_prompt: Annotated[str, AfterValidator(with_fields("{class}"))]
+    instance_prompt: Annotated[str, with_fields("{identifier}", "{class}")]
+    class_prompt: Annotated[str, with_fields("{class}")]
     fit_magnitude: Optimization
     # As it is written; the three sections above that train have its values already.
     training: Annotated[dict[str, Any], Field(default_factory=dict, exclude=True)]
@@ -183,11 +194,11 @@ class Params(Section):
                     f"{transfer.adapter}; take it out of one of them"
                 )
         for key, task in self.tasks.items():
-            readers = READERS_WITH_MAPS.get(task.condition)
-            dataset = self.datasets.get(task.dataset)
-            if readers is None or task.condition in NETWORK_FINDS:
+            condition, dataset = CONDITIONS[task.condition], self.datasets.get(task.dataset)
+            if not dataset or not condition.needs_annotation():
                 continue
-            if dataset and not gives_annotation(dataset.reader, task.condition):
+            if not READERS[dataset.reader].gives(condition.annotation):
+                readers = [reader.name for reader in READERS.values() if reader.gives(condition.annotation)]
                 faults.append(
                     f"tasks.{key}: condition {task.condition} needs maps, which reader {dataset.reader} "
                     f"does not give; choose a data set with reader {' or '.join(readers) or '(none does)'}"
@@ -216,8 +227,8 @@ class Params(Section):
 
     def condition_settings(self, task: Task) -> dict[str, Any]:
         """Return what shapes a task's condition: nothing of a network where the data set has its own maps."""
-        reader = self.datasets[task.dataset].reader
-        if task.condition in NETWORK_FINDS and gives_annotation(reader, task.condition):
+        condition, reader = CONDITIONS[task.condition], READERS[self.datasets[task.dataset].reader]
+        if condition.load is not None and not condition.needs_network(reader.gives(condition.annotation)):
             return {}
         settings: dict[str, Any] = getattr(self.conditions, task.condition).model_dump()
         return settings
@@ -240,6 +251,16 @@ def _params_class(methods: tuple[Method, ...]) -> type[Params]:
     return create_model("Params", __base__=Params, adapters=(adapters, ...))
 
 
+def _known_names() -> dict[str, Any]:
+    """Return the names that settings may have, see `oft.settings.section.one_of`."""
+    return {
+        "conditions": list(CONDITIONS),
+        "readers": list(READERS),
+        "readers_of_sources": readers_of_sources(),
+        "schedulers": list(SCHEDULERS),
+    }
+
+
 def parse_params(values: Any, source: str = "params.yaml") -> Params:
     """Return the settings in ``values``.
 
@@ -247,7 +268,8 @@ def parse_params(values: Any, source: str = "params.yaml") -> Params:
         ParamsError: it lists every unknown key, missing key, wrong type and value out of range.
     """
     try:
-        return _params_class(tuple(METHODS.values())).model_validate(share_training(values))
+        params_class = _params_class(tuple(METHODS.values()))
+        return params_class.model_validate(share_training(values), context=_known_names())
     except ValidationError as error:
         faults = [fault | {"loc": written_location(fault["loc"], values)} for fault in error.errors()]
         lines = list(dict.fromkeys(line for fault in faults for line in _describe(fault)))
@@ -331,6 +353,11 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
         section, location = METHODS[location[2]].settings, location[3:]
     if location == (SHARED_SECTION,):
         location = ("train",)
+    if location[:1] == ("conditions",):
+        known = {name: condition.settings for name, condition in CONDITIONS.items()}
+        if len(location) == 1:
+            return list(known)
+        section, location = known.get(location[1]), location[2:]
     for part in location:
         if not (isinstance(section, type) and issubclass(section, BaseModel)):
             break

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from oft.adapters.protocol import Adapter
     from oft.models.base import Base
     from oft.settings.evaluation import Sampling
-    from oft.settings.section import SchedulerName
 
 
 def task_prompts(shards: Path) -> dict[str, str]:
@@ -60,23 +59,25 @@ def shard_of(requests: Sequence[Request], shard: int, num_shards: int) -> list[R
     return list(requests[shard::num_shards])
 
 
-def make_scheduler(name: SchedulerName, config: Any) -> Any:
+SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddim": ("DDIMScheduler", {"clip_sample": False}),
+    "dpmsolver++": (
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True},
+    ),
+    "unipc": ("UniPCMultistepScheduler", {}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+}
+"""Samplers by their names in params: diffusers' class, and what it takes beside the base's noise schedule."""
+
+
+def make_scheduler(name: str, config: Any) -> Any:
     """Return diffusers' sampler of that name for a base's noise schedule."""
     import diffusers
 
-    match name:
-        case "ddim":
-            return diffusers.DDIMScheduler.from_config(config, clip_sample=False)
-        case "dpmsolver++":
-            return diffusers.DPMSolverMultistepScheduler.from_config(
-                config, algorithm_type="dpmsolver++", solver_order=2, use_karras_sigmas=True
-            )
-        case "unipc":
-            return diffusers.UniPCMultistepScheduler.from_config(config)
-        case "euler":
-            return diffusers.EulerDiscreteScheduler.from_config(config)
-        case "heun":
-            return diffusers.HeunDiscreteScheduler.from_config(config)
+    class_name, options = SCHEDULERS[name]
+    return getattr(diffusers, class_name).from_config(config, **options)
 
 
 def generate(

@@ -14,6 +14,23 @@ AnnotationKind = Literal["labels", "picture", "landmarks"]
 """What an annotation file holds: ids [h, w], a conditioning picture [h, w, 3], or points [n, 2]."""
 
 
+@dataclass(frozen=True)
+class Annotation:
+    """What data sets have beside a picture: readers bring it, conditions are made from it.
+
+    Attributes:
+        name: what it shows; those with equal names are equal, whichever data set has them.
+        kind: what its file holds.
+        channel: which channel of the file holds the ids; None where it has one channel.
+        num_labels: ids run from 0 to this minus one; None where there are none.
+    """
+
+    name: str
+    kind: AnnotationKind
+    channel: int | None = None
+    num_labels: int | None = None
+
+
 class Source(Protocol):
     """Where the bytes of a picture or annotation are: a path, or a value in a Parquet file."""
 

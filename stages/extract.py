@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 from oft.conditions import CONDITIONS
+from oft.datasets import READERS
 from oft.params import load_params
 from oft.prepare.extraction import extract_split
 from oft.prepare.prepared import write_prepared
 from oft.progress import count
-from oft.settings.conditions import gives_annotation
 from oft.storage import atomic_folder, write_json
 from oft.types import SPLITS, Counts
 from stages.launch import paths
@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> None:
     task = params.tasks[known("task", options.task, params.tasks)]
     dataset = params.datasets[task.dataset]
     settings = params.condition_settings(task)
-    annotated = gives_annotation(dataset.reader, task.condition)
+    condition = CONDITIONS[task.condition]
     device = "cpu"
-    if CONDITIONS[task.condition].needs_network(annotated):
+    if condition.needs_network(READERS[dataset.reader].gives(condition.annotation)):
         from oft.models.device import choose_device, make_deterministic
 
         device = choose_device()

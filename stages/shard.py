@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from oft.params import load_params
-from oft.prepare.cards import write_card
+from oft.prepare.cards import task_origin, write_card
 from oft.prepare.packing import pack_split
 from oft.prepare.prepared import read_prepared
 from oft.progress import count
@@ -22,7 +22,8 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task")
     params = load_params()
     name = known("task", options.task, params.tasks)
-    dataset = params.tasks[name].dataset
+    task = params.tasks[name]
+    dataset = task.dataset
     counts = {split: Counts() for split in SPLITS}
     target = paths.shards(name)
     with atomic_folder(target) as partial:
@@ -50,7 +51,15 @@ def main(arguments: list[str]) -> None:
             "extract": paths.counts(paths.conditions(name)),
             "caption": paths.counts(paths.captions(dataset).parent),
         }
-        write_card(partial, params, name, earlier)
+        origin = task_origin(
+            dataset,
+            params.datasets[dataset],
+            params.resolution_px,
+            task.condition,
+            params.condition_settings(task),
+            params.blip,
+        )
+        write_card(partial, name, origin, earlier)
     write_json(paths.counts(target), {split: tally.to_json() for split, tally in counts.items()})
 
 

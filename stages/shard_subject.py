@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from oft.params import load_params
-from oft.prepare.cards import write_card
+from oft.prepare.cards import subject_origin, write_card
 from oft.prepare.subjects import fill_prompt, pack_subject, subject_class, subject_prompts
 from oft.progress import count
 from oft.shards.shards import write_shards
@@ -60,7 +60,10 @@ def main(arguments: list[str]) -> None:
             counts=tally,
         )
         write_json(partial / "prompts.json", prompts)
-        write_card(partial, params, name, {"acquire": paths.counts(root)})
+        origin = subject_origin(
+            subject.dataset, dataset, params.resolution_px, subject.subject, params.identifier
+        )
+        write_card(partial, name, origin, {"acquire": paths.counts(root)})
     write_json(paths.counts(target), {"train": tally.to_json()})
 
 

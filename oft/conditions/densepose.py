@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from oft.conditions.condition import Condition
+from oft.datasets.annotations import DENSEPOSE_PARTS
 from oft.errors import DataError
 
 NUM_PARTS = 24
@@ -44,3 +46,18 @@ def extract_densepose(parts: NDArray[np.integer]) -> NDArray[np.uint8]:
             "ids (the third of DensePose's maps)"
         )
     return np.asarray(PART_COLOURS[parts])
+
+
+CONDITION = Condition(
+    "densepose",
+    shows="parts of the body",
+    title="Body-part map to picture",
+    explanation=(
+        "The condition is a map of a clothed figure: each colour stands for one part of the body's surface. "
+        "The model must draw a person who stands exactly like that."
+    ),
+    annotation=DENSEPOSE_PARTS,
+    extract=extract_densepose,
+    keeps_labels=True,
+    mirrored=MIRRORED_PARTS,
+)

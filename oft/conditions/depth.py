@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import BatchExtractor, Condition, PretrainedSettings, Settings
 from oft.models.pretrained import load_pretrained, model_fault
 
 # Networks that predict relative inverse depth; others (ZoeDepth, GLPN) predict metres, the other way round.
@@ -59,3 +59,16 @@ def near_is_white(inverse_depth: NDArray[np.floating]) -> NDArray[np.uint8]:
     low, high = float(inverse_depth.min()), float(inverse_depth.max())
     levels = (inverse_depth - low) * (255 / (high - low)) if high > low else np.zeros_like(inverse_depth)
     return np.repeat(levels.round().astype(np.uint8)[..., None], 3, axis=2)
+
+
+CONDITION = Condition(
+    "depth",
+    shows="distance",
+    title="Depth to picture",
+    explanation=(
+        "The condition says how near everything is, as a network sees it in a picture: white is nearest, "
+        "black farthest. The model must draw a picture of that shape."
+    ),
+    settings=PretrainedSettings,
+    load=load_depth,
+)

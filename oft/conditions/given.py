@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from oft.conditions.condition import Condition
+from oft.datasets.annotations import CONDITIONING_PICTURE
+
 
 def extract_given(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the given picture itself, uint8 [height, width, 3], RGB.
@@ -13,3 +16,16 @@ def extract_given(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     black.
     """
     return picture
+
+
+CONDITION = Condition(
+    "given",
+    shows="anything",
+    title="Given condition to picture",
+    explanation=(
+        "The condition is a picture that the data set brings beside the real one. The model must draw the "
+        "picture that belongs to it."
+    ),
+    annotation=CONDITIONING_PICTURE,
+    extract=extract_given,
+)

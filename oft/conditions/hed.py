@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oft.conditions.annotators import load_annotator, running
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 WEIGHTS = ("ControlNetHED.pth",)
 
@@ -37,3 +37,16 @@ def load_edges(condition: str, settings: Settings, device: str, scribble: bool) 
 
     detector = load_annotator(condition, settings, WEIGHTS, build).to(device)
     return running(detector, settings["resolution_px"], scribble=scribble)
+
+
+CONDITION = Condition(
+    "hed",
+    shows="soft edges",
+    title="Soft edges to picture",
+    explanation=(
+        "The condition is a drawing of the outlines that a network (HED) sees in a picture, the lighter the "
+        "surer. The model must draw a picture that has its outlines there."
+    ),
+    settings=AnnotatorSettings,
+    load=load_hed,
+)

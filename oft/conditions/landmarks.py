@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from oft.conditions.condition import Condition
+from oft.datasets.annotations import FACE_LANDMARKS
 from oft.datasets.landmarks import NUM_LANDMARKS
 
 # Last points of the strokes: jaw, brows, bridge and base of the nose, eyes, mouth (iBUG's 68-point mark-up).
@@ -59,3 +61,17 @@ def _mirrored() -> NDArray[np.integer]:
 
 
 MIRRORED_LANDMARKS = _mirrored()
+
+
+CONDITION = Condition(
+    "landmarks",
+    shows="68 points of a face",
+    title="Face landmarks to picture",
+    explanation=(
+        "The condition is 68 points of a face, joined by lines: jaw, brows, eyes, nose, mouth. The model "
+        "must draw a face that looks and moves like that."
+    ),
+    annotation=FACE_LANDMARKS,
+    extract=extract_landmarks,
+    mirrored=MIRRORED_LANDMARKS,
+)

@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from oft.conditions.annotators import load_annotator, running
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 WEIGHTS = ("sk_model.pth", "sk_model2.pth")
+
+
+class LineartSettings(AnnotatorSettings):
+    """The network that draws lines."""
+
+    coarse: bool
 
 
 def load_lineart(settings: Settings, device: str) -> BatchExtractor:
@@ -32,3 +38,16 @@ def load_lineart(settings: Settings, device: str) -> BatchExtractor:
 
     detector = load_annotator("lineart", settings, WEIGHTS, build).to(device)
     return running(detector, settings["resolution_px"], coarse=settings["coarse"])
+
+
+CONDITION = Condition(
+    "lineart",
+    shows="a line drawing",
+    title="Line art to picture",
+    explanation=(
+        "The condition is a line drawing that a network made of a picture, white on black. The model must "
+        "draw the picture that belongs to it."
+    ),
+    settings=LineartSettings,
+    load=load_lineart,
+)

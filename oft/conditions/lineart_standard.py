@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+
+from oft.conditions.condition import Condition
+from oft.settings.section import Section
 
 # The shorter side, in pixels, of the pictures that sigma_px speaks of.
 REFERENCE_SIDE_PX = 512
+
+
+class LineartStandardSettings(Section):
+    """The blur and the threshold of the lines."""
+
+    sigma_px: Annotated[float, Field(gt=0, le=64)]
+    intensity_threshold: Annotated[float, Field(ge=0, le=255)]
 
 
 def extract_lineart_standard(
@@ -34,3 +47,16 @@ def extract_lineart_standard(
     scale = max(16.0, float(np.median(lines))) if len(lines) else 16.0
     drawn = (darker / np.float32(scale) * 127).clip(0, 255).astype(np.uint8)
     return np.repeat(drawn[..., None], 3, axis=2)
+
+
+CONDITION = Condition(
+    "lineart_standard",
+    shows="what is darker than its surroundings",
+    title="Line art to picture",
+    explanation=(
+        "The condition is what is darker than its surroundings in a picture, as light lines on black. The "
+        "model must draw a picture with its lines exactly there."
+    ),
+    settings=LineartStandardSettings,
+    extract=extract_lineart_standard,
+)

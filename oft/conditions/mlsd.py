@@ -9,12 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.conditions.annotators import at_own_size, load_annotator, lone_imports
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
+from oft.settings.section import NonNegativeFloat, Share
 
 WEIGHTS = ("mlsd_large_512_fp32.pth",)
 # ControlNet's: how many segments are looked at, and the side of the square in which a centre is the surest.
 MOST_SEGMENTS = 200
 PEAK_SIDE = 3
+
+
+class MlsdSettings(AnnotatorSettings):
+    """The network that finds straight segments."""
+
+    score_threshold: Share
+    distance_threshold: NonNegativeFloat
 
 
 def load_mlsd(settings: Settings, device: str) -> BatchExtractor:
@@ -87,3 +95,16 @@ def find_segments(
     # The network's map has half the picture's size.
     segments: NDArray[np.integer] = (2 * (np.tile(centres[:, ::-1], 2) + ends)[kept]).astype(int)
     return segments
+
+
+CONDITION = Condition(
+    "mlsd",
+    shows="straight segments",
+    title="Straight lines to picture",
+    explanation=(
+        "The condition is the straight segments that a network (M-LSD) finds in a picture: walls, windows, "
+        "furniture. The model must draw a picture that has them exactly there."
+    ),
+    settings=MlsdSettings,
+    load=load_mlsd,
+)

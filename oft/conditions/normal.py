@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oft.conditions.annotators import load_annotator, running
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 WEIGHTS = ("scannet.pt",)
 
@@ -33,3 +33,16 @@ def load_normal(settings: Settings, device: str) -> BatchExtractor:
 
     detector = load_annotator("normal", settings, WEIGHTS, build).to(device)
     return running(detector, settings["resolution_px"])
+
+
+CONDITION = Condition(
+    "normal",
+    shows="directions of surfaces",
+    title="Surface normals to picture",
+    explanation=(
+        "The condition says which way every surface faces: red to the left, green up, blue towards the "
+        "viewer. The model must draw a picture of that shape."
+    ),
+    settings=AnnotatorSettings,
+    load=load_normal,
+)

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from oft.conditions.annotators import load_annotator, running
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 BODY = "body_pose_model.pth"
 HAND = "hand_pose_model.pth"
 FACE = "facenet.pth"
+
+
+class OpenposeSettings(AnnotatorSettings):
+    """The networks that find people."""
+
+    hands_and_face: bool
 
 
 def load_openpose(settings: Settings, device: str) -> BatchExtractor:
@@ -47,3 +53,16 @@ def load_openpose(settings: Settings, device: str) -> BatchExtractor:
             network.to(device)
 
     return running(detector, settings["resolution_px"], include_hand=whole, include_face=whole)
+
+
+CONDITION = Condition(
+    "openpose",
+    shows="people as stick figures",
+    title="Pose to picture",
+    explanation=(
+        "The condition is a stick figure for each person that a network (OpenPose) finds in a picture, each "
+        "limb in its own colour. The model must draw people who stand exactly like that."
+    ),
+    settings=OpenposeSettings,
+    load=load_openpose,
+)

@@ -2,65 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import create_model
 
-from oft.conditions.ade20k_classes import NUM_CLASSES
-from oft.conditions.canny import extract_canny
 from oft.conditions.condition import Condition
-from oft.conditions.densepose import MIRRORED_PARTS, NUM_PARTS, extract_densepose
-from oft.conditions.depth import load_depth
-from oft.conditions.given import extract_given
-from oft.conditions.hed import load_hed
-from oft.conditions.landmarks import MIRRORED_LANDMARKS, extract_landmarks
-from oft.conditions.lineart import load_lineart
-from oft.conditions.lineart_standard import extract_lineart_standard
-from oft.conditions.mlsd import load_mlsd
-from oft.conditions.normal import load_normal
-from oft.conditions.openpose import load_openpose
-from oft.conditions.scribble import load_scribble
-from oft.conditions.segmentation import extract_segmentation, load_segmentation
 from oft.errors import DataError
+from oft.settings.section import Section
 
-CONDITIONS: dict[str, Condition] = {
-    condition.name: condition
-    for condition in (
-        # From the picture, without a network.
-        Condition("canny", extract=extract_canny),
-        Condition("lineart_standard", extract=extract_lineart_standard),
-        # From the picture, by a network.
-        Condition("depth", load=load_depth),
-        Condition("hed", load=load_hed),
-        Condition("lineart", load=load_lineart),
-        Condition("mlsd", load=load_mlsd),
-        Condition("normal", load=load_normal),
-        Condition("openpose", load=load_openpose),
-        Condition("scribble", load=load_scribble),
-        # From what the data set has beside the picture.
-        Condition(
-            "segmentation",
-            "labels",
-            extract_segmentation,
-            load_segmentation,
-            num_labels=NUM_CLASSES + 1,
-            keeps_labels=True,
-        ),
-        Condition(
-            "densepose",
-            "labels",
-            extract_densepose,
-            annotation_channel=2,
-            num_labels=NUM_PARTS + 1,
-            keeps_labels=True,
-            mirrored=MIRRORED_PARTS,
-        ),
-        Condition("landmarks", "landmarks", extract_landmarks, mirrored=MIRRORED_LANDMARKS),
-        Condition("circles", "picture", extract_given),
-        Condition("given", "picture", extract_given),
-    )
-}
+
+def _declared() -> Iterator[Condition]:
+    """Yield the condition of each module of this folder that declares one, in order of the modules' names."""
+    for found in iter_modules([str(Path(__file__).parent)], "oft.conditions."):
+        if found.name != __name__ and hasattr(module := import_module(found.name), "CONDITION"):
+            yield module.CONDITION
+
+
+CONDITIONS: dict[str, Condition] = {made.name: made for made in _declared()}
+"""All conditions; a file in this folder adds one by ``CONDITION``, code from elsewhere by an entry here."""
+
+
+class Conditions(Section):
+    """Settings of each condition, under its name."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def parse_settings(values: Any) -> Conditions:
+    """Return the settings of all conditions.
+
+    Raises:
+        ValidationError: a condition is missing or unknown, or a setting breaks its condition's rules.
+    """
+    fields: dict[str, Any] = {name: (condition.settings, ...) for name, condition in CONDITIONS.items()}
+    return create_model("Conditions", __base__=Conditions, **fields).model_validate(values)
 
 
 def extract_condition(
@@ -87,6 +70,6 @@ def extract_condition(
             f"the condition {condition.name!r} is made from an annotation and this data set has none; "
             "pair the condition with a data set that has one, or choose a condition made from the picture"
         )
-    if condition.annotation == "landmarks":
+    if condition.annotation.kind == "landmarks":
         return condition.extract(annotation, image.shape[:2], **settings)
     return condition.extract(annotation, **settings)

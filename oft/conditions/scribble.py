@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 from oft.conditions.hed import load_edges
 
 
@@ -21,3 +21,16 @@ def load_scribble(settings: Settings, device: str) -> BatchExtractor:
         CheckpointError: the weights are missing or damaged.
     """
     return load_edges("scribble", settings, device, scribble=True)
+
+
+CONDITION = Condition(
+    "scribble",
+    shows="a sketch with a thick pen",
+    title="Scribble to picture",
+    explanation=(
+        "The condition is a rough drawing with a thick pen, made of the outlines that a network sees in a "
+        "picture. The model must draw a picture that it could be a sketch of."
+    ),
+    settings=AnnotatorSettings,
+    load=load_scribble,
+)

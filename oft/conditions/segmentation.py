@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.conditions.ade20k_classes import NUM_CLASSES, colourise
-from oft.conditions.condition import BatchExtractor, Settings
+from oft.conditions.condition import BatchExtractor, Condition, PretrainedSettings, Settings
+from oft.datasets.annotations import ADE20K_LABELS
 from oft.errors import DataError
 from oft.models.pretrained import load_pretrained, model_fault
 
@@ -63,3 +64,19 @@ def load_segmentation(settings: Settings, device: str) -> BatchExtractor:
         return [(ids + 1).to(torch.uint8).cpu().numpy() for ids in maps]
 
     return predict
+
+
+CONDITION = Condition(
+    "segmentation",
+    shows="what is where",
+    title="Region map to picture",
+    explanation=(
+        "The condition is a map of what is where: each colour stands for one kind of thing (sky, water, "
+        "road, …). The model must draw a picture in which everything is where the map says."
+    ),
+    settings=PretrainedSettings,
+    annotation=ADE20K_LABELS,
+    extract=extract_segmentation,
+    load=load_segmentation,
+    keeps_labels=True,
+)

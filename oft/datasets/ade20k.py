@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from oft.datasets.annotations import ADE20K_LABELS
 from oft.datasets.layout import licence_tag, list_pictures, require_folder
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
+from oft.datasets.reader import Reader
 from oft.types import Counts, Example, Split
 
 LAYOUT = (
@@ -42,3 +44,12 @@ def read_ade20k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
         names, names, lambda name: annotations / f"{Path(name).stem}.png", counts
     ):
         yield Example(key, images / name, labels, captions.get(labels.stem, ()), split, licence)
+
+
+READER = Reader(
+    "ade20k",
+    "ADE20K, scene parsing benchmark",
+    read_ade20k,
+    brings=(ADE20K_LABELS,),
+    sources=("world", "download"),
+)

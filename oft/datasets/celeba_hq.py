@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from oft.datasets.annotations import FACE_LANDMARKS
 from oft.datasets.layout import first_folder, licence_tag, list_pictures
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
+from oft.datasets.reader import Reader
 from oft.datasets.splits import hashed_split, listed_names
 from oft.types import Counts, Example, Split
 
@@ -64,3 +66,6 @@ def _split_of(name: str) -> Split:
     if stem.isascii() and stem.isdigit():
         return "train" if int(stem) < FIRST_VAL_INDEX else "val"
     return hashed_split(stem, _VAL_PERCENT)
+
+
+READER = Reader("celeba_hq", "CelebA-HQ", read_celeba_hq, brings=(FACE_LANDMARKS,))

@@ -13,6 +13,7 @@ from oft.datasets.layout import (
     read_json_file,
     require_folder,
 )
+from oft.datasets.reader import Reader
 from oft.errors import DataError
 from oft.keys import sorted_keys
 from oft.types import Counts, Example, Split
@@ -69,3 +70,6 @@ def _listed(listing: Path) -> dict[str, tuple[tuple[str, ...], str | None]]:
             f"{listing} lacks what COCO's caption files hold (images with id and file_name, annotations with "
             f"image_id and caption): {error!r}; take the file of annotations_trainval2017.zip"
         ) from error
+
+
+READER = Reader("coco", "COCO 2017", read_coco, sources=("world", "download"))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from oft.datasets.landmarks import load_landmarks
 from oft.pictures import PictureError, load_labels, load_picture, load_stored, turn_array
-from oft.types import AnnotationKind, Counts, Example, Source
+from oft.types import Annotation, AnnotationKind, Counts, Example, Source
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,13 @@ class Wanted:
     annotation: AnnotationKind | None = None
     annotation_channel: int | None = None
     num_labels: int | None = None
+
+    @classmethod
+    def of(cls, annotation: Annotation | None, min_side_px: int = 1) -> Wanted:
+        """Return what decodes a picture and, unless None, this annotation."""
+        if annotation is None:
+            return cls(min_side_px)
+        return cls(min_side_px, annotation.kind, annotation.channel, annotation.num_labels)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from oft.datasets.annotations import DENSEPOSE_PARTS
 from oft.datasets.layout import (
     captions_in,
     licence_tag,
@@ -15,6 +16,7 @@ from oft.datasets.layout import (
 )
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
+from oft.datasets.reader import Reader
 from oft.datasets.splits import hashed_split, listed_names
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
@@ -69,3 +71,8 @@ def _own_captions(root: Path) -> dict[str, tuple[str, ...]]:
 def _hashed_split(name: str) -> Split:
     identity = _IDENTITY.match(name)
     return hashed_split(identity.group() if identity else Path(name).stem, VAL_PERCENT)
+
+
+READER = Reader(
+    "deepfashion", "DeepFashion-MultiModal", read_deepfashion, brings=(DENSEPOSE_PARTS,), sources=("world",)
+)

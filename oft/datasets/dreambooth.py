@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oft.datasets.layout import licence_tag, list_pictures, read_text_file, require_file, require_folder
+from oft.datasets.reader import Reader
 from oft.errors import DataError
 from oft.keys import sorted_keys
 from oft.types import Counts, Example, Split
@@ -143,3 +144,6 @@ def _template(path: Path, literal: str) -> str:
             f"{path}: a prompt may hold the fields {{0}} and {{1}} alone, got {literal}; mend the line"
         )
     return template
+
+
+READER = Reader("dreambooth", "google/dreambooth", read_dreambooth, sources=("world", "download"))

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.datasets import read
+from oft.datasets import registry
 
 if TYPE_CHECKING:
     from oft.settings.data import Dataset
@@ -21,5 +21,5 @@ def read_dataset(settings: Dataset, root: Path, split: Split, counts: Counts) ->
     most = settings.num_train_images if split == "train" else settings.num_val_images
     if settings.reader == "dreambooth":
         most = 0
-    examples = read(settings.reader, root, split, counts)
+    examples = registry.read(settings.reader, root, split, counts)
     return islice(examples, most) if most else examples

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from oft.datasets.annotations import CIRCLE_OUTLINES, CONDITIONING_PICTURE
 from oft.datasets.layout import captions_in, licence_tag, require_file, require_folder
 from oft.datasets.listings import Listed, read_listed
 from oft.datasets.prompt_files import read_entries
+from oft.datasets.reader import Reader
 from oft.datasets.splits import hashed_split
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
@@ -52,3 +54,8 @@ def read_fill50k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     yield from read_listed(
         top, listed, split, lambda name: hashed_split(name, VAL_PERCENT), licence_tag(root, LICENCE), counts
     )
+
+
+READER = Reader(
+    "fill50k", "fill50k", read_fill50k, brings=(CIRCLE_OUTLINES, CONDITIONING_PICTURE), sources=("download",)
+)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from oft.datasets.annotations import CONDITIONING_PICTURE
 from oft.datasets.layout import captions_in, licence_tag, read_text_file, require_folder, walk
 from oft.datasets.listings import Listed, read_listed
 from oft.datasets.parquet import read_rows
 from oft.datasets.prompt_files import read_entries
+from oft.datasets.reader import Reader
 from oft.datasets.splits import named_part, split_rule
 from oft.errors import DataError
 from oft.keys import sorted_keys
@@ -95,3 +97,6 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _first(values: dict[str, Any], columns: tuple[str, ...]) -> Any:
     return next((values[column] for column in columns if column in values), None)
+
+
+READER = Reader("hub", "sets of the Hugging Face hub", read_hub, brings=(CONDITIONING_PICTURE,))

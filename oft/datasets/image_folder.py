@@ -7,6 +7,7 @@ from pathlib import Path
 
 from oft.datasets.caption_text import usable_captions
 from oft.datasets.layout import is_picture, licence_tag, require_folder, walk
+from oft.datasets.reader import Reader
 from oft.keys import sorted_keys
 from oft.types import SPLITS, Counts, Example, Split
 
@@ -46,3 +47,6 @@ def _captions(path: Path) -> tuple[str, ...]:
         if captions:
             return captions
     return usable_captions([path.stem.replace("-", " ").replace("_", " ")])
+
+
+READER = Reader("image_folder", "any folder of pictures", read_image_folder, sources=("photos",))

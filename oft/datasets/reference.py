@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from oft.datasets.annotations import CONDITIONING_PICTURE
 from oft.datasets.layout import licence_tag, list_pictures, require_folder
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
+from oft.datasets.reader import Reader
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
 
@@ -50,3 +52,8 @@ def read_reference(root: Path, split: Split, counts: Counts) -> Iterator[Example
     for key, _, drawn in paired(names, names, lambda name: conditions / Path(name).name, counts):
         own = captions.get(drawn.stem, ())
         yield Example(key, images / drawn.name, drawn, own, split, licence)
+
+
+READER = Reader(
+    "reference", "the folders of OFT's reference release", read_reference, brings=(CONDITIONING_PICTURE,)
+)

@@ -1,28 +1,46 @@
-"""Readers by name; a reader's module is imported when it is first used."""
+"""Readers by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import cast, get_args
+from pkgutil import iter_modules
 
+from oft.datasets.reader import Reader
 from oft.errors import DataError
-from oft.settings.section import ReaderName
 from oft.types import Counts, Example, Split
 
-Reader = Callable[[Path, Split, Counts], Iterator[Example]]
+
+def _declared() -> Iterator[Reader]:
+    """Yield the reader of each module of this folder that declares one, in order of the modules' names."""
+    for found in iter_modules([str(Path(__file__).parent)], "oft.datasets."):
+        if found.name != __name__ and hasattr(module := import_module(found.name), "READER"):
+            yield module.READER
 
 
-def _lazy_reader(name: str) -> Reader:
-    def read_lazily(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
-        module = import_module(f"oft.datasets.{name}")
-        return cast(Reader, getattr(module, f"read_{name}"))(root, split, counts)
-
-    return read_lazily
+READERS: dict[str, Reader] = {reader.name: reader for reader in _declared()}
+"""All readers; a file in this folder adds one by ``READER``, code from elsewhere by an entry here."""
 
 
-READERS: dict[str, Reader] = {name: _lazy_reader(name) for name in get_args(ReaderName)}
+def readers_of_sources() -> dict[str, tuple[str, ...]]:
+    """Return the readers of the layouts that each source can give; a folder of the user's can have any."""
+    sources = dict.fromkeys(source for reader in READERS.values() for source in reader.sources)
+    return {
+        source: tuple(name for name, reader in READERS.items() if source in reader.sources)
+        for source in sources
+    }
+
+
+def find_reader(name: str) -> Reader:
+    """Return the reader of that name.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name not in READERS:
+        raise DataError(f"there is no reader named {name!r}; the readers are {', '.join(READERS)}")
+    return READERS[name]
 
 
 def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Example]:
@@ -38,9 +56,7 @@ def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Exampl
     Raises:
         DataError: the reader is unknown, the folder misses what the layout demands, or cannot be looked into.
     """
-    if name not in READERS:
-        raise DataError(f"there is no reader named {name!r}; the readers are {', '.join(READERS)}")
-    return _with_names(READERS[name](Path(root), split, counts), counts)
+    return _with_names(find_reader(name).read(Path(root), split, counts), counts)
 
 
 def _with_names(examples: Iterator[Example], counts: Counts) -> Iterator[Example]:

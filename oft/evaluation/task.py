@@ -21,8 +21,8 @@ from oft.shards.shards import Sample, decode_labels, num_samples, read_shards
 from oft.storage import read_json
 
 if TYPE_CHECKING:
+    from oft.conditions.registry import Conditions
     from oft.models.base import Base
-    from oft.settings.conditions import Conditions
     from oft.settings.evaluation import Evaluation
 
 

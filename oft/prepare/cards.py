@@ -20,19 +20,19 @@ from oft.shards.shards import INDEX_NAME, read_index
 from oft.storage import atomic_file, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
-    from oft.params import Params
+    from oft.settings.data import Blip, Dataset
 
 README_NAME = "README.md"
 SCHEMA_VERSION = 1
 
 
-def write_card(folder: Path, params: Params, task: str, counts: Mapping[str, Path]) -> None:
+def write_card(folder: Path, task: str, origin: Mapping[str, Any], counts: Mapping[str, Path]) -> None:
     """Write ``card.json`` and ``README.md`` into a folder of shards; equal shards and settings, equal bytes.
 
     Args:
         folder: finished shards with their index.
-        params: the run's settings.
         task: the task or subject that the shards are of.
+        origin: see `task_origin` and `subject_origin`.
         counts: by stage, the file of what it counted.
 
     Raises:
@@ -43,7 +43,7 @@ def write_card(folder: Path, params: Params, task: str, counts: Mapping[str, Pat
     card = {
         "schema": SCHEMA_VERSION,
         "task": task,
-        **_origin(params, task),
+        **origin,
         "splits": {name: _contents(folder, split) for name, split in splits.items()},
         "index_sha256": sha256_file(folder / INDEX_NAME),
         "counts": counted | {"shard": _totals({name: split["counts"] for name, split in splits.items()})},
@@ -53,30 +53,43 @@ def write_card(folder: Path, params: Params, task: str, counts: Mapping[str, Pat
         partial.write_text(render_card(read_json(folder / CARD_NAME)), encoding="utf-8")
 
 
-def _origin(params: Params, task: str) -> dict[str, Any]:
-    subject = params.subjects.get(task)
-    dataset = subject.dataset if subject else params.tasks[task].dataset
-    settings = params.datasets[dataset]
-    origin: dict[str, Any] = {
-        "dataset": dataset,
-        "reader": settings.reader,
-        "source": _public(settings.acquire.source),
-        "resolution_px": params.resolution_px,
-        "prepare": settings.prepare.model_dump(),
-    }
-    if settings.acquire.source == "download":
-        origin["official"] = _official(SOURCES[settings.reader])
-    if subject:
-        return origin | {"subject": {"name": subject.subject, "identifier": params.identifier}}
-    captions = settings.captions.model_dump() | {"source": _public(settings.captions.source)}
-    if settings.captions.source == "blip":
-        captions["blip"] = params.blip.model_dump(exclude={"batch_size"}) | {
-            "model": _public(params.blip.model)
-        }
-    return origin | {
-        "condition": {"name": params.tasks[task].condition, **params.condition_settings(params.tasks[task])},
+def task_origin(
+    dataset_name: str,
+    dataset: Dataset,
+    resolution_px: int,
+    condition: str,
+    condition_settings: Mapping[str, Any],
+    blip: Blip,
+) -> dict[str, Any]:
+    """Return what a card says of where a task's samples come from: data set, condition, captions."""
+    captions = dataset.captions.model_dump() | {"source": _public(dataset.captions.source)}
+    if dataset.captions.source == "blip":
+        captions["blip"] = blip.model_dump(exclude={"batch_size"}) | {"model": _public(blip.model)}
+    return _origin(dataset_name, dataset, resolution_px) | {
+        "condition": {"name": condition, **condition_settings},
         "captions": captions,
     }
+
+
+def subject_origin(
+    dataset_name: str, dataset: Dataset, resolution_px: int, subject: str, identifier: str
+) -> dict[str, Any]:
+    """Return what a card says of where a subject's samples come from: data set, subject, identifier."""
+    origin = _origin(dataset_name, dataset, resolution_px)
+    return origin | {"subject": {"name": subject, "identifier": identifier}}
+
+
+def _origin(dataset_name: str, dataset: Dataset, resolution_px: int) -> dict[str, Any]:
+    origin: dict[str, Any] = {
+        "dataset": dataset_name,
+        "reader": dataset.reader,
+        "source": _public(dataset.acquire.source),
+        "resolution_px": resolution_px,
+        "prepare": dataset.prepare.model_dump(),
+    }
+    if dataset.acquire.source == "download":
+        origin["official"] = _official(SOURCES[dataset.reader])
+    return origin
 
 
 def _official(source: Source) -> dict[str, Any]:

@@ -8,16 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from oft.conditions import CONDITIONS
 from oft.datasets import read
 from oft.datasets.decoding import Unusable, Wanted, decode
 from oft.datasets.dreambooth import read_prompts, read_subjects
+from oft.datasets.registry import find_reader
 from oft.errors import DataError
 from oft.keys import distinct
 from oft.parallel import parallel_map
 from oft.pictures import EXPLANATIONS
 from oft.progress import count
-from oft.settings.conditions import gives_annotation
 from oft.types import SPLITS, Counts, Example, Split
 
 _ANNOTATION = "annotation_"
@@ -60,9 +59,8 @@ def check_dataset(reader: str, root: Path) -> dict[Split, Counts]:
 
 
 def wanted_of(reader: str) -> Wanted:
-    """Return what a reader's annotations must be like: as the condition wants them that is made from them."""
-    made = (condition for name, condition in CONDITIONS.items() if gives_annotation(reader, name))
-    return next((condition.wanted() for condition in made), Wanted())
+    """Return what a reader's annotations must be like; of several in one file the first says it."""
+    return Wanted.of(next(iter(find_reader(reader).brings), None))
 
 
 def check_beside(reader: str, root: Path) -> None:

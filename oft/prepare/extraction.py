@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from oft.conditions import CONDITIONS, extract_condition
 from oft.conditions.batching import extract_batches
+from oft.datasets import READERS
 from oft.datasets.decoding import Unusable, Wanted, decode
 from oft.datasets.examples import read_dataset
 from oft.keys import flipped_key
 from oft.parallel import parallel_map
 from oft.prepare.geometry import Geometry, geometry_of, mirror_annotation
-from oft.settings.conditions import gives_annotation
 from oft.shards.shards import Sample, encode_condition, encode_labels, pack_sample
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def extract_split(
         device: where a network runs that makes conditions.
     """
     condition = CONDITIONS[condition_name]
-    by_network = condition.needs_network(gives_annotation(settings.reader, condition_name))
+    by_network = condition.needs_network(READERS[settings.reader].gives(condition.annotation))
     recipe = Recipe(
         geometry_of(settings, resolution_px, split),
         jpeg_quality,
@@ -124,7 +124,7 @@ def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusab
     wanted, mirrored = Wanted(min_side_px), None
     if recipe.condition is not None and not recipe.by_network:
         condition = CONDITIONS[recipe.condition]
-        wanted, mirrored = condition.wanted(min_side_px), condition.mirrored
+        wanted, mirrored = Wanted.of(condition.annotation, min_side_px), condition.mirrored
     try:
         decoded = decode(example, wanted)
     except Unusable as unusable:

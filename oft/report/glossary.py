@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from oft.conditions import Condition, registry
 from oft.evaluation.metric import Group
 
 GROUP_TITLES: dict[Group, str] = {
@@ -56,90 +57,10 @@ class ConditionWords:
 
 
 CONDITIONS: dict[str, ConditionWords] = {
-    "segmentation": ConditionWords(
-        "Region map to picture",
-        "Condition",
-        "The condition is a map of what is where: each colour stands for one kind of thing (sky, water, "
-        "road, …). The model must draw a picture in which everything is where the map says.",
-    ),
-    "canny": ConditionWords(
-        "Edges to picture",
-        "Condition",
-        "The condition is a drawing of edges, white on black, found in a picture by the Canny detector. The "
-        "model must draw a picture that has its edges exactly there.",
-    ),
-    "densepose": ConditionWords(
-        "Body-part map to picture",
-        "Condition",
-        "The condition is a map of a clothed figure: each colour stands for one part of the body's surface. "
-        "The model must draw a person who stands exactly like that.",
-    ),
-    "lineart_standard": ConditionWords(
-        "Line art to picture",
-        "Condition",
-        "The condition is what is darker than its surroundings in a picture, as light lines on black. The "
-        "model must draw a picture with its lines exactly there.",
-    ),
-    "depth": ConditionWords(
-        "Depth to picture",
-        "Condition",
-        "The condition says how near everything is, as a network sees it in a picture: white is nearest, "
-        "black farthest. The model must draw a picture of that shape.",
-    ),
-    "hed": ConditionWords(
-        "Soft edges to picture",
-        "Condition",
-        "The condition is a drawing of the outlines that a network (HED) sees in a picture, the lighter the "
-        "surer. The model must draw a picture that has its outlines there.",
-    ),
-    "lineart": ConditionWords(
-        "Line art to picture",
-        "Condition",
-        "The condition is a line drawing that a network made of a picture, white on black. The model must "
-        "draw the picture that belongs to it.",
-    ),
-    "mlsd": ConditionWords(
-        "Straight lines to picture",
-        "Condition",
-        "The condition is the straight segments that a network (M-LSD) finds in a picture: walls, windows, "
-        "furniture. The model must draw a picture that has them exactly there.",
-    ),
-    "normal": ConditionWords(
-        "Surface normals to picture",
-        "Condition",
-        "The condition says which way every surface faces: red to the left, green up, blue towards the "
-        "viewer. The model must draw a picture of that shape.",
-    ),
-    "openpose": ConditionWords(
-        "Pose to picture",
-        "Condition",
-        "The condition is a stick figure for each person that a network (OpenPose) finds in a picture, each "
-        "limb in its own colour. The model must draw people who stand exactly like that.",
-    ),
-    "scribble": ConditionWords(
-        "Scribble to picture",
-        "Condition",
-        "The condition is a rough drawing with a thick pen, made of the outlines that a network sees in a "
-        "picture. The model must draw a picture that it could be a sketch of.",
-    ),
-    "landmarks": ConditionWords(
-        "Face landmarks to picture",
-        "Condition",
-        "The condition is 68 points of a face, joined by lines: jaw, brows, eyes, nose, mouth. The model "
-        "must draw a face that looks and moves like that.",
-    ),
-    "circles": ConditionWords(
-        "Circle to picture",
-        "Condition",
-        "The condition is the outline of a circle. The model must fill it, and all around it, with the "
-        "colours that the prompt names.",
-    ),
-    "given": ConditionWords(
-        "Given condition to picture",
-        "Condition",
-        "The condition is a picture that the data set brings beside the real one. The model must draw the "
-        "picture that belongs to it.",
-    ),
+    **{
+        name: ConditionWords(condition.title, "Condition", condition.explanation)
+        for name, condition in registry.CONDITIONS.items()
+    },
     "subject": ConditionWords(
         "Subject",
         "Subject",
@@ -148,9 +69,7 @@ CONDITIONS: dict[str, ConditionWords] = {
     ),
 }
 
-FALLBACK_CONDITION = ConditionWords(
-    "Condition to picture", "Condition", "The model must draw a picture that follows the condition."
-)
+FALLBACK_CONDITION = ConditionWords(Condition.title, "Condition", Condition.explanation)
 
 ANGLE_FORMS: dict[str, tuple[str, str]] = {
     "full": ("Full activation", "angle times magnitude, as the network was trained"),

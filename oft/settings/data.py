@@ -5,17 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from oft.settings.section import ConditionName, Name, NaturalInt, ReaderName, Section
-
-# The layouts, by their readers, that a source can give; a folder of the user's can have any.
-READERS_OF_SOURCES: dict[str, tuple[str, ...]] = {
-    "world": ("ade20k", "coco", "deepfashion", "dreambooth"),
-    "photos": ("image_folder",),
-    "download": ("ade20k", "coco", "dreambooth", "fill50k"),
-}
-
 
 # Where a template takes a picture's caption.
 CAPTION_FIELD = "{caption}"
@@ -99,9 +91,9 @@ class Dataset(Section):
     captions: Captioning
 
     @model_validator(mode="after")
-    def _source_gives_the_layout(self) -> Dataset:
+    def _source_gives_the_layout(self, info: ValidationInfo) -> Dataset:
         source = self.acquire.source
-        readers = READERS_OF_SOURCES.get(source, (self.reader,))
+        readers = (info.context or {}).get("readers_of_sources", {}).get(source, (self.reader,))
         if self.reader not in readers:
             raise ValueError(
                 f"acquire.source {source!r} gives the layout of reader {' or '.join(readers)}, and reader is "

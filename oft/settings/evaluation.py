@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from oft.settings.section import (
     BatchSize,
@@ -15,7 +15,7 @@ from oft.settings.section import (
     PositiveInt,
     SchedulerName,
     Section,
-    multiple_of_8,
+    multiple_of,
 )
 
 
@@ -45,7 +45,7 @@ class Angles(Section):
     """The paper's toy experiment: an autoencoder, and pictures from angles or magnitudes alone."""
 
     dataset: Name
-    resolution_px: Annotated[int, Field(ge=16, le=256), AfterValidator(multiple_of_8)]
+    resolution_px: Annotated[int, Field(ge=16, le=256), multiple_of(8)]
     num_train_images: Annotated[int, Field(ge=1, le=100_000)]
     num_held_out_images: Annotated[int, Field(ge=1, le=100_000)]
     max_train_steps: Annotated[int, Field(ge=2, le=1_000_000)]

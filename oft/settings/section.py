@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+import difflib
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
@@ -28,53 +28,48 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 
 
-ReaderName = Literal[
-    "ade20k",
-    "celeba_hq",
-    "coco",
-    "deepfashion",
-    "dreambooth",
-    "fill50k",
-    "hub",
-    "image_folder",
-    "reference",
-]
+def one_of(registry: str) -> AfterValidator:
+    """Return the check that a name is one of a registry's.
+
+    Settings know no component: whoever validates them gives the names by ``context={registry: names}``
+    (`oft.params` does); without, any name passes.
+    """
+
+    def check(name: str, info: ValidationInfo) -> str:
+        names = (info.context or {}).get(registry, (name,))
+        if name in names:
+            return name
+        near = difflib.get_close_matches(name, names, n=1)
+        raise ValueError(
+            f"must be one of {', '.join(names)}{f' (did you mean {near[0]!r}?)' if near else ''}"
+        )
+
+    return AfterValidator(check)
 
 
-ConditionName = Literal[
-    "canny",
-    "lineart_standard",
-    "depth",
-    "hed",
-    "lineart",
-    "mlsd",
-    "normal",
-    "openpose",
-    "scribble",
-    "segmentation",
-    "densepose",
-    "landmarks",
-    "circles",
-    "given",
-]
+ReaderName = Annotated[str, one_of("readers")]
 
 
-SchedulerName = Literal["ddim", "dpmsolver++", "unipc", "euler", "heun"]
+ConditionName = Annotated[str, one_of("conditions")]
 
 
-def multiple_of_8(value: int) -> int:
-    if value % 8:
-        raise ValueError(f"must be a multiple of 8, for example {value // 8 * 8 or 8}")
-    return value
+SchedulerName = Annotated[str, one_of("schedulers")]
 
 
-def multiple_of_64(value: int) -> int:
-    if value % 64:
-        raise ValueError(f"must be a multiple of 64, for example {value // 64 * 64 or 64}")
-    return value
+def multiple_of(step: int) -> AfterValidator:
+    """Return the check that a number is a multiple of ``step``."""
+
+    def check(value: int) -> int:
+        if value % step:
+            raise ValueError(f"must be a multiple of {step}, for example {value // step * step or step}")
+        return value
+
+    return AfterValidator(check)
 
 
-def with_fields(*fields: str) -> Callable[[str], str]:
+def with_fields(*fields: str) -> AfterValidator:
+    """Return the check that a template has each of these fields once and no other brace."""
+
     def check(template: str) -> str:
         words = template
         for field in fields:
@@ -87,7 +82,7 @@ def with_fields(*fields: str) -> Callable[[str], str]:
             )
         return template
 
-    return check
+    return AfterValidator(check)
 
 
 class Section(BaseModel):

@@ -12,7 +12,6 @@ import pytest
 from oft.datasets import READERS
 from oft.errors import ParamsError
 from oft.params import Params, load_params, parse_params
-from oft.settings.conditions import READERS_WITH_MAPS
 
 Values = dict[str, Any]
 
@@ -207,8 +206,42 @@ def test_a_source_gives_its_own_layouts_alone(values: Values, source: str, reade
     assert f"reader is {reader}; set source to a folder (docs/datasets.md" in said
 
 
-def test_only_readers_give_annotations() -> None:
-    assert {reader for readers in READERS_WITH_MAPS.values() for reader in readers} <= set(READERS)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda v: v["datasets"]["coco"].update(reader="coc"),
+            "datasets.coco.reader: must be one of ade20k, celeba_hq, coco, deepfashion, dreambooth, fill50k, "
+            "hub, image_folder, reference (did you mean 'coco'?); it is 'coc'",
+        ),
+        (
+            lambda v: v["tasks"]["canny_coco"].update(condition="cany"),
+            "tasks.canny_coco.condition: must be one of canny, circles, densepose, depth, given, hed, "
+            "landmarks, lineart, lineart_standard, mlsd, normal, openpose, scribble, segmentation (did you "
+            "mean 'canny'?); it is 'cany'",
+        ),
+        (
+            lambda v: v["sample"].update(scheduler="plms"),
+            "sample.scheduler: must be one of ddim, dpmsolver++, unipc, euler, heun; it is 'plms'",
+        ),
+        (
+            lambda v: v["conditions"].update(cany={}),
+            "conditions.cany: unknown key; did you mean 'canny'?",
+        ),
+        (
+            lambda v: v["conditions"]["canny"].update(low_treshold=1),
+            "conditions.canny.low_treshold: unknown key; did you mean 'low_threshold'?",
+        ),
+        (lambda v: v["conditions"].pop("hed"), "conditions.hed: missing; copy it from conf/defaults.yaml"),
+    ],
+)
+def test_a_component_that_is_not_there_is_named_with_those_that_are(
+    values: Values, change: Any, said: str
+) -> None:
+    change(values)
+    values["report"]["num_rows"] = 0
+    message = faults(values)
+    assert said in message and "report.num_rows" in message and "2 setting(s)" in message
 
 
 @pytest.mark.parametrize(

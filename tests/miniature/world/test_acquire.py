@@ -6,8 +6,8 @@ import pytest
 
 from miniature.world.acquire import WRITERS, render_dataset
 from oft.datasets import read
+from oft.datasets.registry import readers_of_sources
 from oft.pictures import load_picture
-from oft.settings.data import READERS_OF_SOURCES
 from oft.types import Counts, Split
 
 
@@ -50,4 +50,4 @@ def test_files_follow_from_the_seed(reader: str, tmp_path: Path) -> None:
 
 
 def test_params_know_what_the_world_renders() -> None:
-    assert set(READERS_OF_SOURCES["world"]) == {*WRITERS, "dreambooth"}
+    assert set(readers_of_sources()["world"]) == {*WRITERS, "dreambooth"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from oft.acquire.sources import SOURCES
-from oft.settings.data import READERS_OF_SOURCES
+from oft.datasets.registry import readers_of_sources
 
 ARCHIVES = [archive for source in SOURCES.values() for archive in source.archives]
 
@@ -33,4 +33,4 @@ def test_a_mirror_can_hold_all_files_of_a_data_set_side_by_side() -> None:
 
 
 def test_params_know_what_can_be_downloaded() -> None:
-    assert set(READERS_OF_SOURCES["download"]) == set(SOURCES)
+    assert set(readers_of_sources()["download"]) == set(SOURCES)

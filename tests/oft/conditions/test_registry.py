@@ -2,20 +2,23 @@ from __future__ import annotations
 
 from inspect import Parameter, getsourcefile, signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from oft.conditions import CONDITIONS, Condition, extract_condition
+from oft.conditions.ade20k_classes import NUM_CLASSES
 from oft.conditions.annotators import load_annotator
 from oft.conditions.canny import extract_canny
+from oft.conditions.densepose import NUM_PARTS
 from oft.conditions.hed import load_edges
+from oft.datasets import READERS
+from oft.datasets.annotations import ADE20K_LABELS, DENSEPOSE_PARTS
 from oft.errors import DataError
 from oft.params import Params
-from oft.settings.conditions import NETWORK_FINDS, READERS_WITH_MAPS
-from oft.settings.section import ConditionName
+from tests.conftest import ROOT
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 
@@ -25,13 +28,14 @@ WITHOUT_NETWORK = sorted(name for name, condition in CONDITIONS.items() if condi
 
 def random_annotation(condition: Condition) -> NDArray[Any]:
     rng = np.random.default_rng(0)
-    match condition.annotation:
+    annotation = condition.annotation or ADE20K_LABELS
+    match annotation.kind:
         case "landmarks":
             return rng.uniform(0, 16, (68, 2))
         case "picture":
             return rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)
         case _:
-            return rng.integers(0, condition.num_labels or 2, (16, 24), dtype=np.uint8)
+            return rng.integers(0, annotation.num_labels or 2, (16, 24), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("name", WITHOUT_NETWORK)
@@ -49,7 +53,9 @@ def test_a_condition_is_a_picture_of_the_same_size_and_a_function_of_its_source(
 def test_an_entry_is_consistent(name: str) -> None:
     condition = CONDITIONS[name]
     assert condition.name == name
-    assert condition.keeps_labels == (condition.annotation == "labels") == (condition.num_labels is not None)
+    annotation = condition.annotation
+    assert condition.keeps_labels == (annotation is not None and annotation.kind == "labels")
+    assert condition.keeps_labels == (annotation is not None and annotation.num_labels is not None)
     # A network makes it from the picture, or finds an annotation to make it from, or there is none.
     assert condition.load is not None or condition.extract is not None
     assert condition.annotation is None or condition.extract is not None
@@ -57,11 +63,26 @@ def test_an_entry_is_consistent(name: str) -> None:
     assert condition.needs_network(annotated=True) == (condition.extract is None)
 
 
-def test_params_know_every_condition_and_which_are_made_from_an_annotation(params: Params) -> None:
-    assert set(get_args(ConditionName)) == set(CONDITIONS) == set(type(params.conditions).model_fields)
-    annotated = {name for name, condition in CONDITIONS.items() if condition.annotation is not None}
-    assert set(READERS_WITH_MAPS) == annotated
-    assert {name for name in annotated if CONDITIONS[name].load is not None} == set(NETWORK_FINDS)
+def test_params_know_every_condition(params: Params) -> None:
+    assert set(CONDITIONS) == set(type(params.conditions).model_fields)
+
+
+def test_ids_are_those_that_the_extractors_colour() -> None:
+    assert ADE20K_LABELS.num_labels == NUM_CLASSES + 1
+    assert DENSEPOSE_PARTS.num_labels == NUM_PARTS + 1
+
+
+@pytest.mark.parametrize("name", sorted(CONDITIONS))
+def test_an_annotation_that_a_condition_needs_is_brought_by_a_reader(name: str) -> None:
+    condition = CONDITIONS[name]
+    brought = any(reader.gives(condition.annotation) for reader in READERS.values())
+    assert brought == (condition.annotation is not None)
+
+
+@pytest.mark.parametrize("name", sorted(CONDITIONS))
+def test_the_page_shows_what_a_condition_declares(name: str) -> None:
+    page = (ROOT / "docs" / "conditions.md").read_text(encoding="utf-8")
+    assert f"\n| `{name}` | {CONDITIONS[name].shows} |" in page
 
 
 @pytest.mark.parametrize("name", sorted(CONDITIONS))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from oft.conditions import CONDITIONS
 from oft.datasets import READERS, read
 from oft.errors import DataError
 from oft.keys import KEY_PATTERN
 from oft.types import SPLITS, Counts, Source
+from tests.conftest import ROOT
 from tests.layouts import ROOTS
 
 
@@ -85,11 +88,19 @@ def test_examples_cross_processes(fixture: str, request: pytest.FixtureRequest) 
     assert pickle.loads(pickle.dumps(examples)) == examples
 
 
-def test_a_reader_is_imported_when_it_is_used() -> None:
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_the_page_has_every_reader_and_the_conditions_made_from_what_it_brings(name: str) -> None:
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith(f"| [`{name}`]")]
+    made = {made.name for made in CONDITIONS.values() if READERS[name].gives(made.annotation)}
+    assert set(re.findall(r"(?<!\[)`(\w+)`", row)) <= made and (not made or re.search(r"(?<!\[)`", row))
+
+
+def test_settings_readers_and_conditions_are_imported_without_heavy_libraries() -> None:
     code = (
-        "import sys, oft.acquire.folder, oft.captions.store, oft.conditions\n"
+        "import sys, oft.params, oft.acquire.folder, oft.captions.store\n"
         "import oft.prepare.extraction, oft.prepare.prepared\n"
-        "heavy = {'torch', 'transformers', 'webdataset', 'cv2', 'scipy', 'oft.datasets.coco'}\n"
+        "heavy = {'torch', 'transformers', 'diffusers', 'webdataset', 'cv2', 'scipy', 'pyarrow'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or None)"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -15,6 +15,7 @@ from oft.prepare.cards import README_NAME, write_card
 from oft.shards.shards import pack_sample, write_shards
 from oft.storage import sha256_file, write_json
 from oft.types import Counts
+from tests.cards import origin_of
 
 LICENCES = ("CC-BY-4.0", "CC-BY-4.0", "own | <b>")
 Values = dict[str, Any]
@@ -37,7 +38,7 @@ def build(root: Path, values: Values, task: str = "canny_coco", licences: tuple[
     for stage in ("acquire", "extract"):
         counts[stage] = root / f"{stage}.counts.json"
         write_json(counts[stage], {"train": tally.to_json()})
-    write_card(root / "shards", parse_params(values), task, counts)
+    write_card(root / "shards", task, origin_of(parse_params(values), task), counts)
     return root / "shards"
 
 
@@ -137,11 +138,12 @@ def test_the_readme_says_what_the_card_does(tmp_path: Path, values: Values) -> N
 
 def test_missing_or_damaged_counts_are_named(tmp_path: Path, values: Values) -> None:
     folder = build(tmp_path, values)
+    origin = origin_of(parse_params(values), "canny_coco")
     counts = {"acquire": tmp_path / "acquire.counts.json"}
     for content in ("[]", "{", '{"train": {"seen": 3}}'):
         counts["acquire"].write_text(content)
         with pytest.raises(DataError, match=r"acquire\.counts\.json is damaged"):
-            write_card(folder, parse_params(values), "canny_coco", counts)
+            write_card(folder, "canny_coco", origin, counts)
     counts["acquire"].unlink()
     with pytest.raises(DataError, match=r"no .*acquire\.counts\.json.*stage `acquire`"):
-        write_card(folder, parse_params(values), "canny_coco", counts)
+        write_card(folder, "canny_coco", origin, counts)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,7 @@ def test_left_becomes_right_in_a_mirror_image_and_its_condition(
     twins = np.array([0, *range(24, 0, -1)])
     draw = CONDITIONS["densepose"].extract
     assert draw is not None
-    swapping = Condition(
-        "densepose", "labels", draw, annotation_channel=2, num_labels=25, keeps_labels=True, mirrored=twins
-    )
-    monkeypatch.setitem(CONDITIONS, "densepose", swapping)
+    monkeypatch.setitem(CONDITIONS, "densepose", replace(CONDITIONS["densepose"], mirrored=twins))
     counts = Counts()
     samples = extract(deepfashion_root, "deepfashion", "densepose", flip=True, counts=counts)
     assert counts.kept == 2 and len(samples) == 4
@@ -211,8 +209,7 @@ def test_a_network_s_conditions_are_made_from_prepared_pictures_and_mirror_image
 def test_a_network_stands_in_for_an_annotation_that_the_data_set_lacks(
     coco_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = CONDITIONS["segmentation"].extract
-    either = Condition("segmentation", "labels", draw, load_labelling, num_labels=151, keeps_labels=True)
+    either = replace(CONDITIONS["segmentation"], load=load_labelling)
     monkeypatch.setitem(CONDITIONS, "segmentation", either)
     samples = extract(coco_root, "coco", "segmentation", "val")
     assert len(samples) == 2

@@ -22,6 +22,7 @@ from oft.report import collect, edge_reextractor, render
 from oft.report.results import Picture, Report
 from oft.shards.shards import Sample, pack_sample, write_shards
 from oft.types import Counts
+from tests.cards import origin_of
 from tests.conftest import ROOT
 
 SIDE_PX = 16
@@ -166,8 +167,8 @@ def build_run(root: Path) -> None:
         dataset = "dreambooth" if task.startswith("subject") else task.partition("_")[2]
         write_card(
             root / "data" / "shards" / task,
-            _card_params(),
             task,
+            origin_of(_card_params(), task),
             {"acquire": root / "data" / "raw" / f"{dataset}.counts.json"},
         )
     write_angles(root)

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from typing import get_args
-
+from oft.conditions import registry
 from oft.report.glossary import (
     ADAPTER_MEANINGS,
     ADAPTERS,
     CONDITIONS,
+    FALLBACK_CONDITION,
     adapter_order,
     adapter_title,
 )
-from oft.settings.section import ConditionName
 
 
 def test_every_condition_has_words() -> None:
-    assert set(CONDITIONS) == {*get_args(ConditionName), "subject"}
+    assert set(CONDITIONS) == {*registry.CONDITIONS, "subject"}
+    for name in registry.CONDITIONS:
+        assert CONDITIONS[name].title != FALLBACK_CONDITION.title
+        assert CONDITIONS[name].explanation != FALLBACK_CONDITION.explanation
 
 
 def test_adapters_stand_in_their_order_and_unknown_ones_last() -> None:
