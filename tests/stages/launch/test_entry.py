@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -38,7 +39,8 @@ def test_a_stage_is_given_its_arguments_and_leaves_its_telemetry(tmp_path: Path)
     entry.run(given.extend, ["--task", "segm_ade20k", "--shard", "0"], name="sample@segm_ade20k-0")
     assert given == ["--task", "segm_ade20k", "--shard", "0"]
     telemetry = json.loads((tmp_path / ".telemetry/sample@segm_ade20k-0.json").read_text())
-    assert set(telemetry) == {"stage", "seconds", "peak_memory_bytes", "python_start_seconds"}
+    assert set(telemetry) == {"stage", "seconds", "peak_memory_bytes", "python_start_seconds", "revision"}
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", telemetry["revision"])
     assert telemetry["stage"] == "sample@segm_ade20k-0"
     assert telemetry["seconds"] >= 0
     assert telemetry["peak_memory_bytes"] > 1 << 20
@@ -132,7 +134,7 @@ def test_a_process_knows_when_it_began() -> None:
 def test_a_stage_waits_while_another_process_runs_it_here(tmp_path: Path) -> None:
     """As where DVC was killed and its stage lives on: two would write over each other's half-made outs."""
     (tmp_path / "job.py").write_text(
-        "import sys\nfrom stages import entry\n"
+        "import sys\nfrom stages.launch import entry\n"
         "def main(arguments):\n    print('begun', flush=True)\n    sys.stdin.read()\n"
         "entry.run(main, sys.argv[1:])\n"
     )
