@@ -13,6 +13,7 @@ from oft.types import Split
 from stages.launch import paths
 from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
+from stages.launch.settings import write_settings
 from stages.launch.sources import source_closure
 
 
@@ -88,6 +89,7 @@ def main(arguments: list[str]) -> None:
             after = measure()
         if partial is not None:
             store(partial, loaded, base)
+            write_settings(partial, {**described, "task": task, "adapter": adapter, "base": base.hash})
             write_json(
                 partial / "summary.json",
                 {"val_loss_before": before, "val_loss_after": after, "num_val_images": len(held_out)},

@@ -12,6 +12,7 @@ from oft.storage import atomic_folder, write_json
 from stages.launch import paths
 from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
+from stages.launch.settings import write_settings
 from stages.launch.sources import source_closure
 
 # What of `sample` validation grids are drawn with.
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> None:
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "init"]
     if subject:
         inputs += [paths.prior(task) / "index.json", paths.encoded_prior(task) / "manifest.json"]
+    adapter_settings = {adapter: getattr(params.adapter, adapter).model_dump()}
     drawing = params.sample.model_dump(include=set(DRAWING))
     described = {
         "seed": params.seed,
@@ -93,6 +95,8 @@ def main(arguments: list[str]) -> None:
         )
         if partial is not None:
             store(partial, loaded, base)
+            made_with = {**described, "task": task, "adapter": adapter_settings, "base": base.hash}
+            write_settings(partial, made_with | {"resolution_px": params.resolution_px})
             write_json(partial / "summary.json", {**log[-1], "num_images": len(data)})
     if ranks.first:  # There is nothing left to resume.
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,13 +1,15 @@
-"""The command line of stages: which item of the graph to run. Settings come from params.yaml alone."""
+"""The command line of stages: the item of the graph to run or show. Settings are params.yaml's alone."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import ParamsError
 from oft.params import Params
+from stages.launch.entry import DRY_RUN, module_name
 
 HELP = {
     "dataset": "a data set of params.yaml's `datasets`",
@@ -21,7 +23,10 @@ HELP = {
 def parse(
     arguments: list[str], description: str | None, *names: str, optional: Iterable[str] = ()
 ) -> argparse.Namespace:
-    """Return the named options; ``--help`` prints the stage's own docstring."""
+    """Return the named options.
+
+    ``--help`` prints the stage's own docstring, ``--dry-run`` what it would do; both end the process.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         epilog="Settings are read from params.yaml in the current folder.",
@@ -30,7 +35,14 @@ def parse(
     for name in [*names, *optional]:
         kind = int if name == "shard" else str
         parser.add_argument(f"--{name.replace('_', '-')}", required=name in names, help=HELP[name], type=kind)
-    return parser.parse_args(arguments)
+    parser.add_argument(DRY_RUN, action="store_true", help="show what would be done, write nothing and stop")
+    options = parser.parse_args(arguments)
+    if vars(options).pop("dry_run"):
+        from stages.launch.dry_run import describe_stage
+
+        print(describe_stage(module_name(), vars(options)), end="")
+        sys.exit()
+    return options
 
 
 def known(kind: str, name: str, names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from oft.storage import file_lock, write_json
 from stages.launch import paths
 
 WARM = "OFT_WARM"
+DRY_RUN = "--dry-run"
 STARTED = "OFT_WARM_CLIENT_STARTED"
 IMPORTED = time.monotonic()
 INTERRUPTED = 130  # 128 + SIGINT, as shells report Ctrl-C
@@ -38,8 +40,11 @@ def run(
             ``sample@segm_ade20k-oft-0``.
     """
     module = module_name()
+    revision = code_revision()
     name = name or stage_name(module, arguments)
     try:
+        if DRY_RUN in arguments:
+            main(arguments)  # its parser shows what would be done, and ends this process
         if heavy and os.environ.get(WARM) == "1":
             from stages.launch import warm
 
@@ -63,6 +68,7 @@ def run(
         "seconds": time.monotonic() - start,
         "python_start_seconds": start - process_start,
         "peak_memory_bytes": peak_memory_bytes(),
+        "revision": revision,
     }
     write_json(paths.TELEMETRY / f"{name}.json", telemetry)
 
@@ -131,6 +137,19 @@ def process_started() -> float:
         return IMPORTED
     since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22, counted from the third: see proc(5)
     return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+
+
+def code_revision() -> str | None:
+    """Return the commit of the code, with ``-dirty`` where files differ from it; None outside a git clone."""
+    described = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        told = subprocess.run(
+            described, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True
+        )
+    except FileNotFoundError:  # no git
+        return None
+    return told.stdout.strip() or None
 
 
 def peak_memory_bytes() -> int:

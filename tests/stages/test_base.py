@@ -71,6 +71,11 @@ def run_training() -> dict[str, bytes]:
 def test_a_file_of_latent_diffusion_is_trained_and_drawn_with(folder: Path) -> None:
     base.main([])
     assert len(run_training()) >= 2
+    made_with = yaml.safe_load((RUN / "train" / "settings.yaml").read_text("utf-8"))
+    assert made_with["train"]["max_train_steps"] == 2 and made_with["adapter"]["oft"]["num_blocks"]
+    assert str(folder) not in str(made_with)
+    fitted_with = yaml.safe_load((RUN / "magnitude" / "settings.yaml").read_text("utf-8"))
+    assert fitted_with["base"] == made_with["base"] and "log_to" not in fitted_with["fit_magnitude"]
     sample.main([*ITEM, "--shard", "0"])
     assert json.loads((RUN / "train" / "summary.json").read_text("utf-8"))["step"] == 2
     drawn = list(read_samples(RUN / "samples", 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -38,7 +39,8 @@ def test_a_stage_is_given_its_arguments_and_leaves_its_telemetry(tmp_path: Path)
     entry.run(given.extend, ["--task", "segm_ade20k", "--shard", "0"], name="sample@segm_ade20k-0")
     assert given == ["--task", "segm_ade20k", "--shard", "0"]
     telemetry = json.loads((tmp_path / ".telemetry/sample@segm_ade20k-0.json").read_text())
-    assert set(telemetry) == {"stage", "seconds", "peak_memory_bytes", "python_start_seconds"}
+    assert set(telemetry) == {"stage", "seconds", "peak_memory_bytes", "python_start_seconds", "revision"}
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", telemetry["revision"])
     assert telemetry["stage"] == "sample@segm_ade20k-0"
     assert telemetry["seconds"] >= 0
     assert telemetry["peak_memory_bytes"] > 1 << 20
