@@ -16,7 +16,7 @@ from oft.errors import DataError
 from oft.pictures import Size
 from oft.shards.shards import (
     INDEX_NAME,
-    corrupted,
+    corrupted_shard,
     parse_index,
     read_index,
     shard_entries,
@@ -154,7 +154,7 @@ class ShardCache:
         stream = self._open_kept(path, sha256)
         if stream is not None:
             return stream
-        with self._alone():
+        with self._exclusive_lock():
             stream = self._open_kept(path, sha256)  # another process may have fetched it meanwhile
             if stream is not None:
                 return stream
@@ -162,7 +162,7 @@ class ShardCache:
                 fetch_remote(url, partial)
                 found = sha256_file(partial)
                 if found != sha256:
-                    raise corrupted(url, found, sha256, remedy)
+                    raise corrupted_shard(url, found, sha256, remedy)
             self._verified.add(sha256)
             self._evict(keep=path)
             return path.open("rb")
@@ -192,7 +192,7 @@ class ShardCache:
                 excess -= status.st_size
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive_lock(self) -> Iterator[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -4,10 +4,10 @@ from oft.storage.files import (
     CHUNK_BYTES,
     atomic_file,
     atomic_folder,
-    full_disk_named,
     read_json,
     require_space,
     sha256_file,
+    translate_enospc,
     write_json,
 )
 from oft.storage.publishing import Publication, fetch_folder, plan_publication, publish
@@ -29,7 +29,6 @@ __all__ = [
     "atomic_folder",
     "fetch_folder",
     "fetch_remote",
-    "full_disk_named",
     "is_remote",
     "list_remote",
     "list_versions",
@@ -40,5 +39,6 @@ __all__ = [
     "read_remote",
     "require_space",
     "sha256_file",
+    "translate_enospc",
     "write_json",
 ]
