@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from oft.datasets.registry import READERS
 from oft.errors import UserError
 from oft.models.architectures import Architecture
 from oft.models.counting import Method, Targets
@@ -122,8 +123,7 @@ def check_command(
     dataset: Annotated[
         str,
         typer.Option(
-            help="The reader for its layout: ade20k, celeba_hq, coco, deepfashion, dreambooth, fill50k, hub, "
-            "image_folder or reference (docs/datasets.md shows each layout)."
+            help=f"The reader for its layout: {', '.join(READERS)} (docs/datasets.md shows each layout)."
         ),
     ],
     root: Annotated[Path, typer.Option(help="Folder of the data set.")],
@@ -258,11 +258,11 @@ def publish_command(
     from oft.storage import plan_publication, publish
 
     plan = plan_publication(path, url)
-    alone = Lock()
+    lock = Lock()
     with redirect_stdout(sys.stderr), progress(plan.missing_bytes, "publish", BYTES) as bar:
 
         def advance(count_bytes: int) -> None:
-            with alone:
+            with lock:
                 bar.advance(count_bytes)
 
         publish(plan, advance)

@@ -76,11 +76,11 @@ def parallel_map(
         return
     context = multiprocessing.get_context(_start_method())
     stopped = context.Event()
-    executor = ProcessPoolExecutor(workers, context, _begin, (function, stopped))
+    executor = ProcessPoolExecutor(workers, context, _init_worker, (function, stopped))
     pending: deque[Future[list[_Result]]] = deque()
     try:
         for chunk in chain([head], iter(lambda: list(islice(items, CHUNK_ITEMS)), [])):
-            pending.append(executor.submit(_work, chunk))
+            pending.append(executor.submit(_run_chunk, chunk))
             if len(pending) == CHUNKS_AHEAD * workers:
                 yield from pending.popleft().result()
         while pending:
@@ -105,23 +105,23 @@ _function: Callable[[Any], Any]
 _stopped: Event
 
 
-def _begin(function: Callable[[Any], Any], stopped: Event) -> None:
+def _init_worker(function: Callable[[Any], Any], stopped: Event) -> None:
     global _function, _stopped
     _function, _stopped = function, stopped
     # Ctrl-C reaches every process of the terminal; the parent is the one to answer it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ[_CV2_THREADS] = "1"  # read when cv2 is imported: there is one process a core already
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
 
 
-def _work(chunk: list[Any]) -> list[Any]:
+def _run_chunk(chunk: list[Any]) -> list[Any]:
     results = []
     for item in chunk:
         if _stopped.is_set():

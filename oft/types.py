@@ -105,7 +105,7 @@ Examples = Iterator[Example]
 
 @dataclass(frozen=True)
 class Request:
-    """One picture to generate: which sample, the how manieth of it, from what and with which seed."""
+    """One picture to generate: which sample, which repeat of it, from what prompt and with which seed."""
 
     key: str
     index: int

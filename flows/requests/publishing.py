@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from oft.storage import atomic_folder, full_disk_named, is_remote, plan_publication, publish
+from oft.storage import atomic_folder, is_remote, plan_publication, publish, translate_enospc
 
 
 def publish_result(folder: Path, address: str) -> None:
@@ -17,5 +17,5 @@ def publish_result(folder: Path, address: str) -> None:
     if is_remote(address):
         publish(plan_publication(folder, address))
         return
-    with full_disk_named(Path(address)), atomic_folder(Path(address)) as partial:
+    with translate_enospc(Path(address)), atomic_folder(Path(address)) as partial:
         shutil.copytree(folder, partial, dirs_exist_ok=True)

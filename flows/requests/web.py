@@ -16,7 +16,7 @@ from flows.requests.addresses import Endpoint, parse_endpoint, resolve
 from flows.requests.deadline import Deadline
 from flows.requests.site import Site
 from oft.errors import DataError
-from oft.storage import CHUNK_BYTES, atomic_file, full_disk_named
+from oft.storage import CHUNK_BYTES, atomic_file, translate_enospc
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
@@ -36,7 +36,7 @@ def download(url: str, target: Path, site: Site, *, max_bytes: int, max_seconds:
             longer than it may. The message has no query of an address.
     """
     with (
-        full_disk_named(target),
+        translate_enospc(target),
         Deadline(max_seconds) as deadline,
         _following(url, site, deadline) as (endpoint, response),
         atomic_file(target) as partial,

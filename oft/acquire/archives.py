@@ -21,7 +21,7 @@ from typing import IO, cast
 
 from oft.errors import DataError
 from oft.progress import BYTES, progress
-from oft.storage import CHUNK_BYTES, full_disk_named, require_space
+from oft.storage import CHUNK_BYTES, require_space, translate_enospc
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MAX_ENTRIES = 1_000_000
@@ -81,7 +81,7 @@ def extract(archive: Path, target: Path, top: str = "", max_entries: int = MAX_E
         files = _checked(archive, members, top, bound_bytes, max_entries)
         total_bytes = sum(member.size_bytes for member in files.values())
         require_space({target: total_bytes})
-        with full_disk_named(target), progress(total_bytes, f"unpacking {archive.name}", BYTES) as bar:
+        with translate_enospc(target), progress(total_bytes, f"unpacking {archive.name}", BYTES) as bar:
             for name, member in files.items():
                 path = target / name
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def extract(archive: Path, target: Path, top: str = "", max_entries: int = MAX_E
                     raise _refusal(archive, name, "is not as long as it says")
 
 
-class _Metered(io.BufferedIOBase):
+class _BoundedStream(io.BufferedIOBase):
     """A stream that gives what it may and no more, to parsers that believe every length in a header.
 
     Attributes:
@@ -139,14 +139,14 @@ def _members(archive: Path, bound_bytes: int, max_entries: int) -> Iterator[Iter
         if archive.name.endswith(".zip"):
             with archive.open("rb") as raw:
                 # Python reads the whole directory at once, and what stands behind it.
-                stream = _Metered(raw, max_entries * ZIP_ENTRY_BYTES + CHUNK_BYTES)
+                stream = _BoundedStream(raw, max_entries * ZIP_ENTRY_BYTES + CHUNK_BYTES)
                 with zipfile.ZipFile(stream) as opened:
                     stream.allowed_bytes = sys.maxsize
                     yield (_zip_member(opened, info) for info in opened.infolist())
         else:
             end_bytes = bound_bytes + max_entries * TAR_MEMBER_BYTES + CHUNK_BYTES
             with archive.open("rb") as raw, _unzipped(raw) as content:
-                stream = _Metered(content, MAX_HEADER_BYTES, end_bytes)
+                stream = _BoundedStream(content, MAX_HEADER_BYTES, end_bytes)
                 with tarfile.TarFile(fileobj=stream) as tar:
                     yield _tar_members(tar, stream)
                 while stream.read(CHUNK_BYTES):
@@ -164,7 +164,7 @@ def _unzipped(raw: io.BufferedReader) -> IO[bytes]:
     return cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_gzip else raw
 
 
-def _tar_members(tar: tarfile.TarFile, stream: _Metered) -> Iterator[_Member]:
+def _tar_members(tar: tarfile.TarFile, stream: _BoundedStream) -> Iterator[_Member]:
     for info in tar:
         # They are in the member's own fields already; kept with every member, and growing from one to the
         # next, they would fill the memory.

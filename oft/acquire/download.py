@@ -14,7 +14,7 @@ from oft.acquire.sources import Archive
 from oft.acquire.transports import BusyError, browsable, open_address
 from oft.errors import DataError
 from oft.progress import BYTES, progress
-from oft.storage import CHUNK_BYTES, full_disk_named, read_json, require_space, write_json
+from oft.storage import CHUNK_BYTES, read_json, require_space, translate_enospc, write_json
 
 MAX_FAILURES = 6
 """Tries in a row that bring nothing new before a download gives up."""
@@ -49,20 +49,20 @@ def download(archive: Archive, address: str, folder: Path, sleep: Sleep = time.s
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    sha256 = _bring_whole(archive, address, part, sleep)
+    sha256 = _download_whole(archive, address, part, sleep)
     if fault := _fault(archive, part, sha256):
         part.unlink()
         _state_file(part).unlink(missing_ok=True)
         raise DataError(
             f"{archive.name} from {browsable(address)} {fault}, and is removed; run again to download it "
-            f"anew, or {_by_hand(archive, part)}"
+            f"anew, or {_manual_remedy(archive, part)}"
         )
     part.rename(target)
     _state_file(part).unlink(missing_ok=True)
     return target
 
 
-def _bring_whole(archive: Archive, address: str, part: Path, sleep: Sleep) -> str | None:
+def _download_whole(archive: Archive, address: str, part: Path, sleep: Sleep) -> str | None:
     """Try until ``part`` is whole; return the SHA-256 that the server states, if it does."""
     failures, most_bytes = 0, _size_bytes(part)
     while True:
@@ -74,7 +74,7 @@ def _bring_whole(archive: Archive, address: str, part: Path, sleep: Sleep) -> st
             if failures == MAX_FAILURES:
                 raise DataError(
                     f"{archive.name} cannot be downloaded: {error} ({failures} tries); what has come is "
-                    f"kept: run again to go on, or {_by_hand(archive, part)}"
+                    f"kept: run again to go on, or {_manual_remedy(archive, part)}"
                 ) from error
             asked = error.wait_seconds if isinstance(error, BusyError) else None
             wait_seconds = min(2.0 ** (failures - 1), MAX_BACKOFF_SECONDS) if asked is None else asked
@@ -96,19 +96,19 @@ def _continue(archive: Archive, address: str, part: Path) -> str | None:
         except DataError as error:
             raise DataError(
                 f"{archive.name} cannot be downloaded: {error}; set acquire.mirror to where it is, or "
-                f"{_by_hand(archive, part)}"
+                f"{_manual_remedy(archive, part)}"
             ) from error
         total_bytes = stream.total_bytes
         if archive.size_is_exact and total_bytes not in (None, archive.size_bytes):
             raise DataError(
                 f"{browsable(address)} has {total_bytes} bytes and {archive.name} must have "
                 f"{archive.size_bytes}: it is another file; set acquire.mirror to where the official one is, "
-                f"or {_by_hand(archive, part)}"
+                f"or {_manual_remedy(archive, part)}"
             )
         require_space({part.parent: (total_bytes or archive.size_bytes) - stream.start_bytes})
         most_bytes = total_bytes or archive.size_bytes * (1 if archive.size_is_exact else MAX_SIZE_ERROR)
         with (
-            full_disk_named(part, "make room and run again: what has come is kept"),
+            translate_enospc(part, "make room and run again: what has come is kept"),
             part.open("ab" if stream.start_bytes else "wb") as sink,
             progress(total_bytes, archive.name, BYTES, initial=stream.start_bytes) as bar,
         ):
@@ -167,5 +167,5 @@ def _state_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _by_hand(archive: Archive, part: Path) -> str:
+def _manual_remedy(archive: Archive, part: Path) -> str:
     return f"get {browsable(archive.address)} by hand and put it at {part.with_name(archive.name)}"

@@ -11,7 +11,7 @@ from oft.datasets import read
 from oft.errors import DataError
 from oft.keys import distinct
 from oft.progress import BYTES, progress
-from oft.storage import atomic_folder, fetch_remote, full_disk_named, list_remote, require_space
+from oft.storage import atomic_folder, fetch_remote, list_remote, require_space, translate_enospc
 from oft.types import SPLITS, Counts, Split
 
 
@@ -50,7 +50,7 @@ def place_folder(source: Path, target: Path) -> None:
     with atomic_folder(target) as partial, progress(total_bytes, f"copying {source}", BYTES) as bar:
 
         def copy(path: str, place: str) -> None:
-            with full_disk_named(target):
+            with translate_enospc(target):
                 shutil.copyfile(path, place)
             bar.advance(os.path.getsize(place))
 

@@ -11,7 +11,7 @@ from oft.acquire.download import Sleep, download
 from oft.acquire.sources import SOURCES, Archive, Source
 from oft.errors import ParamsError
 from oft.settings.data import Acquisition
-from oft.storage import atomic_folder, full_disk_named, require_space
+from oft.storage import atomic_folder, require_space, translate_enospc
 
 UNPACKED_GROWTH = 1.1
 """Disk that unpacked files take of the archives' sizes: pictures hardly shrink in an archive."""
@@ -56,7 +56,7 @@ def download_dataset(
             if is_archive(archive.name):
                 extract(path, partial, archive.top)
             else:
-                with full_disk_named(target):
+                with translate_enospc(target):
                     shutil.copyfile(path, partial / archive.name)
 
 

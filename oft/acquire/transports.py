@@ -70,7 +70,7 @@ def open_http(
         session.max_redirects = MAX_REDIRECTS
         session.headers.update({"Accept-Encoding": "identity", **(headers or {})})
         try:
-            with _answer(session, address, start_bytes, version) as response:
+            with _request_rest(session, address, start_bytes, version) as response:
                 begun = start_bytes if response.status_code == 206 else 0
                 chunks = response.raw.stream(CHUNK_BYTES, decode_content=False)
                 yield ByteStream(begun, _total_bytes(response), _version(response), chunks, _sha256(response))
@@ -81,10 +81,10 @@ def open_http(
         except requests.exceptions.SSLError as error:
             raise DataError(f"{address}: the server's certificate is not trusted") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise ConnectionError(f"{address}: {_words(error)}") from error
+            raise ConnectionError(f"{address}: {_describe(error)}") from error
 
 
-def _answer(session: Session, address: str, start_bytes: int, version: str | None) -> Response:
+def _request_rest(session: Session, address: str, start_bytes: int, version: str | None) -> Response:
     """Return the rest of the file (206) if it is surely the same file, else all of it (200)."""
     if start_bytes and version:
         conditions = {"Range": f"bytes={start_bytes}-", "If-Range": version}
@@ -94,12 +94,12 @@ def _answer(session: Session, address: str, start_bytes: int, version: str | Non
             if spans and int(spans[1]) == start_bytes and _version(response) in (version, None):
                 return response
         elif response.status_code != 416:
-            return _accepted(address, response)
+            return _check_status(address, response)
         response.close()
-    return _accepted(address, session.get(address, stream=True, timeout=TIMEOUT_SECONDS))
+    return _check_status(address, session.get(address, stream=True, timeout=TIMEOUT_SECONDS))
 
 
-def _accepted(address: str, response: Response) -> Response:
+def _check_status(address: str, response: Response) -> Response:
     status = f"{response.status_code} {response.reason}".strip()
     if response.status_code == 200:
         return response
@@ -144,7 +144,7 @@ def _sha256(response: Response) -> str | None:
     return None
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """Return what happened without the address, which an error's own text has with any signature in it."""
     name = type(error).__name__
     if "Timeout" in name:

@@ -42,15 +42,15 @@ def describe_pictures(
         done = journal.recall()
         if done is None:
             break
-        yield from _settle(done, counts)
-    looked_at = parallel_map(_look, chain(batch, examples), "caption")
+        yield from _captions_of(done, counts)
+    looked_at = parallel_map(_load_shrunk, chain(batch, examples), "caption")
     while looks := list(islice(looked_at, batch_size)):
         done = _describe(looks, captioner)
         journal.record(done)
-        yield from _settle(done, counts)
+        yield from _captions_of(done, counts)
 
 
-def _look(example: Example) -> tuple[str, Image.Image] | Unusable:
+def _load_shrunk(example: Example) -> tuple[str, Image.Image] | Unusable:
     """Return key and picture, no larger than it need be: many wait at a time, on their way from processes."""
     try:
         image = decode(example, Wanted()).image
@@ -66,7 +66,7 @@ def _describe(looks: list[tuple[str, Image.Image] | Unusable], captioner: Captio
     return {"captions": dict(zip(pictures, captions, strict=True)), "dropped": dropped}
 
 
-def _settle(done: dict[str, Any], counts: Counts) -> Captioned:
+def _captions_of(done: dict[str, Any], counts: Counts) -> Captioned:
     counts.kept += len(done["captions"])
     for reason, name in done["dropped"]:
         counts.drop(reason, name)

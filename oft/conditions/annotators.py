@@ -43,7 +43,7 @@ def load_annotator(
     for file in files:
         _check_weights(folder / file, condition)
     try:
-        with lone_imports(), hushed():
+        with without_package_init(), silenced():
             return build(folder)
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise CheckpointError(
@@ -52,8 +52,8 @@ def load_annotator(
         ) from error
 
 
-def running(detector: Any, side_px: int, **options: Any) -> BatchExtractor:
-    """Return a function of a batch that runs one of controlnet_aux's detectors, see `at_own_size`.
+def run_detector(detector: Any, side_px: int, **options: Any) -> BatchExtractor:
+    """Return a function of a batch that runs one of controlnet_aux's detectors, see `resize_back`.
 
     Args:
         detector: what `load_annotator` returned.
@@ -67,10 +67,10 @@ def running(detector: Any, side_px: int, **options: Any) -> BatchExtractor:
         )
         return found
 
-    return at_own_size(detect)
+    return resize_back(detect)
 
 
-def at_own_size(detect: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> BatchExtractor:
+def resize_back(detect: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> BatchExtractor:
     """Return a function of a batch that runs ``detect`` picture by picture, as the annotators are written.
 
     Networks look at pictures of the size they were made for; what they find, uint8 [height, width, 3], is
@@ -138,7 +138,7 @@ def _remedy(condition: str, model: str, files: Sequence[str]) -> str:
 
 
 @contextmanager
-def lone_imports() -> Iterator[None]:
+def without_package_init() -> Iterator[None]:
     """Let modules of the package be imported without the package's own ``__init__``."""
     if PACKAGE in sys.modules:
         yield
@@ -153,7 +153,7 @@ def lone_imports() -> Iterator[None]:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Silence what the package says of itself while it loads."""
     with warnings.catch_warnings(), redirect_stdout(None):
         warnings.filterwarnings("ignore", ".*scipy.ndimage.filters", DeprecationWarning)  # its pose module

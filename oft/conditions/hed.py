@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oft.conditions.annotators import load_annotator, running
+from oft.conditions.annotators import load_annotator, run_detector
 from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 WEIGHTS = ("ControlNetHED.pth",)
@@ -36,7 +36,7 @@ def load_edges(condition: str, settings: Settings, device: str, scribble: bool) 
         return HEDdetector.from_pretrained(folder)
 
     detector = load_annotator(condition, settings, WEIGHTS, build).to(device)
-    return running(detector, settings["resolution_px"], scribble=scribble)
+    return run_detector(detector, settings["resolution_px"], scribble=scribble)
 
 
 CONDITION = Condition(

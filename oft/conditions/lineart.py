@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oft.conditions.annotators import load_annotator, running
+from oft.conditions.annotators import load_annotator, run_detector
 from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 WEIGHTS = ("sk_model.pth", "sk_model2.pth")
@@ -37,7 +37,7 @@ def load_lineart(settings: Settings, device: str) -> BatchExtractor:
         return LineartDetector.from_pretrained(folder)
 
     detector = load_annotator("lineart", settings, WEIGHTS, build).to(device)
-    return running(detector, settings["resolution_px"], coarse=settings["coarse"])
+    return run_detector(detector, settings["resolution_px"], coarse=settings["coarse"])
 
 
 CONDITION = Condition(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.conditions.annotators import at_own_size, load_annotator, lone_imports
+from oft.conditions.annotators import load_annotator, resize_back, without_package_init
 from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 from oft.settings.section import NonNegativeFloat, Share
 
@@ -46,7 +46,7 @@ def load_mlsd(settings: Settings, device: str) -> BatchExtractor:
         return MLSDdetector.from_pretrained(folder).model
 
     network = load_annotator("mlsd", settings, WEIGHTS, build).to(device)
-    with lone_imports():
+    with without_package_init():
         from controlnet_aux.util import resize_image
     side_px = settings["resolution_px"]
     thresholds = settings["score_threshold"], settings["distance_threshold"]
@@ -60,7 +60,7 @@ def load_mlsd(settings: Settings, device: str) -> BatchExtractor:
             cv2.line(canvas, (x_start, y_start), (x_end, y_end), (255, 255, 255), 1)
         return canvas
 
-    return at_own_size(detect)
+    return resize_back(detect)
 
 
 def find_segments(
@@ -79,7 +79,7 @@ def find_segments(
     """
     import torch
 
-    with lone_imports():
+    with without_package_init():
         from controlnet_aux.mlsd.utils import deccode_output_score_and_ptss
 
     # The fourth channel is the network's own: ones.

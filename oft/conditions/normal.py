@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oft.conditions.annotators import load_annotator, running
+from oft.conditions.annotators import load_annotator, run_detector
 from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 WEIGHTS = ("scannet.pt",)
@@ -32,7 +32,7 @@ def load_normal(settings: Settings, device: str) -> BatchExtractor:
         return NormalBaeDetector.from_pretrained(folder)
 
     detector = load_annotator("normal", settings, WEIGHTS, build).to(device)
-    return running(detector, settings["resolution_px"])
+    return run_detector(detector, settings["resolution_px"])
 
 
 CONDITION = Condition(

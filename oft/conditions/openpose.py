@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oft.conditions.annotators import load_annotator, running
+from oft.conditions.annotators import load_annotator, run_detector
 from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
 
 BODY = "body_pose_model.pth"
@@ -52,7 +52,7 @@ def load_openpose(settings: Settings, device: str) -> BatchExtractor:
         if network is not None:
             network.to(device)
 
-    return running(detector, settings["resolution_px"], include_hand=whole, include_face=whole)
+    return run_detector(detector, settings["resolution_px"], include_hand=whole, include_face=whole)
 
 
 CONDITION = Condition(

@@ -51,7 +51,7 @@ def prefetch(load: Load[T], batches: Iterable[NDArray[np.int64]], num_workers: i
         dataset,
         sampler=batches,
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_identity,
         num_workers=num_workers,
         generator=torch.Generator(),  # else it draws from the global one, which others may depend on
     )
@@ -97,5 +97,5 @@ class _Loading:
             return fault
 
 
-def _as_it_is(loaded: Any) -> Any:
+def _identity(loaded: Any) -> Any:
     return loaded

@@ -164,7 +164,7 @@ def write_shards(
         stale.unlink()
     entries: list[dict[str, Any]] = []
     keys: set[str] = set()
-    for size, shard in _by_shard(samples, samples_per_shard):
+    for size, shard in _split_into_shards(samples, samples_per_shard):
         path = folder / f"{split}-{len(entries):06d}.tar"
         entry = {"name": path.name, "num_samples": _write_tar(path, shard, keys), "size_px": list(size)}
         entries.append(entry | {"sha256": sha256_file(path)})
@@ -278,7 +278,9 @@ def read_shards(
         )
 
 
-def _by_shard(samples: Iterable[Sample], samples_per_shard: int) -> Iterator[tuple[Size, Iterator[Sample]]]:
+def _split_into_shards(
+    samples: Iterable[Sample], samples_per_shard: int
+) -> Iterator[tuple[Size, Iterator[Sample]]]:
     for size, group in groupby(samples, picture_size):
         remaining = iter(group)
         for first in remaining:
@@ -347,10 +349,10 @@ def verify_shard(folder: Path, entry: Mapping[str, Any]) -> None:
         raise DataError(f"there is no shard {path}, which {INDEX_NAME} lists; {_remedy(folder)}")
     found = sha256_file(path)
     if found != entry["sha256"]:
-        raise corrupted(str(path), found, entry["sha256"], f"delete it and {_remedy(folder)}")
+        raise corrupted_shard(str(path), found, entry["sha256"], f"delete it and {_remedy(folder)}")
 
 
-def corrupted(name: str, found: str, expected: str, remedy: str) -> DataError:
+def corrupted_shard(name: str, found: str, expected: str, remedy: str) -> DataError:
     """Return the error about a shard whose hash is not the one in its index."""
     return DataError(
         f"shard {name} is corrupted: its SHA-256 is {found}, {INDEX_NAME} says {expected}; {remedy}"

@@ -14,7 +14,7 @@ from oft.errors import DataError
 from oft.pictures import Size
 from oft.shards.shards import (
     INDEX_NAME,
-    corrupted,
+    corrupted_shard,
     parse_index,
     read_index,
     shard_entries,
@@ -160,7 +160,7 @@ class ShardCache:
                 fetch_remote(url, partial)
                 found = sha256_file(partial)
                 if found != sha256:
-                    raise corrupted(url, found, sha256, remedy)
+                    raise corrupted_shard(url, found, sha256, remedy)
             self._verified.add(sha256)
             self._evict(keep=path)
             return path.open("rb")

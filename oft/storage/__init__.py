@@ -4,10 +4,10 @@ from oft.storage.files import (
     CHUNK_BYTES,
     atomic_file,
     atomic_folder,
-    full_disk_named,
     read_json,
     require_space,
     sha256_file,
+    translate_enospc,
     write_json,
 )
 from oft.storage.locks import file_lock, try_lock
@@ -31,7 +31,6 @@ __all__ = [
     "fetch_folder",
     "fetch_remote",
     "file_lock",
-    "full_disk_named",
     "is_remote",
     "list_remote",
     "list_versions",
@@ -42,6 +41,7 @@ __all__ = [
     "read_remote",
     "require_space",
     "sha256_file",
+    "translate_enospc",
     "try_lock",
     "write_json",
 ]

@@ -101,7 +101,7 @@ def _existing(folder: Path) -> Path:
 
 
 @contextmanager
-def full_disk_named(target: Path, remedy: str = "make room and run again") -> Iterator[None]:
+def translate_enospc(target: Path, remedy: str = "make room and run again") -> Iterator[None]:
     """Turn a write that fails for want of room, on the disk or in the user's quota, into a `DataError`."""
     try:
         yield

@@ -69,7 +69,7 @@ def plan_publication(source: Path, url: str) -> Publication:
     files = [_describe(path, name) for name, path in sorted(_collect(source).items())]
     sizes = list_remote(url)
     with ThreadPoolExecutor(SENDERS) as pool:
-        same = list(pool.map(lambda file: _is_there(file, url, sizes), files))
+        same = list(pool.map(lambda file: _is_published(file, url, sizes), files))
     return Publication(
         url,
         kept=tuple(file for file, there in zip(files, same, strict=True) if there),
@@ -152,7 +152,7 @@ def _describe(path: Path, name: str) -> PublishedFile:
     return PublishedFile(path, name, ObjectState(path.stat().st_size, sha256_file(path)), modified_ns)
 
 
-def _is_there(file: PublishedFile, url: str, sizes: dict[str, int]) -> bool:
+def _is_published(file: PublishedFile, url: str, sizes: dict[str, int]) -> bool:
     same_size = sizes.get(file.name) == file.state.size_bytes  # one listing spares a question for each file
     return same_size and stat_remote(f"{url}/{file.name}") == file.state
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from oft.errors import DataError
-from oft.storage.files import CHUNK_BYTES, atomic_file, full_disk_named
+from oft.storage.files import CHUNK_BYTES, atomic_file, translate_enospc
 
 REMOTE_SCHEME = "s3://"
 _SHA256 = "sha256"
@@ -59,7 +59,7 @@ def fetch_remote(url: str, target: Path) -> None:
             full.
     """
     bucket, key = _split(url)
-    with full_disk_named(target), atomic_file(target) as partial, _remote_faults(url):
+    with translate_enospc(target), atomic_file(target) as partial, _remote_faults(url):
         _client().download_file(bucket, key, str(partial))
 
 
@@ -214,7 +214,7 @@ def _remote_faults(url: str, passing: type[Exception] = DataError, verb: str = "
     try:
         yield
     except exceptions.ClientError as error:
-        raise _refusal(url, error, passing, verb) from error
+        raise _error_of(url, error, passing, verb) from error
     except (
         exceptions.ConnectionError,
         exceptions.HTTPClientError,
@@ -232,7 +232,7 @@ def _remote_faults(url: str, passing: type[Exception] = DataError, verb: str = "
         ) from error
 
 
-def _refusal(url: str, error: Any, passing: type[Exception], verb: str) -> Exception:
+def _error_of(url: str, error: Any, passing: type[Exception], verb: str) -> Exception:
     """Return what a server's refusal means."""
     status, code = _status(error), error.response.get("Error", {}).get("Code", "unknown")
     if status == 404:

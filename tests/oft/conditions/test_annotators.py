@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from oft.conditions import CONDITIONS
-from oft.conditions.annotators import hushed, lone_imports
+from oft.conditions.annotators import silenced, without_package_init
 from oft.conditions.condition import Settings
 from oft.conditions.mlsd import find_segments
 from oft.errors import CheckpointError
@@ -81,7 +81,7 @@ EXTRA: dict[str, Settings] = {
 def annotators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like lllyasviel/Annotators."""
     folder = tmp_path_factory.mktemp("annotators")
-    with torch.random.fork_rng(), lone_imports(), hushed():
+    with torch.random.fork_rng(), without_package_init(), silenced():
         torch.manual_seed(0)
         for save in dict.fromkeys(SAVERS.values()):
             save(folder)
@@ -124,7 +124,7 @@ def test_soft_edges_are_the_mean_probability_of_the_networks_five_maps(
 ) -> None:
     import torch.nn.functional as F
 
-    with lone_imports():
+    with without_package_init():
         from controlnet_aux.hed import ControlNetHED_Apache2
     network = ControlNetHED_Apache2()
     network.load_state_dict(torch.load(annotators / "ControlNetHED.pth", weights_only=True))
@@ -146,7 +146,7 @@ def test_scribbles_and_segments_are_white_on_black(annotators: Path, picture: ND
 
 
 def test_segments_are_controlnet_aux_s(generator: torch.Generator, picture: NDArray[np.uint8]) -> None:
-    with lone_imports():
+    with without_package_init():
         from controlnet_aux.mlsd.utils import pred_lines
     # A network of one layer: centres, then x and y of both ends, at half the size.
     network = torch.nn.Conv2d(4, 5, 2, stride=2)
@@ -161,7 +161,7 @@ def test_segments_are_controlnet_aux_s(generator: torch.Generator, picture: NDAr
 
 
 def test_a_pose_is_drawn_in_controlnets_colours(monkeypatch: pytest.MonkeyPatch, annotators: Path) -> None:
-    with lone_imports(), hushed():
+    with without_package_init(), silenced():
         from controlnet_aux.open_pose.body import Body
 
     def two_joints(body: Any, image: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -242,8 +242,8 @@ def test_conditions_are_imported_without_any_heavy_package() -> None:
 
 def test_one_annotator_is_imported_without_the_others_and_without_warnings() -> None:
     code = (
-        "import sys; from oft.conditions.annotators import lone_imports\n"
-        "with lone_imports(): from controlnet_aux.hed import HEDdetector\n"
+        "import sys; from oft.conditions.annotators import without_package_init\n"
+        "with without_package_init(): from controlnet_aux.hed import HEDdetector\n"
         "print(*[name for name in sys.modules if name.startswith('controlnet_aux')])"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)

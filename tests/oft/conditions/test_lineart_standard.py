@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.conditions.annotators import lone_imports
+from oft.conditions.annotators import without_package_init
 from oft.conditions.lineart_standard import REFERENCE_SIDE_PX, extract_lineart_standard
 
 
 def test_lines_are_controlnet_aux_s_at_its_size() -> None:
     import skimage.data
 
-    with lone_imports():
+    with without_package_init():
         from controlnet_aux.lineart_standard import LineartStandardDetector
     picture = skimage.data.astronaut()
     assert picture.shape == (REFERENCE_SIDE_PX, REFERENCE_SIDE_PX, 3)

@@ -14,10 +14,10 @@ from oft.errors import DataError
 from oft.storage import (
     atomic_file,
     atomic_folder,
-    full_disk_named,
     read_json,
     require_space,
     sha256_file,
+    translate_enospc,
     write_json,
 )
 
@@ -81,8 +81,8 @@ def test_room_is_asked_of_the_disk_that_will_hold_all(
 def test_a_full_disk_is_named_and_no_other_fault(tmp_path: Path) -> None:
     with (
         pytest.raises(DataError, match=f"disk is full: {tmp_path}.* cannot be written; make room"),
-        full_disk_named(tmp_path),
+        translate_enospc(tmp_path),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(PermissionError), full_disk_named(tmp_path):
+    with pytest.raises(PermissionError), translate_enospc(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
