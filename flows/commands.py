@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.faults import explain_faults
-from flows.process import Finished, run_command
+from flows.process import CommandResult, run_command
 from oft.errors import UserError
 
-Outcome = Literal["ran", "restored", "unchanged"]
+ReproAction = Literal["ran", "restored", "unchanged"]
 
 
-def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> Finished:
+def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> CommandResult:
     """Run ``dvc ARGUMENTS`` in ``root``; it waits for another DVC process instead of failing beside it."""
     return run_command(dvc_command(arguments), root=root, log=log, environment=dvc_environment())
 
@@ -54,7 +54,7 @@ def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:
     return json.loads(next(line for line in reversed(lines) if line.startswith(("{", "["))))
 
 
-def read_outcome(lines: Sequence[str]) -> Outcome:
+def read_repro_action(lines: Sequence[str]) -> ReproAction:
     """What ``dvc repro --single-item`` did, from the lines it printed."""
     if any(line.startswith("Running stage ") for line in lines):
         return "ran"
@@ -63,7 +63,7 @@ def read_outcome(lines: Sequence[str]) -> Outcome:
     return "unchanged"
 
 
-def describe_failure(what: str, finished: Finished) -> str:
+def describe_failure(what: str, finished: CommandResult) -> str:
     """One message for a failed command: what it was, how it ended, the last it said, what is to be done."""
     code = finished.exit_code
     ending = f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands import describe_failure
-from flows.process import leave_on_signals, run_command
+from flows.process import exit_on_signals, run_command
 from flows.redaction import hide_secrets
 from flows.serve.settings import POOL, PREFECT_FILE
 from oft.errors import UserError
@@ -40,7 +40,7 @@ def main(
 
     `PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.deploy`
     """
-    leave_on_signals()
+    exit_on_signals()
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         for name in deploy(file):

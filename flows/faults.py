@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 _FULL = re.compile(r"(?:No space left on device|Disk quota exceeded)(?:: '([^']*)'(?: -> '([^']*)')?)?")
-NUM_PASSING = 2
+NUM_TRANSIENT = 2
 """The last of the meanings below are faults that may pass by themselves."""
 _MEANINGS = (
     (
@@ -47,9 +47,9 @@ _MEANINGS = (
 )
 
 
-def may_pass(line: str) -> bool:
+def is_transient(line: str) -> bool:
     """Return whether a line tells of a fault of S3 that may be gone at the next attempt."""
-    return any(re.search(pattern, line) for pattern, _ in _MEANINGS[-NUM_PASSING:])
+    return any(re.search(pattern, line) for pattern, _ in _MEANINGS[-NUM_TRANSIENT:])
 
 
 def explain_faults(lines: Collection[str]) -> list[str]:

@@ -18,7 +18,7 @@ import typer
 
 from flows.commands import describe_failure, dvc_command, dvc_environment, read_dvc_json
 from flows.graph import plan_stages, read_graph
-from flows.process import end_groups, leave_on_signals, run_command, start_command
+from flows.process import exit_on_signals, run_command, start_command, terminate_groups
 from flows.redaction import hide_secrets
 from flows.server import free_port, without_proxy
 from oft.errors import UserError
@@ -51,7 +51,7 @@ def main() -> None:
     clone runs profile smoke and pushes; the second pulls and `dvc repro` runs nothing; then one setting is
     changed there and only what depends on it runs. Every claim is checked. About four minutes on two cores.
     """
-    leave_on_signals()
+    exit_on_signals()
     os.environ["NO_PROXY"] = without_proxy()
     started = time.monotonic()
 
@@ -222,7 +222,7 @@ def loopback_s3(folder: Path) -> Iterator[str]:
             time.sleep(0.1)
         yield endpoint
     finally:
-        end_groups([server])
+        terminate_groups([server])
 
 
 def answers(endpoint: str) -> bool:

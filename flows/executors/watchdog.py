@@ -19,17 +19,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from flows.executors.pythonpath import program
-from flows.process import end_groups
+from flows.executors.pythonpath import module_command
+from flows.process import terminate_groups
 
 
-def leash_command(folder: Path, command: Sequence[str]) -> list[str]:
+def watchdog_command(folder: Path, command: Sequence[str]) -> list[str]:
     """Return the command that runs ``command`` in a free slot of ``folder`` while this process lives."""
-    return program("flows.executors.watchdog", str(os.getpid()), str(folder), *command)
+    return module_command("flows.executors.watchdog", str(os.getpid()), str(folder), *command)
 
 
 @contextmanager
-def hold_slot(folder: Path) -> Iterator[Path]:
+def reserve_worktree(folder: Path) -> Iterator[Path]:
     """Keep others out of the first free slot of ``folder`` for the block; yield its own folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
@@ -53,14 +53,14 @@ def guard(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
     Returns:
         The command's exit status, negative if a signal ended it.
     """
-    with hold_slot(folder) as slot:
+    with reserve_worktree(folder) as slot:
         process = subprocess.Popen(
             command, cwd=slot, stdin=subprocess.DEVNULL, text=True, start_new_session=True
         )
         try:
             select.select([*watched, os.pidfd_open(process.pid)], [], [])
         finally:
-            end_groups([process])  # and whoever outlived the command
+            terminate_groups([process])  # and whoever outlived the command
         return process.returncode
 
 

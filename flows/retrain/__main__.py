@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
-from flows.process import leave_on_signals
+from flows.process import exit_on_signals
 from oft.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def main(
 
     `python -m flows.retrain rollback`
     """
-    leave_on_signals()
+    exit_on_signals()
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         context.obj = Options(source, folder, revision, branch, _parse_inboxes(inbox or []))

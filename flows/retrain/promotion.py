@@ -37,7 +37,7 @@ UNPUSHED_FILE = "unpushed"
 PUSH_DELAYS = (2.0, 10.0, 30.0)
 
 
-class Passing(UserError):
+class TransientError(UserError):
     """A fault that may be gone at the next try, without anybody's doing."""
 
 
@@ -45,7 +45,7 @@ def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> N
     """Make the candidate in the clone the promoted model.
 
     Raises:
-        Passing: see `publish`.
+        TransientError: see `publish`.
         UserError: the model cannot be exported, or the source cannot be written to.
     """
     root = setting.clone
@@ -75,7 +75,7 @@ def reject(setting: Setting, decision: Decision) -> None:
     """Keep the candidate in the clone under a tag of its own; its outs stay in the cache.
 
     Raises:
-        Passing: see `publish`.
+        TransientError: see `publish`.
         UserError: the source cannot be written to.
     """
     publish(setting, decision, _commit(setting, decision, [decision.revision]), moves_branch=False)
@@ -117,7 +117,7 @@ def publish(setting: Setting, decision: Decision, commit: str, *, moves_branch: 
     """Give the source a tag, and with ``moves_branch`` the branch, both or neither.
 
     Raises:
-        Passing: the branch or the tag has moved meanwhile, or the source cannot be reached.
+        TransientError: the branch or the tag has moved meanwhile, or the source cannot be reached.
         UserError: the source cannot be written to.
     """
     root, branch, tag = setting.clone, f"refs/heads/{setting.branch}", f"refs/tags/{decision.tag}"
@@ -133,7 +133,9 @@ def publish(setting: Setting, decision: Decision, commit: str, *, moves_branch: 
     except UserError as error:
         said = f"{error}\nNothing of {decision.tag} has reached the source; what was trained is kept."
         if _has_moved(root, [branch, tag], fetched.split()):
-            raise Passing(f"{said} It cannot be reached, or has moved meanwhile: run again.") from error
+            raise TransientError(
+                f"{said} It cannot be reached, or has moved meanwhile: run again."
+            ) from error
         raise UserError(f"{said} Let this user push there, and run again.") from error
 
 

@@ -14,13 +14,21 @@ from flows.git import read_file
 from flows.graph import read_graph
 from flows.locking import Busy
 from flows.redaction import hide_secrets
-from flows.reproduce.workspace import keep_lock
+from flows.reproduce.workspace import backup_lockfile
 from flows.retrain.decision import BASE_ALONE, Decision
 from flows.retrain.gate import judge
 from flows.retrain.history import current, last_candidate, next_number, read_history
 from flows.retrain.inbox import SETTLE_SECONDS, Taken, take_inboxes
 from flows.retrain.judging import LOCK_FILE, judge_promoted, read_scores
-from flows.retrain.promotion import PROMOTED, Passing, needs_push, promote, push_outs, reject, roll_back
+from flows.retrain.promotion import (
+    PROMOTED,
+    TransientError,
+    needs_push,
+    promote,
+    push_outs,
+    reject,
+    roll_back,
+)
 from flows.retrain.setting import Setting
 from flows.retrain.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
 from flows.retrain.workspace import hold, link_sources, mend_clone, open_clone
@@ -155,7 +163,7 @@ def retrain_once(
                 promote(setting, decision, found.params, log)
             else:
                 reject(setting, decision)
-        except Passing:
+        except TransientError:
             raise
         except UserError as error:
             write_json(
@@ -225,7 +233,7 @@ def _make_candidate(
             require_dvc(["repro", *graph[stage]], root=root, log=log)
         # By force: DVC sees the path of the source, which is the same, and its run cache would answer.
         require_dvc(["repro", "--force", "--single-item", stage], root=root, log=log)
-    keep_lock(root)  # `reproduce` mends the clone, and must not put back a lock of before
+    backup_lockfile(root)  # `reproduce` mends the clone, and must not put back a lock of before
     reproduce(root)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.clones import check_out, share_cache
 from flows.locking import announce_wait, hold_file
-from flows.reproduce.workspace import keep_lock, mend_workspace
+from flows.reproduce.workspace import backup_lockfile, repair_dvc_state
 from flows.retrain.setting import Setting
 from flows.retrain.sources import DOWNLOAD, MADE_HERE, watched_sources
 from oft.errors import UserError
@@ -48,8 +48,10 @@ def open_clone(setting: Setting, target: Path, commit: str) -> None:
 
 def mend_clone(clone: Path, log: Callable[[str], None]) -> None:
     """Put right what a killed retraining left half-written of DVC's files in a clone just checked out."""
-    keep_lock(clone)  # git has written it whole; beside the kept one of another revision it could look cut
-    for done in mend_workspace(clone):
+    backup_lockfile(
+        clone
+    )  # git has written it whole; beside the kept one of another revision it could look cut
+    for done in repair_dvc_state(clone):
         log(done)
 
 

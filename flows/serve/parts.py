@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flows.process import TAIL_LINES, Finished
+from flows.process import TAIL_LINES, CommandResult
 
 RESTARTS = 4
 RESTARTS_WITHIN_SECONDS = 30.0
@@ -61,10 +61,12 @@ class Part:
         often = len(self._starts) > RESTARTS
         return not often or time.monotonic() - self._starts[0] > RESTARTS_WITHIN_SECONDS
 
-    def finished(self) -> Finished:
+    def finished(self) -> CommandResult:
         """Return how it has ended, with the last it said."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return Finished(self.exit_code() or 0, tuple(line for line in lines if line.strip())[-TAIL_LINES:])
+        return CommandResult(
+            self.exit_code() or 0, tuple(line for line in lines if line.strip())[-TAIL_LINES:]
+        )
 
 
 class Keeper:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.executors.pythonpath import with_code
-from flows.executors.watchdog import hold_slot, leash_command
+from flows.executors.pythonpath import with_pythonpath
+from flows.executors.watchdog import reserve_worktree, watchdog_command
 from flows.process import run_command
 from tests.flows.executors.conftest import wait_for
 
 CALLER = """
 import subprocess, sys
 from pathlib import Path
-from flows.executors.watchdog import leash_command
-first = subprocess.Popen(leash_command(Path(sys.argv[1]), sys.argv[2:]))
+from flows.executors.watchdog import watchdog_command
+first = subprocess.Popen(watchdog_command(Path(sys.argv[1]), sys.argv[2:]))
 print(first.pid, flush=True)
 first.wait()
 """
@@ -34,7 +34,7 @@ def is_running(pid: int) -> bool:
 
 
 def is_free(folder: Path) -> bool:
-    with hold_slot(folder) as slot:
+    with reserve_worktree(folder) as slot:
         return slot.name == "slot-0"
 
 
@@ -42,10 +42,10 @@ def test_the_command_runs_in_a_slot_and_its_ending_is_passed_on(tmp_path: Path) 
     for script, status in (("pwd; exit 3", 3), ("kill -9 $$", 128 + signal.SIGKILL)):
         lines: list[str] = []
         finished = run_command(
-            leash_command(tmp_path, ["sh", "-c", script]),
+            watchdog_command(tmp_path, ["sh", "-c", script]),
             root=tmp_path,
             log=lines.append,
-            environment=with_code(os.environ),
+            environment=with_pythonpath(os.environ),
         )
         assert finished.exit_code == status
         assert lines in ([str(tmp_path / "slot-0")], [])
@@ -56,7 +56,7 @@ def test_the_command_runs_in_a_slot_and_its_ending_is_passed_on(tmp_path: Path) 
 def test_nothing_outlives_the_caller_even_if_it_is_killed(tmp_path: Path, victim: str) -> None:
     caller = subprocess.Popen(
         [sys.executable, "-c", CALLER, str(tmp_path), "sh", "-c", STUBBORN],
-        env=with_code(os.environ),
+        env=with_pythonpath(os.environ),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -74,6 +74,6 @@ def test_nothing_outlives_the_caller_even_if_it_is_killed(tmp_path: Path, victim
 
 
 def test_a_slot_has_one_tenant(tmp_path: Path) -> None:
-    with hold_slot(tmp_path) as one, hold_slot(tmp_path) as other:
+    with reserve_worktree(tmp_path) as one, reserve_worktree(tmp_path) as other:
         assert one != other
     assert is_free(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.executors.snapshot import Snapshot, read_snapshot
-from flows.executors.worktree import prepare_slot
+from flows.executors.worktree import prepare_worktree
 from oft.errors import UserError
 from tests.flows.executors.clones import git, make_clone
 
@@ -25,7 +25,7 @@ def test_a_slot_goes_from_revision_to_revision_and_keeps_results(clone: Path, tm
     slot = tmp_path / "slot"
     slot.mkdir()
     one = read_snapshot(clone)
-    prepare_slot(slot, one.revision, save(tmp_path, one), {"params.yaml": "a: 2\n", "dvc.lock": "x\n"})
+    prepare_worktree(slot, one.revision, save(tmp_path, one), {"params.yaml": "a: 2\n", "dvc.lock": "x\n"})
     assert (slot / "params.yaml").read_text() == "a: 2\n"
     assert git(slot, "rev-parse", "HEAD") == one.revision
     (slot / "a").write_text("a result\n")
@@ -36,13 +36,13 @@ def test_a_slot_goes_from_revision_to_revision_and_keeps_results(clone: Path, tm
     (clone / "code.py").write_text("two\n")
     git(clone, "commit", "--quiet", "--all", "--message", "second")
     two = read_snapshot(clone)
-    prepare_slot(slot, two.revision, save(tmp_path, two), {"params.yaml": "a: 3\n"})
+    prepare_worktree(slot, two.revision, save(tmp_path, two), {"params.yaml": "a: 3\n"})
     assert (slot / "code.py").read_text() == "two\n"
     assert (slot / "params.yaml").read_text() == "a: 3\n"
     assert (slot / "a").read_text() == "a result\n"
     assert not (slot / "dvc.lock").exists() and not (slot / "left.py").exists()
 
-    prepare_slot(slot, one.revision, tmp_path / "needs no bundle", {"params.yaml": "a: 1\n"})
+    prepare_worktree(slot, one.revision, tmp_path / "needs no bundle", {"params.yaml": "a: 1\n"})
     assert (slot / "code.py").read_text() == "one\n"
 
 
@@ -51,7 +51,7 @@ def test_a_slot_that_git_cannot_use_is_made_anew(clone: Path, tmp_path: Path) ->
     (slot / ".git").mkdir(parents=True)
     (slot / ".git" / "HEAD").write_text("cut sho")
     snapshot = read_snapshot(clone)
-    prepare_slot(slot, snapshot.revision, save(tmp_path, snapshot), {})
+    prepare_worktree(slot, snapshot.revision, save(tmp_path, snapshot), {})
     assert (slot / "code.py").read_text() == "one\n"
 
 
@@ -61,4 +61,4 @@ def test_a_damaged_bundle_is_told(clone: Path, tmp_path: Path) -> None:
     snapshot = read_snapshot(clone)
     path = save(tmp_path, snapshot._replace(bundle=snapshot.bundle[:-40]))
     with pytest.raises(UserError, match="git fetch failed in"):
-        prepare_slot(slot, snapshot.revision, path, {})
+        prepare_worktree(slot, snapshot.revision, path, {})

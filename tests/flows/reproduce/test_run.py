@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from flows.commands import run_dvc
-from flows.reproduce.run import Run, bring_up_to_date
-from flows.reproduce.run_table import Standing
+from flows.reproduce.run import RunOptions, RunResult, bring_up_to_date
+from flows.reproduce.run_table import Status
 from flows.reproduce.views import SilentView
 from flows.reproduce.walk import spawn_threads
 from tests.conftest import ROOT
@@ -39,17 +39,15 @@ def repository(make: MakeRepository, commands: dict[str, str]) -> Path:
     return make(text)
 
 
-def run(root: Path, targets: list[str] | None = None, said: list[str] | None = None) -> Run:
+def run(root: Path, targets: list[str] | None = None, said: list[str] | None = None) -> RunResult:
     lines = [] if said is None else said
     with spawn_threads() as spawn:
         return bring_up_to_date(
             root,
-            targets,
+            RunOptions(targets, jobs=2, retry_seconds=(0.0, 0.0, 0.0)),
             spawn=spawn,
             view=SilentView(),
             log=lambda stage, line: lines.append(f"{stage}: {line}"),
-            jobs=2,
-            retry_seconds=(0.0, 0.0, 0.0),
         )
 
 
@@ -121,7 +119,7 @@ def test_branches_really_run_at_the_same_time(make_repository: MakeRepository) -
     root = repository(make_repository, {"LEFT": meet.format("a", "b"), "RIGHT": meet.format("b", "a")})
     done = run(root)
     assert done.faults == ()
-    rows = {row.stage: row for row in done.board.rows}
+    rows = {row.stage: row for row in done.table.rows}
     assert rows["left"].began < rows["right"].ended and rows["right"].began < rows["left"].ended  # type: ignore[operator]
 
 
@@ -142,7 +140,7 @@ def test_every_running_stage_has_a_gpu_of_its_own(
     )
     with spawn_threads() as spawn:
         done = bring_up_to_date(
-            root, None, spawn=spawn, view=SilentView(), log=lambda stage, line: None, jobs=4
+            root, RunOptions(jobs=4), spawn=spawn, view=SilentView(), log=lambda stage, line: None
         )
     assert done.faults == ()
     assert {(root / name).read_text().strip() for name in "xyz"} == {"GPU-a", "GPU-b"}
@@ -177,7 +175,7 @@ def test_a_fault_lets_the_other_branch_end_and_is_told_with_its_last_lines(
     assert len(done.faults) == 1 and "stage left failed" in done.faults[0] and "the reason" in done.faults[0]
     assert (root / "tries").read_text() == "tries\n"
     assert (root / "b").read_text() == "base\n"
-    assert {row.stage: row.standing for row in done.board.rows}["report"] is Standing.SKIPPED
+    assert {row.stage: row.status for row in done.table.rows}["report"] is Status.SKIPPED
 
 
 def test_a_run_waits_for_a_person_who_works_on_the_same_files(make_repository: MakeRepository) -> None:

@@ -10,7 +10,7 @@ import yaml
 from flows.commands import require_dvc, run_dvc
 from flows.git import git
 from flows.graph import open_repository
-from flows.reproduce.workspace import RWLOCK, mend_workspace
+from flows.reproduce.workspace import RWLOCK, repair_dvc_state
 from flows.retrain import promotion, run
 from flows.retrain.decision import BASE_ALONE, Decision
 from flows.retrain.history import describe_history
@@ -133,14 +133,14 @@ def test_the_last_candidate_s_lock_is_not_taken_for_a_cut_one(person: Person) ->
         found = look(setting, print)
         assert not found.new_sources
         # The flow begins so.
-        run._make_candidate(setting, found, last, lambda root: mended.extend(mend_workspace(root)), print)
+        run._make_candidate(setting, found, last, lambda root: mended.extend(repair_dvc_state(root)), print)
     assert mended == []
     assert read_lock((setting.clone / LOCK_FILE).read_text("utf-8")).keys() == {"acquire"}
 
 
-@pytest.mark.parametrize(("fault", "may_pass"), [("refused", False), ("moved", True), ("gone", True)])
+@pytest.mark.parametrize(("fault", "is_transient"), [("refused", False), ("moved", True), ("gone", True)])
 def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
-    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, may_pass: bool
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, is_transient: bool
 ) -> None:
     setting = Setting(str(person.root), tmp_path / "work")
 
@@ -157,12 +157,12 @@ def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
     monkeypatch.setattr(run, "_decide", decide)
     with pytest.raises(UserError, match="Nothing of rejected/1 has reached the source") as failed:
         retrain_once(setting, reproduce, print)
-    assert isinstance(failed.value, promotion.Passing) == may_pass
+    assert isinstance(failed.value, promotion.TransientError) == is_transient
     if fault == "gone":
         (tmp_path / "gone").rename(person.root)
     start, why = watch_once(setting, print)
-    assert start == may_pass, why
-    assert ("the last retraining on these data failed" in why) != may_pass
+    assert start == is_transient, why
+    assert ("the last retraining on these data failed" in why) != is_transient
 
 
 def test_settings_that_break_the_rules_are_to_be_mended_in_the_source(person: Person) -> None:

@@ -14,7 +14,7 @@ from flows.clones import fetch, resolve_revision
 from flows.git import git
 from flows.graph import open_repository
 from flows.locking import Busy
-from flows.reproduce.workspace import KEPT_LOCK, RWLOCK
+from flows.reproduce.workspace import LOCKFILE_BACKUP, RWLOCK
 from flows.retrain.judging import write_lock
 from flows.retrain.run import watch_once
 from flows.retrain.setting import Setting, open_setting
@@ -72,7 +72,7 @@ def test_a_clone_is_mended_and_its_lock_is_not_taken_for_the_cut_one_of_before(p
     git("add", "dvc.lock", root=person.root)
     git("commit", "--quiet", "--message", "Fewer stages", root=person.root)
     clone, logged = opened(person), list[str]()
-    write_lock(clone / KEPT_LOCK, stages)
+    write_lock(clone / LOCKFILE_BACKUP, stages)
     (clone / RWLOCK).write_text('{"read', encoding="utf-8")
     mend_clone(clone, logged.append)
     assert git("status", "--porcelain", root=clone) == ""
