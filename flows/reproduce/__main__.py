@@ -14,28 +14,32 @@ from oft.errors import UserError
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Stages to bring up to date, with all they need: `train@segm_ade20k-oft`, or `train` for "
+        "every training. None: the whole pipeline.",
+        show_default=False,
+    ),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        help="A branch, a tag, a commit or HEAD: work on that, in a clone under .clones with this one's "
+        "cache; what is edited here stays out. With Prefect alone.",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def main(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Stages to bring up to date, with all they need: `train@segm_ade20k-oft`, or `train` for "
-            "every training. None: the whole pipeline.",
-            show_default=False,
-        ),
-    ] = None,
+    targets: Targets = None,
     plain: Annotated[bool, typer.Option("--plain", help="Without Prefect: no record is kept.")] = False,
     pull: Annotated[
         bool, typer.Option("--pull", help="First fetch what others have pushed to the default DVC remote.")
     ] = False,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            help="A branch, a tag, a commit or HEAD: work on that, in a clone under .clones with this one's "
-            "cache; what is edited here stays out. With Prefect alone.",
-            show_default=False,
-        ),
-    ] = None,
+    revision: Revision = None,
     jobs: Annotated[
         int | None,
         typer.Option(
