@@ -1,4 +1,4 @@
-"""One command as a child process that never outlives the code waiting for it."""
+"""Run a command as a child process that never outlives its caller."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def run_command(
 
 
 def die_with_parent() -> None:
-    """Let the kernel end this process when its parent has ended, however that be; on Linux alone."""
+    """Let the kernel end this process when its parent ends, for whatever reason; on Linux alone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def exit_on_signals() -> None:
-    """Exit in order on SIGTERM and SIGHUP, which would else end Python at once and its children never."""
+    """Exit with cleanup on SIGTERM and SIGHUP, which would else end Python at once and leave its children."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
         sys.exit(128 + number)

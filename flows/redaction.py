@@ -1,4 +1,4 @@
-"""Secrets kept out of what flows print, log and keep."""
+"""Keep secrets out of the lines that flows print, log and store."""
 
 from __future__ import annotations
 

@@ -33,13 +33,13 @@ POLL_SECONDS = 0.1
 
 
 def ensure_server(prepare: Callable[[], object]) -> None:
-    """Let Prefect of this process talk to the server that PREFECT_API_URL names, to the one that `make serve`
-    keeps for this clone, or to one of its own.
+    """Connect this process's Prefect to the server that PREFECT_API_URL names, to the one that `make serve`
+    runs for this clone, or to one of its own.
 
     Prefect would start one by itself, but import the whole server here first; this one starts while
     ``prepare`` runs, half the time. It keeps its records in PREFECT_HOME (.prefect), where later runs and
-    `prefect artifact inspect` find them, and ends with this process, after Prefect has handed over its last
-    lines there.
+    `prefect artifact inspect` find them, and ends with this process, after Prefect has sent its last lines
+    there.
 
     Args:
         prepare: what can be done meanwhile without a server, such as importing Prefect.

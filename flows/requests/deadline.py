@@ -1,4 +1,4 @@
-"""A time limit that holds whatever a connection is waiting for."""
+"""A time limit over all of a connection's waits together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a training: the adapter for other programs, the gallery, and result.json with every hash."""
+"""The result of a training: the exported adapter, the gallery, and result.json with every hash."""
 
 from __future__ import annotations
 

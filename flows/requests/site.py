@@ -1,4 +1,4 @@
-"""What the operator of this machine allows a request, from the environment: folders, buckets, hosts."""
+"""The folders, buckets and hosts that this machine's operator allows to requests, from the environment."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from typer.testing import CliRunner
 
-from flows.deploy import app, make_pool, read_deployments, read_switches, restore_switches
-from flows.serve.settings import POOL, PREFECT_FILE
+from flows.deploy import app, create_work_pool, read_deployments, read_switches, restore_switches
+from flows.serve.settings import PREFECT_FILE, WORK_POOL
 
 ROOT = Path(__file__).parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / PREFECT_FILE).read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def test_every_deployment_is_of_a_flow_that_takes_its_parameters(deployment: dic
     if deployment.get("enforce_parameter_schema", True):
         flow.validate_parameters(deployment["parameters"])
     assert deployment["description"]
-    assert deployment["work_pool"]["name"] == POOL
+    assert deployment["work_pool"]["name"] == WORK_POOL
 
 
 def test_schedules_are_off_and_have_no_parameters_of_their_own() -> None:
@@ -72,10 +72,10 @@ def client(prefect_server: None) -> Iterator[SyncPrefectClient]:
 
 
 def test_the_pool_is_made_once(client: SyncPrefectClient) -> None:
-    make_pool(client)
-    made = client.read_work_pool(POOL)
-    make_pool(client)
-    assert client.read_work_pool(POOL).id == made.id
+    create_work_pool(client)
+    made = client.read_work_pool(WORK_POOL)
+    create_work_pool(client)
+    assert client.read_work_pool(WORK_POOL).id == made.id
     assert made.type == "process"
 
 

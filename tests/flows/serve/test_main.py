@@ -17,7 +17,7 @@ def test_help_teaches() -> None:
         assert word in shown.output
 
 
-@pytest.mark.parametrize("module", ["flows.serve", "flows.deploy", "flows.serve.keeper"])
+@pytest.mark.parametrize("module", ["flows.serve", "flows.deploy", "flows.serve.reaper"])
 def test_nothing_heavy_is_imported_for_a_help_page(module: str) -> None:
     code = f"import sys, {module}; sys.exit(bool({{'prefect', 'dvc', 'torch'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
