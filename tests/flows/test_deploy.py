@@ -43,14 +43,14 @@ def test_schedules_are_off_and_have_no_parameters_of_their_own() -> None:
         assert "parameters" not in schedule  # Prefect 3.8.8 forgets them when the switch is turned
 
 
-def test_where_flows_work_is_said_by_each_workers_environment() -> None:
+def test_each_workers_environment_names_the_clone_of_its_flows() -> None:
     assert FILE["pull"] == [
         {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $OFT_CLONE }}"}}
     ]
 
 
 @pytest.mark.parametrize("url", ["", "http://127.0.0.1:9/api"], ids=["unset", "nobody there"])
-def test_without_a_server_the_remedy_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_the_remedy_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     monkeypatch.chdir(ROOT)

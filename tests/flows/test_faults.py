@@ -38,7 +38,7 @@ def test_each_kind_of_fault_has_one_meaning(line: str, meaning: str) -> None:
     assert meaning in explained
 
 
-def test_what_is_not_known_is_not_explained() -> None:
+def test_unknown_errors_are_not_explained() -> None:
     assert explain_faults(["ERROR: failed to reproduce 'train': failed to run: python -m stages.train"]) == []
     assert explain_faults([]) == []
 

@@ -13,7 +13,7 @@ from flows.resources import (
 from oft.errors import UserError
 
 
-def test_a_pool_gives_no_more_than_it_has_and_takes_back_what_it_gave() -> None:
+def test_a_pool_never_exceeds_its_capacity_and_reuses_released_resources() -> None:
     pool = ResourcePool(2)
     first, second = pool.reserve(ResourceRequest()), pool.reserve(ResourceRequest())
     assert first is not None and second is not None

@@ -14,7 +14,7 @@ from tests.flows.executors.conftest import free_port
 SMALL, LARGE, GPU = Capacity(2, 0, 8.0), Capacity(16, 0, 64.0), Capacity(8, 2, 32.0)
 
 
-def test_the_living_nodes_count() -> None:
+def test_capacities_are_those_of_living_nodes() -> None:
     nodes = [
         {"Alive": True, "Resources": {"CPU": 2.0, "memory": 8e9, "node:10.0.0.1": 1.0}},
         {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": 32e9}},
@@ -32,7 +32,7 @@ def test_a_cluster_without_a_core_is_refused() -> None:
         cluster_pool([Capacity(0, 0, 1.0)])
 
 
-def test_a_request_is_what_some_node_can_give() -> None:
+def test_ray_options_fit_some_node() -> None:
     assert ray_options("s", ResourceRequest(4, 1, 16.0), [SMALL, GPU]) == {
         "num_cpus": 4,
         "num_gpus": 1,
@@ -46,7 +46,7 @@ def test_a_request_is_what_some_node_can_give() -> None:
 @pytest.mark.parametrize(
     "request_", [ResourceRequest(memory_gb=128.0), ResourceRequest(gpus=1, memory_gb=48.0)]
 )
-def test_memory_that_no_node_has_is_refused(request_: ResourceRequest) -> None:
+def test_a_memory_request_beyond_every_node_is_refused(request_: ResourceRequest) -> None:
     with pytest.raises(UserError, match=r"stage big: no node .* memory_gb (128|48)"):
         ray_options("big", request_, [SMALL, LARGE, GPU])
 

@@ -54,7 +54,7 @@ def test_every_line_is_sent_before_the_end() -> None:
     assert list(sent) == [["last"]]
 
 
-def test_what_killed_workers_leave_is_removed(tmp_path: Path) -> None:
+def test_folders_of_killed_workers_are_removed(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     jobs = tmp_path / JOB.project[:16] / "jobs"

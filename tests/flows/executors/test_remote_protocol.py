@@ -73,9 +73,7 @@ def test_stages_made_elsewhere_are_restored_here(head: Path, monkeypatch: pytest
         assert repo.status() == {}
 
 
-def test_what_was_made_here_is_pushed_for_the_node_to_read(
-    head: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inputs_made_here_are_pushed_for_the_node(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(head)
     with Repo() as repo:
         repo.reproduce("first")
@@ -104,7 +102,7 @@ def test_a_result_that_the_remote_lacks_is_not_made_here(head: Path, monkeypatch
     assert not (head / "tree").exists()
 
 
-def test_a_failing_network_is_told_as_what_may_pass(
+def test_a_network_failure_is_classified_as_transient(
     head: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:

@@ -32,7 +32,7 @@ def test_settings_need_not_be_committed_nor_files_that_no_stage_reads(clone: Pat
 
 
 @pytest.mark.parametrize("name", ["code.py", "data/new.txt", "data"])
-def test_what_stages_read_must_be_committed(clone: Path, name: str) -> None:
+def test_stage_inputs_must_be_committed(clone: Path, name: str) -> None:
     path = clone / ("data" if name == "data" else name)
     path.parent.mkdir(exist_ok=True)
     path.write_text("changed\n")
@@ -40,7 +40,7 @@ def test_what_stages_read_must_be_committed(clone: Path, name: str) -> None:
         require_committed(clone, [clone / "data"])
 
 
-def test_what_cannot_be_cloned_is_refused(clone: Path, tmp_path: Path) -> None:
+def test_an_uncloneable_repository_is_refused(clone: Path, tmp_path: Path) -> None:
     (clone / "code.py").write_text("two\n")
     git(clone, "commit", "--quiet", "--all", "--message", "second")
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{clone}", "shallow")

@@ -38,7 +38,7 @@ def is_free(folder: Path) -> bool:
         return slot.name == "slot-0"
 
 
-def test_the_command_runs_in_a_slot_and_its_ending_is_passed_on(tmp_path: Path) -> None:
+def test_the_command_runs_in_a_worktree_and_its_exit_status_is_returned(tmp_path: Path) -> None:
     for script, status in (("pwd; exit 3", 3), ("kill -9 $$", 128 + signal.SIGKILL)):
         lines: list[str] = []
         finished = run_command(
@@ -73,7 +73,7 @@ def test_nothing_outlives_the_caller_even_if_it_is_killed(tmp_path: Path, victim
     wait_for(lambda: is_free(tmp_path), 30)
 
 
-def test_a_slot_has_one_tenant(tmp_path: Path) -> None:
+def test_a_worktree_is_reserved_by_one_command(tmp_path: Path) -> None:
     with reserve_worktree(tmp_path) as one, reserve_worktree(tmp_path) as other:
         assert one != other
     assert is_free(tmp_path)

@@ -21,7 +21,7 @@ def save(folder: Path, snapshot: Snapshot) -> Path:
     return path
 
 
-def test_a_slot_goes_from_revision_to_revision_and_keeps_results(clone: Path, tmp_path: Path) -> None:
+def test_a_worktree_changes_its_revision_and_keeps_results(clone: Path, tmp_path: Path) -> None:
     slot = tmp_path / "slot"
     slot.mkdir()
     one = read_snapshot(clone)
@@ -46,7 +46,7 @@ def test_a_slot_goes_from_revision_to_revision_and_keeps_results(clone: Path, tm
     assert (slot / "code.py").read_text() == "one\n"
 
 
-def test_a_slot_that_git_cannot_use_is_made_anew(clone: Path, tmp_path: Path) -> None:
+def test_a_broken_worktree_is_recreated(clone: Path, tmp_path: Path) -> None:
     slot = tmp_path / "slot"
     (slot / ".git").mkdir(parents=True)
     (slot / ".git" / "HEAD").write_text("cut sho")
@@ -55,7 +55,7 @@ def test_a_slot_that_git_cannot_use_is_made_anew(clone: Path, tmp_path: Path) ->
     assert (slot / "code.py").read_text() == "one\n"
 
 
-def test_a_damaged_bundle_is_told(clone: Path, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_reported(clone: Path, tmp_path: Path) -> None:
     slot = tmp_path / "slot"
     slot.mkdir()
     snapshot = read_snapshot(clone)

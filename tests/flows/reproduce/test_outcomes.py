@@ -54,7 +54,7 @@ def stage_failed(*lines: str, status: int = 1) -> CommandResult:
         (CommandResult(1, ("ERROR: 'dvc.yaml' is invalid.",)), Outcome.FAILED),
     ],
 )
-def test_what_may_pass_by_itself_is_told_from_what_will_not(finished: CommandResult, ending: Outcome) -> None:
+def test_transient_errors_are_told_from_lasting_ones(finished: CommandResult, ending: Outcome) -> None:
     assert classify(finished) is ending
 
 

@@ -93,7 +93,7 @@ def test_a_run_makes_everything_and_dvc_has_nothing_left_to_do(make_repository: 
     assert run(root).counts == {"done": 0, "cached": 4}
 
 
-def test_what_needs_a_stage_that_came_out_as_before_is_not_even_looked_at(
+def test_a_stage_whose_inputs_have_not_changed_is_skipped(
     make_repository: MakeRepository,
 ) -> None:
     root = repository(make_repository, {})
@@ -147,7 +147,7 @@ def test_every_running_stage_has_a_gpu_of_its_own(
     assert (root / "w").read_text() == "[]\n"
 
 
-def test_the_lock_does_not_depend_on_what_ran_beside_what(make_repository: MakeRepository) -> None:
+def test_the_lockfile_does_not_depend_on_concurrency(make_repository: MakeRepository) -> None:
     root = repository(make_repository, {})
     assert run(root).faults == ()
     side_by_side = yaml.safe_load((root / "dvc.lock").read_text())
@@ -156,7 +156,7 @@ def test_the_lock_does_not_depend_on_what_ran_beside_what(make_repository: MakeR
     assert yaml.safe_load((root / "dvc.lock").read_text()) == side_by_side
 
 
-def test_a_stage_that_is_killed_once_is_tried_again(make_repository: MakeRepository) -> None:
+def test_a_stage_killed_once_is_retried(make_repository: MakeRepository) -> None:
     root = repository(make_repository, {"LEFT": "[ -e tried ] || { touch tried; kill -9 $$; }; cat base > a"})
     said: list[str] = []
     assert run(root, said=said).counts == {"done": 4, "cached": 0}
@@ -164,7 +164,7 @@ def test_a_stage_that_is_killed_once_is_tried_again(make_repository: MakeReposit
     assert stages_dvc_would_run(root) == []
 
 
-def test_a_fault_lets_the_other_branch_end_and_is_told_with_its_last_lines(
+def test_a_failure_lets_the_other_branch_end_and_reports_its_last_lines(
     make_repository: MakeRepository,
 ) -> None:
     wait = "for i in $(seq 600); do [ -e failed ] && break; sleep 0.1; done; cat base > b"
@@ -178,7 +178,7 @@ def test_a_fault_lets_the_other_branch_end_and_is_told_with_its_last_lines(
     assert {row.stage: row.status for row in done.table.rows}["report"] is Status.SKIPPED
 
 
-def test_a_run_waits_for_a_person_who_works_on_the_same_files(make_repository: MakeRepository) -> None:
+def test_a_run_waits_for_another_dvc_process_on_the_same_files(make_repository: MakeRepository) -> None:
     slow = "touch begun; for i in $(seq 600); do [ -e go ] && break; sleep 0.1; done; cat base > a"
     root = repository(make_repository, {"LEFT": slow})
     person = subprocess.Popen(

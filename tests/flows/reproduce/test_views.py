@@ -39,7 +39,7 @@ def test_the_table_names_every_stage_where_there_is_room() -> None:
     assert "train@a" in shown and "running" in shown and "waiting" in shown and "cached" in shown
 
 
-def test_a_low_terminal_shows_what_matters_and_counts_the_rest() -> None:
+def test_a_low_terminal_shows_the_highest_priorities_and_counts_the_rest() -> None:
     table = example()
     table.note("train@a", "next attempt in 2 s")
     shown = drawn(table, 3)
@@ -84,7 +84,7 @@ def test_the_live_table_stands_at_the_end_below_the_lines() -> None:
     assert "1 done" in shown.rpartition("0.1[/bold]")[2]
 
 
-def test_a_run_nobody_watches_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_view_a_run_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(current_view(), SilentView)
     with show_run():
         assert isinstance(current_view(), PlainView)
@@ -92,7 +92,7 @@ def test_a_run_nobody_watches_is_silent(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == ""
 
 
-def test_dvcs_chatter_is_told_from_what_stages_say() -> None:
+def test_dvc_chatter_is_told_from_stage_output() -> None:
     assert is_chatter("Updating lock file 'dvc.lock'") and is_chatter("  ")
     assert is_chatter("Stage 'train@a' didn't change, skipping")
     assert not is_chatter("train a: 10/550 step, 4.9 step/s")

@@ -91,7 +91,7 @@ def walk(
     return results, table
 
 
-def test_every_stage_runs_once_after_what_it_needs() -> None:
+def test_every_stage_runs_once_after_its_dependencies() -> None:
     executor = FakeExecutor()
     results, table = walk(executor)
     assert sorted(executor.attempts) == sorted(ORDER)
@@ -101,7 +101,7 @@ def test_every_stage_runs_once_after_what_it_needs() -> None:
     assert table.counts() == {Status.DONE: 5}
 
 
-def test_what_dvc_finds_unchanged_is_not_looked_at_again() -> None:
+def test_unchanged_stages_are_skipped() -> None:
     executor = FakeExecutor(
         answers={"report": [CommandResult(0, ("Stage 'report' didn't change, skipping",))]}
     )
@@ -117,7 +117,7 @@ def test_what_dvc_finds_unchanged_is_not_looked_at_again() -> None:
 
 
 @pytest.mark.parametrize("moves", [True, False])
-def test_what_needs_stages_that_came_out_as_before_need_not_be_looked_at(moves: bool) -> None:
+def test_consumers_of_unchanged_outputs_are_skipped(moves: bool) -> None:
     outs = {stage: [f"{stage} one"] for stage in ORDER}
 
     def make(stage: str) -> None:
@@ -130,7 +130,7 @@ def test_what_needs_stages_that_came_out_as_before_need_not_be_looked_at(moves: 
     assert table.counts()[Status.CACHED] == (1 if moves else 4)
 
 
-def test_what_is_not_in_the_lock_yet_counts_as_new() -> None:
+def test_outs_missing_from_the_lockfile_count_as_changed() -> None:
     executor = FakeExecutor()
     walk(executor, changed={"start"})
     assert set(executor.attempts) == {"start", "left", "right", "report"}
@@ -149,7 +149,7 @@ def test_independent_stages_run_side_by_side() -> None:
     assert frozenset({"left", "right"}) in executor.together
 
 
-def test_no_more_run_at_once_than_there_is_room_for() -> None:
+def test_running_stages_never_exceed_the_pool() -> None:
     one = FakeExecutor(cpus=1)
     walk(one)
     assert {len(names) for names in one.together} == {1}
@@ -158,12 +158,12 @@ def test_no_more_run_at_once_than_there_is_room_for() -> None:
     assert not any({"left", "right"} <= names for names in wide.together)
 
 
-def test_the_longest_way_to_the_end_comes_first() -> None:
+def test_the_critical_path_comes_first() -> None:
     assert critical_path_order(GRAPH, ORDER) == ["start", "left", "right", "report", "alone"]
     assert critical_path_order(GRAPH, ["alone", "start", "left", "right", "report"])[0] == "start"
 
 
-def test_a_refusal_is_not_tried_again_and_starts_nothing_more() -> None:
+def test_a_lasting_failure_is_not_retried_and_starts_no_more_stages() -> None:
     executor = FakeExecutor(answers={"start": [REFUSED]}, cpus=1)
     results, table = walk(executor)
     assert executor.attempts == ["start"]
@@ -171,7 +171,7 @@ def test_a_refusal_is_not_tried_again_and_starts_nothing_more() -> None:
     assert table.counts() == {Status.FAILED: 1, Status.SKIPPED: 4}
 
 
-def test_with_keep_going_what_does_not_depend_on_it_runs() -> None:
+def test_keep_going_runs_independent_stages() -> None:
     executor = FakeExecutor(answers={"left": [REFUSED]})
     results, table = walk(executor, keep_going=True)
     assert sorted(executor.attempts) == ["alone", "left", "right", "start"]
@@ -179,7 +179,7 @@ def test_with_keep_going_what_does_not_depend_on_it_runs() -> None:
     assert {row.stage for row in table.rows if row.status is Status.SKIPPED} == {"report"}
 
 
-def test_a_stage_that_dies_is_tried_again_with_the_clone_mended_between() -> None:
+def test_a_crashed_stage_is_retried_after_a_repair() -> None:
     repairs: list[int] = []
     executor = FakeExecutor(answers={"start": [KILLED, KILLED]})
     results, _ = walk(executor, hooks=WalkHooks(before_retry=lambda: repairs.append(1)))
@@ -187,7 +187,7 @@ def test_a_stage_that_dies_is_tried_again_with_the_clone_mended_between() -> Non
     assert results["start"].status is Status.DONE
 
 
-def test_attempts_come_to_an_end() -> None:
+def test_retries_are_limited() -> None:
     executor = FakeExecutor(answers={"start": [KILLED] * 9})
     results, _ = walk(executor)
     assert executor.attempts.count("start") == 3
@@ -195,7 +195,7 @@ def test_attempts_come_to_an_end() -> None:
     assert "signal 9" in results["start"].message and "memory" in results["start"].message
 
 
-def test_a_busy_stage_waits_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_stage_waits_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.reproduce.walk.BUSY_SECONDS", 0.0)
     busy = CommandResult(255, ("ERROR: failed to reproduce 'start': 'a' is busy, it is being blocked by:",))
     assert classify(busy) is Outcome.BUSY
@@ -204,7 +204,7 @@ def test_a_busy_stage_waits_however_long_it_takes(monkeypatch: pytest.MonkeyPatc
     assert executor.attempts.count("start") == 21 and results["start"].status is Status.DONE
 
 
-def test_what_interrupts_the_walk_stops_the_executor_and_is_raised() -> None:
+def test_an_interrupt_stops_the_executor_and_is_raised() -> None:
     executor = FakeExecutor()
 
     class Interrupting(RunTable):
@@ -221,7 +221,7 @@ def test_what_interrupts_the_walk_stops_the_executor_and_is_raised() -> None:
     assert executor.stopped
 
 
-def test_what_an_executor_refuses_is_the_stages_fault() -> None:
+def test_an_executors_error_fails_the_stage() -> None:
     def refuse(stage: str) -> None:
         if stage == "left":
             raise UserError("no node has the memory")
@@ -231,7 +231,7 @@ def test_what_an_executor_refuses_is_the_stages_fault() -> None:
     assert results["start"].status is Status.DONE
 
 
-def test_a_task_that_is_lost_fails_its_stage_instead_of_waiting_for_ever() -> None:
+def test_a_lost_task_fails_its_stage() -> None:
     class Lost:
         def add_done_callback(self, call: Callable[[object], None]) -> None:
             call(self)

@@ -43,7 +43,7 @@ def reproduced(make_repository: MakeRepository) -> Path:
     return root
 
 
-def test_a_second_run_waits_for_the_first_and_says_for_whom(make_repository: MakeRepository) -> None:
+def test_a_second_run_waits_for_the_first_and_names_it(make_repository: MakeRepository) -> None:
     root = make_repository()
     first = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(root)],
@@ -76,13 +76,13 @@ def test_the_lock_is_free_again_after_the_block(make_repository: MakeRepository)
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_whole_lock_is_left_alone(reproduced: Path) -> None:
+def test_a_whole_lockfile_stays(reproduced: Path) -> None:
     before = (reproduced / "dvc.lock").read_bytes()
     assert repair_dvc_state(reproduced) == []
     assert (reproduced / "dvc.lock").read_bytes() == before == (reproduced / LOCKFILE_BACKUP).read_bytes()
 
 
-def test_a_lock_cut_anywhere_becomes_whole_again(reproduced: Path) -> None:
+def test_a_lockfile_torn_anywhere_is_restored(reproduced: Path) -> None:
     """A killed writer leaves the beginning of what it would have written; ends of lines are worst."""
     whole = (reproduced / "dvc.lock").read_bytes()
     ends = {place + 1 for place, byte in enumerate(whole[:-1]) if byte == ord("\n")}
@@ -95,7 +95,7 @@ def test_a_lock_cut_anywhere_becomes_whole_again(reproduced: Path) -> None:
     assert not any(line.startswith("Running stage") for line in lines)
 
 
-def test_a_lock_that_a_person_changed_is_not_taken_for_a_torn_one(reproduced: Path) -> None:
+def test_an_edited_lockfile_does_not_count_as_torn(reproduced: Path) -> None:
     import yaml
 
     values = yaml.safe_load((reproduced / "dvc.lock").read_text())
@@ -104,7 +104,7 @@ def test_a_lock_that_a_person_changed_is_not_taken_for_a_torn_one(reproduced: Pa
     assert repair_dvc_state(reproduced) == []
 
 
-def test_without_a_kept_lock_the_committed_one_is_taken_or_the_remedy_named(reproduced: Path) -> None:
+def test_without_a_backup_the_committed_lockfile_is_restored_or_the_remedy_named(reproduced: Path) -> None:
     whole = (reproduced / "dvc.lock").read_bytes()
     (reproduced / LOCKFILE_BACKUP).unlink()
     (reproduced / "dvc.lock").write_bytes(whole[:-7])
@@ -125,7 +125,7 @@ def test_a_torn_list_of_files_in_use_is_emptied(reproduced: Path) -> None:
     assert run_dvc(["repro"], root=reproduced, log=lambda _: None).exit_code == 0
 
 
-def test_files_in_use_by_processes_that_are_gone_are_free_again(reproduced: Path) -> None:
+def test_locks_of_dead_processes_are_released(reproduced: Path) -> None:
     """After a restart of the machine some other process has the number that DVC noted."""
     sleeper = subprocess.Popen(["sleep", "600"])
     path = str(reproduced / "a")
@@ -141,7 +141,7 @@ def test_files_in_use_by_processes_that_are_gone_are_free_again(reproduced: Path
     assert run_dvc(["repro", "--force"], root=reproduced, log=lambda _: None).exit_code == 0
 
 
-def test_a_committed_lock_with_fewer_stages_is_no_torn_one(reproduced: Path) -> None:
+def test_a_committed_lockfile_with_fewer_stages_does_not_count_as_torn(reproduced: Path) -> None:
     """As where a person has tried a stage more and gone back."""
     whole = (reproduced / "dvc.lock").read_text()
     shorter = whole[: whole.index("  third:")]
@@ -155,7 +155,7 @@ def test_a_committed_lock_with_fewer_stages_is_no_torn_one(reproduced: Path) -> 
     assert (reproduced / "dvc.lock").read_text() == shorter
 
 
-def test_a_torn_lock_is_never_kept(reproduced: Path) -> None:
+def test_a_torn_lockfile_is_never_backed_up(reproduced: Path) -> None:
     whole = (reproduced / "dvc.lock").read_bytes()
     (reproduced / "dvc.lock").write_bytes(whole[: len(whole) // 2])
     backup_lockfile(reproduced)

@@ -60,9 +60,7 @@ def lose(monkeypatch: pytest.MonkeyPatch, client: Client, clock: Clock, since: f
     monkeypatch.setattr(requests.Session, "request", request)
 
 
-def test_a_server_that_is_started_again_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, client: Client
-) -> None:
+def test_the_client_waits_for_a_restarting_server(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
     clock = Clock()
     lose(monkeypatch, client, clock, 1.0, RECONNECT_SECONDS - 10)
     first, lost, ended = client.follow(RUN, clock.sleep, clock.now)
@@ -71,7 +69,9 @@ def test_a_server_that_is_started_again_is_waited_for(
     assert isinstance(ended, TrainingRun) and ended.state == "COMPLETED"
 
 
-def test_a_server_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_the_client_gives_up_on_a_server_that_stays_away(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     clock = Clock()
     lose(monkeypatch, client, clock, 1.0, 1e9)
     with pytest.raises(NoAnswerError, match="no Prefect server answers"):
@@ -79,7 +79,7 @@ def test_a_server_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch,
     assert RECONNECT_SECONDS < clock.seconds < RECONNECT_SECONDS + 10
 
 
-def test_a_server_that_never_answered_is_not_waited_for(
+def test_the_client_does_not_wait_for_a_server_that_never_answered(
     monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     clock = Clock()
@@ -89,7 +89,7 @@ def test_a_server_that_never_answered_is_not_waited_for(
     assert clock.seconds == 0.0
 
 
-def test_a_server_that_is_just_starting_is_waited_for(client: Client, web: WebServer) -> None:
+def test_the_client_waits_for_a_starting_server(client: Client, web: WebServer) -> None:
     clock, answer = Clock(), web.answer
     web.answer = lambda seen: (503, {}, b"") if 1.0 < clock.seconds < 5.0 else answer(seen)
     _, lost, ended = client.follow(RUN, clock.sleep, clock.now)

@@ -177,6 +177,8 @@ def test_a_file_or_an_archive_that_is_too_large_is_refused(
         ("/nowhere/at/all", "there is no folder"),
     ],
 )
-def test_what_is_not_there_is_said(tmp_path: Path, site: Site, s3: Any, source: str, said: str) -> None:
+def test_a_missing_source_of_pictures_is_reported(
+    tmp_path: Path, site: Site, s3: Any, source: str, said: str
+) -> None:
     with pytest.raises(DataError, match=said):
         bring(source, tmp_path, site)

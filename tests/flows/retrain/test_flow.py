@@ -51,7 +51,7 @@ def test_new_data_are_trained_on_and_the_same_are_not(person: Person) -> None:
     assert person.state() == before
 
 
-def test_a_users_fault_fails_the_flow_with_the_reason(person: Person) -> None:
+def test_a_user_error_fails_the_flow_with_the_reason(person: Person) -> None:
     state = watch(str(person.root), revision="mian", return_state=True)
     assert state.is_failed()
     assert "revision 'mian' is no branch, tag or commit of the source" in (state.message or "")

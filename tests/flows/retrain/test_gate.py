@@ -127,6 +127,6 @@ def test_direction_gain_and_loss(gate: Gate, direction: str) -> None:
         (rows([0.5] * 40), [], "task has none of the scores"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(gate: Gate, before: Any, after: Any, message: str) -> None:
+def test_an_unjudgeable_candidate_is_refused(gate: Gate, before: Any, after: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         judge({"task": (before, after)}, gate)

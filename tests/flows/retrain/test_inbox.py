@@ -51,7 +51,7 @@ def hashes(tmp_path: Path) -> HashCache:
     return HashCache(tmp_path / "hashes.json")
 
 
-def test_pictures_are_taken_once_with_their_captions(inbox: Path, target: Path, hashes: HashCache) -> None:
+def test_pictures_are_ingested_once_with_their_captions(inbox: Path, target: Path, hashes: HashCache) -> None:
     put(inbox, "a-red_wall.png", picture(200))
     put(inbox, "deep/er/again.png", picture(200))
     put(inbox, "green.png", picture(10))
@@ -67,7 +67,7 @@ def test_pictures_are_taken_once_with_their_captions(inbox: Path, target: Path, 
     assert (inbox / "green.png").is_file()
 
 
-def test_what_is_no_picture_is_moved_aside_with_the_reason_and_the_rest_is_taken(
+def test_broken_pictures_are_quarantined_with_the_reason_and_the_rest_ingested(
     inbox: Path, target: Path, hashes: HashCache, tmp_path: Path
 ) -> None:
     outside = put(tmp_path, "secret.png", picture(5))
@@ -88,7 +88,7 @@ def test_what_is_no_picture_is_moved_aside_with_the_reason_and_the_rest_is_taken
     assert ingest_folder(inbox, target, hashes, print) == InboxCounts()
 
 
-def test_what_is_in_place_is_not_decoded_again(
+def test_known_pictures_are_not_decoded_again(
     inbox: Path, target: Path, hashes: HashCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(inbox, "a.png", picture(1))
@@ -111,7 +111,7 @@ def test_a_file_that_still_grows_waits(inbox: Path, target: Path, hashes: HashCa
     assert ingest_folder(inbox, target, hashes, print) == InboxCounts(accepted=1)
 
 
-def test_objects_on_s3_are_looked_at_once_a_version(s3: Any, target: Path, tmp_path: Path) -> None:
+def test_objects_on_s3_are_read_once_a_version(s3: Any, target: Path, tmp_path: Path) -> None:
     for name, content in {
         "in/../../evil.png": picture(1),
         "in/dog.png": picture(2),
@@ -142,7 +142,7 @@ def test_objects_on_s3_are_looked_at_once_a_version(s3: Any, target: Path, tmp_p
         ("photos/../x", "must be a folder inside the data set"),
     ],
 )
-def test_an_inbox_belongs_to_a_data_set_that_takes_pictures(
+def test_an_inbox_belongs_to_a_data_set_that_accepts_pictures(
     values: dict[str, Any], tmp_path: Path, inbox: Path, hashes: HashCache, name: str, message: str
 ) -> None:
     for dataset in ("photos", "coco"):

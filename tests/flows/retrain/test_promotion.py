@@ -66,7 +66,7 @@ def test_a_real_adapter_is_exported_by_the_clone_s_own_code(tmp_path: Path, base
     )
 
 
-def test_where_all_is_to_be_signed_a_decision_is_not(person: Person) -> None:
+def test_decisions_are_not_signed(person: Person) -> None:
     settings = person.settings()
     with retrain_lock(settings.folder, print):
         found = scan_sources(settings, print)
@@ -98,7 +98,7 @@ def test_a_card_says_base_data_licences_settings_and_metrics(tmp_path: Path, par
     assert str(tmp_path) not in card
 
 
-def test_a_card_says_what_is_not_known(tmp_path: Path, params: Params) -> None:
+def test_a_card_names_unknown_values(tmp_path: Path, params: Params) -> None:
     card = render_model_card(tmp_path, params, "subject_robot_toy", DECISION)
     assert "Licences of its pictures: unspecified" in card
     assert "the subject robot_toy as `sks`" in card

@@ -112,7 +112,7 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     assert SECRET not in everything + "\n".join(logged.ever) + capsys.readouterr().out
 
 
-def test_what_failed_is_kept_from_the_watch_until_something_changes(person: Person) -> None:
+def test_watch_does_not_repeat_a_failure_until_something_changes(person: Person) -> None:
     def fail(_root: Path) -> None:
         raise UserError("the disk is full")
 
@@ -127,7 +127,7 @@ def test_what_failed_is_kept_from_the_watch_until_something_changes(person: Pers
     assert watch_once(settings, print)[0]
 
 
-def test_the_last_candidate_s_lock_is_not_taken_for_a_cut_one(person: Person) -> None:
+def test_the_last_candidates_lockfile_does_not_count_as_torn(person: Person) -> None:
     stages = {name: {"cmd": f"echo {name}"} for name in ("acquire", "train")}
     write_lockfile(person.root / LOCKFILE, stages)
     git("add", LOCKFILE, root=person.root)
@@ -147,7 +147,7 @@ def test_the_last_candidate_s_lock_is_not_taken_for_a_cut_one(person: Person) ->
 
 
 @pytest.mark.parametrize(("fault", "is_transient"), [("refused", False), ("moved", True), ("gone", True)])
-def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
+def test_watch_does_not_repeat_a_decision_that_the_source_refuses(
     person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, is_transient: bool
 ) -> None:
     settings = RetrainSettings(str(person.root), tmp_path / "work")
@@ -173,7 +173,7 @@ def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
     assert ("the last retraining on these data failed" in why) != is_transient
 
 
-def test_settings_that_break_the_rules_are_to_be_mended_in_the_source(person: Person) -> None:
+def test_invalid_settings_must_be_fixed_in_the_source(person: Person) -> None:
     (person.root / "params.yaml").write_text("seed: [", encoding="utf-8")
     git("commit", "--quiet", "--all", "--message", "Broken", root=person.root)
     with pytest.raises(UserError, match="mend and commit it in the source, not in the clone"):

@@ -29,12 +29,12 @@ def fingerprints(params: Params, tmp_path: Path) -> dict[str, str]:
     return read_fingerprints(params, tmp_path, HashCache(tmp_path / "hashes.json"))
 
 
-def test_only_what_dvc_cannot_see_is_watched(params: Params, own: Params) -> None:
+def test_only_sources_invisible_to_dvc_are_watched(params: Params, own: Params) -> None:
     assert watched_sources(params) == {}
     assert watched_sources(own) == {"acquire@photos": "mine", "caption@photos": "prompts.json"}
 
 
-def test_a_folder_is_its_names_sizes_and_content(own: Params, tmp_path: Path) -> None:
+def test_a_folders_fingerprint_covers_names_sizes_and_content(own: Params, tmp_path: Path) -> None:
     first = fingerprints(own, tmp_path)
     folder = tmp_path / "mine"
     os.utime(folder / "a.png")
@@ -76,13 +76,15 @@ def test_a_file_is_read_again_only_where_it_changed(tmp_path: Path, monkeypatch:
     assert HashCache(store).sha256(path) == "other"
 
 
-def test_links_that_lead_back_up_end(own: Params, tmp_path: Path) -> None:
+def test_links_to_a_parent_folder_are_not_followed(own: Params, tmp_path: Path) -> None:
     (tmp_path / "mine" / "sub" / "up").symlink_to(tmp_path / "mine")
     (tmp_path / "mine" / "gone").symlink_to(tmp_path / "nothing")
     assert set(fingerprints(own, tmp_path)) == {"acquire@photos", "caption@photos"}
 
 
-def test_a_prefix_on_s3_is_its_names_sizes_and_etags(s3: Any, values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_prefixs_fingerprint_covers_names_sizes_and_etags(
+    s3: Any, values: dict[str, Any], tmp_path: Path
+) -> None:
     values["datasets"]["photos"]["acquire"]["source"] = "s3://bucket/set"
     params = parse_params(values)
     s3.put_object(Bucket="bucket", Key="set/a.png", Body=b"one")
@@ -94,7 +96,7 @@ def test_a_prefix_on_s3_is_its_names_sizes_and_etags(s3: Any, values: dict[str, 
     assert fingerprints(params, tmp_path) != first
 
 
-def test_a_download_is_its_pins(values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_downloads_fingerprint_covers_its_pins(values: dict[str, Any], tmp_path: Path) -> None:
     values["datasets"]["coco"]["acquire"]["source"] = "download"
     first = fingerprints(parse_params(values), tmp_path)
     assert fingerprints(parse_params(values), tmp_path) == first

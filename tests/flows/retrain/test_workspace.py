@@ -42,7 +42,7 @@ def opened(person: Person) -> Path:
     return settings.clone
 
 
-def test_a_clone_has_the_revision_the_cache_and_the_remotes_of_the_person(person: Person) -> None:
+def test_a_clone_has_the_users_revision_cache_and_remotes(person: Person) -> None:
     (person.root / ".dvc" / "config.local").write_text("['remote \"team\"']\nurl = ../../team\n", "utf-8")
     (person.root / "tiny.py").write_text("edited, not committed", encoding="utf-8")
     clone = opened(person)
@@ -53,7 +53,7 @@ def test_a_clone_has_the_revision_the_cache_and_the_remotes_of_the_person(person
     assert git("status", "--porcelain", root=clone) == ""
 
 
-def test_a_clone_is_reset_and_what_dvc_placed_stays(person: Person) -> None:
+def test_a_clone_is_reset_and_dvc_outs_stay(person: Person) -> None:
     clone = opened(person)
     (clone / "data").mkdir()
     (clone / "data" / "out").write_text("made", encoding="utf-8")
@@ -66,7 +66,7 @@ def test_a_clone_is_reset_and_what_dvc_placed_stays(person: Person) -> None:
     assert git("status", "--porcelain", root=clone) == git("tag", "--list", root=clone) == ""
 
 
-def test_a_clone_is_mended_and_its_lock_is_not_taken_for_the_cut_one_of_before(person: Person) -> None:
+def test_a_clone_is_repaired_and_its_lockfile_does_not_count_as_torn(person: Person) -> None:
     stages = {name: {"cmd": f"echo {name}"} for name in ("acquire", "train", "evaluate")}
     write_lockfile(person.root / "dvc.lock", {"acquire": stages["acquire"]})
     git("add", "dvc.lock", root=person.root)
@@ -95,7 +95,7 @@ def test_an_unknown_revision_is_refused(person: Person) -> None:
         resolve_revision(clone, settings.revision)
 
 
-def test_relative_sources_lead_where_they_lead_for_the_person(person: Person, values: dict[str, Any]) -> None:
+def test_relative_sources_resolve_as_in_the_users_workspace(person: Person, values: dict[str, Any]) -> None:
     clone = opened(person)
     values["datasets"]["photos"]["acquire"]["source"] = "mine"
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_relative_sources_lead_where_they_lead_for_the_person(person: Person, va
         link_sources(parse_params(values), person.settings(), clone)
 
 
-def test_the_second_says_so_or_waits_until_the_first_has_ended(tmp_path: Path) -> None:
+def test_a_second_retraining_reports_or_waits_for_the_first(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path.cwd(), env=dict(os.environ))
     try:

@@ -33,7 +33,7 @@ def test_elsewhere_than_in_a_clone_nothing_is_started(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_serves_already_is_told_even_while_he_starts() -> None:
+def test_a_second_serve_is_told_of_the_first_even_while_that_starts() -> None:
     record = '{"pid": 7, "ui": "http://127.0.0.1:4200"}'
     assert "at http://127.0.0.1:4200, by process 7" in describe_served(record)
     assert "just starting" in describe_served("")

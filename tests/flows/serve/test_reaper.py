@@ -28,11 +28,11 @@ while True:
 """
 
 
-def test_a_later_process_of_a_part_replaces_an_earlier_one() -> None:
+def test_a_later_process_replaces_an_earlier_one_of_its_name() -> None:
     assert read_pids(["server 1\n", "worker 2\n", "server 3\n"]) == {"server": 3, "worker": 2}
 
 
-def test_kill_9_of_what_serves_ends_its_parts_even_after_the_keeper_was_killed(tmp_path: Path) -> None:
+def test_kill_9_of_the_supervisor_ends_its_processes_even_after_the_reaper_was_killed(tmp_path: Path) -> None:
     mark = f"test#{secrets.token_hex(8)}"
     code = SERVES.replace('"MARK"', repr(MARK))
     serving = subprocess.Popen(

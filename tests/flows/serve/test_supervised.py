@@ -8,7 +8,7 @@ import pytest
 from flows.serve.supervised import RESTARTS, RESTARTS_WITHIN_SECONDS, SupervisedProcess
 
 
-def test_lines_of_every_start_are_kept_and_told_with_the_end(tmp_path: Path) -> None:
+def test_the_log_keeps_the_lines_of_every_start(tmp_path: Path) -> None:
     process = SupervisedProcess("server", ["nothing_of_this_name"], tmp_path, os.environ, tmp_path / "logs")
     for _ in range(2):
         process.start()
@@ -21,9 +21,7 @@ def test_lines_of_every_start_are_kept_and_told_with_the_end(tmp_path: Path) -> 
     ] * 2
 
 
-def test_a_part_is_started_again_until_it_dies_too_often(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_restarts_until_it_dies_too_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("flows.serve.supervised.time.monotonic", lambda: now)
     process = SupervisedProcess("server", ["nothing_of_this_name"], tmp_path, os.environ, tmp_path)
