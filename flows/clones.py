@@ -89,7 +89,7 @@ def share_cache(clone: Path, source_root: Path | None, default_cache: Path) -> N
                 default_remote = known.get("core", {}).get("remote", default_remote)
     local = clone / ".dvc" / "config.local"
     local.unlink(missing_ok=True)
-    local.touch(mode=0o600)  # it may hold what opens a remote
+    local.touch(mode=0o600)  # it may hold a remote's credentials
     with open_repository(clone) as repo, repo.config.edit("local") as config:
         config["cache"] = {"dir": cache}
         config["remote"] = remotes

@@ -1,4 +1,4 @@
-"""The DVC commands a flow runs, each as a child process, and how their answers read."""
+"""Run DVC commands as child processes, and parse their output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ReproAction = Literal["ran", "restored", "unchanged"]
 
 
 def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> CommandResult:
-    """Run ``dvc ARGUMENTS`` in ``root``; it waits for another DVC process instead of failing beside it."""
+    """Run ``dvc ARGUMENTS`` in ``root``; it waits for another DVC process instead of failing."""
     return run_command(dvc_command(arguments), root=root, log=log, environment=dvc_environment())
 
 
@@ -33,7 +33,7 @@ def require_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], No
 
 
 def dvc_command(arguments: Sequence[str]) -> list[str]:
-    """``dvc ARGUMENTS`` by this interpreter; beside another DVC process it waits instead of failing."""
+    """Return the command ``dvc ARGUMENTS`` of this interpreter; it waits for another DVC process."""
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
@@ -44,7 +44,7 @@ def dvc_environment() -> dict[str, str]:
 
 
 def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:
-    """What ``dvc ARGUMENTS --json`` prints, parsed.
+    """Return the parsed output of ``dvc ARGUMENTS --json``.
 
     Raises:
         UserError: the command failed; the message carries its last lines.
@@ -55,7 +55,7 @@ def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:
 
 
 def read_repro_action(lines: Sequence[str]) -> ReproAction:
-    """What ``dvc repro --single-item`` did, from the lines it printed."""
+    """Return the action of ``dvc repro --single-item``, from the lines it printed."""
     if any(line.startswith("Running stage ") for line in lines):
         return "ran"
     if any("is cached - skipping run" in line for line in lines):
@@ -64,7 +64,7 @@ def read_repro_action(lines: Sequence[str]) -> ReproAction:
 
 
 def describe_failure(what: str, finished: CommandResult) -> str:
-    """One message for a failed command: what it was, how it ended, the last it said, what is to be done."""
+    """Return one message for a failed command: its name, exit status, last lines, and a remedy."""
     code = finished.exit_code
     ending = f"exit code {code}" if code >= 0 else f"signal {-code}"
     said = "\n".join(f"  {line}" for line in finished.tail) or "  (it printed nothing)"
@@ -73,5 +73,5 @@ def describe_failure(what: str, finished: CommandResult) -> str:
 
 
 def describe_changes(status: Mapping[str, Any]) -> str:
-    """The stages ``dvc status --json`` reports as changed, one line each."""
+    """Return one line for each stage that ``dvc status --json`` reports as changed."""
     return "\n".join(f"  {stage}: {json.dumps(changes)}" for stage, changes in status.items())

@@ -118,7 +118,7 @@ def restore_switches(client: SyncPrefectClient, before: Switches) -> None:
         for schedule in deployment.schedules:
             active = before.get((name, schedule.slug or ""), schedule.active)
             if active != schedule.active:
-                # Prefect 3.8.8 forgets the parameters of a schedule unless it is told them again.
+                # Prefect 3.8.8 drops the parameters of a schedule unless the update repeats them.
                 client.update_deployment_schedule(
                     deployment.id, schedule.id, active=active, parameters=schedule.parameters
                 )

@@ -98,7 +98,7 @@ def exit_on_signals() -> None:
 
 
 def terminate_groups(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Ask the groups these processes lead to stop, and kill what is left of them after ``GRACE_SECONDS``."""
+    """Terminate the process groups of these leaders, and kill the survivors after ``GRACE_SECONDS``."""
     left = {process.pid: process for process in processes}
     try:
         left = {pid: process for pid, process in left.items() if signal_group(pid, signal.SIGTERM)}

@@ -18,7 +18,7 @@ SECRETS = (
     "PREFECT_SERVER_DATABASE_PASSWORD",
 )
 HIDDEN = "***"
-MIN_LENGTH = 8  # what a test server takes for a key may be a word, or a letter
+MIN_LENGTH = 8  # the key of a test server may be a word, or a letter
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 

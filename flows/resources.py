@@ -20,7 +20,7 @@ class ResourceRequest(NamedTuple):
     """The resources of one stage while it runs, from its ``meta`` in dvc.yaml.
 
     ``gpus`` is 0 or 1, and counts where there are GPUs alone: on a machine without any the stage computes on
-    its processors. ``memory_gb`` is what a cluster reserves; on one machine nothing is reserved. ``ranks``:
+    its processors. A cluster reserves ``memory_gb``; one machine does not. ``ranks``:
     it runs as the processes that OFT_TRAIN_PROCESSES asks for, each of which takes all of this.
     """
 

@@ -42,7 +42,7 @@ def ensure_server(prepare: Callable[[], object]) -> None:
     there.
 
     Args:
-        prepare: what can be done meanwhile without a server, such as importing Prefect.
+        prepare: work to do meanwhile without a server, such as importing Prefect.
 
     Raises:
         UserError: the server did not start, nobody answers at the address given, or a password is missing.

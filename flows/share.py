@@ -186,7 +186,7 @@ def is_below_warning(record: logging.LogRecord) -> bool:
 
 
 class Collector(logging.Handler):
-    """Keeps what is logged, with the errors behind it."""
+    """Collects log messages, with the errors behind them."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__(logging.WARNING)
@@ -201,7 +201,7 @@ class Collector(logging.Handler):
 
 
 def describe_faults(verb: str, faults: Sequence[str]) -> str:
-    """Return one message: what failed how often, what each kind of fault means, what is missing."""
+    """Return one message: the number of failed files, the meaning of each kind of fault, the missing outs."""
     untransferred = sum(fault.startswith(UNTRANSFERRED) for fault in faults)
     count = f"{untransferred} files were not {DONE[verb]}" if untransferred else f"not all was {DONE[verb]}"
     lines = [f"- {meaning}." for meaning in explain_faults(faults)]

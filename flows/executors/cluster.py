@@ -128,7 +128,7 @@ def ray_options(stage: str, request: ResourceRequest, capacities: Iterable[Capac
     """Return the options of the stage's Ray task, such that some node can satisfy them.
 
     As on one machine a stage gets all cores of the largest node where it asks for more, and computes on its
-    cores where no node has a GPU. Memory is what it is.
+    cores where no node has a GPU. Its memory must fit.
 
     Raises:
         UserError: no node has the memory, or none both that and a GPU.

@@ -157,7 +157,7 @@ def job_folder(folder: Path, project: str) -> Iterator[Path]:
 def link_bundle(folder: Path, revision: str, fetch: Callable[[], bytes]) -> None:
     """Put the revision's bundle into a job's folder; ``fetch`` gets it if this node does not have it.
 
-    A node keeps one; a job of another revision may remove it at any time, but not what is linked.
+    A node keeps one bundle; a job of another revision may remove that at any time, but not the job's link.
     """
     kept = folder.parent.parent / f"{revision}.bundle"
     try:

@@ -48,7 +48,7 @@ class Spawn(Protocol):
 
 @dataclass(frozen=True)
 class WalkHooks:
-    """What a walk calls in the workspace.
+    """The calls of a walk into the workspace.
 
     Attributes:
         read_outs: returns the outs that each stage has made so far, by hash; a stage all of whose
@@ -68,8 +68,8 @@ class Walk:
 
     Attributes:
         plan: the graph, the order, and the stages that may have to run.
-        open_executor: gives what runs single stages; called only if a stage is stale.
-        table: is told the status of each stage.
+        open_executor: opens the executor; called only if a stage is stale.
+        table: gets the status of each stage.
         log: gets each line a stage prints; called from the stage's thread.
         keep_going: after a failure, start the stages that do not depend on it.
         retry_seconds: see ``RETRY_SECONDS``.

@@ -106,8 +106,8 @@ def _is_torn(content: bytes, kept: bytes | None) -> bool:
     names = list(stages)
     if before is None or names != list(before)[: len(names)]:
         return False
-    # A cut at the end of a line can read well. It lacks stages at the end, or a part of the last one; what is
-    # taken for a cut by mistake is restored from the run cache.
+    # A file cut at the end of a line can be valid YAML. It lacks the last stages, or leaves of the last one.
+    # A false positive costs little: the run cache restores those stages.
     return len(names) < len(before) or bool(
         names and _num_leaves(stages[names[-1]]) < _num_leaves(before[names[-1]])
     )

@@ -57,7 +57,7 @@ def submit(
 
     with user_errors():
         values = {**_read_parameters(request), **dict(map(_parse_setting, settings or []))}
-        # What the server allows only the server knows; it checks again.
+        # Only the server knows its limits; it checks again.
         parse_request(values)
         if check:
             typer.echo("the request is sound", err=True)
@@ -103,7 +103,7 @@ def logs(run_id: RunId) -> None:
 
 @app.command()
 def cancel(run_id: RunId) -> None:
-    """Cancel a run: its processes end, its clone is removed, its webhook is told.
+    """Cancel a run: its processes end, its clone is removed, its webhook is sent.
 
     One that still waits in the queue just ends.
     """
@@ -136,7 +136,7 @@ def result(run_id: RunId) -> None:
 def resend(run_id: RunId) -> None:
     """Send the webhook of a run that has ended again, with the same id.
 
-    Needs what the server has: OFT_WEBHOOK_SECRET, and the way to the result.
+    Needs the server's OFT_WEBHOOK_SECRET and access to the result.
     """
     with user_errors():
         with Client() as client:

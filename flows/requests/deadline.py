@@ -15,7 +15,7 @@ class Deadline:
 
     Attributes:
         seconds: from the begin of the block.
-        is_over: whether they have passed; what has been read since may be cut short.
+        is_over: whether they have passed; later reads may be cut short.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -133,7 +133,7 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         request: pictures, prompts, settings, and where the result goes.
 
     Returns:
-        What result.json says; or a Failed state whose message says what to change. A faulty request fails at
+        The content of result.json; or a Failed state whose message has the remedy. A faulty request fails at
         once, before anything is fetched or run.
     """
     logger = get_run_logger()

@@ -21,7 +21,7 @@ MAX_IMAGES = 100
 MAX_IMAGE_BYTES = 32 << 20
 MAX_ARCHIVE_BYTES = 512 << 20
 MAX_DOWNLOAD_SECONDS = 600.0
-# Beside pictures an archive has folders, and what a Mac leaves in it.
+# Beside pictures an archive has folders, and the metadata files of a Mac.
 MAX_MEMBERS = 10 * MAX_IMAGES
 
 
@@ -34,7 +34,7 @@ def collect_images(source: str, resolution_px: int, folder: Path, site: Site) ->
         folder: an empty folder of the run's own, for downloads.
 
     Raises:
-        DataError: the source cannot be read or holds what is not allowed, or a picture is at fault; the
+        DataError: the source cannot be read or breaks a limit, or a picture is at fault; the
             message names all faulty pictures.
     """
     try:
@@ -137,7 +137,7 @@ def _check_pictures(found: list[Path], resolution_px: int) -> list[Path]:
 
 
 def _is_ignored(name: str) -> bool:
-    """Whether a file is hidden or lies where a Mac keeps what it says about files."""
+    """Return whether a file is hidden or one of a Mac's metadata files."""
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 

@@ -29,7 +29,7 @@ class Subject(NamedTuple):
 
     Attributes:
         identifier: the word that stands for the subject.
-        class_name: what follows it.
+        class_name: the words after it.
         instance_prompt: the instance prompt with ``{identifier}`` and ``{class}`` in their places.
         class_prompt: the class prompt with ``{class}`` in its place.
     """

@@ -106,7 +106,7 @@ class TrainingRequest(BaseModel):
 
     @property
     def subject(self) -> Subject:
-        """What the two prompts say together."""
+        """The subject that the two prompts define."""
         return split_prompts(self.instance_prompt, self.class_prompt)
 
     @property

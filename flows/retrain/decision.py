@@ -41,12 +41,12 @@ class Decision:
 
     @property
     def tag(self) -> str:
-        """The name of its git tag: what is promoted now, or was kept and not promoted."""
+        """The name of its git tag, ``promoted/N`` or ``rejected/N``."""
         return f"{'rejected' if self.kind == 'rejected' else 'promoted'}/{self.number}"
 
     @property
     def title(self) -> str:
-        """What happened, in a few words."""
+        """The decision in a few words."""
         if self.kind == "rollback":
             return f"{self.tag}: rolled back to promoted/{self.of}"
         return f"{self.tag}: {self.kind} against {self.against}"

@@ -83,7 +83,7 @@ def watch(
     """Look for new data, and retrain only where there are some; see `retrain` for the parameters.
 
     Returns:
-        Completed with what was found, or what the retraining decided; Failed with the reason.
+        Completed with the scan's finding or the retraining's decision; Failed with the reason.
     """
     logger = get_run_logger()
     try:

@@ -27,7 +27,7 @@ BATCH_VALUES = 10_000_000
 class Pairs(NamedTuple):
     """One score of two models on the pictures they share, those of one condition averaged.
 
-    Pictures of one condition resemble each other: conditions are what is drawn anew, not pictures.
+    Pictures of one condition resemble each other: the bootstrap resamples conditions, not pictures.
     """
 
     promoted: NDArray[np.float64]
@@ -68,9 +68,8 @@ def judge(scores: Mapping[str, tuple[ScoreRows, ScoreRows]], gate: Gate) -> Judg
         scores: for each task the rows of the promoted model's pictures and of the candidate's.
 
     Returns:
-        It passes if at least one score gains and of none a loss beyond what is allowed is possible. All
-        intervals hold at once with ``gate.confidence`` (Bonferroni), so looking at many scores promotes no
-        noise.
+        It passes if at least one score gains and no score can have lost more than allowed. All intervals hold
+        at once with ``gate.confidence`` (Bonferroni), so a gate over many scores promotes no noise.
 
     Raises:
         UserError: a task has none of the gate's scores, or too few pictures that both have.
@@ -124,7 +123,7 @@ def pair_scores(
 def compare(
     task: str, metric: str, pairs: Pairs, rule: GateMetric, level: float, num_resamples: int, seed: int
 ) -> ScoreComparison:
-    """Compare one score of both models; ``rule`` says what is a gain and which loss is allowed."""
+    """Compare one score of both models; ``rule`` sets the least gain and the largest loss."""
     differences = pairs.candidate - pairs.promoted
     low, high = bootstrap_interval(differences, level, num_resamples, np.random.default_rng(seed))
     least_gain = low if rule.direction == "higher" else -high

@@ -119,7 +119,7 @@ def ingest_folder(
     counts, present = InboxCounts(), _present_names(target)
     for path in _pictures(inbox):
         try:
-            # A link is refused without reading what it leads to.
+            # Refuse a link without reading its target.
             name = "" if path.is_symlink() else _content_name(hashes.sha256(path))
             if name in present:
                 continue

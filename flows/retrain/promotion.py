@@ -89,7 +89,7 @@ def roll_back(
     """Make an earlier promotion the promoted one again: a new commit with its tree; nothing is rewritten.
 
     Args:
-        to: its number; None takes the one before what is promoted now.
+        to: its number; None takes the promotion before the current one.
 
     Raises:
         UserError: there is no such promotion.
@@ -153,7 +153,7 @@ def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) ->
     (target / "adapter").mkdir(parents=True)
     for path in sorted((root / model).iterdir()):
         if path.name == CONFIG_NAME or path.suffix == ".safetensors":  # beside them lie the training's curves
-            # A copy: what lies in a DVC out may be linked into its cache.
+            # A copy: files of a DVC out may be links into its cache.
             shutil.copyfile(path, target / "adapter" / path.name)
     delta = target / "delta.safetensors"
     command = [sys.executable, "-m", "oft.cli", "export", model, BASE_OUT, str(delta), "--format", "delta"]
@@ -163,7 +163,7 @@ def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) ->
 
 
 def push_outs(settings: RetrainSettings, log: Log) -> bool:
-    """Push what the clone's workspace holds to the default DVC remote, where there is one; return whether
+    """Push the outs of the clone's workspace to the default DVC remote, if there is one; return whether
     nothing is left to push.
 
     Retry a failing push, then report and note it: the outs are in the cache, and the next run pushes them.

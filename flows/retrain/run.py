@@ -195,7 +195,7 @@ def read_decisions(settings: RetrainSettings, log: Log) -> list[Decision]:
 
 
 def describe_status(settings: RetrainSettings, log: Log) -> str:
-    """Return lines that say what is promoted, what was decided last and what is new; read no inbox.
+    """Describe the promoted model, the last decision and new data, in lines; read no inbox.
 
     Raises:
         UserError: source, settings or a data set's source cannot be read, or a retraining is at work.

@@ -107,5 +107,5 @@ class Reaper:
 
     def _register(self, name: str, pid: int) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # killed a moment ago; its successor is told
+        with contextlib.suppress(BrokenPipeError):  # killed a moment ago; its successor gets them all
             self._process.stdin.write(f"{name} {pid}\n")

@@ -70,7 +70,7 @@ def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn
 def supervise(
     server: SupervisedProcess, worker: SupervisedProcess, reaper: Reaper, address: Address, mark: str
 ) -> NoReturn:
-    """Show the worker's lines, and start again what dies.
+    """Show the worker's lines, and restart a process that dies.
 
     Raises:
         UserError: a process dies again and again.
