@@ -18,7 +18,7 @@ INSTALL := .venv/bin/uv pip install --quiet --python .venv/bin/python --require-
 COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
 	--custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 
-# Stages that need torch share one process that has imported it (stages/launch/warm.py); OFT_WARM= turns that off.
+# Stages that need torch share one process that has imported it (stages/launch/warm); OFT_WARM= turns that off.
 repro flow retrain serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help

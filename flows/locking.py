@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from oft.errors import UserError
+from oft.storage import file_lock
 
 
 class Busy(UserError):
@@ -22,17 +21,7 @@ def hold_file(path: Path, say: Callable[[str], None], wait: bool = True) -> Iter
     Raises:
         Busy: another process has it and ``wait`` is false.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            announce_wait(stream.read().strip() or "unknown", path.parent, say, wait)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.truncate(0)
-        stream.write(f"{os.getpid()}\n")
-        stream.flush()
+    with file_lock(path, lambda process: announce_wait(process, path.parent, say, wait)):
         yield
 
 

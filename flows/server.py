@@ -118,6 +118,7 @@ def served_api(folder: Path) -> str | None:
     """
     try:
         with (folder / RECORD).open(encoding="utf-8") as record:
+            # A shared lock, which filelock does not take on such a file: two that ask at once are no server.
             try:
                 fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return None

@@ -1,14 +1,13 @@
-"""``python -m flows.executors.watchdog CALLER FOLDER COMMAND...``: a command that ends with its caller.
+"""``python -m flows.executors.watchdog CALLER FOLDER COMMAND...``: run a command that ends with its caller.
 
-The command runs in the first free slot of FOLDER, and however its caller ends, nothing of it runs on. Ray
-kills a worker's immediate children with it and leaves theirs alone, so two processes are needed: one the
-caller waits for, and behind it a guard, which watches both and ends the command's whole process group. The
-guard also holds the slot, so nobody enters it before the last process of a stage is gone.
+The command runs in the first free worktree of FOLDER, and all of it ends with its caller, however that ends.
+Ray kills a worker's immediate children with it and not theirs, so two processes are needed: one that the
+caller waits for, and behind it a watchdog, which watches both and ends the command's process group. It
+also locks the worktree, so nobody enters it before the last process of a stage is gone.
 """
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import select
@@ -21,31 +20,28 @@ from typing import NoReturn
 
 from flows.executors.pythonpath import module_command
 from flows.process import terminate_groups
+from oft.storage import try_lock
 
 
 def watchdog_command(folder: Path, command: Sequence[str]) -> list[str]:
-    """Return the command that runs ``command`` in a free slot of ``folder`` while this process lives."""
+    """Return the command that runs ``command`` in a free worktree of ``folder`` while this process lives."""
     return module_command("flows.executors.watchdog", str(os.getpid()), str(folder), *command)
 
 
 @contextmanager
 def reserve_worktree(folder: Path) -> Iterator[Path]:
-    """Keep others out of the first free slot of ``folder`` for the block; yield its own folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Lock the first free worktree of ``folder`` for the block; yield its folder."""
     for number in itertools.count():
-        slot = folder / f"slot-{number}"
-        with slot.with_suffix(".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            slot.mkdir(exist_ok=True)
-            yield slot
+        worktree = folder / f"worktree-{number}"
+        if (lock := try_lock(worktree.with_suffix(".lock"))) is not None:
+            with lock:
+                worktree.mkdir(exist_ok=True)
+                yield worktree
             return
 
 
-def guard(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
-    """Run ``command`` in a slot of ``folder`` and end it as soon as one of the ``watched`` is gone.
+def watch(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
+    """Run ``command`` in a worktree of ``folder`` and end it as soon as one of the ``watched`` is gone.
 
     Args:
         watched: file descriptors of processes (``os.pidfd_open``).
@@ -53,9 +49,9 @@ def guard(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
     Returns:
         The command's exit status, negative if a signal ended it.
     """
-    with reserve_worktree(folder) as slot:
+    with reserve_worktree(folder) as worktree:
         process = subprocess.Popen(
-            command, cwd=slot, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+            command, cwd=worktree, stdin=subprocess.DEVNULL, text=True, start_new_session=True
         )
         try:
             select.select([*watched, os.pidfd_open(process.pid)], [], [])
@@ -78,7 +74,7 @@ def main(caller: str, folder: str, *command: str) -> NoReturn:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     else:
         os.setsid()
-        status = guard([watched, first], Path(folder), command)
+        status = watch([watched, first], Path(folder), command)
     sys.exit(status if status >= 0 else 128 - status)
 
 

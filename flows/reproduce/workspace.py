@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from flows.git import git_bytes
 from flows.locking import hold_file
 from oft.errors import UserError
@@ -151,11 +153,9 @@ def _without_dead(content: bytes) -> bytes:
 
 def _is_alive(user: dict[str, Any]) -> bool:
     """Return whether the process that DVC noted, by number and words, is the one that has this number now."""
-    if not Path("/proc/self").exists():
-        return True
     try:
-        words = (Path("/proc") / str(user["pid"]) / "cmdline").read_text(errors="replace").split("\0")[:-1]
-    except OSError:
+        words = psutil.Process(user["pid"]).cmdline()
+    except psutil.Error:
         return False
     noted = str(user["cmd"]).split()[1:]
     return " ".join(words).split()[-len(noted) :] == noted if noted else bool(words)

@@ -23,6 +23,7 @@ from flows.requests.widths import adapted_widths
 from oft.acquire.archives import is_archive
 from oft.errors import ParamsError, UserError
 from oft.profiles import compose_profile, list_profiles
+from oft.settings.section import multiple_of_8
 
 # Never repeated in a message: an address may hold a password or a signature.
 ADDRESSES = ("instance_images", "output", "webhook")
@@ -31,12 +32,6 @@ MAX_SHOWN_CHARS = 80
 
 Prompt = Annotated[str, AfterValidator(check_plain)]
 Address = Annotated[str, Field(min_length=1, max_length=MAX_ADDRESS_CHARS)]
-
-
-def _multiple_of_8(value: int) -> int:
-    if value % 8:
-        raise ValueError(f"must be a multiple of 8, for example {value // 8 * 8 or 8}")
-    return value
 
 
 class TrainingRequest(BaseModel):
@@ -80,7 +75,7 @@ class TrainingRequest(BaseModel):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         default=0, description="Source of all randomness: the same request gives the same bytes."
     )
-    resolution_px: Annotated[int, Field(ge=64, le=1024), AfterValidator(_multiple_of_8)] | None = Field(
+    resolution_px: Annotated[int, Field(ge=64, le=1024), AfterValidator(multiple_of_8)] | None = Field(
         default=None,
         description="Side of the square pictures trained on, pixels; a multiple of 8, 64 to 1024.",
     )

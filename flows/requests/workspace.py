@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -10,11 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
+
+import psutil
 
 from flows.clones import check_out, fetch, resolve_revision, share_cache
 from flows.process import POLL_SECONDS
 from oft.errors import UserError
+from oft.storage import file_lock, try_lock
 
 KILL_SECONDS = 30.0
 
@@ -58,35 +60,20 @@ def open_workspace(repository: Path, folder: Path, name: str) -> Iterator[Worksp
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process; children do not inherit it."""
-    while True:
-        with path.open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            # Who had it before has removed the file: a lock on what has no name keeps nobody out.
-            if not _is_at(path, stream):
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
+    """Hold a lock that ends with this process, and remove its file at the end."""
+    with file_lock(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _remove_deserted(folder: Path) -> None:
     for path in folder.glob("*.lock"):
-        with suppress(FileNotFoundError, BlockingIOError), path.open("r+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(path, stream):
+        if (lock := try_lock(path)) is not None:
+            with lock:
                 _remove(path.with_suffix(""))
                 path.unlink(missing_ok=True)
-
-
-def _is_at(path: Path, stream: IO[str]) -> bool:
-    """Whether the open file is the one that has this name now."""
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _remove(place: Path) -> None:
@@ -111,10 +98,10 @@ def _remove(place: Path) -> None:
 
 def _find_working(place: Path) -> list[int]:
     """Return the processes of this user, but for this one, whose current folder is ``place`` or below it."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # another user's, or gone
-            is_ours = process.stat().st_uid == os.geteuid() and process.name != str(os.getpid())
-            if is_ours and (process / "cwd").readlink().is_relative_to(place):
-                found.append(int(process.name))
-    return found
+    return [
+        process.pid
+        for process in psutil.process_iter(["cwd", "uids"])
+        if getattr(process.info["uids"], "effective", None) == os.geteuid()
+        and process.pid != os.getpid()
+        and Path(process.info["cwd"] or "/").is_relative_to(place)
+    ]

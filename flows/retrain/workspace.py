@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from flows.clones import check_out, share_cache
 from flows.locking import announce_wait, hold_file
 from flows.reproduce.workspace import backup_lockfile, repair_dvc_state
@@ -82,19 +84,14 @@ def link_sources(params: Params, settings: RetrainSettings, clone: Path) -> None
 def _left_behind(folder: Path) -> str | None:
     """Return a process that works in a clone without a terminal: a command whose retraining was killed.
 
-    A person's shell, which may stand there too, has a terminal. The warm server (stages/launch/warm.py)
-    writes nothing and stays for a while after every run; it ends a stage whose client has died.
+    A person's shell, which may stand there too, has a terminal. The warm server (stages/launch/warm) writes
+    nothing and stays for a while after every run; it ends a stage whose client has died.
     """
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            works_here = (process / "cwd").readlink().is_relative_to(folder.resolve())
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            state, *fields = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:  # another user's, or gone
-            continue
-        warm = any(part.endswith(b"stages/launch/warm.py") for part in command)
-        if works_here and state != "Z" and fields[3] == "0" and not warm and process.name != str(os.getpid()):
-            return process.name
+    for process in psutil.process_iter(["cwd", "cmdline", "terminal"]):
+        works_here = Path(process.info["cwd"] or "/").is_relative_to(folder.resolve())
+        warm = any(part.endswith("stages/launch/warm/__main__.py") for part in process.info["cmdline"] or ())
+        if works_here and process.info["terminal"] is None and not warm and process.pid != os.getpid():
+            return str(process.pid)
     return None
 
 

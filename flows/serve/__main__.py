@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,6 +17,7 @@ from flows.serve.settings import PREFECT_FILE, Address, choose_port
 from flows.serve.supervision import serve
 from flows.server import RECORD, state_folder
 from oft.errors import UserError
+from oft.storage import try_lock
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -53,8 +53,7 @@ def main(
             raise UserError(f"{PREFECT_FILE} is not in {root}: run this in the root of a clone.")
         with only_one(root) as record:
             address = Address(choose_port(port))
-            record.write(json.dumps({"pid": os.getpid(), "ui": address.ui}))
-            record.flush()
+            record.write_text(json.dumps({"pid": os.getpid(), "ui": address.ui}), encoding="utf-8")
             serve(root, address, limit=limit)
     except UserError as error:
         typer.echo(hide_secrets(str(error)), err=True)
@@ -64,19 +63,16 @@ def main(
 
 
 @contextlib.contextmanager
-def only_one(root: Path) -> Iterator[IO[str]]:
+def only_one(root: Path) -> Iterator[Path]:
     """Yield the record of what is served in this clone, empty and locked; leave if another process has it."""
     path = state_folder(root) / RECORD
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as record:
-        try:
-            fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            record.seek(0)
-            typer.echo(describe_served(record.read()))
-            raise typer.Exit(code=0) from None
-        record.truncate(0)
-        yield record
+    lock = try_lock(path)
+    if lock is None:
+        typer.echo(describe_served(path.read_text(encoding="utf-8")))
+        raise typer.Exit(code=0)
+    with lock:
+        path.write_text("")
+        yield path
 
 
 def describe_served(record: str) -> str:

@@ -10,7 +10,8 @@ import os
 import signal
 import time
 from collections.abc import Collection, Mapping
-from pathlib import Path
+
+import psutil
 
 from flows.process import POLL_SECONDS
 
@@ -62,17 +63,11 @@ def kill_marked(mark: str, *, spare: Collection[int] = ()) -> None:
 
 def find_marked(mark: str) -> dict[int, int]:
     """The processes with ``mark``, or one that begins so, in their environment, and the parent of each."""
-    wanted = f"\0{MARK}={mark}".encode()
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:  # a process may end while it is looked at, and others' processes do not show their environment
-            if wanted in b"\0" + (folder / "environ").read_bytes():
-                found[int(folder.name)] = int(
-                    (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
-                )
-        except OSError:
-            continue
-    return found
+    return {
+        process.pid: process.info["ppid"]
+        for process in psutil.process_iter(["environ", "ppid"])  # environ is None for others' processes
+        if (process.info["environ"] or {}).get(MARK, "").startswith(mark)
+    }
 
 
 def send(pid: int, number: signal.Signals) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -23,7 +21,7 @@ from oft.shards.shards import (
     split_entries,
     verify_shard,
 )
-from oft.storage import atomic_file, fetch_remote, is_remote, read_remote, sha256_file
+from oft.storage import atomic_file, fetch_remote, file_lock, is_remote, read_remote, sha256_file
 from oft.types import Split
 
 ADDRESS = "OFT_SHARDS"
@@ -154,7 +152,7 @@ class ShardCache:
         stream = self._open_kept(path, sha256)
         if stream is not None:
             return stream
-        with self._alone():
+        with file_lock(self._folder / "lock"):
             stream = self._open_kept(path, sha256)  # another process may have fetched it meanwhile
             if stream is not None:
                 return stream
@@ -190,10 +188,3 @@ class ShardCache:
             if path != keep:
                 path.unlink(missing_ok=True)
                 excess -= status.st_size
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield

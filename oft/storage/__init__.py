@@ -10,6 +10,7 @@ from oft.storage.files import (
     sha256_file,
     write_json,
 )
+from oft.storage.locks import file_lock, try_lock
 from oft.storage.publishing import Publication, fetch_folder, plan_publication, publish
 from oft.storage.remote import (
     ByteStream,
@@ -29,6 +30,7 @@ __all__ = [
     "atomic_folder",
     "fetch_folder",
     "fetch_remote",
+    "file_lock",
     "full_disk_named",
     "is_remote",
     "list_remote",
@@ -40,5 +42,6 @@ __all__ = [
     "read_remote",
     "require_space",
     "sha256_file",
+    "try_lock",
     "write_json",
 ]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from oft.errors import UserError
-from oft.storage import write_json
+from oft.storage import file_lock, write_json
 from stages.launch import paths
 
 WARM = "OFT_WARM"
@@ -33,7 +32,7 @@ def run(
     Args:
         main: what the stage does.
         arguments: what it is given, without the program's name.
-        heavy: the stage imports torch, so it starts warm (see stages/launch/warm.py) where the
+        heavy: the stage imports torch, so it starts warm (see stages/launch/warm) where the
             environment has OFT_WARM=1.
         name: the stage's name; if left out, that of its script and what it is given:
             ``sample@segm_ade20k-oft-0``.
@@ -44,12 +43,12 @@ def run(
         if heavy and os.environ.get(WARM) == "1":
             from stages.launch import warm
 
-            status = warm.hand_over(module, arguments, child_environment())
+            status = warm.run_in_server(module, arguments, child_environment())
             if status is not None:
-                warm.leave_as(status)
+                warm.exit_with(status)
         process_start = float(os.environ.pop(STARTED, process_started()))
         start = time.monotonic()
-        with only_one(name):
+        with stage_lock(name):
             main(arguments)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -68,22 +67,18 @@ def run(
     write_json(paths.TELEMETRY / f"{name}.json", telemetry)
 
 
-@contextmanager
-def only_one(name: str) -> Iterator[None]:
-    """Wait until no other process runs this stage here: where DVC alone was killed, its stage may go on.
+def stage_lock(name: str) -> AbstractContextManager[None]:
+    """Wait until no other process runs this stage here: where only DVC was killed, its stage may go on.
 
     Two at once would write over each other's half-made outs and checkpoints. The machines of one training
     (stages/launch/ranks.py) are meant to run it together, and may share the folder.
     """
-    paths.LOCKS.mkdir(exist_ok=True)
+
+    def report_wait(pid: str) -> None:
+        print(f"{name}: another process runs this stage here (pid {pid}); waiting for its end", flush=True)
+
     machine = os.environ.get("OFT_TRAIN_NODE_RANK", "0")
-    with (paths.LOCKS / f"{name}.{machine}").open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{name}: another process runs this stage here; waiting for its end", flush=True)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    return file_lock(paths.LOCKS / f"{name}.{machine}", report_wait)
 
 
 def message_of(fault: Exception, name: str) -> str | None:

@@ -1,9 +1,9 @@
 """How a training stage runs as several processes: torchrun's engine starts them, the stage waits for them.
 
 The environment asks for it (see oft/training/distributed.py). The stage checks its settings, starts ranks
-that run the same stage, passes on what the first one prints, and ends as they do: with one message, whichever
+that run the same stage, forwards what the first one prints, and exits as they do: with one message, whichever
 rank had the fault. The stage may have been started warm; its ranks are new processes and start cold. They
-lead sessions of their own, so the kernel is asked to end them with the stage.
+lead sessions of their own, so each asks the kernel to kill it when the stage ends.
 """
 
 from __future__ import annotations
@@ -40,21 +40,24 @@ from oft.training.distributed import (
     read_layout,
 )
 from stages.launch import entry, paths
-from stages.launch.warm import leave_as
+from stages.launch.warm import exit_with
 
 if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig
+
     from oft.settings.training import Optimization
 
-# What a stage tells its ranks beside what torchrun does: its process, and a folder that it shares with them.
+# What a stage tells its ranks besides what torchrun tells them: its pid, and a folder shared with them.
 PARENT = "OFT_TRAIN_PARENT"
 FOLDER = "OFT_TRAIN_FOLDER"
-MEETING = "meeting"
-FAULT = "fault.txt"
+STORE_FILE = "store"
+FAULT_FILE = "fault.txt"
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 SIOCGIFADDR = 0x8915  # netdevice(7)
-# How long a rank that lost another one waits to be ended because of it, before it speaks for itself: on one
-# machine, the cause has spoken by then.
+# How long a rank that lost another one waits to be killed because of it, before it reports the loss itself.
+# On one machine, the rank that failed first has reported its fault by then.
 LOST_SECONDS = 5.0
 STOP_SECONDS = 1
 
@@ -68,10 +71,10 @@ def run(main: Callable[[list[str]], None], arguments: list[str]) -> None:
 
 
 def run_as_ranks(arguments: list[str], settings: Optimization) -> bool:
-    """Run the stage that this process is as several processes, if the environment asks for them.
+    """Run this process's stage as several processes, if the environment asks for them.
 
     Returns:
-        Whether that has been done; else this process is to do the work, alone or as a rank.
+        Whether they have done the work; if not, this process has to, alone or as a rank.
 
     Raises:
         TrainingError: the environment breaks a rule, the processes do not fit the batch, or one of them died.
@@ -98,10 +101,10 @@ def run_as_ranks(arguments: list[str], settings: Optimization) -> bool:
 
 
 def join_ranks() -> Ranks:
-    """Return the ranks that this process is one of; alone if no stage has started it."""
+    """Return the ranks that this process belongs to; ``ALONE`` if no stage has started it."""
     if PARENT not in os.environ:
         return ALONE
-    return join(read_layout(os.environ, _count_gpus), Path(os.environ[FOLDER]) / MEETING)
+    return join(read_layout(os.environ, _count_gpus), Path(os.environ[FOLDER]) / STORE_FILE)
 
 
 def _count_gpus() -> int:
@@ -114,57 +117,32 @@ def _count_gpus() -> int:
 
 
 def _start_ranks(layout: Layout, module: str, arguments: list[str]) -> None:
-    """Return when all ranks have passed; else leave as they did."""
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    """Return when all ranks have passed; else exit as they did.
+
+    Raises:
+        TrainingError: not all machines of the training came.
+        KeyboardInterrupt: SIGINT ended it.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous import RendezvousError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed.launcher.api import elastic_launch
 
     name = entry.stage_name(module, arguments)
-    where = (
+    machines = (
         ""
         if layout.rendezvous is None
         else " on {} machines, meeting at {}:{}".format(layout.nodes, *layout.rendezvous)
     )
-    print(f"{name}: {layout.num_ranks} processes{where}", flush=True)
+    print(f"{name}: {layout.num_ranks} processes{machines}", flush=True)
     with TemporaryDirectory(prefix="oft-ranks-") as folder:
-        address, interface = _own_address(layout)
-        os.environ |= {PROCESSES: str(layout.per_node), PARENT: str(os.getpid()), FOLDER: folder}
-        # The engine would open a second store for its processes, on every address this machine has.
-        os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-        for variable, value in (("GLOO_SOCKET_IFNAME", interface), ("TORCH_CPP_LOG_LEVEL", "ERROR")):
-            os.environ.setdefault(variable, value)
-        if layout.rendezvous is None:
-            os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={interface}")
-        config = LaunchConfig(
-            min_nodes=layout.nodes,
-            max_nodes=layout.nodes,
-            nproc_per_node=layout.per_node,
-            rdzv_backend=_register_rendezvous(layout, folder),
-            rdzv_configs={"join_timeout": int(ARRIVAL_SECONDS)},
-            run_id=name,
-            max_restarts=0,  # a checkpoint is resumed by running the stage again
-            local_addr=address,
-            logs_specs=DefaultLogsSpecs(log_dir=folder),
-            shutdown_timeout=STOP_SECONDS,
-        )
-        logging.disable(logging.CRITICAL)  # the engine tells of a fault in many lines; ours are the last
+        config = _configure_launch(layout, name, folder)
+        logging.disable(logging.CRITICAL)  # the engine reports a fault in many lines; ours are the last
         try:
             elastic_launch(config, sys.executable)("-m", module, *arguments)
+            return
         except ChildFailedError as failed:
-            said = Path(folder) / FAULT
-            if said.exists():
-                print(said.read_text(encoding="utf-8"), file=sys.stderr)
-                sys.exit(1)
-            _, failure = failed.get_first_failure()
-            rank = layout.rank_of(failure.local_rank)
-            ending = f"{name}: process {rank} was ended by {failure.signal_name()}"
-            if failure.exitcode == -signal.SIGKILL:
-                ending += f", most likely for want of memory: a smaller {PROCESSES} needs less"
-            print(f"{ending}; run again, it goes on from its checkpoint", file=sys.stderr)
-            if failure.exitcode >= 0:
-                sys.exit(1)
-            number = -failure.exitcode  # whoever runs stages tries again where a signal ended one
+            number = _report_failure(failed, layout, name, Path(folder) / FAULT_FILE)
         except RendezvousError as fault:
             raise TrainingError(
                 f"{name}: not all of {layout.nodes} machines came to {os.environ[RENDEZVOUS]} within "
@@ -172,20 +150,61 @@ def _start_ranks(layout: Layout, module: str, arguments: list[str]) -> None:
             ) from fault
         except SignalException as stopped:
             number = stopped.sigval
-        else:
-            return
         finally:
             logging.disable(logging.NOTSET)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    leave_as(-number)
+    exit_with(-number)
+
+
+def _configure_launch(layout: Layout, name: str, folder: str) -> LaunchConfig:
+    """Return what torchrun's engine needs to know, and set what its ranks read from the environment."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig
+
+    address, interface = _local_address(layout)
+    os.environ |= {PROCESSES: str(layout.per_node), PARENT: str(os.getpid()), FOLDER: folder}
+    # The engine would open a second store for its processes, on every address this machine has.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    for variable, value in (("GLOO_SOCKET_IFNAME", interface), ("TORCH_CPP_LOG_LEVEL", "ERROR")):
+        os.environ.setdefault(variable, value)
+    if layout.rendezvous is None:
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={interface}")
+    return LaunchConfig(
+        min_nodes=layout.nodes,
+        max_nodes=layout.nodes,
+        nproc_per_node=layout.per_node,
+        rdzv_backend=_register_rendezvous(layout, folder),
+        rdzv_configs={"join_timeout": int(ARRIVAL_SECONDS)},
+        run_id=name,
+        max_restarts=0,  # a checkpoint is resumed by running the stage again
+        local_addr=address,
+        logs_specs=DefaultLogsSpecs(log_dir=folder),
+        shutdown_timeout=STOP_SECONDS,
+    )
+
+
+def _report_failure(failed: ChildFailedError, layout: Layout, name: str, fault_file: Path) -> int:
+    """Print why a rank failed. Returns the signal that ended it; exits with status 1 if none did."""
+    if fault_file.exists():
+        print(fault_file.read_text(encoding="utf-8"), file=sys.stderr)
+        sys.exit(1)
+    _, failure = failed.get_first_failure()
+    rank = layout.rank_of(failure.local_rank)
+    message = f"{name}: process {rank} was ended by {failure.signal_name()}"
+    if failure.exitcode == -signal.SIGKILL:
+        message += f", most likely for want of memory: a smaller {PROCESSES} needs less"
+    print(f"{message}; run again, it goes on from its checkpoint", file=sys.stderr)
+    if failure.exitcode >= 0:
+        sys.exit(1)
+    return -failure.exitcode  # whoever runs stages tries again where a signal ended one
 
 
 def _register_rendezvous(layout: Layout, folder: str) -> str:
     """Return the name of torchrun's c10d rendezvous over a store that listens no wider than it must.
 
-    torch's own store listens on every address of a machine. On one machine no port is needed, and on several
-    the address is that of machine 0 which all were told.
+    torch's own store listens on every address of a machine. One machine needs no port; several meet at the
+    address of machine 0, which the environment names.
     """
     from torch._C._distributed_c10d import FileStore, Store, TCPStore
     from torch.distributed.elastic.rendezvous import rendezvous_handler_registry
@@ -231,14 +250,14 @@ def _listen(host: str, port: int) -> int:
         ) from fault
 
 
-def _own_address(layout: Layout) -> tuple[str, str]:
+def _local_address(layout: Layout) -> tuple[str, str]:
     """Return the address, and the interface that has it, by which this machine reaches the others."""
     if layout.rendezvous is None:
         return "127.0.0.1", "lo"
     host, port = layout.rendezvous
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, port))  # nothing is sent: it only asks for the way
+            probe.connect((host, port))  # sends nothing: it only looks up the route
             address: str = probe.getsockname()[0]
             for _, interface in socket.if_nameindex():
                 with suppress(OSError):  # it has no address
@@ -247,7 +266,7 @@ def _own_address(layout: Layout) -> tuple[str, str]:
                         return address, interface
     except OSError as fault:
         raise TrainingError(
-            f"{RENDEZVOUS}: there is no way to {host} from here ({fault}); correct it"
+            f"{RENDEZVOUS}: there is no route to {host} from here ({fault}); correct it"
         ) from fault
     raise TrainingError(
         f"{RENDEZVOUS}: no interface has the address {address}, by which {host} is reached from here"
@@ -258,53 +277,53 @@ def _own_address(layout: Layout) -> tuple[str, str]:
 
 
 def _run_rank(main: Callable[[list[str]], None], arguments: list[str]) -> None:
-    _end_with_parent(int(os.environ[PARENT]))
+    _die_with_parent(int(os.environ[PARENT]))
     name = entry.stage_name(entry.module_name(), arguments)
     rank = read_layout(os.environ, _count_gpus).rank_of(int(os.environ["LOCAL_RANK"]))
     if rank > 0:
-        _print_to(paths.LOGS / f"{name}-rank-{rank}.txt")
+        _redirect_output(paths.LOGS / f"{name}-rank-{rank}.txt")
     try:
         main(arguments)
         leave()
     except KeyboardInterrupt:
-        _leave_at_once(entry.INTERRUPTED)
+        _exit_at_once(entry.INTERRUPTED)
     except SystemExit:
         raise
     except LostRank as lost:
         time.sleep(LOST_SECONDS)
-        _say(str(lost))
+        _report_fault(str(lost))
     except Exception as fault:
-        _say(entry.message_of(fault, name) or traceback.format_exc())
+        _report_fault(entry.message_of(fault, name) or traceback.format_exc())
 
 
-def _end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the stage ends, however that be."""
+def _die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the stage ends, in whatever way."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has ended already
-        _leave_at_once(1)
+        _exit_at_once(1)
 
 
-def _print_to(file: Path) -> None:
-    """Let all that this process prints go to a file: what the first rank prints is what there is to read."""
+def _redirect_output(file: Path) -> None:
+    """Send what this process prints to a file: users read what the first rank prints."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("wb") as stream:
         for target in (1, 2):
             os.dup2(stream.fileno(), target)
 
 
-def _say(message: str) -> NoReturn:
-    """Leave ``message`` for the stage to print, unless another rank has left one, and end at once."""
+def _report_fault(message: str) -> NoReturn:
+    """Write ``message`` for the stage to print, unless another rank has written one, and exit at once."""
     folder = Path(os.environ[FOLDER])
-    written = folder / f"{FAULT}.{os.getpid()}"
+    written = folder / f"{FAULT_FILE}.{os.getpid()}"
     written.write_text(message.rstrip("\n"), encoding="utf-8")
     with suppress(FileExistsError):
-        os.link(written, folder / FAULT)
-    _leave_at_once(1)
+        os.link(written, folder / FAULT_FILE)
+    _exit_at_once(1)
 
 
-def _leave_at_once(status: int) -> NoReturn:
-    """End without Python's own end, which may wait for threads of a backend that wait for other ranks."""
+def _exit_at_once(status: int) -> NoReturn:
+    """Exit without Python's shutdown, which may wait for a backend's threads that wait for other ranks."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from flows.commands import read_dvc_json
+from tests.processes import is_running
 
-from .served import Served, is_running, make_pipeline, wait_until
+from .served import Served, make_pipeline, wait_until
 
 ROUNDS = int(os.environ.get("OFT_FAULT_ROUNDS", "2"))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.process import TAIL_LINES, run_command
+from tests.processes import is_running
 
 GRANDCHILD = """
 import os, subprocess, sys
@@ -71,14 +72,6 @@ def test_nothing_outlives_a_cancelled_wait(tmp_path: Path, body: str) -> None:
         run_command([sys.executable, "-c", GRANDCHILD.format(body=body)], root=tmp_path, log=cancel)
     assert len(started) == 2
     assert wait_until(lambda: not any(is_running(pid) for pid in started), seconds=2)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie that only waits to be collected."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

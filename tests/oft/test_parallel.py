@@ -14,6 +14,7 @@ import pytest
 from oft.errors import WorkerError
 from oft.parallel import CHUNK_ITEMS, CHUNKS_AHEAD, WORKERS, num_workers, parallel_map
 from tests.conftest import ROOT
+from tests.processes import is_running
 
 
 def run_script(body: str, *, workers: int, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -24,14 +25,6 @@ def run_script(body: str, *, workers: int, timeout: float = 60) -> subprocess.Co
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=timeout
     )
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that waits to be collected by its parent does not."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_results_come_in_order_from_as_many_processes_as_there_are_workers() -> None:
@@ -151,9 +144,9 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, number: sig
     assert len(workers) == 2
     process.send_signal(number)
     assert process.wait(timeout=20) == -number
-    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+    while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not any(alive(pid) for pid in workers)
+    assert not any(is_running(pid) for pid in workers)
 
 
 def test_the_number_of_workers_is_the_environment_s_or_the_usable_cores(

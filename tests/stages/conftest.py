@@ -34,7 +34,7 @@ def start(folder: Path) -> Iterator[Start]:
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "OFT_WARM": "1",
-            "OFT_WARM_LIBRARIES": "json decimal",
+            "OFT_WARM_LIBRARIES": "json colorsys",
             **variables,
         }
         job = subprocess.Popen(
@@ -68,14 +68,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS)
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def read_number(job: subprocess.Popen[str]) -> int:

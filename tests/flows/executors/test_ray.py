@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -83,14 +84,9 @@ def nodes_of(shown: str, stage: str) -> list[str]:
 
 
 def processes_naming(text: str) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if text.encode() in (folder / "cmdline").read_bytes() and int(folder.name) != os.getpid():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
+    found = psutil.process_iter(["cmdline"])
+    named = [each.pid for each in found if text in "\0".join(each.info["cmdline"] or ())]
+    return [pid for pid in named if pid != os.getpid()]
 
 
 def test_a_run_on_two_nodes_is_a_run_on_one_machine(cluster: Cluster, tmp_path: Path) -> None:
@@ -155,7 +151,7 @@ def test_an_end_leaves_no_process(cluster: Cluster, tmp_path: Path) -> None:
     wait_for(lambda: mark.is_file() and len(processes_naming(str(mark))) > 0, 60, (root / "log").read_text)
     process.send_signal(signal.SIGTERM)
     sleepers = processes_naming(str(mark))
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in sleepers), 20)
+    wait_for(lambda: not any(map(psutil.pid_exists, sleepers)), 20)
     status, shown = finish_run(process, root)
     assert status == 128 + signal.SIGTERM, shown
 
@@ -185,7 +181,7 @@ def test_a_stage_of_a_lost_node_runs_elsewhere(cluster: Cluster, tmp_path: Path)
     finally:
         filler.kill()
         filler.communicate()
-    wait_for(lambda: not Path(f"/proc/{first}").exists(), 60)
+    wait_for(lambda: not psutil.pid_exists(first), 60)
     go.touch()
     status, shown = finish_run(process, root)
     assert status == 0, shown

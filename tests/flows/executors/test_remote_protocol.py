@@ -42,12 +42,12 @@ def head(tmp_path: Path) -> Path:
 
 
 def make_on_node(head: Path, monkeypatch: pytest.MonkeyPatch, stage: str, files: dict[str, str]) -> Any:
-    """Make a stage in a slot beside the head; return its run-cache entry."""
+    """Run a stage in a worktree beside the head; return its run-cache entry."""
     snapshot = read_snapshot(head)
     node = head.parent / "node"
-    (node / "slot").mkdir(parents=True, exist_ok=True)
+    (node / "worktree").mkdir(parents=True, exist_ok=True)
     (node / "bundle").write_bytes(snapshot.bundle)
-    monkeypatch.chdir(node / "slot")
+    monkeypatch.chdir(node / "worktree")
     monkeypatch.setenv("PYTHONPATH", "")
     job = {
         "revision": snapshot.revision,
@@ -79,7 +79,7 @@ def test_inputs_made_here_are_pushed_for_the_node(head: Path, monkeypatch: pytes
         repo.reproduce("first")
     found = check("second", {"on_remote": []})
     make_on_node(head, monkeypatch, "second", found["files"])
-    assert (head.parent / "node" / "slot" / "b").read_text() == "one\n"
+    assert (head.parent / "node" / "worktree" / "b").read_text() == "one\n"
 
 
 def test_a_result_from_other_inputs_is_not_taken(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:

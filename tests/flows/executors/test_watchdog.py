@@ -1,4 +1,4 @@
-"""Whatever ends the caller ends the command, and nobody is let into its slot before."""
+"""Whatever ends the caller ends the command, and nobody is let into its worktree before."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flows.executors.pythonpath import with_pythonpath
 from flows.executors.watchdog import reserve_worktree, watchdog_command
 from flows.process import run_command
 from tests.flows.executors.conftest import wait_for
+from tests.processes import is_running
 
 CALLER = """
 import subprocess, sys
@@ -26,16 +27,9 @@ first.wait()
 STUBBORN = "trap '' TERM; echo $$ > pid; sh -c 'trap \"\" TERM; echo $$ > child; sleep 600; true'; true"
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def is_free(folder: Path) -> bool:
-    with reserve_worktree(folder) as slot:
-        return slot.name == "slot-0"
+    with reserve_worktree(folder) as worktree:
+        return worktree.name == "worktree-0"
 
 
 def test_the_command_runs_in_a_worktree_and_its_exit_status_is_returned(tmp_path: Path) -> None:
@@ -48,7 +42,7 @@ def test_the_command_runs_in_a_worktree_and_its_exit_status_is_returned(tmp_path
             environment=with_pythonpath(os.environ),
         )
         assert finished.exit_code == status
-        assert lines in ([str(tmp_path / "slot-0")], [])
+        assert lines in ([str(tmp_path / "worktree-0")], [])
     assert is_free(tmp_path)
 
 
@@ -60,12 +54,12 @@ def test_nothing_outlives_the_caller_even_if_it_is_killed(tmp_path: Path, victim
         stdout=subprocess.PIPE,
         text=True,
     )
-    slot = tmp_path / "slot-0"
+    worktree = tmp_path / "worktree-0"
     with caller:
         assert caller.stdout is not None
         first = int(caller.stdout.readline())
-        wait_for(lambda: (slot / "child").exists() and (slot / "child").read_text() != "", 60)
-        pids = [int((slot / name).read_text()) for name in ("pid", "child")]
+        wait_for(lambda: (worktree / "child").exists() and (worktree / "child").read_text() != "", 60)
+        pids = [int((worktree / name).read_text()) for name in ("pid", "child")]
         assert not is_free(tmp_path)
         os.kill(caller.pid if victim == "caller" else first, signal.SIGKILL)
         wait_for(lambda: not any(is_running(pid) for pid in pids), 30)

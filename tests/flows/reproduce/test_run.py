@@ -20,7 +20,7 @@ from flows.reproduce.views import SilentView
 from flows.reproduce.walk import spawn_threads
 from tests.conftest import ROOT
 from tests.flows.conftest import MakeRepository
-from tests.flows.test_process import is_running
+from tests.processes import is_running
 
 FORK = """
 stages:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL
@@ -31,7 +32,7 @@ from flows.requests.workspace import open_workspace
 from flows.server import CLONE
 from oft.storage import read_json, read_remote, sha256_file, write_json
 from tests.conftest import ROOT, clone_repository
-from tests.flows.test_process import is_running
+from tests.processes import is_running
 
 from .conftest import SECRET, WebServer, zipped
 
@@ -398,7 +399,7 @@ def test_a_cancelled_or_crashed_run_leaves_no_process_and_no_clone_and_tells_its
 
 def flow_process(stage: int, runner: int) -> int:
     """The child of a runner that a stage's process descends from."""
-    while (parent := int(Path(f"/proc/{stage}/stat").read_text().rpartition(")")[2].split()[1])) != runner:
+    while (parent := psutil.Process(stage).ppid()) != runner:
         assert parent > 1
         stage = parent
     return stage

@@ -132,7 +132,7 @@ def test_a_process_knows_when_it_began() -> None:
 def test_a_stage_waits_while_another_process_runs_it_here(tmp_path: Path) -> None:
     """As where DVC was killed and its stage lives on: two would write over each other's half-made outs."""
     (tmp_path / "job.py").write_text(
-        "import sys\nfrom stages import entry\n"
+        "import sys\nfrom stages.launch import entry\n"
         "def main(arguments):\n    print('begun', flush=True)\n    sys.stdin.read()\n"
         "entry.run(main, sys.argv[1:])\n"
     )

@@ -18,7 +18,8 @@ import pytest
 from oft.errors import TrainingError
 from oft.training.distributed import NODE_RANK, NODES, PROCESSES, RENDEZVOUS
 from stages.launch import ranks
-from tests.stages.conftest import Start, finish, is_running, wait_until
+from tests.processes import is_running
+from tests.stages.conftest import Start, finish, wait_until
 
 TWO = {PROCESSES: "2", "OFT_WARM_LIBRARIES": "torch"}
 SETTINGS: Any = SimpleNamespace(batch_size=4, gradient_accumulation_steps=1)

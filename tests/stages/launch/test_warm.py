@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages.conftest import Start, finish, is_running, read_number, wait_until
+from tests.processes import is_running
+from tests.stages.conftest import Start, finish, read_number, wait_until
 
 
 def write_job(folder: Path, body: str) -> None:
@@ -39,12 +40,12 @@ def test_streams_status_and_arguments_pass_through(folder: Path, start: Start) -
 
 
 def test_the_child_is_a_fork_of_a_server_that_never_imports_the_project(folder: Path, start: Start) -> None:
-    (folder / "decimal.py").write_text("raise SystemExit('the server imported from the project')")
+    (folder / "colorsys.py").write_text("raise SystemExit('the server imported from the project')")
     write_job(
         folder,
         """
         import threading
-        print(os.getppid(), os.getpgid(0) == os.getpid(), threading.active_count(), "decimal" in sys.modules)
+        print(os.getppid(), os.getpgid(0) == os.getpid(), threading.active_count(), "colorsys" in sys.modules)
         """,
     )
     status, output, errors = finish(start())
