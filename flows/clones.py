@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.git import git, remove_stale_locks
 from flows.graph import open_repository
-from flows.locking import hold_file
+from flows.locking import exclusive_lock
 from oft.errors import UserError
 
 CLONES = Path(".clones")
@@ -107,7 +107,7 @@ def clone_at(root: Path, revision: str, say: Callable[[str], None]) -> Iterator[
         UserError: ``root`` is no git repository, or has no such revision.
     """
     clone = root / CLONES / "revision"
-    with hold_file(root / CLONES / "lock", say):
+    with exclusive_lock(root / CLONES / "lock", say):
         fetch(str(root), clone)
         commit = resolve_revision(clone, revision)
         check_out(clone, commit)

@@ -14,7 +14,7 @@ from oft.errors import UserError
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-Targets = Annotated[
+TargetsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         help="Stages to bring up to date, with all they need: `train@segm_ade20k-oft`, or `train` for "
@@ -22,7 +22,7 @@ Targets = Annotated[
         show_default=False,
     ),
 ]
-Revision = Annotated[
+RevisionOption = Annotated[
     str | None,
     typer.Option(
         help="A branch, a tag, a commit or HEAD: work on that, in a clone under .clones with this one's "
@@ -34,12 +34,12 @@ Revision = Annotated[
 
 @app.command()
 def main(
-    targets: Targets = None,
+    targets: TargetsArgument = None,
     plain: Annotated[bool, typer.Option("--plain", help="Without Prefect: no record is kept.")] = False,
     pull: Annotated[
         bool, typer.Option("--pull", help="First fetch what others have pushed to the default DVC remote.")
     ] = False,
-    revision: Revision = None,
+    revision: RevisionOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from flows.git import git_bytes
-from flows.locking import hold_file
+from flows.locking import exclusive_lock
 from oft.errors import UserError
 from oft.storage import atomic_file
 
@@ -33,7 +33,7 @@ def workspace_lock(root: Path, say: Callable[[str], None]) -> Iterator[None]:
     """
     if not (root / ".dvc").is_dir():
         raise UserError(f"{root} is not the root of a DVC repository; run this in the root of a clone")
-    with hold_file(root / RUN_LOCK, say):
+    with exclusive_lock(root / RUN_LOCK, say):
         yield
 
 

@@ -20,17 +20,17 @@ _Value = TypeVar("_Value")
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-Source = Annotated[
+SourceOption = Annotated[
     str,
     typer.Option(help="Git repository to clone and to push to: a folder, or an address without password."),
 ]
-Folder = Annotated[
+FolderOption = Annotated[
     Path | None,
     typer.Option(
         help="Where clones are kept between runs. Default: $OFT_RETRAIN, else .retrain.", show_default=False
     ),
 ]
-Inboxes = Annotated[
+InboxOption = Annotated[
     list[str] | None,
     typer.Option(
         help="DATASET=PLACE: new pictures that arrive in a folder or an s3://bucket/prefix go to a data "
@@ -44,11 +44,11 @@ Inboxes = Annotated[
 def main(
     context: typer.Context,
     force: Annotated[bool, typer.Option("--force", help="Train even if nothing changed.")] = False,
-    source: Source = ".",
+    source: SourceOption = ".",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of it to train with.")] = "HEAD",
     branch: Annotated[str, typer.Option(help="Branch of it that promotions are committed on.")] = "retrain",
-    folder: Folder = None,
-    inbox: Inboxes = None,
+    folder: FolderOption = None,
+    inbox: InboxOption = None,
     against: Annotated[
         Literal["promoted", "base"],
         typer.Option(help="What to judge against; base, for a candidate on another base."),

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from flows.clones import check_out, share_cache
-from flows.locking import announce_wait, hold_file
+from flows.locking import announce_wait, exclusive_lock
 from flows.reproduce.workspace import backup_lockfile, repair_dvc_state
 from flows.retrain.settings import RetrainSettings
 from flows.retrain.sources import DOWNLOAD, GENERATED_SOURCES, watched_sources
@@ -32,7 +32,7 @@ def retrain_lock(folder: Path, log: Callable[[str], None], wait: bool = True) ->
     Raises:
         Busy: another process works there and ``wait`` is false.
     """
-    with hold_file(folder / LOCK_FILE, log, wait):
+    with exclusive_lock(folder / LOCK_FILE, log, wait):
         told = None
         while (process := _left_behind(folder)) is not None:
             if process != told:

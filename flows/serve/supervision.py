@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.2
 
 
 def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn:
-    """Start everything, supervise it running and show the worker's lines; end all of it on any exception.
+    """Start everything, supervise it and show the worker's lines; end all of it on any exception.
 
     Raises:
         UserError: a process cannot be started, or dies again and again.
