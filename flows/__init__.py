@@ -1,1 +1,1 @@
-"""Prefect flows over DVC's graph: when and with what retries; what depends on what stays in dvc.yaml."""
+"""Prefect flows over DVC's graph: when stages run and with which retries; dvc.yaml has the graph."""

@@ -1,4 +1,4 @@
-"""Clones that runs work in, with the shared DVC cache; a person's workspace is never touched."""
+"""Clones that runs work in, with the shared DVC cache; a run never touches the user's workspace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.git import git, remove_stale_locks
 from flows.graph import open_repository
-from flows.locking import hold_file
+from flows.locking import exclusive_lock
 from oft.errors import UserError
 
 CLONES = Path(".clones")
@@ -20,11 +20,10 @@ HEAD = "+HEAD:refs/source/HEAD"
 
 
 def fetch(source: str, target: Path) -> None:
-    """Bring the clone at ``target``, made where there is none, to what its source has: branches and tags.
+    """Make the clone at ``target`` if there is none, and fetch its source's branches and tags.
 
-    What only the clone has, such as the tag of an interrupted promotion, is forgotten.
-
-    What a killed git left is cleared: whoever holds the folder is alone in it.
+    Drop what only the clone has, such as the tag of an interrupted promotion, and the locks of a killed git:
+    whoever holds the folder is alone in it.
 
     Args:
         source: a git repository: a folder of this machine, absolute, or an address without credentials.
@@ -45,7 +44,7 @@ def fetch(source: str, target: Path) -> None:
 
 
 def resolve_revision(clone: Path, revision: str) -> str:
-    """Return the commit that a branch, a tag, a commit or HEAD of a clone's source is now, after ``fetch``.
+    """Return the commit of a branch, a tag, a commit or HEAD of a clone's source, as of the last ``fetch``.
 
     Raises:
         UserError: the source has none of that name.
@@ -56,66 +55,62 @@ def resolve_revision(clone: Path, revision: str) -> str:
             return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", root=clone)
         except UserError:
             continue
-    return _no_revision(revision)
+    raise UserError(
+        f"revision {revision!r} is no branch, tag or commit of the source; commit it there first, or "
+        "name another with --revision"
+    )
 
 
 def check_out(clone: Path, commit: str) -> None:
-    """Put a commit's files into a clone; what DVC has placed there stays: it is compared, not trusted."""
+    """Check out a commit in a clone; DVC's outs there stay, for DVC to compare."""
     git("checkout", "--quiet", "--force", "--detach", commit, root=clone)
     git("clean", "--quiet", "-fd", root=clone)
 
 
-def share_cache(clone: Path, person: Path | None, otherwise: Path) -> None:
+def share_cache(clone: Path, source_root: Path | None, default_cache: Path) -> None:
     """Give a clone the DVC cache and the remotes of the workspace it was cloned from.
 
     It is written to .dvc/config.local, which git ignores. Remotes too, because a relative address in
     .dvc/config starts at the folder of that file.
 
     Args:
-        person: the workspace; None where the clone's source is an address.
-        otherwise: the cache's folder then.
+        source_root: that workspace; None where the clone's source is an address.
+        default_cache: the cache's folder in that case.
     """
-    cache, default = str(otherwise), None
+    cache, default_remote = str(default_cache), None
     remotes: dict[str, dict[str, Any]] = {}
-    if person is not None and (person / ".dvc").is_dir():
-        with open_repository(person) as repo:
+    if source_root is not None and (source_root / ".dvc").is_dir():
+        with open_repository(source_root) as repo:
             cache = repo.cache.local_cache_dir
             for level in ("repo", "local"):
                 known = repo.config.read(level)
                 for name, options in known.get("remote", {}).items():
                     remotes.setdefault(name, {}).update(options)
-                default = known.get("core", {}).get("remote", default)
+                default_remote = known.get("core", {}).get("remote", default_remote)
     local = clone / ".dvc" / "config.local"
     local.unlink(missing_ok=True)
-    local.touch(mode=0o600)  # it may hold what opens a remote
+    local.touch(mode=0o600)  # it may hold a remote's credentials
     with open_repository(clone) as repo, repo.config.edit("local") as config:
         config["cache"] = {"dir": cache}
         config["remote"] = remotes
-        if default is not None:
-            config["core"] = {"remote": default}
+        if default_remote is not None:
+            config["core"] = {"remote": default_remote}
 
 
 @contextmanager
 def clone_at(root: Path, revision: str, say: Callable[[str], None]) -> Iterator[Path]:
     """Yield a clone of the repository ``root`` at a revision, with its DVC cache and remotes.
 
-    There is one, which stays for the next run; a run that is at work in it is waited for.
+    It stays for the next run. Waits while another run works in it.
 
     Raises:
         UserError: ``root`` is no git repository, or has no such revision.
     """
     clone = root / CLONES / "revision"
-    with hold_file(root / CLONES / "lock", say):
+    with exclusive_lock(root / CLONES / "lock", say):
         fetch(str(root), clone)
         commit = resolve_revision(clone, revision)
         check_out(clone, commit)
         share_cache(clone, root, root / CLONES / "cache")
         say(f"revision {revision}: commit {commit[:10]}, in {CLONES / 'revision'}")
         yield clone
-
-
-def _no_revision(revision: str) -> str:
-    raise UserError(
-        f"revision {revision!r} is no branch, tag or commit of the source; commit it there first, or "
-        "name another with --revision"
-    )

@@ -1,4 +1,4 @@
-"""The DVC commands a flow runs, each as a child process, and how their answers read."""
+"""Run DVC commands as child processes, and parse their output."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.faults import explain_faults
-from flows.process import Finished, run_command
+from flows.process import CommandResult, run_command
 from oft.errors import UserError
 
-Outcome = Literal["ran", "restored", "unchanged"]
+ReproAction = Literal["ran", "restored", "unchanged"]
 
 
-def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> Finished:
-    """Run ``dvc ARGUMENTS`` in ``root``; it waits for another DVC process instead of failing beside it."""
+def run_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], None]) -> CommandResult:
+    """Run ``dvc ARGUMENTS`` in ``root``; it waits for another DVC process instead of failing."""
     return run_command(dvc_command(arguments), root=root, log=log, environment=dvc_environment())
 
 
@@ -33,7 +33,7 @@ def require_dvc(arguments: Sequence[str], *, root: Path, log: Callable[[str], No
 
 
 def dvc_command(arguments: Sequence[str]) -> list[str]:
-    """``dvc ARGUMENTS`` by this interpreter; beside another DVC process it waits instead of failing."""
+    """Return the command ``dvc ARGUMENTS`` of this interpreter; it waits for another DVC process."""
     return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
@@ -44,7 +44,7 @@ def dvc_environment() -> dict[str, str]:
 
 
 def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:
-    """What ``dvc ARGUMENTS --json`` prints, parsed.
+    """Return the parsed output of ``dvc ARGUMENTS --json``.
 
     Raises:
         UserError: the command failed; the message carries its last lines.
@@ -54,8 +54,8 @@ def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:
     return json.loads(next(line for line in reversed(lines) if line.startswith(("{", "["))))
 
 
-def read_outcome(lines: Sequence[str]) -> Outcome:
-    """What ``dvc repro --single-item`` did, from the lines it printed."""
+def read_repro_action(lines: Sequence[str]) -> ReproAction:
+    """Return the action of ``dvc repro --single-item``, from the lines it printed."""
     if any(line.startswith("Running stage ") for line in lines):
         return "ran"
     if any("is cached - skipping run" in line for line in lines):
@@ -63,8 +63,8 @@ def read_outcome(lines: Sequence[str]) -> Outcome:
     return "unchanged"
 
 
-def describe_failure(what: str, finished: Finished) -> str:
-    """One message for a failed command: what it was, how it ended, the last it said, what is to be done."""
+def describe_failure(what: str, finished: CommandResult) -> str:
+    """Return one message for a failed command: its name, exit status, last lines, and a remedy."""
     code = finished.exit_code
     ending = f"exit code {code}" if code >= 0 else f"signal {-code}"
     said = "\n".join(f"  {line}" for line in finished.tail) or "  (it printed nothing)"
@@ -73,5 +73,5 @@ def describe_failure(what: str, finished: Finished) -> str:
 
 
 def describe_changes(status: Mapping[str, Any]) -> str:
-    """The stages ``dvc status --json`` reports as changed, one line each."""
+    """Return one line for each stage that ``dvc status --json`` reports as changed."""
     return "\n".join(f"  {stage}: {json.dumps(changes)}" for stage, changes in status.items())

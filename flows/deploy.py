@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands import describe_failure
-from flows.process import leave_on_signals, run_command
+from flows.process import exit_on_signals, run_command
 from flows.redaction import hide_secrets
-from flows.serve.settings import POOL, PREFECT_FILE
+from flows.serve.settings import PREFECT_FILE, WORK_POOL
 from oft.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def main(
 
     `PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.deploy`
     """
-    leave_on_signals()
+    exit_on_signals()
     os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         for name in deploy(file):
@@ -73,7 +73,7 @@ def deploy(file: Path) -> list[str]:
         raise UserError(f"{file}: there is no such file; run this in the root of a clone, or give --file.")
     try:
         with get_client(sync_client=True) as client:
-            make_pool(client)
+            create_work_pool(client)
             before = read_switches(client)
             command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
             done = run_command([sys.executable, "-m", *command], root=Path.cwd(), log=lambda _: None)
@@ -91,7 +91,7 @@ def deploy(file: Path) -> list[str]:
         raise UserError(f"PREFECT_API_URL={url}: no server answers there ({error}).") from None
 
 
-def make_pool(client: SyncPrefectClient) -> None:
+def create_work_pool(client: SyncPrefectClient) -> None:
     """Make the pool in which runs wait for a worker, if there is none."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
@@ -99,7 +99,7 @@ def make_pool(client: SyncPrefectClient) -> None:
 
     template = ProcessWorker.get_default_base_job_template()
     with contextlib.suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=template))
 
 
 def read_switches(client: SyncPrefectClient) -> Switches:
@@ -118,7 +118,7 @@ def restore_switches(client: SyncPrefectClient, before: Switches) -> None:
         for schedule in deployment.schedules:
             active = before.get((name, schedule.slug or ""), schedule.active)
             if active != schedule.active:
-                # Prefect 3.9.1 forgets the parameters of a schedule unless it is told them again.
+                # Prefect 3.9.1 drops the parameters of a schedule unless the update repeats them.
                 client.update_deployment_schedule(
                     deployment.id, schedule.id, active=active, parameters=schedule.parameters
                 )

@@ -1,4 +1,4 @@
-"""What the faults of disks and of S3 mean that DVC prints, and what to do about them."""
+"""Explain the faults of disks and of S3 that DVC prints, with a remedy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 _FULL = re.compile(r"(?:No space left on device|Disk quota exceeded)(?:: '([^']*)'(?: -> '([^']*)')?)?")
-NUM_PASSING = 2
-"""The last of the meanings below are faults that may pass by themselves."""
+NUM_TRANSIENT = 2
+"""The last of the meanings below are transient faults."""
 _MEANINGS = (
     (
         r"Unable to locate credentials|Partial credentials|config profile .* could not be found"
@@ -47,13 +47,13 @@ _MEANINGS = (
 )
 
 
-def may_pass(line: str) -> bool:
-    """Return whether a line tells of a fault of S3 that may be gone at the next attempt."""
-    return any(re.search(pattern, line) for pattern, _ in _MEANINGS[-NUM_PASSING:])
+def is_transient(line: str) -> bool:
+    """Return whether a line reports a transient fault of S3."""
+    return any(re.search(pattern, line) for pattern, _ in _MEANINGS[-NUM_TRANSIENT:])
 
 
 def explain_faults(lines: Collection[str]) -> list[str]:
-    """Return the meaning, with a remedy, of each kind of fault that the lines of a DVC command tell of."""
+    """Return the meaning, with a remedy, of each kind of fault in the lines of a DVC command."""
     found = [text for pattern, text in _MEANINGS if any(re.search(pattern, line) for line in lines)]
     full = [match for line in lines if (match := _FULL.search(line))]
     if full:

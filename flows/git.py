@@ -22,7 +22,7 @@ def git_bytes(*arguments: str, root: Path, stdin: bytes | None = None) -> bytes:
     """Return what ``git ARGUMENTS`` prints in ``root``; no hook runs.
 
     Raises:
-        UserError: git is missing, or it failed; the message carries what it said, without credentials.
+        UserError: git is missing, or it failed; the message has its last words, without credentials.
     """
     try:
         finished = subprocess.run(
@@ -59,13 +59,13 @@ def read_file(root: Path, revision: str, path: str) -> str | None:
 
 
 def commit_tree(root: Path, message: str, parents: list[str]) -> str:
-    """Return a new commit of what stands in the index; no branch moves."""
+    """Return a new commit of the index; no branch moves."""
     options = [option for parent in parents for option in ("-p", parent)]
     return git("commit-tree", git("write-tree", root=root), *options, "-F", "-", root=root, stdin=message)
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment; git asks nothing, and commits where nobody has told it a name."""
+    """Return this process's environment, in which git prompts for nothing and has a name to commit under."""
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""DVC's stage graph as plain values: which stage needs which, and in what order they run."""
+"""DVC's stage graph as plain values: the dependencies of each stage, and a topological order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ StageGraph = Mapping[str, tuple[str, ...]]
 
 @contextmanager
 def open_repository(root: Path) -> Iterator[Repo]:
-    """The DVC repository whose root is ``root``.
+    """Open the DVC repository whose root is ``root``.
 
     Raises:
         UserError: there is none, or DVC refuses dvc.yaml or params.yaml, at once or inside the block.
@@ -39,9 +39,9 @@ def open_repository(root: Path) -> Iterator[Repo]:
 
 
 def read_graph(root: Path) -> StageGraph:
-    """The stage graph of the DVC repository whose root is ``root``, matrices and templates resolved.
+    """Return the stage graph of the DVC repository ``root``, matrices and templates resolved.
 
-    A frozen stage needs nothing: DVC keeps what it has and does not look at its dependencies.
+    A frozen stage has no dependencies here: DVC keeps its outs and does not check its inputs.
 
     Raises:
         UserError: ``root`` holds no DVC repository, or DVC refuses dvc.yaml or params.yaml.
@@ -51,7 +51,7 @@ def read_graph(root: Path) -> StageGraph:
 
 
 def graph_of(repo: Repo, root: Path) -> StageGraph:
-    """The stage graph of an open repository, see ``read_graph``."""
+    """Return the stage graph of an open repository, see ``read_graph``."""
     stages, graph = repo.index.stages, repo.index.graph
     position = {stage: index for index, stage in enumerate(stages)}
     return {
@@ -64,7 +64,7 @@ def graph_of(repo: Repo, root: Path) -> StageGraph:
 
 
 def name_stage(stage: Stage, root: Path) -> str:
-    """The name DVC knows ``stage`` by in ``root``; its own ``addressing`` is as seen from this process."""
+    """Return a stage's name in ``root``; DVC's ``addressing`` is relative to the current folder."""
     file = os.path.relpath(stage.path, root)
     name = getattr(stage, "name", None)  # a .dvc file is a stage without a name
     if name is None:
@@ -73,7 +73,7 @@ def name_stage(stage: Stage, root: Path) -> str:
 
 
 def plan_stages(graph: StageGraph, targets: Iterable[str] | None = None) -> list[str]:
-    """The stages to run for ``targets`` (none: all), each after those it needs, else in declared order.
+    """Return the stages to run for ``targets`` (none: all), each after its dependencies, else as declared.
 
     A target is a stage's name, or a matrix's name for all of its stages (``train`` for every ``train@...``).
 
@@ -94,7 +94,7 @@ def plan_stages(graph: StageGraph, targets: Iterable[str] | None = None) -> list
 
 
 def match_targets(graph: StageGraph, targets: Iterable[str]) -> list[str]:
-    """The stages ``targets`` name, in declared order.
+    """Return the stages that ``targets`` name, in declared order.
 
     Raises:
         UserError: a target names none; the message lists the nearest names.

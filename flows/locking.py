@@ -1,4 +1,4 @@
-"""Locks that keep two runs out of one folder."""
+"""Lock a folder against a second run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Busy(UserError):
 
 
 @contextmanager
-def hold_file(path: Path, say: Callable[[str], None], wait: bool = True) -> Iterator[None]:
+def exclusive_lock(path: Path, say: Callable[[str], None], wait: bool = True) -> Iterator[None]:
     """Hold a lock for the block, waiting for who has it; it goes with the process, however that ends.
 
     Raises:

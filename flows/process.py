@@ -1,4 +1,4 @@
-"""One command as a child process that never outlives the code waiting for it."""
+"""Run a command as a child process that never outlives its caller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRACE_SECONDS = 1.0
 POLL_SECONDS = 0.02
 
 
-class Finished(NamedTuple):
+class CommandResult(NamedTuple):
     """How a command ended: its exit status (negative: the signal that killed it) and its last lines."""
 
     exit_code: int
@@ -54,7 +54,7 @@ def run_command(
     log: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
     started: Callable[[subprocess.Popen[str]], None] | None = None,
-) -> Finished:
+) -> CommandResult:
     """Run ``command`` in ``root``, give every line it prints to ``log`` as it comes, and return how it ended.
 
     The child leads a process group of its own. Whatever interrupts the wait (Ctrl-C, a cancelled flow,
@@ -62,7 +62,7 @@ def run_command(
     is raised again.
 
     Args:
-        started: is given the child, so that another thread can end it (``end_groups``).
+        started: is given the child, so that another thread can end it (``terminate_groups``).
     """
     process = start_command(command, root=root, environment=environment)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -75,20 +75,20 @@ def run_command(
                 if text := hide_secrets(line.rstrip()):
                     tail.append(text)
                     log(text)
-        return Finished(process.wait(), tuple(tail))
+        return CommandResult(process.wait(), tuple(tail))
     except BaseException:
-        end_groups([process])
+        terminate_groups([process])
         raise
 
 
-def end_with_parent() -> None:
-    """Let the kernel end this process when its parent has ended, however that be; on Linux alone."""
+def die_with_parent() -> None:
+    """Let the kernel end this process when its parent ends, for whatever reason; on Linux alone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def leave_on_signals() -> None:
-    """Exit in order on SIGTERM and SIGHUP, which would else end Python at once and its children never."""
+def exit_on_signals() -> None:
+    """Exit with cleanup on SIGTERM and SIGHUP, which would else end Python at once and leave its children."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
         sys.exit(128 + number)
@@ -97,8 +97,8 @@ def leave_on_signals() -> None:
         signal.signal(number, leave)
 
 
-def end_groups(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Ask the groups these processes lead to stop, and kill what is left of them after ``GRACE_SECONDS``."""
+def terminate_groups(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Terminate the process groups of these leaders, and kill the survivors after ``GRACE_SECONDS``."""
     left = {process.pid: process for process in processes}
     try:
         left = {pid: process for pid, process in left.items() if signal_group(pid, signal.SIGTERM)}

@@ -1,4 +1,4 @@
-"""Secrets kept out of what flows print, log and keep."""
+"""Keep secrets out of the lines that flows print, log and store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRETS = (
     "PREFECT_SERVER_DATABASE_PASSWORD",
 )
 HIDDEN = "***"
-MIN_LENGTH = 8  # what a test server takes for a key may be a word, or a letter
+MIN_LENGTH = 8  # the key of a test server may be a word, or a letter
 _USER_INFO = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 

@@ -1,4 +1,4 @@
-"""What a stage asks of a machine, and what a machine has to give: cores, GPUs and, on a cluster, memory."""
+"""The resources a stage requests and a machine has: cores, GPUs and, on a cluster, memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 from oft.errors import UserError
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
-PROCESSES = "OFT_TRAIN_PROCESSES"
+TRAIN_PROCESSES = "OFT_TRAIN_PROCESSES"
 
 
-class Request(NamedTuple):
-    """What one stage takes while it runs, from its ``meta`` in dvc.yaml.
+class ResourceRequest(NamedTuple):
+    """The resources of one stage while it runs, from its ``meta`` in dvc.yaml.
 
     ``gpus`` is 0 or 1, and counts where there are GPUs alone: on a machine without any the stage computes on
-    its processors. ``memory_gb`` is what a cluster reserves; on one machine nothing is reserved. ``ranks``:
+    its processors. A cluster reserves ``memory_gb``; one machine does not. ``ranks``:
     it runs as the processes that OFT_TRAIN_PROCESSES asks for, each of which takes all of this.
     """
 
@@ -30,7 +30,7 @@ class Request(NamedTuple):
     ranks: bool = False
 
 
-def parse_request(stage: str, meta: Any) -> Request:
+def parse_resource_request(stage: str, meta: Any) -> ResourceRequest:
     """Return the request in a stage's ``meta``: {cpus, gpus, memory_gb, ranks}; each may be left out.
 
     Raises:
@@ -38,9 +38,9 @@ def parse_request(stage: str, meta: Any) -> Request:
     """
     values = {} if meta is None else meta
     rule = "meta may have cpus (1 or more), gpus (0 or 1), memory_gb (0 or more) and ranks (true or false)"
-    if not isinstance(values, Mapping) or not set(values) <= set(Request._fields):
+    if not isinstance(values, Mapping) or not set(values) <= set(ResourceRequest._fields):
         raise UserError(f"dvc.yaml, stage {stage}: {rule}; it is {meta!r}")
-    request = Request(**values)
+    request = ResourceRequest(**values)
     if (
         not all(isinstance(count, int) for count in request[:2])
         or not isinstance(request.memory_gb, (int, float))
@@ -53,21 +53,21 @@ def parse_request(stage: str, meta: Any) -> Request:
     return request
 
 
-def for_all_ranks(request: Request, environment: Mapping[str, str], num_gpus: int) -> Request:
-    """Return what a stage takes of one machine with so many GPUs, all of its processes together.
+def for_all_ranks(request: ResourceRequest, environment: Mapping[str, str], num_gpus: int) -> ResourceRequest:
+    """Return the resources of all of a stage's processes together, on a machine with ``num_gpus`` GPUs.
 
-    A number of processes that is none counts as one here; the training itself refuses it, with the rule.
+    A malformed number of processes counts as one here; the training itself refuses it, with the rule.
     """
-    asked = environment.get(PROCESSES, "1") if request.ranks else "1"
+    asked = environment.get(TRAIN_PROCESSES, "1") if request.ranks else "1"
     if asked in ("auto", "gpus"):
         asked = str(num_gpus)
     count = max(1, int(asked)) if asked.isdecimal() else 1
-    return Request(request.cpus * count, request.gpus * count, request.memory_gb * count)
+    return ResourceRequest(request.cpus * count, request.gpus * count, request.memory_gb * count)
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What a running stage holds of a pool."""
+    """The share of a pool that a running stage holds."""
 
     cpus: int
     gpus: tuple[str, ...]
@@ -75,11 +75,11 @@ class Lease:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a stage see its own GPUs and no other; nothing where there are none."""
+        """The variables that show a stage its own GPUs and no other; none where there are no GPUs."""
         return {VISIBLE_GPUS: ",".join(self.gpus)} if self.has_gpus else {}
 
 
-class Pool:
+class ResourcePool:
     """Cores and GPUs that stages running side by side share; safe to use from several threads.
 
     Args:
@@ -94,8 +94,8 @@ class Pool:
         self._free_cpus, self._free_gpus = cpus, list(gpus)
         self._guard = threading.Lock()
 
-    def reserve(self, request: Request) -> Lease | None:
-        """Return what the request asks for, or None while it is not to be had."""
+    def reserve(self, request: ResourceRequest) -> Lease | None:
+        """Return the requested resources, or None while they are not free."""
         wanted = for_all_ranks(request, os.environ, self._machine_gpus)
         cpus, gpus = min(wanted.cpus, self.cpus), min(wanted.gpus, len(self.gpus))
         with self._guard:
@@ -106,7 +106,7 @@ class Pool:
             return Lease(cpus, tuple(taken), bool(self.gpus))
 
     def release(self, lease: Lease) -> None:
-        """Take back what a stage held."""
+        """Take back a stage's resources."""
         with self._guard:
             self._free_cpus += lease.cpus
             self._free_gpus = sorted([*self._free_gpus, *lease.gpus], key=self.gpus.index)

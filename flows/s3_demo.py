@@ -1,4 +1,4 @@
-"""``python -m flows.s3_demo``: two clones share one remote on S3, shown on a loopback server."""
+"""``python -m flows.s3_demo``: demonstrate on a loopback server how two clones share one remote on S3."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import NamedTuple
 import typer
 
 from flows.commands import describe_failure, dvc_command, dvc_environment, read_dvc_json
-from flows.graph import plan_stages, read_graph
-from flows.process import end_groups, leave_on_signals, run_command, start_command
+from flows.graph import StageGraph, plan_stages, read_graph
+from flows.process import exit_on_signals, run_command, start_command, terminate_groups
 from flows.redaction import hide_secrets
 from flows.server import free_port, without_proxy
 from oft.errors import UserError
@@ -35,8 +35,8 @@ _RESTORES = re.compile(r"Stage '(.+)' is cached - skipping run")
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-class Shown(NamedTuple):
-    """What the demonstration saw: stages run by the first clone, by the second, and by it after a change."""
+class StagesRun(NamedTuple):
+    """The stages run by the first clone, by the second, and by the second after a change."""
 
     first: list[str]
     second: list[str]
@@ -51,7 +51,7 @@ def main() -> None:
     clone runs profile smoke and pushes; the second pulls and `dvc repro` runs nothing; then one setting is
     changed there and only what depends on it runs. Every claim is checked. About four minutes on two cores.
     """
-    leave_on_signals()
+    exit_on_signals()
     os.environ["NO_PROXY"] = without_proxy()
     started = time.monotonic()
 
@@ -81,7 +81,7 @@ def demonstrate(
     prepare: Callable[[Path], None],
     change: tuple[str, int],
     say: Callable[[str], None],
-) -> Shown:
+) -> StagesRun:
     """Run in a first clone and push, pull in a second and run, change a setting there and run.
 
     Args:
@@ -102,35 +102,59 @@ def demonstrate(
     say(f"First clone: runs the pipeline of {len(graph)} stages")
     ran_first = run_stages([sys.executable, "-m", "flows.reproduce", "--plain"], first, say)
     say(f"First clone: {len(ran_first)} stages ran; pushes")
+    push_and_commit(first, say)
+    run(["git", "clone", "--quiet", str(first), str(second)], folder)
+    ran_second = pull_and_reproduce(second, say)
+    return StagesRun(ran_first, ran_second, reproduce_change(second, graph, change, say))
+
+
+def push_and_commit(clone: Path, say: Callable[[str], None]) -> None:
+    """Push the clone's results to the remote, and commit dvc.lock and the remote."""
     begun = time.monotonic()
-    run([sys.executable, "-m", "flows.share", "push"], first)
+    run([sys.executable, "-m", "flows.share", "push"], clone)
     sizes = list_remote(REMOTE)
     say(f"First clone: pushed {describe(sizes, time.monotonic() - begun)}; commits dvc.lock and the remote")
-    run(["git", "add", "--all"], first)
+    run(["git", "add", "--all"], clone)
     author = ["-c", "user.name=first", "-c", "user.email=first@example.org", "-c", "commit.gpgsign=false"]
-    run(["git", *author, "commit", "--quiet", "--no-verify", "--message", "Results on S3"], first)
+    run(["git", *author, "commit", "--quiet", "--no-verify", "--message", "Results on S3"], clone)
 
-    run(["git", "clone", "--quiet", str(first), str(second)], folder)
+
+def pull_and_reproduce(clone: Path, say: Callable[[str], None]) -> list[str]:
+    """Pull in the second clone and reproduce; return the stages that ran.
+
+    Raises:
+        UserError: one did.
+    """
     say("Second clone: pulls")
     begun = time.monotonic()
-    run([sys.executable, "-m", "flows.share", "pull"], second)
+    run([sys.executable, "-m", "flows.share", "pull"], clone)
     say(f"Second clone: pulled in {time.monotonic() - begun:.1f} s; dvc repro")
-    ran_second = run_stages(dvc_command(["repro"]), second, say)
-    if ran_second:
-        raise UserError(f"dvc repro in the second clone was to run nothing and ran {', '.join(ran_second)}")
+    ran = run_stages(dvc_command(["repro"]), clone, say)
+    if ran:
+        raise UserError(f"dvc repro in the second clone was to run nothing and ran {', '.join(ran)}")
     say("Second clone: dvc repro ran nothing")
+    return ran
 
-    change_setting(second / "params.yaml", *change)
-    changed = sorted(read_dvc_json(["status"], root=second))
+
+def reproduce_change(
+    clone: Path, graph: StageGraph, change: tuple[str, int], say: Callable[[str], None]
+) -> list[str]:
+    """Change a setting in the second clone and reproduce; return the stages that ran.
+
+    Raises:
+        UserError: a stage that depends on it did not run, or one that does not depend on it did.
+    """
+    change_setting(clone / "params.yaml", *change)
+    changed = sorted(read_dvc_json(["status"], root=clone))
     say(f"Second clone: {change[0]} is now {change[1]}; {', '.join(changed)} depend on it; dvc repro")
-    ran_changed = run_stages(dvc_command(["repro"]), second, say)
+    ran = run_stages(dvc_command(["repro"]), clone, say)
     allowed = {stage for stage in graph if set(plan_stages(graph, [stage])) & set(changed)}
-    if not changed or not set(changed) <= set(ran_changed) or not set(ran_changed) <= allowed:
+    if not changed or not set(changed) <= set(ran) or not set(ran) <= allowed:
         raise UserError(
-            f"dvc repro was to run {', '.join(changed)} and what follows, and ran {', '.join(ran_changed)}"
+            f"dvc repro was to run {', '.join(changed)} and what follows, and ran {', '.join(ran)}"
         )
-    say(f"Second clone: {len(ran_changed)} of {len(graph)} stages ran, all that depend on it and no other")
-    return Shown(ran_first, ran_second, ran_changed)
+    say(f"Second clone: {len(ran)} of {len(graph)} stages ran, all that depend on it and no other")
+    return ran
 
 
 def run(command: Sequence[str], root: Path, log: Callable[[str], None] = lambda _: None) -> None:
@@ -222,7 +246,7 @@ def loopback_s3(folder: Path) -> Iterator[str]:
             time.sleep(0.1)
         yield endpoint
     finally:
-        end_groups([server])
+        terminate_groups([server])
 
 
 def answers(endpoint: str) -> bool:

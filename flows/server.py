@@ -15,10 +15,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.process import end_groups, end_with_parent
+from flows.process import die_with_parent, terminate_groups
 from flows.redaction import hide_secrets
 from oft.errors import UserError
 
@@ -32,16 +33,16 @@ POLL_SECONDS = 0.1
 
 
 def ensure_server(prepare: Callable[[], object]) -> None:
-    """Let Prefect of this process talk to the server that PREFECT_API_URL names, to the one that `make serve`
-    keeps for this clone, or to one of its own.
+    """Connect this process's Prefect to the server that PREFECT_API_URL names, to the one that `make serve`
+    runs for this clone, or to one of its own.
 
     Prefect would start one by itself, but import the whole server here first; this one starts while
     ``prepare`` runs, half the time. It keeps its records in PREFECT_HOME (.prefect), where later runs and
-    `prefect artifact inspect` find them, and ends with this process, after Prefect has handed over its last
-    lines there.
+    `prefect artifact inspect` find them, and ends with this process, after Prefect has sent its last lines
+    there.
 
     Args:
-        prepare: what can be done meanwhile without a server, such as importing Prefect.
+        prepare: work to do meanwhile without a server, such as importing Prefect.
 
     Raises:
         UserError: the server did not start, nobody answers at the address given, or a password is missing.
@@ -50,21 +51,36 @@ def ensure_server(prepare: Callable[[], object]) -> None:
     if API_URL not in os.environ and (served := served_api(state_folder(Path.cwd()))):
         os.environ[API_URL] = served
     if api := os.environ.get(API_URL):
-        refuse_without_access(api)
+        check_access(api)
         prepare()
         return
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     process = _start(port)
     # Last registered, first called: what Prefect registers when it is imported comes before this.
-    atexit.register(end_groups, [process])
+    atexit.register(terminate_groups, [process])
     # Prefect reads its settings when it is imported.
     os.environ[API_URL] = api
     prepare()
     wait_until_healthy(api, process)
 
 
-def refuse_without_access(api: str) -> None:
+def import_flow(module: str) -> None:
+    """Import a flow's module and DVC, which takes seconds, while a server starts or is found.
+
+    Raises:
+        UserError: see `ensure_server`.
+    """
+
+    def import_libraries() -> None:
+        for name in ("dvc.repo", module):
+            import_module(name)
+
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    ensure_server(import_libraries)
+
+
+def check_access(api: str) -> None:
     """Return if a server answers and lets this environment in.
 
     Raises:
@@ -180,5 +196,5 @@ def _start(port: int) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-        preexec_fn=end_with_parent,
+        preexec_fn=die_with_parent,
     )  # fmt: skip

@@ -26,7 +26,7 @@ UNTRANSFERRED = "failed to transfer"
 MISSING = re.compile(r"Checkout failed for following targets:\n(.*?)\nIs your cache up to date", re.DOTALL)
 INTERRUPTED = "\ninterrupted: nothing is lost; run it again to go on"
 LOGGERS = ("dvc", "dvc_data", "dvc_objects")
-RECIPE = """this repository has no DVC remote to share results through. To make one on S3:
+REMOTE_SETUP = """this repository has no DVC remote to share results through. To make one on S3:
 
   dvc remote add --default team s3://BUCKET/PREFIX
   dvc remote modify team verify true
@@ -70,14 +70,14 @@ def pull(remote: Remote = None, jobs: Jobs = None) -> None:
 
 
 def share(verb: str, remote: str | None, jobs: int | None) -> None:
-    """Do what ``dvc push`` or ``dvc pull`` with ``--run-cache`` do, with DVC's own progress bars.
+    """Run ``dvc push`` or ``dvc pull`` with ``--run-cache``, with DVC's own progress bars.
 
-    What goes wrong is told once a kind, with the remedy, and always ends with status 1: that of DVC's own
-    command is 0 where only entries of the run cache were lost on the way.
+    Report each kind of fault once, with the remedy, and exit with status 1: DVC's own command exits with 0 if
+    only entries of the run cache failed to transfer.
     """
     try:
         require_remote(Path.cwd(), remote)
-        with leaving_soon_on_signals(), collected_faults() as faults:
+        with exit_soon_on_signals(), collect_faults() as faults:
             count = transfer(verb, remote, jobs)
         if faults:
             raise UserError(describe_faults(verb, faults))
@@ -99,7 +99,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def leaving_soon_on_signals() -> Iterator[None]:
+def exit_soon_on_signals() -> Iterator[None]:
     """On Ctrl-C, SIGTERM and SIGHUP stop in order, or in any case shortly after: a transfer that hangs would
     keep the process for minutes. Both ends hold whole files only, whenever this one stops.
     """
@@ -124,9 +124,9 @@ def leaving_soon_on_signals() -> Iterator[None]:
 
 
 def transfer(verb: str, remote: str | None, jobs: int | None) -> int:
-    """Send or fetch and return how many files went; faults are logged, as DVC logs those of single files.
+    """Send or fetch and return the number of files; log faults, as DVC logs those of single files.
 
-    Another DVC process in this clone is waited for.
+    Waits for another DVC process in this clone.
     """
     from dvc.repo import Repo
 
@@ -149,7 +149,7 @@ def require_remote(root: Path, remote: str | None) -> None:
     with open_repository(root) as repo:
         names, default = list(repo.config["remote"]), repo.config["core"].get("remote")
     if not names:
-        raise UserError(RECIPE)
+        raise UserError(REMOTE_SETUP)
     name = remote or default
     if name is None:
         raise UserError(
@@ -161,7 +161,7 @@ def require_remote(root: Path, remote: str | None) -> None:
 
 
 @contextmanager
-def collected_faults() -> Iterator[list[str]]:
+def collect_faults() -> Iterator[list[str]]:
     """Keep DVC's warnings and errors from the terminal and yield them, one line or more each."""
     import dvc.logger  # noqa: F401  its handlers are there from here on
 
@@ -169,24 +169,24 @@ def collected_faults() -> Iterator[list[str]]:
     collector = Collector(faults)
     silenced = [handler for name in LOGGERS for handler in logging.getLogger(name).handlers]
     for handler in silenced:
-        handler.addFilter(is_no_fault)
+        handler.addFilter(is_below_warning)
     for name in LOGGERS:
         logging.getLogger(name).addHandler(collector)
     try:
         yield faults
     finally:
         for handler in silenced:
-            handler.removeFilter(is_no_fault)
+            handler.removeFilter(is_below_warning)
         for name in LOGGERS:
             logging.getLogger(name).removeHandler(collector)
 
 
-def is_no_fault(record: logging.LogRecord) -> bool:
+def is_below_warning(record: logging.LogRecord) -> bool:
     return record.levelno < logging.WARNING
 
 
 class Collector(logging.Handler):
-    """Keeps what is logged, with the errors behind it."""
+    """Collects log messages, with the errors behind them."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__(logging.WARNING)
@@ -201,7 +201,7 @@ class Collector(logging.Handler):
 
 
 def describe_faults(verb: str, faults: Sequence[str]) -> str:
-    """Return one message: what failed how often, what each kind of fault means, what is missing."""
+    """Return one message: the number of failed files, the meaning of each kind of fault, the missing outs."""
     untransferred = sum(fault.startswith(UNTRANSFERRED) for fault in faults)
     count = f"{untransferred} files were not {DONE[verb]}" if untransferred else f"not all was {DONE[verb]}"
     lines = [f"- {meaning}." for meaning in explain_faults(faults)]

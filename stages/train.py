@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "init"]
     if subject:
         inputs += [paths.prior(task) / "index.json", paths.encoded_prior(task) / "manifest.json"]
-    adapter_settings = {adapter: getattr(params.adapter, adapter).model_dump()}
+    adapter_settings = {adapter: params.adapters[adapter].model_dump()}
     drawing = params.sample.model_dump(include=set(DRAWING))
     described = {
         "seed": params.seed,

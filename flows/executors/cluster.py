@@ -1,4 +1,4 @@
-"""The Ray cluster: the way in, and what its nodes have to give."""
+"""The Ray cluster: how to join it, and the capacity of its nodes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from flows.executors.pythonpath import packages
-from flows.resources import Pool, Request, for_all_ranks
+from flows.executors.pythonpath import package_folders
+from flows.resources import ResourcePool, ResourceRequest, for_all_ranks
 from oft.errors import UserError, first_line
 
 ADDRESS = "RAY_ADDRESS"
 CONNECT_SECONDS = 5.0
 GB = 1e9
 PACKAGE = "ray[default]==2.60.0"
-RECIPE = "docs/ray.md has the recipe"
-TOKEN = f"~/.ray/auth_token, or the file RAY_AUTH_TOKEN_PATH names, must be a copy of the head's; {RECIPE}"
+SEE_DOCS = "docs/ray.md has the recipe"
+TOKEN = f"~/.ray/auth_token, or the file RAY_AUTH_TOKEN_PATH names, must be a copy of the head's; {SEE_DOCS}"
 
 
 class Capacity(NamedTuple):
-    """What one node has in all."""
+    """The total resources of one node."""
 
     cpus: int
     gpus: int
@@ -40,10 +40,10 @@ def connect(environment: Mapping[str, str]) -> None:
     if not address or "://" in address:
         raise UserError(
             f"{ADDRESS} must be HOST:PORT of the head of a Ray cluster that this machine is a node of, "
-            f"got {address!r}; {RECIPE}"
+            f"got {address!r}; {SEE_DOCS}"
         )
     if address != "auto":
-        _knock(address)
+        _check_reachable(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # else Ray does without where it finds none
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a late call must not start a cluster of its own
@@ -53,15 +53,15 @@ def connect(environment: Mapping[str, str]) -> None:
     except ModuleNotFoundError:
         raise UserError(
             f"Ray is not installed; `.venv/bin/uv pip install --python .venv/bin/python '{PACKAGE}'`, as on "
-            f"every node; {RECIPE}"
+            f"every node; {SEE_DOCS}"
         ) from None
     try:
-        with _keep_handlers():
+        with _preserve_signal_handlers():
             ray.init(
                 address=address,
                 log_to_driver=False,
                 configure_logging=False,
-                runtime_env={"py_modules": packages()},
+                runtime_env={"py_modules": package_folders()},
             )
     except AuthenticationError:
         raise UserError(f"this machine has no token for the Ray cluster at {address}; {TOKEN}") from None
@@ -70,12 +70,14 @@ def connect(environment: Mapping[str, str]) -> None:
             f"the Ray cluster at {address} does not let this machine in ({first_line(error)}); {TOKEN}"
         ) from None
     except (RayError, RuntimeError, ValueError) as error:
-        raise UserError(f"cannot join the Ray cluster at {address}: {first_line(error)}; {RECIPE}") from None
+        raise UserError(
+            f"cannot join the Ray cluster at {address}: {first_line(error)}; {SEE_DOCS}"
+        ) from None
 
 
 @contextmanager
-def _keep_handlers() -> Iterator[None]:
-    """Keep what this process does on signals: Ray would print a trace on SIGTERM and end it without order."""
+def _preserve_signal_handlers() -> Iterator[None]:
+    """Restore this process's signal handlers: Ray's own print a trace on SIGTERM and skip our cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers can be set in the main thread alone
         return
@@ -87,8 +89,8 @@ def _keep_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _knock(address: str) -> None:
-    """Ray itself waits for minutes where nobody answers."""
+def _check_reachable(address: str) -> None:
+    """Fail at once where nobody answers: Ray itself waits for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise UserError(f"{ADDRESS} must be HOST:PORT or auto, got {address!r}")
@@ -97,36 +99,36 @@ def _knock(address: str) -> None:
     except (OSError, OverflowError) as error:
         raise UserError(
             f"no Ray cluster answers at {ADDRESS}={address} ({error}); `ray start --head` starts one; "
-            f"{RECIPE}"
+            f"{SEE_DOCS}"
         ) from None
 
 
 def read_capacities(nodes: Iterable[Mapping[str, Any]]) -> list[Capacity]:
-    """Return what each living node has, from what ``ray.nodes()`` says."""
+    """Return the capacity of each living node in ``ray.nodes()``."""
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     return [
         Capacity(int(has.get("CPU", 0)), int(has.get("GPU", 0)), has.get("memory", 0.0) / GB) for has in alive
     ]
 
 
-def make_pool(capacities: Iterable[Capacity]) -> Pool:
-    """Return all of the nodes' cores and GPUs as one pool; which node serves a stage is left to Ray.
+def cluster_pool(capacities: Iterable[Capacity]) -> ResourcePool:
+    """Return all of the nodes' cores and GPUs as one pool; Ray chooses the node for a stage.
 
     Raises:
         UserError: there is no core.
     """
     have = list(capacities)
     if not (cpus := sum(each.cpus for each in have)):
-        raise UserError(f"the Ray cluster has no node with a core to give; `ray start` workers; {RECIPE}")
+        raise UserError(f"the Ray cluster has no node with a core to give; `ray start` workers; {SEE_DOCS}")
     gpus = [str(number) for number in range(sum(each.gpus for each in have))]
-    return Pool(cpus, gpus, max(each.gpus for each in have))
+    return ResourcePool(cpus, gpus, max(each.gpus for each in have))
 
 
-def fit(stage: str, request: Request, capacities: Iterable[Capacity]) -> dict[str, float]:
-    """Return what to ask Ray for, so that some node can give it.
+def ray_options(stage: str, request: ResourceRequest, capacities: Iterable[Capacity]) -> dict[str, float]:
+    """Return the options of the stage's Ray task, such that some node can satisfy them.
 
     As on one machine a stage gets all cores of the largest node where it asks for more, and computes on its
-    cores where no node has a GPU. Memory is what it is.
+    cores where no node has a GPU. Its memory must fit.
 
     Raises:
         UserError: no node has the memory, or none both that and a GPU.

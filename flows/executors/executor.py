@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from flows.process import Finished
-from flows.resources import Lease, Pool, Request
+from flows.process import CommandResult
+from flows.resources import Lease, ResourcePool, ResourceRequest
 from oft.errors import UserError
 
 EXECUTOR = "OFT_EXECUTOR"
@@ -20,28 +20,30 @@ EXECUTORS = ("local", "ray")
 
 
 class Executor(Protocol):
-    """Brings single stages up to date; its methods are called from several threads."""
+    """Runs single stages; its methods are called from several threads."""
 
-    pool: Pool
+    pool: ResourcePool
 
-    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> Finished:
-        """Bring one stage up to date, those it needs being so already; ``log`` gets every line it prints."""
+    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> CommandResult:
+        """Bring one stage up to date, after its dependencies; ``log`` gets every line it prints."""
 
     def stop(self) -> None:
-        """End all that runs, with its children; what is asked for afterwards ends at once."""
+        """End all running stages, with their children; a later ``run`` ends at once."""
 
 
 @contextmanager
-def open_executor(root: Path, requests: Mapping[str, Request], jobs: int | None = None) -> Iterator[Executor]:
-    """Yield the executor that OFT_EXECUTOR names, ``local`` if it names none; nothing of it runs on after.
+def open_executor(
+    root: Path, requests: Mapping[str, ResourceRequest], jobs: int | None = None
+) -> Iterator[Executor]:
+    """Yield the executor that OFT_EXECUTOR names, ``local`` by default; its stages end with the block.
 
     Args:
         root: the DVC repository's root.
-        requests: what each stage asks for.
+        requests: the resources that each stage reserves.
         jobs: stages at a time on this machine, instead of one a core.
 
     Raises:
-        UserError: there is no such executor, or what it needs is missing.
+        UserError: there is no such executor, or a requirement of it is missing.
     """
     name = os.environ.get(EXECUTOR, "local")
     executor: Executor

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.commands import dvc_command, dvc_environment
-from flows.executors.process_pool import Children
-from flows.process import Finished
-from flows.resources import Lease, Pool, find_cores, find_gpus
+from flows.executors.process_pool import ProcessPool
+from flows.process import CommandResult
+from flows.resources import Lease, ResourcePool, find_cores, find_gpus
 
 
 class LocalExecutor:
@@ -20,13 +20,13 @@ class LocalExecutor:
     """
 
     def __init__(self, root: Path, jobs: int | None = None) -> None:
-        self.pool = Pool(jobs or find_cores(), find_gpus())
+        self.pool = ResourcePool(jobs or find_cores(), find_gpus())
         self._root = root
-        self._children = Children()
+        self._processes = ProcessPool()
 
-    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> Finished:
+    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> CommandResult:
         """Run ``dvc repro --single-item STAGE``."""
-        return self._children.run(
+        return self._processes.run(
             dvc_command(["repro", "--single-item", stage]),
             root=self._root,
             log=log,
@@ -35,4 +35,4 @@ class LocalExecutor:
 
     def stop(self) -> None:
         """End the processes of all stages."""
-        self._children.stop()
+        self._processes.stop()

@@ -1,4 +1,4 @@
-"""What a node of a Ray cluster does for a stage; runs in a worker of Ray's, with the head's code."""
+"""Run a stage on a node of a Ray cluster; this module runs in a Ray worker, with the head's code."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flows.commands import dvc_environment
-from flows.executors.pythonpath import program, with_code
-from flows.executors.watchdog import leash_command
-from flows.process import Finished, run_command
+from flows.executors.pythonpath import module_command, with_pythonpath
+from flows.executors.watchdog import watchdog_command
+from flows.process import CommandResult, run_command
 from flows.resources import VISIBLE_GPUS
 from oft.errors import UserError
 from oft.storage import read_json, write_json
 
 FOLDER = "OFT_RAY_FOLDER"
-LINES_SECONDS = 0.2  # how long lines are gathered before they are sent
+BATCH_SECONDS = 0.2  # how long lines are gathered before they are sent
 
 
-class Job(NamedTuple):
-    """One stage to make.
+class StageJob(NamedTuple):
+    """One stage to run on a node.
 
     Attributes:
         stage: its name.
-        revision: the commit whose code makes it.
+        revision: the commit whose code runs it.
         project: tells clones of one project from those of others.
         files: text of params.yaml and dvc.lock as the head has them.
-        environment: what the head's environment has to say to the stage; never a secret.
+        environment: the variables of the head that the stage needs; never a secret.
     """
 
     stage: str
@@ -43,39 +43,41 @@ class Job(NamedTuple):
     environment: dict[str, str]
 
 
-class Made(NamedTuple):
-    """How a job ended: as a command does, and, where it passed, the stage's run-cache entry."""
+class NodeResult(NamedTuple):
+    """How a job ended: exit status and last lines, and, if it passed, the stage's run-cache entry."""
 
     exit_code: int
     tail: tuple[str, ...]
     entry: dict[str, str] | None
 
 
-def make_stage(job: Sequence[Any], bundle: Sequence[Any]) -> Iterator[list[str] | tuple[Any, ...]]:
-    """Make a stage, a generator task of Ray's.
+def run_on_node(job: Sequence[Any], bundle: Sequence[Any]) -> Iterator[list[str] | tuple[Any, ...]]:
+    """Run a stage; the body of a Ray generator task.
 
     Args:
-        job: the fields of a ``Job``; plain values, since head and node may differ in everything else.
+        job: the fields of a ``StageJob``; plain values, since head and node may differ in everything else.
         bundle: a reference to the revision's git bundle, fetched where it is not here yet.
 
     Yields:
-        Lists of lines as the stage prints them, and last the fields of a ``Made``.
+        Lists of lines as the stage prints them, and last the fields of a ``NodeResult``.
     """
     import ray
 
-    wanted = Job(*job)
-    yield [f"{wanted.stage} goes to node {ray.util.get_node_ip_address()}"]
+    stage_job = StageJob(*job)
+    yield [f"{stage_job.stage} goes to node {ray.util.get_node_ip_address()}"]
     gpus = [str(gpu) for gpu in ray.get_gpu_ids()]
     try:
-        with job_folder(node_folder(os.environ), wanted.project) as folder:
-            link_bundle(folder, wanted.revision, lambda: ray.get(bundle[0]))
-            yield from run_job(folder, wanted, stage_environment(wanted, gpus))
+        with job_folder(node_folder(os.environ), stage_job.project) as folder:
+            link_bundle(folder, stage_job.revision, lambda: ray.get(bundle[0]))
+            yield from run_job(folder, stage_job, stage_environment(stage_job, gpus))
     except UserError as error:
-        yield tuple(Made(1, (f"ERROR: {error}",), None))
+        yield tuple(NodeResult(1, (f"ERROR: {error}",), None))
 
 
-def run_job(folder: Path, job: Job, environment: Mapping[str, str]) -> Iterator[list[str] | tuple[Any, ...]]:
-    """Make the stage in a free slot; yield its lines in batches, and last the fields of a ``Made``."""
+def run_job(
+    folder: Path, job: StageJob, environment: Mapping[str, str]
+) -> Iterator[list[str] | tuple[Any, ...]]:
+    """Run the stage in a free worktree; yield batches of lines, and last the fields of a ``NodeResult``."""
     file = folder / "job.json"
     project = folder.parent.parent
     write_json(
@@ -87,8 +89,8 @@ def run_job(folder: Path, job: Job, environment: Mapping[str, str]) -> Iterator[
             "cache": str(project / "cache"),
         },
     )
-    command = leash_command(
-        project / "slots", program("flows.executors.remote_protocol", "make", str(file), job.stage)
+    command = watchdog_command(
+        project / "worktrees", module_command("flows.executors.remote_protocol", "make", str(file), job.stage)
     )
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     with ThreadPoolExecutor(1) as threads:
@@ -96,11 +98,11 @@ def run_job(folder: Path, job: Job, environment: Mapping[str, str]) -> Iterator[
         yield from batches(lines, future)
         finished = future.result()
     entry = read_json(file) if finished.exit_code == 0 else None
-    yield tuple(Made(finished.exit_code, finished.tail, entry))
+    yield tuple(NodeResult(finished.exit_code, finished.tail, entry))
 
 
-def batches(lines: queue.SimpleQueue[str], future: Future[Finished]) -> Iterator[list[str]]:
-    """Yield what comes into the queue until the future is done, a list each ``LINES_SECONDS`` at most."""
+def batches(lines: queue.SimpleQueue[str], future: Future[CommandResult]) -> Iterator[list[str]]:
+    """Yield the queue's lines until the future is done, a list every ``BATCH_SECONDS`` at most."""
     while True:
         done = future.done()  # asked first: nothing comes after it
         batch = []
@@ -110,20 +112,20 @@ def batches(lines: queue.SimpleQueue[str], future: Future[Finished]) -> Iterator
             yield batch
         if done:
             return
-        time.sleep(LINES_SECONDS)
+        time.sleep(BATCH_SECONDS)
 
 
-def stage_environment(job: Job, gpus: Sequence[str]) -> dict[str, str]:
-    """Return the environment of a stage on this node: the node's own, with what the head has to say.
+def stage_environment(job: StageJob, gpus: Sequence[str]) -> dict[str, str]:
+    """Return the environment of a stage on this node: the node's own, with the head's variables.
 
     Ray's own variables stay out: a stage has no business with the cluster, whose token is among them.
     """
     own = {name: value for name, value in dvc_environment().items() if not name.startswith("RAY_")}
-    return with_code({**own, **job.environment, VISIBLE_GPUS: ",".join(gpus)})
+    return with_pythonpath({**own, **job.environment, VISIBLE_GPUS: ",".join(gpus)})
 
 
 def node_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder in which this node keeps clones and caches, readable by this user alone.
+    """Return the folder of this node's clones and caches, readable by this user alone.
 
     Raises:
         UserError: it belongs to somebody else, or others may write into it.
@@ -142,7 +144,7 @@ def node_folder(environment: Mapping[str, str]) -> Path:
 
 @contextmanager
 def job_folder(folder: Path, project: str) -> Iterator[Path]:
-    """Yield an empty folder for one job, removed afterwards; so are those that killed workers have left."""
+    """Yield an empty folder for one job and remove it afterwards, as well as those of killed workers."""
     jobs = folder / project[:16] / "jobs"
     jobs.mkdir(parents=True, exist_ok=True)
     for left in jobs.iterdir():
@@ -153,9 +155,9 @@ def job_folder(folder: Path, project: str) -> Iterator[Path]:
 
 
 def link_bundle(folder: Path, revision: str, fetch: Callable[[], bytes]) -> None:
-    """Put the revision's bundle into a job's folder; ``fetch`` gets it where this node has it not yet.
+    """Put the revision's bundle into a job's folder; ``fetch`` gets it if this node does not have it.
 
-    A node keeps one; a job of another revision may remove it at any time, but not what is linked.
+    A node keeps one bundle; a job of another revision may remove that at any time, but not the job's link.
     """
     kept = folder.parent.parent / f"{revision}.bundle"
     try:

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from flows.process import Finished, end_groups, run_command
+from flows.process import CommandResult, run_command, terminate_groups
 
 
-class Children:
+class ProcessPool:
     """Commands that run side by side until they end or ``stop`` ends them."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Children:
         root: Path,
         log: Callable[[str], None],
         environment: Mapping[str, str] | None = None,
-    ) -> Finished:
+    ) -> CommandResult:
         """Run a command to its end (see ``flows.process.run_command``); after ``stop`` it ends at once."""
         started: list[subprocess.Popen[str]] = []
 
@@ -35,7 +35,7 @@ class Children:
                 self._running.add(process)
                 too_late = self._stopped
             if too_late:
-                end_groups([process])
+                terminate_groups([process])
 
         try:
             return run_command(command, root=root, log=log, environment=environment, started=register)
@@ -48,4 +48,4 @@ class Children:
         with self._guard:
             self._stopped = True
             running = list(self._running)
-        end_groups(running)
+        terminate_groups(running)

@@ -1,9 +1,9 @@
-"""Stages as tasks of a Ray cluster: each runs on whatever node has room, and its results come back through
-DVC's remote.
+"""Stages as tasks of a Ray cluster: each runs on a node with room, and its results come back through DVC's
+remote.
 
-For a stage the head looks whether it has to run at all; if so, Ray chooses a node, which makes the stage in
-a clone of the revision of its own, and the head restores it from the run-cache entry that the node pushes.
-dvc.lock is written by the head alone, so it is the one a run on one machine would leave.
+The head checks whether a stage has to run at all; if so, Ray chooses a node, which runs the stage in its own
+clone of the revision, and the head restores it from the run-cache entry that the node pushes. The head alone
+writes dvc.lock, so it equals that of a run on one machine.
 """
 
 from __future__ import annotations
@@ -17,22 +17,28 @@ from pathlib import Path
 from typing import Any
 
 from flows.commands import dvc_environment
-from flows.executors.cluster import connect, fit, make_pool, read_capacities
-from flows.executors.node import Job, Made, make_stage
-from flows.executors.process_pool import Children
-from flows.executors.pythonpath import program, with_code
+from flows.executors.cluster import cluster_pool, connect, ray_options, read_capacities
+from flows.executors.node import NodeResult, StageJob, run_on_node
+from flows.executors.process_pool import ProcessPool
+from flows.executors.pythonpath import module_command, with_pythonpath
 from flows.executors.snapshot import read_snapshot
-from flows.process import TAIL_LINES, Finished
-from flows.resources import Lease, Request
+from flows.process import TAIL_LINES, CommandResult
+from flows.resources import Lease, ResourceRequest
 from oft.errors import UserError
 from oft.storage import read_json, write_json
 
-SENT_VARIABLES = ("OFT_SHARDS", "OFT_TRAIN_PROCESSES", "OFT_WARM", "OFT_WARM_IDLE_SECONDS", "OFT_WORKERS")
+FORWARDED_VARIABLES = (
+    "OFT_SHARDS",
+    "OFT_TRAIN_PROCESSES",
+    "OFT_WARM",
+    "OFT_WARM_IDLE_SECONDS",
+    "OFT_WORKERS",
+)
 ATTEMPTS = 3
-"""How often a stage is begun when the node or worker that has it is lost."""
-NOTE_SECONDS = 60.0
+"""How often a stage is started when its node or worker is lost."""
+WAIT_NOTE_SECONDS = 60.0
 STOP_SECONDS = 5.0
-STOPPED = Finished(-signal.SIGTERM, ("ended with the run",))
+STOPPED = CommandResult(-signal.SIGTERM, ("ended with the run",))
 
 
 class RayExecutor:
@@ -40,21 +46,21 @@ class RayExecutor:
 
     Args:
         root: the DVC repository's root.
-        requests: what each stage asks for.
+        requests: the resources that each stage reserves.
 
     Raises:
         UserError: there is no cluster, no DVC remote, code is not committed, or no node can serve a stage.
     """
 
-    def __init__(self, root: Path, requests: Mapping[str, Request]) -> None:
+    def __init__(self, root: Path, requests: Mapping[str, ResourceRequest]) -> None:
         self._root = root
-        self._children = Children()
+        self._processes = ProcessPool()
         self._guard = threading.Condition()
         self._tasks: set[Any] = set()
         self._on_remote: set[str] = set()
         self._num_running = 0
         self._stopped = False
-        finished, _ = self._dvc("open", {}, lambda _: None)
+        finished, _ = self._run_step("open", {}, lambda _: None)
         if finished.exit_code:
             raise UserError("\n".join(finished.tail).removeprefix("ERROR: "))
         self._snapshot = read_snapshot(root)
@@ -63,30 +69,32 @@ class RayExecutor:
             import ray
 
             capacities = read_capacities(ray.nodes())
-            self.pool = make_pool(capacities)
-            self._options = {stage: fit(stage, request, capacities) for stage, request in requests.items()}
-            self._default = fit("", Request(), capacities)
+            self.pool = cluster_pool(capacities)
+            self._options = {
+                stage: ray_options(stage, request, capacities) for stage, request in requests.items()
+            }
+            self._default = ray_options("", ResourceRequest(), capacities)
             self._bundle = ray.put(self._snapshot.bundle)
-            self._make = ray.remote(max_retries=0)(make_stage)
+            self._make = ray.remote(max_retries=0)(run_on_node)
         except BaseException:
             self.stop()
             raise
 
-    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> Finished:
-        """Bring one stage up to date: here if it need not run, else on a node."""
+    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> CommandResult:
+        """Bring one stage up to date: restore it here if it need not run, else run it on a node."""
         with self._guard:
             if self._stopped:
                 return STOPPED
             self._num_running += 1
             known = {"on_remote": sorted(self._on_remote)}
         try:
-            finished, found = self._dvc("check", known, log, stage)
+            finished, found = self._run_step("check", known, log, stage)
             if finished.exit_code or found["outcome"] == "done":
                 return finished
-            made = self._run_on_a_node(stage, found["files"], log)
+            made = self._run_remotely(stage, found["files"], log)
             if made.entry is None:
-                return Finished(made.exit_code, tuple(made.tail))
-            restored, _ = self._dvc("restore", made.entry, log, stage)
+                return CommandResult(made.exit_code, tuple(made.tail))
+            restored, _ = self._run_step("restore", made.entry, log, stage)
             if restored.exit_code == 0:
                 with self._guard:
                     self._on_remote.add(stage)
@@ -104,29 +112,31 @@ class RayExecutor:
             first, self._stopped = not self._stopped, True
             tasks = list(self._tasks)
         for task in tasks:
-            # By force: the worker goes at once, and the leash of its stage sees it go.
+            # By force: the worker ends at once, and the watchdog of its stage notices.
             ray.cancel(task, force=True)
-        self._children.stop()
+        self._processes.stop()
         with self._guard:
             self._guard.wait_for(lambda: not self._num_running, STOP_SECONDS)
         if first:
             ray.shutdown()
 
-    def _dvc(self, step: str, given: Any, log: Callable[[str], None], *stage: str) -> tuple[Finished, Any]:
-        """Take one step of flows.executors.remote_protocol here; return how it ended and its result."""
+    def _run_step(
+        self, step: str, given: Any, log: Callable[[str], None], *stage: str
+    ) -> tuple[CommandResult, Any]:
+        """Run one step of flows.executors.remote_protocol here; return how it ended and its result."""
         with tempfile.TemporaryDirectory(prefix="oft-ray-") as folder:
             file = Path(folder, "step.json")
             write_json(file, given)
-            finished = self._children.run(
-                program("flows.executors.remote_protocol", step, str(file), *stage),
+            finished = self._processes.run(
+                module_command("flows.executors.remote_protocol", step, str(file), *stage),
                 root=self._root,
                 log=log,
-                environment=with_code(dvc_environment()),
+                environment=with_pythonpath(dvc_environment()),
             )
             return finished, read_json(file) if finished.exit_code == 0 else None
 
-    def _run_on_a_node(self, stage: str, files: dict[str, str], log: Callable[[str], None]) -> Made:
-        """Make the stage on some node; begin again on another where one is lost."""
+    def _run_remotely(self, stage: str, files: dict[str, str], log: Callable[[str], None]) -> NodeResult:
+        """Run the stage on some node; start again on another if that is lost."""
         from ray.exceptions import (
             NodeDiedError,
             ObjectLostError,
@@ -136,8 +146,8 @@ class RayExecutor:
             WorkerCrashedError,
         )
 
-        sent = {name: os.environ[name] for name in SENT_VARIABLES if name in os.environ}
-        job = Job(stage, self._snapshot.revision, self._snapshot.project, files, sent)
+        sent = {name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ}
+        job = StageJob(stage, self._snapshot.revision, self._snapshot.project, files, sent)
         tail: list[str] = []
 
         def say(line: str) -> None:
@@ -147,16 +157,16 @@ class RayExecutor:
 
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                for item in self._items(job, say):
+                for item in self._stream(job, say):
                     if isinstance(item, tuple):
-                        return Made(*item)
+                        return NodeResult(*item)
                     for line in item:
                         say(line)
                 raise WorkerCrashedError  # the stream ended without a word
             except TaskCancelledError:
                 if self._stopped:
                     break
-                return Made(1, (*tail, f"ERROR: {stage} was cancelled in Ray"), None)
+                return NodeResult(1, (*tail, f"ERROR: {stage} was cancelled in Ray"), None)
             except (NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError) as error:
                 if self._stopped:
                     break
@@ -167,17 +177,17 @@ class RayExecutor:
             except RayError as error:
                 if self._stopped:
                     break
-                return Made(1, (*tail, *str(error).strip().splitlines()[-TAIL_LINES:]), None)
+                return NodeResult(1, (*tail, *str(error).strip().splitlines()[-TAIL_LINES:]), None)
         if self._stopped:
-            return Made(*STOPPED, None)
-        return Made(1, (*tail, f"ERROR: {ATTEMPTS} nodes or workers were lost with {stage}"), None)
+            return NodeResult(*STOPPED, None)
+        return NodeResult(1, (*tail, f"ERROR: {ATTEMPTS} nodes or workers were lost with {stage}"), None)
 
-    def _items(self, job: Job, say: Callable[[str], None]) -> Iterator[list[str] | tuple[Any, ...]]:
-        """Give the job to Ray; yield what its task yields."""
+    def _stream(self, job: StageJob, say: Callable[[str], None]) -> Iterator[list[str] | tuple[Any, ...]]:
+        """Submit the job to Ray; yield the items of its task."""
         import ray
 
         options = self._options.get(job.stage, self._default)
-        # Typed as the reference it would be, were make_stage no generator.
+        # Typed as the reference it would be, were run_on_node no generator.
         task: Any = self._make.options(name=job.stage, **options).remote(tuple(job), [self._bundle])
         with self._guard:
             self._tasks.add(task)
@@ -187,7 +197,7 @@ class RayExecutor:
         begun = False
         try:
             while True:
-                ready, _ = ray.wait([task], timeout=NOTE_SECONDS, fetch_local=False)
+                ready, _ = ray.wait([task], timeout=WAIT_NOTE_SECONDS, fetch_local=False)
                 if not ready:
                     if not begun:
                         say(
@@ -200,7 +210,7 @@ class RayExecutor:
                     return
                 begun = True
                 yield ray.get(reference)
-        except BaseException:  # nobody listens any more
+        except BaseException:  # nobody reads the stream any more
             ray.cancel(task, force=True)
             raise
         finally:

@@ -1,13 +1,13 @@
-"""``python -m flows.executors.remote_protocol``: DVC's part of running a stage elsewhere, step by step.
+"""``python -m flows.executors.remote_protocol``: the DVC steps of running a stage on another machine.
 
-    open            the head: is there a remote, is the code committed
-    check STAGE     the head: restore the stage if that can be done, else put what it reads on the remote
-    make STAGE      a node: pull what the stage reads, reproduce it, push what it made
-    restore STAGE   the head: fetch what the node has pushed, and restore the stage from it
+    open            the head: check that there is a remote and that the code is committed
+    check STAGE     the head: restore the stage if possible, else push its inputs
+    make STAGE      a node: pull the stage's inputs, reproduce it, push its outs
+    restore STAGE   the head: fetch the node's outs, and restore the stage from them
 
-Each takes its further input from, and leaves its result in, a JSON file. A stage that ran on a node leaves in
-its run cache what it leaves on the head: DVC's key for command, settings and inputs, and a value for all that
-with the outs. That one entry is handed over, never the whole run cache.
+Each reads its further input from a JSON file and writes its result to it. A stage that ran on a node leaves
+the same run-cache entry as on the head: DVC's key for command, settings and inputs, and a value for those and
+the outs. The protocol transfers that one entry, never the whole run cache.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.executors.pythonpath import without_code
-from flows.executors.snapshot import SENT, refuse_uncommitted
-from flows.executors.worktree import prepare_slot
+from flows.executors.pythonpath import without_pythonpath
+from flows.executors.snapshot import SENT_FILES, require_committed
+from flows.executors.worktree import prepare_worktree
 from oft.errors import UserError, first_line
 from oft.storage import read_json, write_json
 
@@ -32,25 +32,25 @@ if TYPE_CHECKING:
 
 HASH = re.compile(r"[0-9a-f]{64}")
 NO_REMOTE = (
-    "this DVC repository has no default remote, through which nodes and head hand results to each other; "
+    "this DVC repository has no default remote, through which nodes and head exchange results; "
     "add one: `dvc remote add --default team s3://BUCKET/PREFIX`, and commit .dvc/config"
 )
 
 
-def open_head(_: Any) -> None:
-    """Make sure, before anything starts, that stages can be handed over from this clone.
+def check_head(_: Any) -> None:
+    """Check, before anything starts, that stages of this clone can run on other machines.
 
     Raises:
         UserError: there is no default remote, it is out of reach, or code is not committed.
     """
     with _open() as repo:
         deps = [Path(dep.fs_path) for stage in repo.index.stages for dep in stage.deps if _is_local(dep)]
-        refuse_uncommitted(Path(repo.root_dir), deps)
+        require_committed(Path(repo.root_dir), deps)
         _probe_remote(repo)
 
 
 def check(stage_name: str, known: Mapping[str, Any]) -> Any:
-    """Bring the stage up to date if it need not run, else push what it reads.
+    """Bring the stage up to date if it need not run, else push its inputs.
 
     Args:
         known: {"on_remote": stages whose outs are on the remote already}.
@@ -67,14 +67,14 @@ def check(stage_name: str, known: Mapping[str, Any]) -> Any:
         stage = _find(repo, stage_name)
         must_run = not stage.frozen and stage.changed() and not is_restorable(stage)
         if must_run:
-            refuse_unrestorable(stage)
-            files = {name: Path(repo.root_dir, name) for name in SENT}
+            require_restorable(stage)
+            files = {name: Path(repo.root_dir, name) for name in SENT_FILES}
             sent = {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.is_file()}
     if not must_run:
         _reproduce(stage_name)
         return {"outcome": "done"}
     # Not under the lock: pushing may take long.
-    with _open() as repo, _faults_of_the_remote():
+    with _open() as repo, _remote_errors():
         targets = find_targets(repo, _find(repo, stage_name), known["on_remote"])
         if targets and (count := repo.push(targets)):
             print(f"{count} files that {stage_name} reads pushed to the remote", flush=True)
@@ -82,38 +82,38 @@ def check(stage_name: str, known: Mapping[str, Any]) -> Any:
 
 
 def make(stage_name: str, job: Mapping[str, Any]) -> Any:
-    """Reproduce the stage in the current folder, a slot of this node.
+    """Reproduce the stage in the current folder, a worktree of this node.
 
     Returns:
         {"key", "value"}: its entry in the run cache, on the remote by now as its outs are.
 
     Raises:
-        UserError: the slot cannot be made a clone of the revision, or the stage leaves no entry.
+        UserError: the worktree cannot be checked out at the revision, or the stage leaves no entry.
     """
-    slot = Path.cwd()
-    prepare_slot(slot, job["revision"], Path(job["bundle"]), job["files"])
-    _set_cache(slot, job["cache"])
+    worktree = Path.cwd()
+    prepare_worktree(worktree, job["revision"], Path(job["bundle"]), job["files"])
+    _set_cache(worktree, job["cache"])
     with _open() as repo:
         if repo.config["core"].get("remote") is None:
             raise UserError(f"on the node: {NO_REMOTE}")
         if targets := find_targets(repo, _find(repo, stage_name)):
-            with _faults_of_the_remote():
+            with _remote_errors():
                 repo.pull(targets)
-    os.environ.update(without_code(os.environ))
+    os.environ.update(without_pythonpath(os.environ))
     _reproduce(stage_name)
     with _open() as repo:
         key, value = find_entry(repo, _find(repo, stage_name))
-        with _faults_of_the_remote():
+        with _remote_errors():
             _transfer(repo.cloud.push, repo, key, value, "push")
             _copy_entry(repo, key, value, to_remote=True)
     return {"key": key, "value": value}
 
 
 def restore(stage_name: str, entry: Mapping[str, Any]) -> Any:
-    """Restore the stage from what a node has pushed; never run it here.
+    """Restore the stage from the outs a node has pushed; never run it here.
 
     Raises:
-        UserError: the node has seen other inputs than there are here, or the remote lacks what it made.
+        UserError: the node ran with other inputs than there are here, or the remote lacks its outs.
     """
     from dvc.repo import lock_repo
     from dvc.stage.cache import _get_stage_hash
@@ -125,13 +125,13 @@ def restore(stage_name: str, entry: Mapping[str, Any]) -> Any:
         stage = _find(repo, stage_name)
         with lock_repo(repo):
             must_restore = stage.changed()
-        if must_restore:  # else somebody has made it here meanwhile
-            with _faults_of_the_remote():
+        if must_restore:  # else another process made it here meanwhile
+            with _remote_errors():
                 _copy_entry(repo, key, value, to_remote=False)
             stage.save_deps()
             if _get_stage_hash(stage) != key:
                 raise UserError(_describe_difference(repo, stage, key, value))
-            with _faults_of_the_remote():
+            with _remote_errors():
                 _transfer(repo.cloud.pull, repo, key, value, "pull")
             if not is_restorable(stage):
                 raise UserError(
@@ -141,8 +141,8 @@ def restore(stage_name: str, entry: Mapping[str, Any]) -> Any:
     _reproduce(stage_name)
 
 
-def refuse_unrestorable(stage: Stage) -> None:
-    """Make sure that DVC will find the stage in its run cache.
+def require_restorable(stage: Stage) -> None:
+    """Check that DVC will keep a run-cache entry of the stage.
 
     Raises:
         UserError: it will not, with the reason.
@@ -169,7 +169,7 @@ def refuse_unrestorable(stage: Stage) -> None:
 
 
 def is_restorable(stage: Stage) -> bool:
-    """Return whether DVC can restore the stage instead of running it; takes in what it reads now."""
+    """Return whether DVC can restore the stage instead of running it; hashes its inputs as they are now."""
     import logging
 
     from dvc.logger import set_loggers_level
@@ -184,17 +184,17 @@ def is_restorable(stage: Stage) -> bool:
     return True
 
 
-def find_targets(repo: Repo, stage: Stage, but_of: Sequence[str] = ()) -> list[str]:
-    """Return the paths that DVC must move before the stage can run elsewhere: deps that are outs of others.
+def find_targets(repo: Repo, stage: Stage, exclude: Sequence[str] = ()) -> list[str]:
+    """Return the paths to transfer before the stage can run elsewhere: deps that are outs of others.
 
     Args:
-        but_of: stages whose outs are left out.
+        exclude: stages whose outs to leave out.
     """
     targets: dict[str, None] = {}
     outs = [
         out
         for out in repo.index.outs
-        if out.use_cache and _is_local(out) and out.is_in_repo and out.stage.addressing not in but_of
+        if out.use_cache and _is_local(out) and out.is_in_repo and out.stage.addressing not in exclude
     ]
     for dep in filter(_is_local, stage.deps):
         for out in outs:
@@ -238,7 +238,7 @@ def _is_local(out: Any) -> bool:
 
 
 def _reproduce(stage: str) -> None:
-    """Let DVC say and do what ``dvc repro --single-item`` does."""
+    """Run ``dvc repro --single-item``."""
     from dvc.cli import main
 
     status = main(["--wait-for-lock", "repro", "--single-item", stage])
@@ -246,10 +246,10 @@ def _reproduce(stage: str) -> None:
         sys.exit(status)
 
 
-def _set_cache(slot: Path, cache: str) -> None:
+def _set_cache(worktree: Path, cache: str) -> None:
     from dvc.repo import Repo
 
-    with Repo(str(slot)) as repo, repo.config.edit("local") as config:
+    with Repo(str(worktree)) as repo, repo.config.edit("local") as config:
         config["cache"]["dir"] = cache
 
 
@@ -268,17 +268,17 @@ def _probe_remote(repo: Repo) -> None:
         raise UserError(
             f"the default DVC remote {name}: there is no bucket {bucket}, or not for you"
         ) from None
-    except Exception as error:  # whatever the network or the credentials bring about
+    except Exception as error:  # the network's and the credentials' errors have no common type
         raise UserError(f"the default DVC remote {name} cannot be reached: {first_line(error)}") from None
 
 
 class RemoteError(Exception):
-    """The way to the DVC remote failed; begins with the error's type, which is looked for."""
+    """The DVC remote failed; the message begins with the error's type, which `outcomes.classify` reads."""
 
 
 @contextmanager
-def _faults_of_the_remote() -> Iterator[None]:
-    """Turn what the network or S3 brings about into a RemoteError of one line."""
+def _remote_errors() -> Iterator[None]:
+    """Turn errors of the network or of S3 into a RemoteError of one line."""
     from dvc.exceptions import DvcException
 
     try:
@@ -318,7 +318,7 @@ def _copy_entry(repo: Repo, key: str, value: str, *, to_remote: bool) -> None:
 
 
 def _describe_difference(repo: Repo, stage: Stage, key: str, value: str) -> str:
-    """Say which inputs the node saw that the head does not have."""
+    """Name the inputs that differ between node and head."""
     from dvc.stage.serialize import to_single_stage_lockfile
 
     here, there = to_single_stage_lockfile(stage), repo.stage_cache._load_cache(key, value) or {}
@@ -337,11 +337,11 @@ def _changed(here: Iterable[Mapping[str, Any]], there: Iterable[Mapping[str, Any
 
 
 def main(step: str, file: str, *stage: str) -> None:
-    """Take one step; its input is in ``file``, and so is its result afterwards."""
+    """Run one step; ``file`` holds its input, and its result afterwards."""
     from dvc.exceptions import DvcException
 
     steps: dict[str, Callable[..., Any]] = {
-        "open": open_head,
+        "open": check_head,
         "check": check,
         "make": make,
         "restore": restore,

@@ -1,4 +1,4 @@
-"""What a node needs to be this clone: its revision, as a git bundle, and nothing that is not committed."""
+"""A snapshot of this clone for a node: its revision as a git bundle, without uncommitted changes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple
 from flows.git import git, git_bytes
 from oft.errors import UserError
 
-SENT = ("params.yaml", "dvc.lock")
+SENT_FILES = ("params.yaml", "dvc.lock")
 """The files that are sent as they are, committed or not."""
 
 
 class Snapshot(NamedTuple):
-    """A revision on its way to other machines.
+    """A revision to run on other machines.
 
     Attributes:
         revision: the commit.
@@ -28,7 +28,7 @@ class Snapshot(NamedTuple):
 
 
 def read_snapshot(root: Path) -> Snapshot:
-    """Return what is checked out in the clone ``root``.
+    """Return a snapshot of the commit checked out in the clone ``root``.
 
     Raises:
         UserError: ``root`` is no git clone's root, has no commit, or is a shallow clone.
@@ -45,15 +45,15 @@ def read_snapshot(root: Path) -> Snapshot:
     return Snapshot(revision, project, git_bytes("bundle", "create", "--quiet", "-", "HEAD", root=root))
 
 
-def refuse_uncommitted(root: Path, deps: Iterable[Path]) -> None:
-    """Make sure that what stages read is committed; params.yaml and dvc.lock need not be.
+def require_committed(root: Path, deps: Iterable[Path]) -> None:
+    """Check that all stage inputs are committed; params.yaml and dvc.lock need not be.
 
     Args:
         root: the clone.
-        deps: what its stages depend on. Files git does not know matter there alone.
+        deps: the dependencies of its stages; only there do untracked files matter.
 
     Raises:
-        UserError: code or configuration is changed, or a stage reads a file git does not know.
+        UserError: code or configuration is changed, or a stage reads an untracked file.
     """
     status = git("status", "--porcelain", "--no-renames", "--untracked-files=all", "-z", root=root)
     folders = {dep.resolve() for dep in deps}
@@ -64,12 +64,13 @@ def refuse_uncommitted(root: Path, deps: Iterable[Path]) -> None:
             file = (root / path).resolve()
             if not folders.intersection((file, *file.parents)):
                 continue
-        elif path in SENT:
+        elif path in SENT_FILES:
             continue
         found.append(path)
     if found:
         shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
         raise UserError(
             f"nodes run the committed code, and these are not committed: {shown}; "
-            f"commit them (only {' and '.join(SENT)} are sent as they are), or run with OFT_EXECUTOR=local"
+            f"commit them (only {' and '.join(SENT_FILES)} are sent as they are), or run with "
+            "OFT_EXECUTOR=local"
         )

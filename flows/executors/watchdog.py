@@ -1,9 +1,9 @@
-"""``python -m flows.executors.watchdog CALLER FOLDER COMMAND...``: a command that ends with its caller.
+"""``python -m flows.executors.watchdog CALLER FOLDER COMMAND...``: run a command that ends with its caller.
 
-The command runs in the first free slot of FOLDER, and however its caller ends, nothing of it runs on. Ray
-kills a worker's immediate children with it and leaves theirs alone, so two processes are needed: one the
-caller waits for, and behind it a guard, which watches both and ends the command's whole process group. The
-guard also holds the slot, so nobody enters it before the last process of a stage is gone.
+The command runs in the first free worktree of FOLDER, and all of it ends with its caller, however that ends.
+Ray kills a worker's immediate children with it and not theirs, so two processes are needed: one that the
+caller waits for, and behind it a watchdog, which watches both and ends the command's process group. It
+also locks the worktree, so nobody enters it before the last process of a stage is gone.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from flows.executors.pythonpath import program
-from flows.process import end_groups
+from flows.executors.pythonpath import module_command
+from flows.process import terminate_groups
 from oft.storage import try_lock
 
 
-def leash_command(folder: Path, command: Sequence[str]) -> list[str]:
-    """Return the command that runs ``command`` in a free slot of ``folder`` while this process lives."""
-    return program("flows.executors.watchdog", str(os.getpid()), str(folder), *command)
+def watchdog_command(folder: Path, command: Sequence[str]) -> list[str]:
+    """Return the command that runs ``command`` in a free worktree of ``folder`` while this process lives."""
+    return module_command("flows.executors.watchdog", str(os.getpid()), str(folder), *command)
 
 
 @contextmanager
-def hold_slot(folder: Path) -> Iterator[Path]:
-    """Keep others out of the first free slot of ``folder`` for the block; yield its own folder."""
+def reserve_worktree(folder: Path) -> Iterator[Path]:
+    """Lock the first free worktree of ``folder`` for the block; yield its folder."""
     for number in itertools.count():
-        slot = folder / f"slot-{number}"
-        if (lock := try_lock(slot.with_suffix(".lock"))) is not None:
+        worktree = folder / f"worktree-{number}"
+        if (lock := try_lock(worktree.with_suffix(".lock"))) is not None:
             with lock:
-                slot.mkdir(exist_ok=True)
-                yield slot
+                worktree.mkdir(exist_ok=True)
+                yield worktree
             return
 
 
-def guard(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
-    """Run ``command`` in a slot of ``folder`` and end it as soon as one of the ``watched`` is gone.
+def watch(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
+    """Run ``command`` in a worktree of ``folder`` and end it as soon as one of the ``watched`` is gone.
 
     Args:
         watched: file descriptors of processes (``os.pidfd_open``).
@@ -49,14 +49,14 @@ def guard(watched: Sequence[int], folder: Path, command: Sequence[str]) -> int:
     Returns:
         The command's exit status, negative if a signal ended it.
     """
-    with hold_slot(folder) as slot:
+    with reserve_worktree(folder) as worktree:
         process = subprocess.Popen(
-            command, cwd=slot, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+            command, cwd=worktree, stdin=subprocess.DEVNULL, text=True, start_new_session=True
         )
         try:
             select.select([*watched, os.pidfd_open(process.pid)], [], [])
         finally:
-            end_groups([process])  # and whoever outlived the command
+            terminate_groups([process])  # and whoever outlived the command
         return process.returncode
 
 
@@ -74,7 +74,7 @@ def main(caller: str, folder: str, *command: str) -> NoReturn:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     else:
         os.setsid()
-        status = guard([watched, first], Path(folder), command)
+        status = watch([watched, first], Path(folder), command)
     sys.exit(status if status >= 0 else 128 - status)
 
 

@@ -1,4 +1,4 @@
-"""A slot of a node: a clone in which one stage at a time runs, made to stand at a revision."""
+"""A worktree of a node: a clone in which one stage at a time runs, checked out at a revision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows.executors.snapshot import SENT
+from flows.executors.snapshot import SENT_FILES
 from flows.git import git, remove_stale_locks
 from oft.errors import UserError
 
@@ -14,47 +14,47 @@ RWLOCK = ".dvc/tmp/rwlock"
 """DVC's list of files in use."""
 
 
-def prepare_slot(slot: Path, revision: str, bundle: Path, files: Mapping[str, str]) -> None:
-    """Make ``slot`` a clone at ``revision`` with ``files`` written over it; what DVC has put there stays.
+def prepare_worktree(worktree: Path, revision: str, bundle: Path, files: Mapping[str, str]) -> None:
+    """Check out ``revision`` in ``worktree`` and write ``files`` over it; DVC's outs stay.
 
     Args:
-        slot: its folder; empty, or as an earlier stage has left it, in whatever state.
+        worktree: its folder; empty, or in whatever state an earlier stage left it.
         revision: the commit.
         bundle: holds the commit with its history.
-        files: text of each file that is sent as it is; one of those that is not given is removed.
+        files: text of each file of ``SENT_FILES``; one that is not given is removed.
 
     Raises:
-        UserError: git cannot do it; the message has its words.
+        UserError: git failed; the message has its words.
     """
     try:
-        _check_out(slot, revision, bundle)
+        _check_out(worktree, revision, bundle)
     except UserError:
-        for entry in slot.iterdir():
+        for entry in worktree.iterdir():
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-        _check_out(slot, revision, bundle)
-    for name in SENT:
+        _check_out(worktree, revision, bundle)
+    for name in SENT_FILES:
         if name in files:
-            (slot / name).write_text(files[name], encoding="utf-8")
+            (worktree / name).write_text(files[name], encoding="utf-8")
         else:
-            (slot / name).unlink(missing_ok=True)
+            (worktree / name).unlink(missing_ok=True)
 
 
-def _check_out(slot: Path, revision: str, bundle: Path) -> None:
-    # Left behind where a process was killed; the slot is ours alone, so nobody holds them.
-    remove_stale_locks(slot)
-    (slot / RWLOCK).unlink(missing_ok=True)
-    if not (slot / ".git").is_dir():
-        git("init", "--quiet", root=slot)
-    if not _has(slot, revision):
+def _check_out(worktree: Path, revision: str, bundle: Path) -> None:
+    # A killed process leaves its locks; the worktree is ours alone, so nobody holds them.
+    remove_stale_locks(worktree)
+    (worktree / RWLOCK).unlink(missing_ok=True)
+    if not (worktree / ".git").is_dir():
+        git("init", "--quiet", root=worktree)
+    if not _has(worktree, revision):
         # A ref of its own keeps git from ever collecting it.
-        git("fetch", "--quiet", "--no-tags", str(bundle), f"+HEAD:refs/revisions/{revision}", root=slot)
-    git("checkout", "--quiet", "--force", "--detach", revision, root=slot)
-    git("clean", "--quiet", "-fd", root=slot)
+        git("fetch", "--quiet", "--no-tags", str(bundle), f"+HEAD:refs/revisions/{revision}", root=worktree)
+    git("checkout", "--quiet", "--force", "--detach", revision, root=worktree)
+    git("clean", "--quiet", "-fd", root=worktree)
 
 
-def _has(slot: Path, revision: str) -> bool:
+def _has(worktree: Path, revision: str) -> bool:
     try:
-        git("cat-file", "-e", f"{revision}^{{commit}}", root=slot)
+        git("cat-file", "-e", f"{revision}^{{commit}}", root=worktree)
     except UserError:
         return False
     return True

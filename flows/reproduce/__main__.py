@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from flows.process import leave_on_signals
+from flows.process import exit_on_signals
 from oft.errors import UserError
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
+TargetsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Stages to bring up to date, with all they need: `train@segm_ade20k-oft`, or `train` for "
+        "every training. None: the whole pipeline.",
+        show_default=False,
+    ),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A branch, a tag, a commit or HEAD: work on that, in a clone under .clones with this one's "
+        "cache; what is edited here stays out. With Prefect alone.",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def main(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Stages to bring up to date, with all they need: `train@segm_ade20k-oft`, or `train` for "
-            "every training. None: the whole pipeline.",
-            show_default=False,
-        ),
-    ] = None,
+    targets: TargetsArgument = None,
     plain: Annotated[bool, typer.Option("--plain", help="Without Prefect: no record is kept.")] = False,
     pull: Annotated[
         bool, typer.Option("--pull", help="First fetch what others have pushed to the default DVC remote.")
     ] = False,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            help="A branch, a tag, a commit or HEAD: work on that, in a clone under .clones with this one's "
-            "cache; what is edited here stays out. With Prefect alone.",
-            show_default=False,
-        ),
-    ] = None,
+    revision: RevisionOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -60,18 +64,15 @@ def main(
     `prefect artifact inspect metrics` prints the page of metrics again; `dvc stage list` names the stages,
     `dvc dag` draws them. `OFT_EXECUTOR=ray` runs the stages on a Ray cluster.
     """
-    leave_on_signals()
+    exit_on_signals()
     if plain and revision is not None:
         raise typer.BadParameter("--revision works in a clone, which --plain does not make; leave one out")
     from flows.reproduce.views import show_run
 
+    options = {"targets": targets, "pull": pull, "jobs": jobs, "keep_going": keep_going}
     try:
         with show_run():
-            faults = (
-                _run_plain(targets, pull, jobs, keep_going)
-                if plain
-                else _run_flow(targets, pull, revision, jobs, keep_going)
-            )
+            faults = _run_plain(options) if plain else _run_flow(options, revision)
     except UserError as error:
         faults = str(error)
     except KeyboardInterrupt:
@@ -81,9 +82,9 @@ def main(
         raise typer.Exit(code=1)
 
 
-def _run_plain(targets: list[str] | None, pull: bool, jobs: int | None, keep_going: bool) -> str:
-    """Run without Prefect; return what is at fault, "" where nothing is."""
-    from flows.reproduce.run import bring_up_to_date
+def _run_plain(options: dict[str, Any]) -> str:
+    """Run without Prefect; return why the run failed, "" if it did not."""
+    from flows.reproduce.run import RunOptions, bring_up_to_date
     from flows.reproduce.views import current_view, is_chatter, summarize
     from flows.reproduce.walk import spawn_threads
 
@@ -94,47 +95,22 @@ def _run_plain(targets: list[str] | None, pull: bool, jobs: int | None, keep_goi
             view.line(stage, line)
 
     with spawn_threads() as spawn:
-        run = bring_up_to_date(
-            Path.cwd(),
-            targets,
-            spawn=spawn,
-            view=view,
-            log=log,
-            pull=pull,
-            jobs=jobs,
-            keep_going=keep_going,
-        )
+        run = bring_up_to_date(Path.cwd(), RunOptions(**options), spawn=spawn, view=view, log=log)
     if not run.faults:
-        view.line("", f"Up to date: {summarize(run.board)}.")
+        view.line("", f"Up to date: {summarize(run.table)}.")
     return "\n\n".join(run.faults)
 
 
-def _run_flow(
-    targets: list[str] | None, pull: bool, revision: str | None, jobs: int | None, keep_going: bool
-) -> str:
-    """Run as a Prefect flow; return what is at fault, "" where nothing is."""
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    # What the stages print is shown already; the server gets it all the same.
+def _run_flow(options: dict[str, Any], revision: str | None) -> str:
+    """Run as a Prefect flow; return why it failed, "" if it did not."""
+    # The views show what the stages print; the server gets it all the same.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    from flows.server import ensure_server
+    from flows.server import import_flow
 
-    def import_libraries() -> None:
-        import dvc.repo  # noqa: F401
-
-        import flows.reproduce.flow  # noqa: F401
-
-    ensure_server(import_libraries)
+    import_flow("flows.reproduce.flow")
     from flows.reproduce.flow import reproduce
 
-    state = reproduce(
-        targets=targets,
-        pull=pull,
-        root=Path.cwd(),
-        revision=revision,
-        jobs=jobs,
-        keep_going=keep_going,
-        return_state=True,
-    )
+    state = reproduce(root=Path.cwd(), revision=revision, **options, return_state=True)
     return "" if state.is_completed() else state.message or "the flow failed"
 
 

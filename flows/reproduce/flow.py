@@ -1,7 +1,7 @@
 """The flow ``reproduce``: DVC's graph, each stage that has something to do as a Prefect task.
 
-DVC decides what a stage needs and whether it has to run at all; Prefect adds what one can watch: states, the
-lines each stage prints, and pages of metrics, times and pictures. Plain ``dvc repro`` gives the same results.
+DVC decides what a stage needs and whether it has to run at all; Prefect shows it: states, each stage's lines,
+and pages of metrics, times and pictures. Plain ``dvc repro`` gives the same results.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from prefect.states import Completed, Failed
 
 from flows.clones import clone_at
 from flows.reproduce import pages
-from flows.reproduce.run import Run, bring_up_to_date
-from flows.reproduce.run_table import Standing
+from flows.reproduce.run import RunOptions, RunResult, bring_up_to_date
+from flows.reproduce.run_table import Status
 from flows.reproduce.views import current_view, is_chatter, summarize
-from flows.reproduce.walk import Result
+from flows.reproduce.walk import StageResult
 from oft.errors import UserError
 
 METRICS_ARTIFACT = "metrics"
@@ -32,19 +32,19 @@ TIMELINE_ARTIFACT = "timeline"
 REPORT_ARTIFACT = "report"
 
 
-# DVC is the cache: a task always asks it. What may pass by itself is tried again inside (walk.py), as without
-# Prefect. A failed state is returned, not raised, which spares the reader two tracebacks.
+# DVC is the cache: a task always asks it. The walk retries transient failures, as without Prefect. A failed
+# state is returned, not raised, which spares the reader two tracebacks.
 @task(cache_policy=NO_CACHE, retries=0, persist_result=False)
-def run_stage(work: Callable[[], Result]) -> State[Any]:
-    """Bring one stage up to date, those it needs being so already.
+def run_stage(work: Callable[[], StageResult]) -> State[Any]:
+    """Bring one stage up to date, its dependencies being so already.
 
     Returns:
         Completed with the message ``done`` or ``cached``; Failed with the stage's last lines.
     """
     result = work()
-    if result.standing is Standing.FAILED:
+    if result.status is Status.FAILED:
         return Failed(message=result.message)
-    return Completed(message=result.standing.value)
+    return Completed(message=result.status.value)
 
 
 @flow(name="reproduce", persist_result=False)
@@ -65,7 +65,7 @@ def reproduce(
         revision: a branch, a tag, a commit or HEAD: work on that, in a clone of ``root`` under .clones that
             has its DVC cache and remotes; what is edited in ``root`` stays out, and ``root`` as it is.
         jobs: stages at a time on this machine; one a core if left out.
-        keep_going: after a failure, start what does not depend on it.
+        keep_going: after a failure, start the stages that do not depend on it.
 
     Returns:
         How many stages were done and how many DVC had already; or a Failed state that names the stages at
@@ -77,9 +77,9 @@ def reproduce(
     def log(stage: str, line: str) -> None:
         if not is_chatter(line):
             view.line(stage, line)
-            _logger_of_task(logger).info("%s", line)
+            _task_logger(logger).info("%s", line)
 
-    def spawn(stage: str, work: Callable[[], Result]) -> Any:
+    def spawn(stage: str, work: Callable[[], StageResult]) -> Any:
         return run_stage.with_options(name=stage, task_run_name=stage).submit(work)
 
     try:
@@ -88,59 +88,56 @@ def reproduce(
                 root = stack.enter_context(clone_at(root, revision, partial(log, "")))
             run = bring_up_to_date(
                 root,
-                targets,
+                RunOptions(targets, pull, jobs, keep_going),
                 spawn=spawn,
                 view=view,
                 log=log,
-                publish=partial(publish, root),
-                pull=pull,
-                jobs=jobs,
-                keep_going=keep_going,
+                publish=partial(publish_artifacts, root),
             )
     except UserError as error:
         return Failed(message=str(error))
     if run.faults:
         return Failed(message="\n\n".join(run.faults))
-    log("", f"Up to date: {summarize(run.board)}.")
+    log("", f"Up to date: {summarize(run.table)}.")
     return run.counts
 
 
-def _logger_of_task(otherwise: Any) -> Any:
-    """Return the logger of the task whose thread this is."""
+def _task_logger(default: Any) -> Any:
+    """Return the logger of the task that runs in this thread, else the default."""
     try:
         return get_run_logger()
     except MissingContextError:
-        return otherwise
+        return default
 
 
-def publish(root: Path, run: Run) -> None:
-    """Keep times, metrics, the report's address and its grids as artifacts of this flow run."""
-    _keep(
+def publish_artifacts(root: Path, run: RunResult) -> None:
+    """Publish timeline, metrics, the report's address and its grids as artifacts of this flow run."""
+    _create(
         create_markdown_artifact,
-        pages.render_timeline(run.board),
+        pages.render_timeline(run.table),
         key=TIMELINE_ARTIFACT,
         description="When each stage ran.",
     )
     if run.faults:
         return
     metrics = pages.read_metrics(root)
-    _keep(
+    _create(
         create_markdown_artifact,
         pages.render_metrics(metrics, pages.exchange_metrics(root, metrics)),
         key=METRICS_ARTIFACT,
         description="Every metric of the pipeline.",
     )
     if (root / pages.REPORT).is_file():
-        _keep(
+        _create(
             create_link_artifact,
             (root / pages.REPORT).as_uri(),
             key=REPORT_ARTIFACT,
             link_text=str(pages.REPORT),
             description="The page of all runs, on the machine that ran the flow.",
         )
-    if run.counts[Standing.DONE]:
+    if run.counts[Status.DONE]:
         for name, path in pages.find_grids(root).items():
-            _keep(
+            _create(
                 create_image_artifact,
                 pages.picture_address(path),
                 key=f"grid-{name}".replace("_", "-").lower(),
@@ -148,8 +145,8 @@ def publish(root: Path, run: Run) -> None:
             )
 
 
-def _keep(create: Callable[..., object], content: str, **described: str) -> None:
-    """Create an artifact; the results are DVC's and safe, so a server that cannot take it costs it alone."""
+def _create(create: Callable[..., object], content: str, **described: str) -> None:
+    """Create an artifact; DVC keeps the results, so a server that refuses one costs that artifact alone."""
     try:
         create(content, **described)
     except Exception as error:  # whatever the client raises where no server answers

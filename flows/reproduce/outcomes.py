@@ -1,4 +1,4 @@
-"""What became of an attempt at a stage, read from how its DVC process ended and what it printed last."""
+"""Classify how an attempt at a stage ended, from its DVC process's exit status and last lines."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 import signal
 from enum import Enum, auto
 
-from flows.faults import may_pass
-from flows.process import Finished
+from flows.faults import is_transient
+from flows.process import CommandResult
 
-# What may be gone at the next attempt; a full disk or a missing right will not be.
-PASSING_ERRNOS = frozenset(
+# May be gone at the next attempt, unlike a full disk or a missing right.
+TRANSIENT_ERRNOS = frozenset(
     {
         errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.EPIPE, errno.EREMOTEIO, errno.ETIMEDOUT,
         errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH,
@@ -20,7 +20,7 @@ PASSING_ERRNOS = frozenset(
 
 _STAGE_EXIT = re.compile(r"failed to run: .*, exited with (-?\d+)$")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
-# What Python or DVC say last; a stage may also tell of a fault that it got over.
+# As Python or DVC print a fatal error; a stage may also report one that it recovered from.
 _OS_ERROR = re.compile(r"^(?:ERROR: [^\[]*|[\w.]*Error: )\[Errno \d+\]")
 _TRANSFER = "ERROR: failed to transfer"
 # Errors of networks that carry no errno: Python's, urllib3's and requests', botocore's, fsspec's.
@@ -32,39 +32,39 @@ _SIGNALS = frozenset(each.value for each in signal.Signals)
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
 
 
-class Ending(Enum):
+class Outcome(Enum):
     """How an attempt at a stage ended."""
 
     PASSED = auto()
-    FAULT = auto()
-    """The stage refused: its settings, its inputs or its code are at fault; to try again changes nothing."""
-    DIED = auto()
-    """A signal or a fault of input and output ended it; to try again may help."""
+    FAILED = auto()
+    """The stage refused: its settings, inputs or code are at fault; a retry changes nothing."""
+    CRASHED = auto()
+    """A signal or a transient I/O error ended it; a retry may help."""
     BUSY = auto()
-    """Another DVC process works on the same files; nothing was tried."""
+    """Another DVC process holds the same files; the stage did not start."""
 
 
-def classify(finished: Finished) -> Ending:
+def classify(finished: CommandResult) -> Outcome:
     """Return how an attempt ended."""
     if finished.exit_code == 0:
-        return Ending.PASSED
+        return Outcome.PASSED
     if any(mark in line for line in finished.tail for mark in _BUSY):
-        return Ending.BUSY
-    if ending_signal(finished) is not None:
-        return Ending.DIED
+        return Outcome.BUSY
+    if fatal_signal(finished) is not None:
+        return Outcome.CRASHED
     errors = [line for line in finished.tail if _OS_ERROR.match(line)]
     if errors:
         found = _ERRNO.search(errors[-1])
-        return Ending.DIED if found and int(found[1]) in PASSING_ERRNOS else Ending.FAULT
+        return Outcome.CRASHED if found and int(found[1]) in TRANSIENT_ERRNOS else Outcome.FAILED
     lost = any(_NETWORK.match(line) or _is_lost_transfer(line) for line in finished.tail)
-    return Ending.DIED if lost else Ending.FAULT
+    return Outcome.CRASHED if lost else Outcome.FAILED
 
 
 def _is_lost_transfer(line: str) -> bool:
-    return line.startswith(_TRANSFER) and may_pass(line)
+    return line.startswith(_TRANSFER) and is_transient(line)
 
 
-def ending_signal(finished: Finished) -> int | None:
+def fatal_signal(finished: CommandResult) -> int | None:
     """Return the number of the signal that ended the stage or its DVC process, None if none did."""
     exits = [int(found[1]) for line in finished.tail if (found := _STAGE_EXIT.search(line))]
     for status in [finished.exit_code, *exits]:
@@ -75,15 +75,15 @@ def ending_signal(finished: Finished) -> int | None:
     return None
 
 
-def describe_death(finished: Finished) -> str:
-    """Return in a few words what ended a stage that died."""
-    number = ending_signal(finished)
+def describe_crash(finished: CommandResult) -> str:
+    """Return in a few words what ended a crashed stage."""
+    number = fatal_signal(finished)
     return "a fault of input or output" if number is None else f"signal {number} ended it"
 
 
-def explain_signal(finished: Finished) -> str:
-    """Return what the signal that ended a stage means, with a remedy; empty where none did."""
-    number = ending_signal(finished)
+def explain_signal(finished: CommandResult) -> str:
+    """Explain the signal that ended a stage, with a remedy; empty where none did."""
+    number = fatal_signal(finished)
     if number == signal.SIGKILL:
         return (
             "It was killed (signal 9), as Linux does where memory runs out: close other programs, run fewer "

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: metrics beside those of the run before, when each stage ran, pictures."""
+"""The pages of a run: metrics beside those of the run before, a timeline of its stages, pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flows.reproduce.run_table import Board, Row, Standing, overlaps
+from flows.reproduce.run_table import RunTable, StageRow, Status, overlaps
 from flows.reproduce.views import summarize
 from oft.storage import read_json, write_json
 
@@ -119,13 +119,13 @@ def format_change(value: Any, before: Any) -> str:
     return f" ({value - before:+.3g})" if numbers and value != before else ""
 
 
-def render_timeline(board: Board) -> str:
+def render_timeline(table: RunTable) -> str:
     """Markdown: when each stage of a run ran, as bars on one scale, and how long several ran at once."""
-    ran = sorted((row for row in board.rows if row.began is not None), key=lambda row: row.began or 0.0)
-    unmoved = [row for row in board.rows if row.began is None]
-    lines = [summarize(board), ""]
+    ran = sorted((row for row in table.rows if row.began is not None), key=lambda row: row.began or 0.0)
+    not_run = [row for row in table.rows if row.began is None]
+    lines = [summarize(table), ""]
     if ran:
-        end = max(row.ended or board.now() for row in ran)
+        end = max(row.ended or table.now() for row in ran)
         busy = sum(row.seconds(end) or 0.0 for row in ran)
         lines += [
             f"{busy:.0f} s of stages in {end:.0f} s; two or more at once for {overlaps(ran):.0f} s.",
@@ -134,18 +134,18 @@ def render_timeline(board: Board) -> str:
             "| --- | --- | ---: | ---: | --- |",
             *(_timeline_row(row, end) for row in ran),
         ]
-    for standing in Standing:
-        if names := [row.stage for row in unmoved if row.standing is standing]:
-            lines += ["", f"{standing}: {', '.join(names)}"]
+    for status in Status:
+        if names := [row.stage for row in not_run if row.status is status]:
+            lines += ["", f"{status}: {', '.join(names)}"]
     return "\n".join(lines)
 
 
-def _timeline_row(row: Row, end: float) -> str:
+def _timeline_row(row: StageRow, end: float) -> str:
     seconds = row.seconds(end) or 0.0
     first = round((row.began or 0.0) / end * BAR_CELLS)
     bar = "·" * min(first, BAR_CELLS - 1) + "█" * max(1, round(seconds / end * BAR_CELLS))
     padded = bar[:BAR_CELLS].ljust(BAR_CELLS, "·")
-    return f"| {row.stage} | {row.standing} | {row.began or 0.0:.1f} | {seconds:.1f} | `{padded}` |"
+    return f"| {row.stage} | {row.status} | {row.began or 0.0:.1f} | {seconds:.1f} | `{padded}` |"
 
 
 def find_grids(root: Path) -> dict[str, Path]:

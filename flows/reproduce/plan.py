@@ -1,4 +1,4 @@
-"""What a run has to do: the graph, the stages it covers, and which of them DVC finds changed."""
+"""The plan of a run: the graph, the stages it covers, and which of them DVC finds changed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.graph import StageGraph, graph_of, name_stage, open_repository, plan_stages
-from flows.resources import Request, parse_request
+from flows.resources import ResourceRequest, parse_resource_request
 
 
 class Plan(NamedTuple):
-    """A run before it begins.
+    """A run before it starts.
 
     Attributes:
-        graph: every stage and those it needs.
-        order: the stages of the run, each after those it needs.
-        changed: those whose command, settings, inputs or outs DVC finds changed, with what it says of them.
-        requests: what each stage takes of a machine.
+        graph: every stage and its dependencies.
+        order: the stages of the run, each after its dependencies.
+        changed: the stages whose command, settings, inputs or outs DVC finds changed, with its reasons.
+        requests: the resources that each stage reserves.
     """
 
     graph: StageGraph
     order: list[str]
     changed: dict[str, object]
-    requests: dict[str, Request]
+    requests: dict[str, ResourceRequest]
 
     @property
     def stale(self) -> frozenset[str]:
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(root: Path, targets: Sequence[str] | None = None) -> Plan:
-    """Return what bringing ``targets`` (none: everything) up to date takes.
+    """Plan how to bring ``targets`` (none: every stage) up to date.
 
     Raises:
         UserError: ``root`` holds no DVC repository, DVC refuses dvc.yaml or params.yaml, a target is no stage
@@ -57,5 +57,7 @@ def make_plan(root: Path, targets: Sequence[str] | None = None) -> Plan:
                     found = {name: [str(error).partition("\n")[0]]}
                 if found:
                     changed[name] = next(iter(found.values()))
-        requests = {name: parse_request(name, getattr(stage, "meta", None)) for name, stage in stages.items()}
+        requests = {
+            name: parse_resource_request(name, getattr(stage, "meta", None)) for name, stage in stages.items()
+        }
     return Plan(graph, order, changed, requests)

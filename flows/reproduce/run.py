@@ -10,48 +10,60 @@ from pathlib import Path
 from flows.commands import describe_changes, describe_failure, run_dvc
 from flows.executors import open_executor
 from flows.reproduce.plan import make_plan
-from flows.reproduce.run_table import Board, Standing
+from flows.reproduce.run_table import RunTable, Status
 from flows.reproduce.views import View
-from flows.reproduce.walk import RETRY_SECONDS, Result, Spawn, Walk
-from flows.reproduce.workspace import hold_workspace, keep_lock, mend_workspace, read_outs
-
-Log = Callable[[str, str], None]
-"""Takes a line and the stage that printed it, "" for the run itself."""
+from flows.reproduce.walk import RETRY_SECONDS, Log, Spawn, Walk, WalkHooks
+from flows.reproduce.workspace import backup_lockfile, read_outs, repair_dvc_state, workspace_lock
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run that came to its end.
+class RunOptions:
+    """The options of a run.
 
     Attributes:
-        board: how each stage stands and when it ran.
+        targets: stage names, or a matrix's name for all of its stages; none means every stage.
+        pull: first fetch results that others have pushed to the default DVC remote.
+        jobs: stages at a time on this machine; None is one a core.
+        keep_going: after a failure, start the stages that do not depend on it.
+        retry_seconds: waits before a crashed stage is retried.
+    """
+
+    targets: Sequence[str] | None = None
+    pull: bool = False
+    jobs: int | None = None
+    keep_going: bool = False
+    retry_seconds: Sequence[float] = RETRY_SECONDS
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        table: the status of each stage and when it ran.
         faults: why it failed, one message for each reason; none where all is up to date.
     """
 
-    board: Board
+    table: RunTable
     faults: tuple[str, ...]
 
     @property
     def counts(self) -> dict[str, int]:
         """How many stages were done, and how many DVC had already."""
-        counts = self.board.counts()
-        return {standing.value: counts[standing] for standing in (Standing.DONE, Standing.CACHED)}
+        counts = self.table.counts()
+        return {status.value: counts[status] for status in (Status.DONE, Status.CACHED)}
 
 
 def bring_up_to_date(
     root: Path,
-    targets: Sequence[str] | None,
+    options: RunOptions,
     *,
     spawn: Spawn,
     view: View,
     log: Log,
-    publish: Callable[[Run], None] = lambda _: None,
-    pull: bool = False,
-    jobs: int | None = None,
-    keep_going: bool = False,
-    retry_seconds: Sequence[float] = RETRY_SECONDS,
-) -> Run:
-    """Bring the pipeline, or ``targets`` and all they need, up to date; ``dvc repro`` then runs nothing.
+    publish: Callable[[RunResult], None] = lambda _: None,
+) -> RunResult:
+    """Bring the pipeline, or the targets and their dependencies, up to date; ``dvc repro`` then runs nothing.
 
     Waits while another run works in the clone. Whatever interrupts it ends every process it has started,
     with their children, and is raised again; the next run goes on from there.
@@ -61,57 +73,47 @@ def bring_up_to_date(
         view: shows the run.
         log: gets what stages print.
         publish: called with the run at its end, before another may begin.
-        pull: first fetch results that others have pushed to the default DVC remote.
-        jobs: stages at a time on this machine; None is one a core.
-        keep_going: after a failure, start what does not depend on it.
 
     Raises:
         UserError: the pipeline cannot be read, or an executor cannot be had.
     """
     say = partial(log, "")
-    with hold_workspace(root, say):
-        for done in mend_workspace(root):
+
+    def repair() -> None:
+        for done in repair_dvc_state(root):
             say(done)
-        if pull:
-            _fetch(root, targets, say)
-        plan = make_plan(root, targets)
-        board = Board(plan.order, view.changed)
-        view.begin(board)
-        results: dict[str, Result] = {}
+
+    with workspace_lock(root, say):
+        repair()
+        if options.pull:
+            _fetch(root, options.targets, say)
+        plan = make_plan(root, options.targets)
+        table = RunTable(plan.order, view.changed)
+        view.begin(table)
         if plan.stale:
-            keep_lock(root)
-            with open_executor(root, plan.requests, jobs) as executor:
-                results = Walk(
-                    graph=plan.graph,
-                    order=plan.order,
-                    stale=plan.stale,
-                    changed=plan.changed,
-                    requests=plan.requests,
-                    executor=executor,
-                    board=board,
-                    log=log,
-                    read_outs=partial(read_outs, root),
-                    after=partial(keep_lock, root),
-                    mend=lambda: [say(done) for done in mend_workspace(root)],
-                    keep_going=keep_going,
-                    retry_seconds=retry_seconds,
-                ).run(spawn)
-        else:
-            for stage in plan.order:
-                board.end(stage, Standing.CACHED)
-        faults = [result.message for result in results.values() if result.standing is Standing.FAILED]
-        # The gate: what was walked must be what DVC calls up to date.
-        if plan.stale and not faults and (changed := make_plan(root, targets).changed):
+            backup_lockfile(root)
+        results = Walk(
+            plan,
+            partial(open_executor, root, plan.requests, options.jobs),
+            table,
+            log,
+            WalkHooks(partial(read_outs, root), partial(backup_lockfile, root), repair),
+            options.keep_going,
+            options.retry_seconds,
+        ).run(spawn)
+        faults = [result.message for result in results.values() if result.status is Status.FAILED]
+        # DVC has the last word: it must find nothing left to run.
+        if plan.stale and not faults and (changed := make_plan(root, options.targets).changed):
             faults.append(
                 f"every stage passed, yet DVC finds these changed since:\n{describe_changes(changed)}"
             )
-        run = Run(board, tuple(faults))
+        run = RunResult(table, tuple(faults))
         publish(run)
     return run
 
 
 def _fetch(root: Path, targets: Sequence[str] | None, say: Callable[[str], None]) -> None:
-    """Fetch what the default remote holds, earlier runs included; what it lacks is work left to do here."""
+    """Fetch what the default remote holds, earlier runs included; the run then makes what it lacks."""
     finished = run_dvc(["fetch", "--run-cache", *(targets or ())], root=root, log=say)
     if finished.exit_code != 0:
         say(f"{describe_failure('dvc fetch', finished)}\nWhat could not be fetched is made here.")

@@ -1,4 +1,4 @@
-"""Where each stage of a run stands, and when it began and ended: what tables and timelines are drawn from."""
+"""The status of each stage of a run, and when it began and ended: the source of tables and timelines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Standing(StrEnum):
-    """What can be said of a stage during a run."""
+class Status(StrEnum):
+    """The status of a stage during a run."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -20,15 +20,15 @@ class Standing(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """Not started, since what it needs failed or the run ended before."""
+    """Not started: a dependency failed, or the run ended before."""
 
 
 @dataclass
-class Row:
+class StageRow:
     """One stage; times are seconds since the run began."""
 
     stage: str
-    standing: Standing = Standing.WAITING
+    status: Status = Status.WAITING
     began: float | None = None
     ended: float | None = None
     note: str = ""
@@ -38,7 +38,7 @@ class Row:
         return None if self.began is None else (now if self.ended is None else self.ended) - self.began
 
 
-class Board:
+class RunTable:
     """The rows of a run, safe to use from several threads.
 
     Args:
@@ -46,14 +46,14 @@ class Board:
         on_change: called with each row that changed, under no lock.
     """
 
-    def __init__(self, stages: Iterable[str], on_change: Callable[[Row], None] = lambda _: None) -> None:
-        self._rows = {stage: Row(stage) for stage in stages}
+    def __init__(self, stages: Iterable[str], on_change: Callable[[StageRow], None] = lambda _: None) -> None:
+        self._rows = {stage: StageRow(stage) for stage in stages}
         self._on_change = on_change
         self._start = time.monotonic()
         self._guard = threading.Lock()
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[StageRow]:
         """The rows, in the order of the stages."""
         return list(self._rows.values())
 
@@ -61,27 +61,27 @@ class Board:
         """Return the seconds since the run began."""
         return time.monotonic() - self._start
 
-    def counts(self) -> Counter[Standing]:
-        """Return how many stages stand where."""
-        return Counter(row.standing for row in self._rows.values())
+    def counts(self) -> Counter[Status]:
+        """Return how many stages have each status."""
+        return Counter(row.status for row in self._rows.values())
 
     def begin(self, stage: str) -> None:
-        """Say that a stage runs now."""
-        self._change(stage, Standing.RUNNING, began=self.now())
+        """Mark a stage as running."""
+        self._change(stage, Status.RUNNING, began=self.now())
 
-    def end(self, stage: str, standing: Standing, note: str = "") -> None:
-        """Say how a stage ended, or that it never began."""
+    def end(self, stage: str, status: Status, note: str = "") -> None:
+        """Set the final status of a stage."""
         row = self._rows[stage]
-        self._change(stage, standing, ended=None if row.began is None else self.now(), note=note)
+        self._change(stage, status, ended=None if row.began is None else self.now(), note=note)
 
-    def remark(self, stage: str, note: str) -> None:
-        """Say something of a stage that runs on."""
-        self._change(stage, self._rows[stage].standing, note=note)
+    def note(self, stage: str, note: str) -> None:
+        """Attach a note to a stage that is still running."""
+        self._change(stage, self._rows[stage].status, note=note)
 
     def _change(
         self,
         stage: str,
-        standing: Standing,
+        status: Status,
         *,
         began: float | None = None,
         ended: float | None = None,
@@ -89,13 +89,13 @@ class Board:
     ) -> None:
         row = self._rows[stage]
         with self._guard:
-            row.standing, row.note = standing, note
+            row.status, row.note = status, note
             row.began = row.began if began is None else began
             row.ended = row.ended if ended is None else ended
         self._on_change(row)
 
 
-def overlaps(rows: Iterable[Row]) -> float:
+def overlaps(rows: Iterable[StageRow]) -> float:
     """Return the seconds during which two or more stages ran at once."""
     edges = sorted(
         edge

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: one live table in a terminal, plain lines elsewhere."""
+"""Show a run while it goes on: one live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
-from flows.reproduce.run_table import Board, Row, Standing
+from flows.reproduce.run_table import RunTable, StageRow, Status
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 STYLES = {
-    Standing.WAITING: "dim",
-    Standing.RUNNING: "bold cyan",
-    Standing.CACHED: "blue",
-    Standing.DONE: "green",
-    Standing.FAILED: "bold red",
-    Standing.SKIPPED: "yellow",
+    Status.WAITING: "dim",
+    Status.RUNNING: "bold cyan",
+    Status.CACHED: "blue",
+    Status.DONE: "green",
+    Status.FAILED: "bold red",
+    Status.SKIPPED: "yellow",
 }
-# What a table too high for its terminal keeps, in this order.
-_MATTERS = (
-    Standing.FAILED,
-    Standing.RUNNING,
-    Standing.WAITING,
-    Standing.DONE,
-    Standing.SKIPPED,
-    Standing.CACHED,
+# Which rows a table too high for its terminal keeps, in this order.
+_PRIORITY = (
+    Status.FAILED,
+    Status.RUNNING,
+    Status.WAITING,
+    Status.DONE,
+    Status.SKIPPED,
+    Status.CACHED,
 )
 _FRAME_LINES = 8  # of the table: frame, header, summary, and room for what is printed above
 FRAMES_PER_SECOND = 4
-# What DVC says of every stage and every run, and what a table says better.
+# Lines that DVC prints for every stage and every run, and that the table says better.
 _CHATTER = (
     "Updating lock file",
     "Generating lock file",
@@ -48,18 +48,18 @@ _CHATTER = (
 
 
 def is_chatter(line: str) -> bool:
-    """Return whether a line of DVC's says nothing that the table of stages does not."""
+    """Return whether a line of DVC's adds nothing to the table of stages."""
     return not line.strip() or line.startswith(_CHATTER) or line.endswith("didn't change, skipping")
 
 
 class View(Protocol):
-    """Shows a run to whoever started it; called from several threads."""
+    """Shows a run to its user; called from several threads."""
 
-    def begin(self, board: Board) -> None:
-        """Begin to show the stages of ``board``."""
+    def begin(self, table: RunTable) -> None:
+        """Begin to show the stages of ``table``."""
 
-    def changed(self, row: Row) -> None:
-        """Show where a stage stands now."""
+    def changed(self, row: StageRow) -> None:
+        """Show the new status of a stage."""
 
     def line(self, stage: str, text: str) -> None:
         """Show a line a stage printed; "" for one of the run itself."""
@@ -68,31 +68,31 @@ class View(Protocol):
 class SilentView:
     """Shows nothing: for runs that only a server watches."""
 
-    def begin(self, board: Board) -> None: ...
-    def changed(self, row: Row) -> None: ...
+    def begin(self, table: RunTable) -> None: ...
+    def changed(self, row: StageRow) -> None: ...
     def line(self, stage: str, text: str) -> None: ...
 
 
 class PlainView:
-    """A line for all that happens, which begins with the stage's name."""
+    """Prints a line for every event, the stage's name first."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._board: Board | None = None
-        self._standing: dict[str, Standing] = {}
+        self._table: RunTable | None = None
+        self._status: dict[str, Status] = {}
 
-    def begin(self, board: Board) -> None:
-        self._board = board
+    def begin(self, table: RunTable) -> None:
+        self._table = table
 
-    def changed(self, row: Row) -> None:
-        before = self._standing.get(row.stage)
-        self._standing[row.stage] = row.standing
-        untold = row.standing in (Standing.CACHED, Standing.SKIPPED) and row.began is None
-        if row.standing is not before and not untold:
-            assert self._board is not None
-            seconds = row.seconds(self._board.now())
+    def changed(self, row: StageRow) -> None:
+        before = self._status.get(row.stage)
+        self._status[row.stage] = row.status
+        is_silent = row.status in (Status.CACHED, Status.SKIPPED) and row.began is None
+        if row.status is not before and not is_silent:
+            assert self._table is not None
+            seconds = row.seconds(self._table.now())
             took = "" if row.ended is None or seconds is None else f" after {seconds:.1f} s"
-            self.line(row.stage, f"{row.standing}{took}")
+            self.line(row.stage, f"{row.status}{took}")
 
     def line(self, stage: str, text: str) -> None:
         with self._guard:
@@ -106,7 +106,7 @@ class LiveView:
         from rich.live import Live
 
         self._console = console
-        self._board: Board | None = None
+        self._table: RunTable | None = None
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -114,16 +114,16 @@ class LiveView:
             vertical_overflow="crop",
         )
 
-    def begin(self, board: Board) -> None:
-        self._board = board
+    def begin(self, table: RunTable) -> None:
+        self._table = table
         self._live.start(refresh=True)
 
     def end(self) -> None:
         """Leave the table as it stands."""
-        if self._board is not None:
+        if self._table is not None:
             self._live.stop()
 
-    def changed(self, row: Row) -> None:
+    def changed(self, row: StageRow) -> None:
         """The next frame shows it."""
 
     def line(self, stage: str, text: str) -> None:
@@ -134,20 +134,20 @@ class LiveView:
     def _render(self) -> RenderableType:
         from rich.text import Text
 
-        if self._board is None:
+        if self._table is None:
             return Text("")
-        return draw_table(self._board, max(4, self._console.height - _FRAME_LINES))
+        return draw_table(self._table, max(4, self._console.height - _FRAME_LINES))
 
 
-def draw_table(board: Board, max_rows: int) -> RenderableType:
-    """Return the stages of a run as a table of at most so many rows: those that matter most, in order."""
+def draw_table(run_table: RunTable, max_rows: int) -> RenderableType:
+    """Return the stages of a run, those of the highest priority, as a table of at most ``max_rows`` rows."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    now, rows = board.now(), board.rows
-    kept = {row.stage for row in sorted(rows, key=_importance)[:max_rows]}
+    now, rows = run_table.now(), run_table.rows
+    kept = {row.stage for row in sorted(rows, key=_priority)[:max_rows]}
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -158,22 +158,22 @@ def draw_table(board: Board, max_rows: int) -> RenderableType:
             seconds = row.seconds(now)
             table.add_row(
                 row.stage,
-                Text(row.standing, STYLES[row.standing]),
+                Text(row.status, STYLES[row.status]),
                 "" if seconds is None else f"{seconds:.0f}",
                 Text(row.note, "yellow"),
             )
-    return Group(table, Text(f"  {summarize(board)}"))
+    return Group(table, Text(f"  {summarize(run_table)}"))
 
 
-def _importance(row: Row) -> tuple[int, float]:
-    return _MATTERS.index(row.standing), -(row.ended or 0.0)
+def _priority(row: StageRow) -> tuple[int, float]:
+    return _PRIORITY.index(row.status), -(row.ended or 0.0)
 
 
-def summarize(board: Board) -> str:
-    """Return the run in one line: how many stages stand where, and the seconds since it began."""
-    counts = board.counts()
-    parts = [f"{counts[standing]} {standing}" for standing in Standing if counts[standing]]
-    return f"{', '.join(parts) or 'no stage'}; {board.now():.0f} s"
+def summarize(table: RunTable) -> str:
+    """Return the run in one line: the number of stages in each status, and the seconds since it began."""
+    counts = table.counts()
+    parts = [f"{counts[status]} {status}" for status in Status if counts[status]]
+    return f"{', '.join(parts) or 'no stage'}; {table.now():.0f} s"
 
 
 _current: ContextVar[View | None] = ContextVar("view", default=None)

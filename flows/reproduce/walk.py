@@ -1,157 +1,181 @@
-"""The walk over DVC's graph: every stage when what it needs is there and the machine has room for it.
+"""The walk over DVC's graph: run every stage once its dependencies are done and the machine has room for it.
 
-DVC decides what a stage needs and whether it has to run at all. Who starts the threads (``spawn_threads``, or
-Prefect as tasks of a flow) and where the stages run (an executor) is left open.
+DVC decides what a stage needs and whether it has to run at all. The caller chooses who starts the threads
+(``spawn_threads``, or Prefect as tasks of a flow) and where the stages run (an executor).
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from flows.commands import describe_failure, read_outcome
+from flows.commands import describe_failure, read_repro_action
 from flows.executors import Executor
 from flows.graph import StageGraph
-from flows.reproduce.outcomes import Ending, classify, describe_death, explain_signal
-from flows.reproduce.run_table import Board, Standing
-from flows.resources import Lease, Request
+from flows.reproduce.outcomes import Outcome, classify, describe_crash, explain_signal
+from flows.reproduce.plan import Plan
+from flows.reproduce.run_table import RunTable, Status
+from flows.resources import Lease, ResourceRequest
 from oft.errors import UserError
 
 RETRY_SECONDS = (2.0, 8.0, 32.0)
-"""Waits before a stage that died is tried again; after the last it has failed."""
+"""Waits before a crashed stage is retried; after the last it has failed."""
 BUSY_SECONDS = 2.0
-"""Wait before looking again whether another DVC process has let go of a stage's files."""
+"""Wait before checking again whether another DVC process has released a stage's files."""
+
+Log = Callable[[str, str], None]
+"""Takes a line and the stage that printed it, "" for the run itself."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a stage ended: cached or done, or failed with a message for whoever has to mend it."""
+class StageResult:
+    """How a stage ended: cached or done, or failed with a message for the user."""
 
-    standing: Standing
+    status: Status
     message: str = ""
 
 
 class Spawn(Protocol):
     """Starts the work of a stage in a thread of its own; returns a future with ``add_done_callback``."""
 
-    def __call__(self, stage: str, work: Callable[[], Result]) -> Any: ...
+    def __call__(self, stage: str, work: Callable[[], StageResult]) -> Any: ...
 
 
 @dataclass(frozen=True)
-class Walk:
-    """One run over a graph.
+class WalkHooks:
+    """The calls of a walk into the workspace.
 
     Attributes:
-        graph: each stage and those it needs.
-        order: the stages of this run, each after those it needs.
-        stale: those that may have to run: changed ones and all that depend on them.
-        changed: those that DVC finds changed themselves.
-        requests: what each takes of the machine.
-        executor: brings single stages up to date.
-        board: told how each stage stands.
-        read_outs: what each stage has made so far, by hash; a stage whose needs were made anew and came out
-            as before is as unchanged as it was.
-        log: gets each line a stage prints, with the stage's name; called from the stage's thread.
-        after: called when a stage has ended well.
-        mend: called before a stage that died is tried again.
-        keep_going: after a failure, start what does not depend on it.
+        read_outs: returns the outs that each stage has made so far, by hash; a stage all of whose
+            dependencies reran with the same outs stays unchanged.
+        after_stage: called when a stage has succeeded.
+        before_retry: called before a crashed stage is retried.
+    """
+
+    read_outs: Callable[[], Mapping[str, object]] = dict
+    after_stage: Callable[[], object] = lambda: None
+    before_retry: Callable[[], object] = lambda: None
+
+
+@dataclass
+class Walk:
+    """One run over the stale stages of a plan.
+
+    Attributes:
+        plan: the graph, the order, and the stages that may have to run.
+        open_executor: opens the executor; called only if a stage is stale.
+        table: gets the status of each stage.
+        log: gets each line a stage prints; called from the stage's thread.
+        keep_going: after a failure, start the stages that do not depend on it.
         retry_seconds: see ``RETRY_SECONDS``.
     """
 
-    graph: StageGraph
-    order: Sequence[str]
-    stale: frozenset[str]
-    changed: Collection[str]
-    requests: Mapping[str, Request]
-    executor: Executor
-    board: Board
-    log: Callable[[str, str], None]
-    read_outs: Callable[[], Mapping[str, object]] = dict
-    after: Callable[[], object] = lambda: None
-    mend: Callable[[], object] = lambda: None
+    plan: Plan
+    open_executor: Callable[[], AbstractContextManager[Executor]]
+    table: RunTable
+    log: Log
+    hooks: WalkHooks = field(default_factory=WalkHooks)
     keep_going: bool = False
     retry_seconds: Sequence[float] = RETRY_SECONDS
 
-    def run(self, spawn: Spawn) -> dict[str, Result]:
-        """Bring every stage up to date; return how each ended, without those that never began.
+    def __post_init__(self) -> None:
+        order, stale = critical_path_order(self.plan.graph, self.plan.order), self.plan.stale
+        self._waiting = [stage for stage in order if stage in stale]
+        self._running: dict[str, Lease] = {}
+        self._results: dict[str, StageResult] = {}
+        self._changed_outputs: set[str] = set()
+        self._ended: queue.SimpleQueue[tuple[str, StageResult]] = queue.SimpleQueue()
+        self._stopping = threading.Event()
 
-        Stages that run while another fails end in peace. Whatever interrupts the walk ends every process it
-        has started, with their children, and is raised again.
+    def run(self, spawn: Spawn) -> dict[str, StageResult]:
+        """Bring every stage up to date; return how each ended, without those that never started.
+
+        Stages that run while another fails finish undisturbed. Whatever interrupts the walk ends every
+        process it has started, with their children, and is raised again.
         """
-        results = {stage: Result(Standing.CACHED) for stage in self.order if stage not in self.stale}
-        for stage in results:
-            self.board.end(stage, Standing.CACHED)
-        waiting = [stage for stage in by_way_to_the_end(self.graph, self.order) if stage in self.stale]
-        before = self.read_outs()
-        moved: set[str] = set()
-        ended: queue.SimpleQueue[tuple[str, Lease, Any]] = queue.SimpleQueue()
-        brought: dict[str, Result] = {}
-        num_running = 0
-        stopping = threading.Event()
-
-        def start(stage: str, lease: Lease) -> None:
-            def work() -> Result:
+        for stage in self.plan.order:
+            if stage not in self._waiting:
+                self._mark_cached(stage)
+        if self._waiting:
+            with self.open_executor() as executor:
                 try:
-                    brought[stage] = self._bring(stage, lease, stopping)
-                except (UserError, OSError) as error:
-                    brought[stage] = Result(Standing.FAILED, f"stage {stage}: {error}")
-                return brought[stage]
+                    self._run_stale(executor, spawn)
+                except BaseException:
+                    self._stopping.set()
+                    executor.stop()
+                    raise
+        for stage in self._waiting:
+            self.table.end(stage, Status.SKIPPED)
+        return self._results
 
-            self.board.begin(stage)
-            spawn(stage, work).add_done_callback(lambda future: ended.put((stage, lease, future)))
+    def _run_stale(self, executor: Executor, spawn: Spawn) -> None:
+        outs_before = self.hooks.read_outs()
+        while True:
+            self._mark_unchanged()
+            self._start_ready(executor, spawn)
+            if not self._running:
+                return
+            stage, result = self._ended.get()
+            executor.pool.release(self._running.pop(stage))
+            self._results[stage] = result
+            self.table.end(stage, result.status)
+            outs = self.hooks.read_outs().get(stage)
+            if outs is None or outs != outs_before.get(stage):
+                self._changed_outputs.add(stage)
 
-        def settle() -> None:
-            for stage in list(waiting):  # each after those it needs
-                if self._is_ready(stage, results) and not (
-                    stage in self.changed or moved.intersection(self.graph[stage])
-                ):
-                    waiting.remove(stage)
-                    results[stage] = Result(Standing.CACHED)
-                    self.board.end(stage, Standing.CACHED)
+    def _mark_cached(self, stage: str) -> None:
+        self._results[stage] = StageResult(Status.CACHED)
+        self.table.end(stage, Status.CACHED)
 
-        try:
-            while True:
-                settle()
-                failed = any(result.standing is Standing.FAILED for result in results.values())
-                for stage in [] if failed and not self.keep_going else list(waiting):
-                    if not self._is_ready(stage, results):
-                        continue
-                    lease = self.executor.pool.reserve(self.requests.get(stage, Request()))
-                    if lease is not None:
-                        waiting.remove(stage)
-                        num_running += 1
-                        start(stage, lease)
-                if not num_running:
-                    break
-                stage, lease, future = ended.get()
-                num_running -= 1
-                self.executor.pool.release(lease)
-                results[stage] = brought.get(stage, Result(Standing.FAILED, f"{stage}: {future}"))
-                self.board.end(stage, results[stage].standing)
-                made = self.read_outs().get(stage)
-                if made is None or made != before.get(stage):
-                    moved.add(stage)
-        except BaseException:
-            stopping.set()
-            self.executor.stop()
-            raise
-        for stage in waiting:
-            self.board.end(stage, Standing.SKIPPED)
-        return results
+    def _mark_unchanged(self) -> None:
+        """Mark as cached every waiting stage whose inputs turned out not to have changed."""
+        for stage in list(self._waiting):  # each after its dependencies
+            changed = stage in self.plan.changed or self._changed_outputs.intersection(self.plan.graph[stage])
+            if self._is_ready(stage) and not changed:
+                self._waiting.remove(stage)
+                self._mark_cached(stage)
 
-    def _is_ready(self, stage: str, results: Mapping[str, Result]) -> bool:
-        return all(
-            needed in results and results[needed].standing is not Standing.FAILED
-            for needed in self.graph[stage]
-        )
+    def _start_ready(self, executor: Executor, spawn: Spawn) -> None:
+        """Start every ready stage that there is room for; after a failure only with ``keep_going``."""
+        failed = any(result.status is Status.FAILED for result in self._results.values())
+        if failed and not self.keep_going:
+            return
+        for stage in filter(self._is_ready, list(self._waiting)):
+            lease = executor.pool.reserve(self.plan.requests.get(stage, ResourceRequest()))
+            if lease is not None:
+                self._waiting.remove(stage)
+                self._running[stage] = lease
+                self._start(stage, lease, executor, spawn)
 
-    def _bring(self, stage: str, lease: Lease, stopping: threading.Event) -> Result:
-        """Bring one stage up to date, again and again while what stops it may pass by itself."""
+    def _start(self, stage: str, lease: Lease, executor: Executor, spawn: Spawn) -> None:
+        made: list[StageResult] = []
+
+        def work() -> StageResult:
+            try:
+                made.append(self._run_stage(stage, lease, executor))
+            except (UserError, OSError) as error:
+                made.append(StageResult(Status.FAILED, f"stage {stage}: {error}"))
+            return made[0]
+
+        def report(future: object) -> None:
+            # Without a result the thread itself was lost, such as a crashed Prefect task.
+            result = made[0] if made else StageResult(Status.FAILED, f"{stage}: {future}")
+            self._ended.put((stage, result))
+
+        self.table.begin(stage)
+        spawn(stage, work).add_done_callback(report)
+
+    def _is_ready(self, stage: str) -> bool:
+        results = [self._results.get(needed) for needed in self.plan.graph[stage]]
+        return all(result is not None and result.status is not Status.FAILED for result in results)
+
+    def _run_stage(self, stage: str, lease: Lease, executor: Executor) -> StageResult:
+        """Run one stage, and retry it while the failure is transient."""
         delays = list(self.retry_seconds)
         while True:
             lines: list[str] = []
@@ -160,39 +184,42 @@ class Walk:
                 lines.append(line)
                 self.log(stage, line)
 
-            finished = self.executor.run(stage, lease, log)
-            ending = classify(finished)
-            if ending is Ending.PASSED:
-                self.after()
-                return Result(Standing.DONE if read_outcome(lines) == "ran" else Standing.CACHED)
-            if stopping.is_set():
-                return Result(Standing.FAILED, f"stage {stage} was ended with the run")
-            if ending is Ending.FAULT or (ending is Ending.DIED and not delays):
-                parts = [describe_failure(f"stage {stage}", finished), explain_signal(finished)]
-                return Result(Standing.FAILED, "\n".join(filter(None, parts)))
-            if ending is Ending.BUSY:
-                seconds, why = BUSY_SECONDS, "another DVC process works on its files"
+            finished = executor.run(stage, lease, log)
+            outcome = classify(finished)
+            if outcome is Outcome.PASSED:
+                self.hooks.after_stage()
+                return StageResult(Status.DONE if read_repro_action(lines) == "ran" else Status.CACHED)
+            if self._stopping.is_set():
+                return StageResult(Status.FAILED, f"stage {stage} was ended with the run")
+            if outcome is Outcome.BUSY:
+                seconds, reason = BUSY_SECONDS, "another DVC process works on its files"
+            elif outcome is Outcome.CRASHED and delays:
+                seconds, reason = delays.pop(0), describe_crash(finished)
             else:
-                seconds, why = delays.pop(0), describe_death(finished)
-            note = f"{why}; next attempt in {seconds:.0f} s"
-            self.board.remark(stage, note)
-            self.log(stage, note)
-            if not stopping.wait(seconds):
-                self.mend()
-                self.board.remark(stage, "")
+                parts = [describe_failure(f"stage {stage}", finished), explain_signal(finished)]
+                return StageResult(Status.FAILED, "\n".join(filter(None, parts)))
+            self._wait_to_retry(stage, seconds, reason)
+
+    def _wait_to_retry(self, stage: str, seconds: float, reason: str) -> None:
+        note = f"{reason}; next attempt in {seconds:.0f} s"
+        self.table.note(stage, note)
+        self.log(stage, note)
+        if not self._stopping.wait(seconds):
+            self.hooks.before_retry()
+            self.table.note(stage, "")
 
 
-def by_way_to_the_end(graph: StageGraph, order: Sequence[str]) -> list[str]:
-    """Return ``order`` with those first that have the longest way to the end behind them."""
-    ways = dict.fromkeys(order, 0)
+def critical_path_order(graph: StageGraph, order: Sequence[str]) -> list[str]:
+    """Return ``order`` sorted by the length of the longest path from each stage to the end, longest first."""
+    lengths = dict.fromkeys(order, 0)
     for stage in reversed(order):
         for needed in graph[stage]:
-            ways[needed] = max(ways.get(needed, 0), ways[stage] + 1)
-    return sorted(order, key=lambda stage: -ways[stage])
+            lengths[needed] = max(lengths.get(needed, 0), lengths[stage] + 1)
+    return sorted(order, key=lambda stage: -lengths[stage])
 
 
 @contextmanager
 def spawn_threads() -> Iterator[Spawn]:
-    """Yield what starts a stage in a plain thread."""
+    """Yield a ``Spawn`` that starts each stage in a plain thread."""
     with ThreadPoolExecutor(max_workers=1024, thread_name_prefix="stage") as threads:
         yield lambda stage, work: threads.submit(work)

@@ -1,4 +1,4 @@
-"""One run at a time in a clone, and a clone that a killed run left half-written put right again."""
+"""Lock a clone for one run at a time, and repair the DVC state that a killed run left half-written."""
 
 from __future__ import annotations
 
@@ -11,77 +11,80 @@ from typing import Any
 import psutil
 
 from flows.git import git_bytes
-from flows.locking import hold_file
+from flows.locking import exclusive_lock
 from oft.errors import UserError
 from oft.storage import atomic_file
 
-LOCK_FILE = "dvc.lock"
-KEPT_LOCK = Path(".dvc/tmp/dvc.lock.kept")
+LOCKFILE = "dvc.lock"
+LOCKFILE_BACKUP = Path(".dvc/tmp/dvc.lock.kept")
 """The last dvc.lock known to be whole."""
 RUN_LOCK = Path(".dvc/tmp/run.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
 
 
 @contextmanager
-def hold_workspace(root: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Keep other runs out of the clone ``root`` for the block; wait for one that is there already.
+def workspace_lock(root: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Lock the clone ``root`` against other runs for the block; wait for one that holds it already.
 
-    Plain ``dvc`` does not know of it: what that works on is guarded by DVC's own locks, and a run waits for
-    those.
+    Plain ``dvc`` ignores this lock: DVC's own locks guard the files it works on, and a run waits for those.
 
     Raises:
         UserError: ``root`` is not the root of a DVC repository.
     """
     if not (root / ".dvc").is_dir():
         raise UserError(f"{root} is not the root of a DVC repository; run this in the root of a clone")
-    with hold_file(root / RUN_LOCK, say):
+    with exclusive_lock(root / RUN_LOCK, say):
         yield
 
 
 def read_outs(root: Path) -> dict[str, object]:
     """Return the outs of each stage with their hashes, from dvc.lock; none while that is being written."""
-    content = _read(root / LOCK_FILE)
+    content = _read(root / LOCKFILE)
     stages = _stages(content) if content is not None else None
     return {stage: entry.get("outs") for stage, entry in (stages or {}).items()}
 
 
-def keep_lock(root: Path) -> None:
-    """Remember dvc.lock as it stands if it is whole, for ``mend_workspace``."""
+def backup_lockfile(root: Path) -> None:
+    """Copy dvc.lock, if it is whole, to a backup for ``repair_dvc_state``."""
     with _dvc_lock(root):
-        content = _read(root / LOCK_FILE)
-        if content is not None and _stages(content) is not None and content != _read(root / KEPT_LOCK):
-            with atomic_file(root / KEPT_LOCK) as partial:
+        content = _read(root / LOCKFILE)
+        if content is not None and _stages(content) is not None and content != _read(root / LOCKFILE_BACKUP):
+            with atomic_file(root / LOCKFILE_BACKUP) as partial:
                 partial.write_bytes(content)
 
 
-def mend_workspace(root: Path) -> list[str]:
-    """Put right what a kill in mid-write leaves of DVC's own files, which it does not write atomically.
+def repair_dvc_state(root: Path) -> list[str]:
+    """Repair DVC's own files after a kill in mid-write: DVC does not write them atomically.
 
-    A torn dvc.lock becomes the last whole one again (stages that ended since are restored from the run
-    cache), a torn list of DVC's locks is emptied.
+    Restore a torn dvc.lock from its backup (stages that ended since are restored from the run
+    cache); empty a torn list of DVC's locks.
 
     Returns:
-        What was done, one sentence each.
+        One sentence for each repair.
 
     Raises:
         UserError: dvc.lock is torn and no whole one is known.
     """
     done = []
     with _dvc_lock(root):
-        content, kept, committed = _read(root / LOCK_FILE), _read(root / KEPT_LOCK), _committed_lock(root)
+        content, kept, committed = (
+            _read(root / LOCKFILE),
+            _read(root / LOCKFILE_BACKUP),
+            _committed_lockfile(root),
+        )
         if content is not None and _is_torn(content, kept) and content != committed:
             whole = kept if kept is not None and _stages(kept) is not None else committed
             if whole is None:
                 raise UserError(
-                    f"{root / LOCK_FILE} is cut short and no earlier state of it is known; run "
+                    f"{root / LOCKFILE} is cut short and no earlier state of it is known; run "
                     "`git checkout dvc.lock`, or delete it: the run cache gives back what was made"
                 )
-            with atomic_file(root / LOCK_FILE) as partial:
+            with atomic_file(root / LOCKFILE) as partial:
                 partial.write_bytes(whole)
             done.append("dvc.lock was cut short by a killed process; the last whole one stands again.")
-        if (rwlock := _read(root / RWLOCK)) is not None and (mended := _without_dead(rwlock)) != rwlock:
+        if (rwlock := _read(root / RWLOCK)) is not None and (repaired := _without_dead(rwlock)) != rwlock:
             with atomic_file(root / RWLOCK) as partial:
-                partial.write_bytes(mended)
+                partial.write_bytes(repaired)
             done.append("DVC's list of files in use named processes that are gone; it is up to date again.")
     return done
 
@@ -105,8 +108,8 @@ def _is_torn(content: bytes, kept: bytes | None) -> bool:
     names = list(stages)
     if before is None or names != list(before)[: len(names)]:
         return False
-    # A cut at the end of a line can read well. It lacks stages at the end, or a part of the last one; what is
-    # taken for a cut by mistake is restored from the run cache.
+    # A file cut at the end of a line can be valid YAML. It lacks the last stages, or leaves of the last one.
+    # A false positive costs little: the run cache restores those stages.
     return len(names) < len(before) or bool(
         names and _num_leaves(stages[names[-1]]) < _num_leaves(before[names[-1]])
     )
@@ -158,9 +161,9 @@ def _is_alive(user: dict[str, Any]) -> bool:
     return " ".join(words).split()[-len(noted) :] == noted if noted else bool(words)
 
 
-def _committed_lock(root: Path) -> bytes | None:
+def _committed_lockfile(root: Path) -> bytes | None:
     try:
-        content = git_bytes("show", f"HEAD:./{LOCK_FILE}", root=root)
+        content = git_bytes("show", f"HEAD:./{LOCKFILE}", root=root)
     except UserError:  # no git, no commit, or none with a lock
         return None
     return content if _stages(content) is not None else None

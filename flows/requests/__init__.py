@@ -1,1 +1,1 @@
-"""A training as a request: checked, queued by Prefect's REST API, run in a clone, its result published."""
+"""Training requests: check one, queue it by Prefect's REST API, run it in a clone, publish its result."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.requests.client import DEPLOYMENT, Client, Run
+from flows.requests.client import DEPLOYMENT, Client, TrainingRun
 from oft.errors import UserError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="A training as a request: a few pictures of one subject in, an adapter and a gallery out.\n\n"
-    "The server is where the variable PREFECT_API_URL says (`make serve` prints it); docs/trainings.md has "
+    "The server is where the variable PREFECT_API_URL says (`make serve` prints it); docs/requests.md has "
     "the same with curl.",
 )
 
@@ -55,9 +55,9 @@ def submit(
     """
     from flows.requests.request import parse_request
 
-    with told():
-        values = {**_read(request), **dict(map(_setting, settings or []))}
-        # What the server allows only the server knows; it checks again.
+    with user_errors():
+        values = {**_read_parameters(request), **dict(map(_parse_setting, settings or []))}
+        # Only the server knows its limits; it checks again.
         parse_request(values)
         if check:
             typer.echo("the request is sound", err=True)
@@ -77,37 +77,37 @@ def schema() -> None:
 @app.command()
 def status(run_id: RunId) -> None:
     """Print a run's state and, where it has one, its message."""
-    with told(), Client() as client:
+    with user_errors(), Client() as client:
         run = client.read(str(run_id))
-        typer.echo("\n".join(filter(None, (run.state, run.message))))
+        typer.echo(_describe(run))
 
 
 @app.command()
 def wait(run_id: RunId) -> None:
     """Print what a run logs until it ends; status 0 if it completed, 1 otherwise."""
-    with told(), Client() as client:
-        for told_next in client.follow(str(run_id)):
-            if isinstance(told_next, Run):
-                typer.echo("\n".join(filter(None, (told_next.state, told_next.message))))
-                raise typer.Exit(code=0 if told_next.state == "COMPLETED" else 1)
-            typer.echo(told_next)
+    with user_errors(), Client() as client:
+        for item in client.follow(str(run_id)):
+            if isinstance(item, TrainingRun):
+                typer.echo(_describe(item))
+                raise typer.Exit(code=0 if item.state == "COMPLETED" else 1)
+            typer.echo(item)
 
 
 @app.command()
 def logs(run_id: RunId) -> None:
     """Print what a run has logged so far."""
-    with told(), Client() as client:
+    with user_errors(), Client() as client:
         for line in client.logs(str(run_id)):
             typer.echo(line)
 
 
 @app.command()
 def cancel(run_id: RunId) -> None:
-    """Cancel a run: its processes end, its clone is removed, its webhook is told.
+    """Cancel a run: its processes end, its clone is removed, its webhook is sent.
 
     One that still waits in the queue just ends.
     """
-    with told(), Client() as client:
+    with user_errors(), Client() as client:
         typer.echo(client.cancel(str(run_id)).state)
 
 
@@ -122,7 +122,7 @@ def result(run_id: RunId) -> None:
     from flows.requests.result import read_result, result_address
     from flows.requests.site import read_site
 
-    with told():
+    with user_errors():
         with Client() as client:
             run = client.read(str(run_id))
         if run.state != "COMPLETED":
@@ -136,9 +136,9 @@ def result(run_id: RunId) -> None:
 def resend(run_id: RunId) -> None:
     """Send the webhook of a run that has ended again, with the same id.
 
-    Needs what the server has: OFT_WEBHOOK_SECRET, and the way to the result.
+    Needs the server's OFT_WEBHOOK_SECRET and access to the result.
     """
-    with told():
+    with user_errors():
         with Client() as client:
             run = client.read(str(run_id))
         if not run.is_final:
@@ -156,8 +156,8 @@ def resend(run_id: RunId) -> None:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Print a user's fault as a message alone and end with status 1."""
+def user_errors() -> Iterator[None]:
+    """Print a UserError as a message alone and exit with status 1."""
     try:
         yield
     except UserError as error:
@@ -167,7 +167,11 @@ def told() -> Iterator[None]:
         raise typer.Exit(code=130) from None
 
 
-def _read(path: Path | None) -> dict[str, Any]:
+def _describe(run: TrainingRun) -> str:
+    return "\n".join(filter(None, (run.state, run.message)))
+
+
+def _read_parameters(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
@@ -180,7 +184,7 @@ def _read(path: Path | None) -> dict[str, Any]:
     return values
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def _parse_setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--set takes KEY=VALUE, for example max_train_steps=300; got {text!r}")

@@ -1,7 +1,8 @@
-"""Addresses that a request names: what they may look like, and which hosts they may lead to.
+"""Check the addresses in a request: their form, and the hosts that they may lead to.
 
-A server that fetches what it is told to can be sent to its own network. So every host is resolved here, every
-address it has must be public, and the connection is made to an address that was checked, not to the name.
+A request could send a server that fetches any address into its own network (SSRF). So this module resolves
+every host, requires all of its addresses to be public, and gives the connection a checked address, not the
+name.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def parse_endpoint(url: str, hosts: Collection[str] = ()) -> Endpoint:
 
 
 def parse_any_endpoint(url: str) -> Endpoint:
-    """Return where ``url`` leads, as if the operator trusted its host: for those who do not connect to it.
+    """Return where ``url`` leads, as if the operator trusted its host: for callers that do not connect.
 
     Raises:
         DataError: it is neither https nor http, has a user name, or no valid host or port.
@@ -90,7 +91,7 @@ def parse_any_endpoint(url: str) -> Endpoint:
     return parse_endpoint(url, [url.partition("://")[2].partition("/")[0].partition("?")[0].lower()])
 
 
-def resolve(endpoint: Endpoint) -> list[str]:
+def resolve_host(endpoint: Endpoint) -> list[str]:
     """Return the addresses of an endpoint's host, all of them checked.
 
     Raises:
@@ -132,8 +133,8 @@ def check_s3(url: str) -> str:
     return url.rstrip("/")
 
 
-def below_roots(address: str, roots: Collection[str]) -> str:
-    """Return a folder or an S3 address in full, which must lie in one of ``roots``.
+def require_below_roots(address: str, roots: Collection[str]) -> str:
+    """Return a folder or an S3 address in full; it must lie in one of ``roots``.
 
     A relative path is taken from the first root that is a folder.
 

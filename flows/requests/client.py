@@ -1,4 +1,4 @@
-"""A client of Prefect's REST API for training requests: what curl does, for people without it."""
+"""A client of Prefect's REST API for training requests."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ DEFAULT_API_URL = "http://127.0.0.1:4200/api"
 FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 2.0
-PATIENCE_SECONDS = 510.0
-"""How long a server that has answered may be away; a run asks it for as long (PREFECT_CLIENT_MAX_RETRIES)."""
-AWAY = (502, 503, 504)
+RECONNECT_SECONDS = 510.0
+"""How long to wait for a server that has answered before; a run does too (PREFECT_CLIENT_MAX_RETRIES)."""
+UNAVAILABLE = (502, 503, 504)
 PAGE = 200
-# Lines are sent in bundles: one may come after a younger one.
-LATE = timedelta(seconds=30)
+# Lines are sent in batches: one may arrive after a younger one.
+LOG_DELAY = timedelta(seconds=30)
 
 
-class Run(NamedTuple):
-    """A training as the server knows it: the state's type and message, and what was asked for."""
+class TrainingRun(NamedTuple):
+    """A training's flow run on the server: its state's type and message, and its parameters."""
 
     id: str
     name: str
@@ -37,12 +37,12 @@ class Run(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the run has ended."""
         return self.state in FINAL
 
 
 class NoAnswerError(UserError):
-    """No server answers, or one that is just starting or stopping: it may be there again soon."""
+    """No server answers, or one that is just starting or stopping; a retry may succeed."""
 
 
 class Client:
@@ -63,18 +63,20 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def submit(self, request: dict[str, Any], idempotency_key: str, deployment: str = DEPLOYMENT) -> Run:
+    def submit(
+        self, request: dict[str, Any], idempotency_key: str, deployment: str = DEPLOYMENT
+    ) -> TrainingRun:
         """Queue a training; the same key gives the same run, however often it is sent."""
         found = self._call("GET", f"/deployments/name/{deployment}")
         body = {"parameters": {"request": request}, "idempotency_key": idempotency_key}
-        return _run(self._call("POST", f"/deployments/{found['id']}/create_flow_run", body))
+        return _parse_run(self._call("POST", f"/deployments/{found['id']}/create_flow_run", body))
 
-    def read(self, run_id: str) -> Run:
-        """Return a run as it stands."""
-        return _run(self._call("GET", f"/flow_runs/{run_id}"))
+    def read(self, run_id: str) -> TrainingRun:
+        """Return a run in its present state."""
+        return _parse_run(self._call("GET", f"/flow_runs/{run_id}"))
 
-    def cancel(self, run_id: str) -> Run:
-        """Ask for a run to be cancelled: one that waits is at once, one that works when it has cleaned up."""
+    def cancel(self, run_id: str) -> TrainingRun:
+        """Request a run's cancellation: a waiting one ends at once, a running one after its cleanup."""
         self._call("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
         return self.read(run_id)
 
@@ -87,18 +89,18 @@ class Client:
         run_id: str,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
-    ) -> Iterator[str | Run]:
+    ) -> Iterator[str | TrainingRun]:
         """Yield the lines a run logs as they come, and at last the run, ended.
 
-        A server that has answered once may be away for a while, as when it is started again.
+        Waits for a server that has answered once and does not for a while, as when it is restarted.
 
         Raises:
-            UserError: there is no such run, or no server for longer than `PATIENCE_SECONDS`.
+            UserError: there is no such run, or no server for longer than `RECONNECT_SECONDS`.
         """
         seen: set[str] = set()
         since: datetime | None = None
         answered: float | None = None
-        is_away = False
+        is_reconnecting = False
         while True:
             try:
                 run = self.read(run_id)
@@ -106,18 +108,18 @@ class Client:
                     sleep(POLL_SECONDS)  # the last lines are on their way
                 lines = self._lines(run_id, since)
             except NoAnswerError as error:
-                if answered is None or now() - answered > PATIENCE_SECONDS:
+                if answered is None or now() - answered > RECONNECT_SECONDS:
                     raise
-                if not is_away:
-                    yield f"{error}; trying again for {PATIENCE_SECONDS / 60:.1f} minutes"
-                is_away = True
+                if not is_reconnecting:
+                    yield f"{error}; trying again for {RECONNECT_SECONDS / 60:.1f} minutes"
+                is_reconnecting = True
                 sleep(POLL_SECONDS)
                 continue
-            answered, is_away = now(), False
+            answered, is_reconnecting = now(), False
             for line in lines:
                 if line["id"] not in seen:
                     seen.add(line["id"])
-                    since = datetime.fromisoformat(line["timestamp"]) - LATE
+                    since = datetime.fromisoformat(line["timestamp"]) - LOG_DELAY
                     yield line["message"]
             if run.is_final:
                 yield run
@@ -125,7 +127,7 @@ class Client:
             sleep(POLL_SECONDS)
 
     def _lines(self, run_id: str, since: datetime | None) -> list[dict[str, Any]]:
-        """Return what a run and those it started have logged, from some time on."""
+        """Return the log lines of a run and of the runs it started, from ``since`` on."""
         inner = self._call(
             "POST", "/flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [run_id]}}}
         )
@@ -151,16 +153,16 @@ class Client:
         if answer.status_code == 404:
             what = path.rpartition("/name/")[2] if "/name/" in path else path
             raise UserError(f"the server at {self._url} knows no {what}")
-        if answer.status_code in AWAY:
+        if answer.status_code in UNAVAILABLE:
             raise NoAnswerError(f"the server at {self._url} is not ready (status {answer.status_code})")
         if not answer.ok:
             raise UserError(f"the server at {self._url} refuses: {answer.status_code} {answer.text[:2000]}")
         return answer.json()
 
 
-def _run(answer: dict[str, Any]) -> Run:
+def _parse_run(answer: dict[str, Any]) -> TrainingRun:
     state = answer.get("state") or {}
-    return Run(
+    return TrainingRun(
         str(answer["id"]),
         str(answer["name"]),
         str(state.get("type") or answer.get("state_type") or "PENDING"),

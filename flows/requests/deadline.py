@@ -1,4 +1,4 @@
-"""A time limit that holds whatever a connection is waiting for."""
+"""A time limit over all of a connection's waits together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Deadline:
 
     Attributes:
         seconds: from the begin of the block.
-        is_over: whether they have passed; what has been read since may be cut short.
+        is_over: whether they have passed; later reads may be cut short.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -17,7 +17,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Failed
 
 from flows.reproduce.flow import reproduce
-from flows.requests.images import bring_images
+from flows.requests.images import collect_images
 from flows.requests.publishing import publish_result
 from flows.requests.request import TrainingRequest, parse_request
 from flows.requests.result import (
@@ -33,7 +33,7 @@ from flows.requests.webhook import Delivery, deliver, make_event, read_key
 from flows.requests.workspace import open_workspace
 from oft.errors import UserError
 
-# Training, magnitudes and pictures are what it needs.
+# With its dependencies: training, magnitudes and pictures.
 TARGETS = ["evaluate_subject"]
 SECRET_BLOCK = "oft-webhook-secret"
 RESULT_ARTIFACT = "training-result"
@@ -62,7 +62,7 @@ def find_secret() -> str | None:
 
 
 def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell the request's webhook how the run ended; where no receiver answers, the run says so."""
+    """Send the request's webhook when the run has ended; log it if no receiver answers."""
     logger = flow_run_logger(flow_run)
     site = read_site()
     message = state.message or ""
@@ -91,7 +91,7 @@ def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
 def send_webhook(
     run_id: str, state_type: str, message: str, parameters: dict[str, Any], site: Site
 ) -> Delivery | None:
-    """Send a run's webhook as it stands to be sent; None where its request has none that is valid."""
+    """Send a run's webhook; None if its request has no valid one."""
     values = parameters.get("request")
     secret = find_secret()
     if not isinstance(values, dict) or secret is None or state_type not in STATUSES:
@@ -105,21 +105,21 @@ def send_webhook(
         if state_type == "COMPLETED":
             result = read_result(result_address(request.output, run_id))
     except UserError as error:
-        # What is wrong with the request stands in the message; that the result is elsewhere is worth saying.
+        # The message already names the request's faults; an unreadable result it does not.
         message = message if state_type != "COMPLETED" else f"{message}\n{error}".strip()
     return deliver(make_event(run_id, STATUSES[state_type], message, result), url, read_key(secret), site)
 
 
 @task(cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[2, 10, 30], persist_result=False)
 def upload(folder: Path, address: str) -> None:
-    """Publish a finished result; what has gone is not sent again."""
+    """Publish a finished result; a retry sends only the missing files."""
     publish_result(folder, address)
 
 
 @flow(
     name="training",
     persist_result=False,
-    # The rules are our own, so that all faults are told at once, in the run's message.
+    # `parse_request` checks instead, so that the run's message lists all faults at once.
     validate_parameters=False,
     on_completion=[notify],
     on_failure=[notify],
@@ -133,7 +133,7 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         request: pictures, prompts, settings, and where the result goes.
 
     Returns:
-        What result.json says; or a Failed state whose message says what to change. A faulty request fails at
+        The content of result.json; or a Failed state whose message has the remedy. A faulty request fails at
         once, before anything is fetched or run.
     """
     logger = get_run_logger()
@@ -141,26 +141,26 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
     try:
         site = read_site()
         secret = find_secret()
-        asked = parse_request(request, site._replace(has_webhook_secret=bool(secret)))
-        if asked.webhook and secret:
+        checked = parse_request(request, site._replace(has_webhook_secret=bool(secret)))
+        if checked.webhook and secret:
             read_key(secret)
-        make_settings(asked, site.repository / "conf")  # what is at fault is told before anything is cloned
-        logger.info("request: %s", describe_request(asked))
+        make_settings(checked, site.repository / "conf")  # fail before anything is cloned
+        logger.info("request: %s", describe_request(checked))
         with open_workspace(site.repository, site.scratch, run_id) as workspace:
             # Of the revision that result.json names: the checkout may have edits that are not committed.
-            settings = make_settings(asked, workspace.root / "conf")
-            brought = workspace.files / "images"
-            brought.mkdir()
-            pictures = bring_images(asked.instance_images, settings["resolution_px"], brought, site)
-            dataset = write_dataset(asked, pictures, workspace.root)
+            settings = make_settings(checked, workspace.root / "conf")
+            downloads = workspace.files / "images"
+            downloads.mkdir()
+            pictures = collect_images(checked.instance_images, settings["resolution_px"], downloads, site)
+            dataset = write_dataset(checked, pictures, workspace.root)
             logger.info("%d pictures, all sound; training at revision %s", len(pictures), workspace.revision)
             settings["datasets"][DATASET]["acquire"]["source"] = str(dataset)
             write_settings(settings, workspace.root / "params.yaml")
             state = reproduce(targets=TARGETS, root=workspace.root, return_state=True)
             if not state.is_completed():
                 return Failed(message=state.message)
-            target, address = workspace.files / "result", result_address(asked.output, run_id)
-            made, preview = make_result(asked, workspace.root, target, lambda line: logger.info("%s", line))
+            target, address = workspace.files / "result", result_address(checked.output, run_id)
+            made, preview = make_result(checked, workspace.root, target, lambda line: logger.info("%s", line))
             result = write_result(made, target, run_id, workspace.revision, address)
             published = upload(target, address, return_state=True)
             if not published.is_completed():
@@ -175,7 +175,7 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
 
 
 def show_result(result: dict[str, Any], preview: bytes) -> None:
-    """Keep the result's addresses and a picture of its gallery as artifacts of this flow run."""
+    """Publish the result's addresses and a picture of its gallery as artifacts of this flow run."""
     create_link_artifact(
         link=result["gallery"], link_text=result["address"], key=RESULT_ARTIFACT, description="the result"
     )

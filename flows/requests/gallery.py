@@ -1,4 +1,4 @@
-"""The gallery of a training: its pictures, one grid of them, prompts, metrics and a page."""
+"""Write the gallery of a training: pictures, one grid of them, prompts, metrics and a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).with_name("gallery.html")
 PREVIEW_JPEG_QUALITY = 80
 
 
-class Row(NamedTuple):
+class PromptPictures(NamedTuple):
     """One prompt and the names of its pictures."""
 
     prompt: str
@@ -46,7 +46,7 @@ def write_gallery(samples: Path, metrics: Mapping[str, Any], title: str, target:
         names = [f"pictures/{request.name}.png" for request, _ in drawn]
         for name, (_, picture) in zip(names, drawn, strict=True):
             (target / name).write_bytes(encode_png(picture))
-        rows.append(Row(drawn[0][0].prompt, names))
+        rows.append(PromptPictures(drawn[0][0].prompt, names))
     grid = comparison_grid(
         [GridRow([picture for _, picture in drawn], drawn[0][0].prompt) for drawn in found.values()],
         [str(number + 1) for number in range(max(map(len, found.values())))],
@@ -65,7 +65,7 @@ def write_gallery(samples: Path, metrics: Mapping[str, Any], title: str, target:
     return encode_jpeg(grid, PREVIEW_JPEG_QUALITY)
 
 
-def render_page(title: str, rows: list[Row], metrics: Mapping[str, Any]) -> str:
+def render_page(title: str, rows: list[PromptPictures], metrics: Mapping[str, Any]) -> str:
     """Return the page; every text in it is escaped."""
     from jinja2 import Environment
 

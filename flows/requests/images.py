@@ -1,4 +1,4 @@
-"""The pictures of a request: brought from where it says, and every one decoded before anything is trained."""
+"""Collect the pictures of a request from its source, and decode every one before the training starts."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ MAX_IMAGES = 100
 MAX_IMAGE_BYTES = 32 << 20
 MAX_ARCHIVE_BYTES = 512 << 20
 MAX_DOWNLOAD_SECONDS = 600.0
-# Beside pictures an archive has folders, and what a Mac leaves in it.
+# Beside pictures an archive has folders, and the metadata files of a Mac.
 MAX_MEMBERS = 10 * MAX_IMAGES
 
 
-def bring_images(source: str, resolution_px: int, folder: Path, site: Site) -> list[Path]:
+def collect_images(source: str, resolution_px: int, folder: Path, site: Site) -> list[Path]:
     """Return the pictures of a request in order of their content, each sound and large enough.
 
     Args:
         source: a folder or an archive: a path, an ``s3://`` address, or an archive's ``https://`` address.
         resolution_px: the shorter side must have this at least.
-        folder: an empty folder of the run's own, for what is brought.
+        folder: an empty folder of the run's own, for downloads.
 
     Raises:
-        DataError: the source cannot be read or holds what is not allowed, or a picture is at fault; the
+        DataError: the source cannot be read or breaks a limit, or a picture is at fault; the
             message names all faulty pictures.
     """
     try:
@@ -44,20 +44,20 @@ def bring_images(source: str, resolution_px: int, folder: Path, site: Site) -> l
             path = parse_endpoint(source, site.hosts).path.partition("?")[0]
             archive = folder / f"images{_suffix(path)}"
             download(source, archive, site, max_bytes=MAX_ARCHIVE_BYTES, max_seconds=MAX_DOWNLOAD_SECONDS)
-            found = _unpacked(archive, folder)
+            found = _unpack(archive, folder)
         else:
             found = _from_path(Path(source), folder)
-        return _checked(found, resolution_px)
+        return _check_pictures(found, resolution_px)
     except UserError as error:
         raise DataError(f"instance_images: {error}") from error
 
 
 def _from_path(source: Path, folder: Path) -> list[Path]:
     if source.is_file() and is_archive(source.name):
-        _require_size("the archive", source.stat().st_size, MAX_ARCHIVE_BYTES)
+        _check_size("the archive", source.stat().st_size, MAX_ARCHIVE_BYTES)
         copy = folder / f"images{_suffix(source.name)}"
         shutil.copyfile(source, copy)
-        return _unpacked(copy, folder)
+        return _unpack(copy, folder)
     if not source.is_dir():
         raise DataError("there is no folder and no .zip, .tar, .tar.gz or .tgz at this path on the server")
     return _walk(source)
@@ -68,18 +68,18 @@ def _from_s3(source: str, folder: Path) -> list[Path]:
         found_there = stat_remote(source)
         if found_there is None:
             raise DataError(f"{source}: there is no such object")
-        _require_size("the archive", found_there.size_bytes, MAX_ARCHIVE_BYTES)
+        _check_size("the archive", found_there.size_bytes, MAX_ARCHIVE_BYTES)
         archive = folder / f"images{_suffix(source)}"
         fetch_remote(source, archive)
-        return _unpacked(archive, folder)
+        return _unpack(archive, folder)
     sizes = list_remote(source)
-    _require_number(len(sizes), MAX_MEMBERS)
-    names = [name for name in sizes if not _is_passed_over(name)]
-    _require_number(len(names))
+    _check_count(len(sizes), MAX_MEMBERS)
+    names = [name for name in sizes if not _is_ignored(name)]
+    _check_count(len(names))
     found = []
     for index, name in enumerate(names):
-        _require_picture(name)
-        _require_size(name, sizes[name], MAX_IMAGE_BYTES)
+        _check_suffix(name)
+        _check_size(name, sizes[name], MAX_IMAGE_BYTES)
         # An object's name may be any text: the file gets one of ours.
         path = folder / f"{index}{Path(name).suffix.lower()}"
         fetch_remote(f"{source.rstrip('/')}/{name}", path)
@@ -87,7 +87,7 @@ def _from_s3(source: str, folder: Path) -> list[Path]:
     return found
 
 
-def _unpacked(archive: Path, folder: Path) -> list[Path]:
+def _unpack(archive: Path, folder: Path) -> list[Path]:
     target = folder / "unpacked"
     target.mkdir()
     try:
@@ -108,18 +108,18 @@ def _walk(top: Path) -> list[Path]:
             name = path.relative_to(top).as_posix()
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 raise DataError(f"{name!r} is a link or a device; give plain files")
-            if path.is_file() and not _is_passed_over(name):
+            if path.is_file() and not _is_ignored(name):
                 found.append(path)
-        _require_number(len(found))
+        _check_count(len(found))
     for path in found:
         name = path.relative_to(top).as_posix()
-        _require_picture(name)
-        _require_size(name, path.stat().st_size, MAX_IMAGE_BYTES)
+        _check_suffix(name)
+        _check_size(name, path.stat().st_size, MAX_IMAGE_BYTES)
     return found
 
 
-def _checked(found: list[Path], resolution_px: int) -> list[Path]:
-    _require_number(len(found))
+def _check_pictures(found: list[Path], resolution_px: int) -> list[Path]:
+    _check_count(len(found))
     if len(found) < MIN_IMAGES:
         raise DataError(f"there are {len(found)} pictures; give {MIN_IMAGES} to {MAX_IMAGES}")
     faults = []
@@ -136,22 +136,22 @@ def _checked(found: list[Path], resolution_px: int) -> list[Path]:
     return sorted(found, key=sha256_file)
 
 
-def _is_passed_over(name: str) -> bool:
-    """Whether a file is hidden or lies where a Mac keeps what it says about files."""
+def _is_ignored(name: str) -> bool:
+    """Return whether a file is hidden or one of a Mac's metadata files."""
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
-def _require_picture(name: str) -> None:
+def _check_suffix(name: str) -> None:
     if not is_picture(name.rpartition("/")[2]):
         raise DataError(f"{name!r} has no picture's suffix (.jpg, .png, .webp, ...); give pictures alone")
 
 
-def _require_number(number: int, most: int = MAX_IMAGES) -> None:
+def _check_count(number: int, most: int = MAX_IMAGES) -> None:
     if number > most:
         raise DataError(f"there are more than {most} files; give {MIN_IMAGES} to {MAX_IMAGES} pictures")
 
 
-def _require_size(name: str, size_bytes: int, most_bytes: int) -> None:
+def _check_size(name: str, size_bytes: int, most_bytes: int) -> None:
     if size_bytes > most_bytes:
         raise DataError(f"{name} has {size_bytes / 1e6:.1f} MB; the most is {most_bytes / 1e6:.0f} MB")
 

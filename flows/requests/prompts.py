@@ -1,4 +1,4 @@
-"""Prompts of a request: what words they may have, and how they name the subject and its class."""
+"""Prompts of a request: which characters they may have, and how they name the subject and its class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLACES = (
     "in front of a brick wall",
     "under an orange evening sky",
 )
-"""What a gallery shows beside the instance prompt, if it is not told."""
+"""The places of the default gallery, beside the instance prompt alone."""
 
 # Letters of any script and digits, single spaces, plain punctuation: nothing that a shell, a template or a
 # page could take for its own.
@@ -25,11 +25,11 @@ _SUBJECT_FILE = "prompts_and_classes.txt"
 
 
 class Subject(NamedTuple):
-    """What two prompts say together.
+    """The subject that an instance prompt and a class prompt define together.
 
     Attributes:
         identifier: the word that stands for the subject.
-        class_name: what follows it.
+        class_name: the words after it.
         instance_prompt: the instance prompt with ``{identifier}`` and ``{class}`` in their places.
         class_prompt: the class prompt with ``{class}`` in its place.
     """

@@ -1,4 +1,4 @@
-"""A finished folder, put where its request wants it: in a folder all at once, on S3 with a manifest last."""
+"""Publish a finished folder: into a folder atomically, to S3 with the manifest last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from oft.storage import atomic_folder, is_remote, plan_publication, publish, tra
 
 
 def publish_result(folder: Path, address: str) -> None:
-    """Copy a folder to a folder or to ``s3://bucket/prefix``; done again it sends what is missing.
+    """Copy a folder to a folder or to ``s3://bucket/prefix``; a retry sends only the missing files.
 
     Raises:
         DataError: the place cannot be written to.

@@ -1,4 +1,4 @@
-"""The request: its parameters, their rules, and how a faulty one is refused, all faults at once."""
+"""The training request: its parameters and their rules; a faulty one is refused with all faults at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from flows.requests.addresses import Endpoint, below_roots, check_s3, parse_any_endpoint, parse_endpoint
+from flows.requests.addresses import (
+    Endpoint,
+    check_s3,
+    parse_any_endpoint,
+    parse_endpoint,
+    require_below_roots,
+)
 from flows.requests.prompts import Subject, check_plain, default_gallery, split_prompts
 from flows.requests.site import ROOTS, WEBHOOK_SECRET, Site
 from flows.requests.widths import adapted_widths
@@ -97,7 +103,7 @@ class TrainingRequest(BaseModel):
 
     @property
     def subject(self) -> Subject:
-        """What the two prompts say together."""
+        """The subject that the two prompts define."""
         return split_prompts(self.instance_prompt, self.class_prompt)
 
     @property
@@ -110,7 +116,7 @@ def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:
     """Return the request in ``values``, addresses in full.
 
     Args:
-        site: what the server allows; None checks what can be told without it.
+        site: what the server allows; None skips the checks that depend on it.
 
     Raises:
         ParamsError: it lists every unknown key, missing key, wrong type, value out of range or out of bounds.
@@ -125,7 +131,7 @@ def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:
         TrainingRequest.model_validate(dict(values))
     except ValidationError as error:
         for fault in error.errors():
-            faults.append(_describe(fault))
+            faults.append(_describe_fault(fault))
             broken.add(str(fault["loc"][0]))
     sound = {
         name: values.get(name, field.default)
@@ -151,17 +157,20 @@ Check = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
-    """Yield what goes beyond one field's type: the fields each check needs, and the check."""
-    yield {"instance_prompt", "class_prompt"}, _named("instance_prompt", _check_prompts)
-    yield {"instance_prompt", "class_prompt", "gallery_prompts"}, _named("gallery_prompts", _check_gallery)
-    yield {"instance_images"}, _named("instance_images", lambda asked: _check_images(asked, site))
-    yield {"output"}, _named("output", lambda asked: _check_output(asked, site))
-    yield {"webhook"}, _named("webhook", lambda asked: _check_webhook(asked, site))
+    """Yield the checks beyond one field's type, each with the fields that it needs."""
+    yield {"instance_prompt", "class_prompt"}, _keyed("instance_prompt", _check_prompts)
+    yield (
+        {"instance_prompt", "class_prompt", "gallery_prompts"},
+        _keyed("gallery_prompts", _check_gallery),
+    )
+    yield {"instance_images"}, _keyed("instance_images", lambda asked: _check_images(asked, site))
+    yield {"output"}, _keyed("output", lambda asked: _check_output(asked, site))
+    yield {"webhook"}, _keyed("webhook", lambda asked: _check_webhook(asked, site))
     if site is not None:
         yield {"profile", "num_blocks"}, lambda asked: _check_profile(asked, site)
 
 
-def _named(key: str, check: Check) -> Check:
+def _keyed(key: str, check: Check) -> Check:
     def named(asked: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             return check(asked)
@@ -196,7 +205,7 @@ def _check_images(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, A
         if not is_archive(endpoint.path.partition("?")[0]):
             raise ParamsError("must lead to a file named .zip, .tar, .tar.gz or .tgz")
         return {}
-    return {"instance_images": below_roots(source, site.roots)} if site else {}
+    return {"instance_images": require_below_roots(source, site.roots)} if site else {}
 
 
 def _check_output(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:
@@ -207,7 +216,7 @@ def _check_output(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, A
         raise ParamsError(f"must be s3://bucket/prefix or a folder below {ROOTS}")
     if site is None:
         return {}
-    output = below_roots(output, site.roots)
+    output = require_below_roots(output, site.roots)
     if not output.startswith("s3://"):
         _require_folder(Path(output))
     return {"output": output}
@@ -263,7 +272,7 @@ def _check_profile(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:
     return {}
 
 
-def _describe(fault: Any) -> str:
+def _describe_fault(fault: Any) -> str:
     """Return pydantic's fault as key, rule and value."""
     key = ".".join(_short(str(part)) for part in fault["loc"])
     match fault["type"]:

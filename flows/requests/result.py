@@ -1,4 +1,4 @@
-"""The result of a training: the adapter for other programs, the gallery, and result.json with every hash."""
+"""The result of a training: the exported adapter, the gallery, and result.json with every hash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DELTA = "adapter.safetensors"
 
 
 def result_address(output: str, run_id: str) -> str:
-    """Return where the result of a run lies: a folder of its own below what the request names."""
+    """Return the address of a run's result: a folder of its own below the request's output."""
     return f"{output.rstrip('/')}/{run_id}"
 
 
@@ -29,7 +29,7 @@ def make_result(
     """Write adapter, gallery and metrics of a finished training to ``target``.
 
     Returns:
-        What result.json says, without the run's own (see `write_result`), and a preview of the gallery, JPEG.
+        The content of result.json without the run's own (see `write_result`), and a JPEG preview.
 
     Raises:
         UserError: the adapter cannot be exported.
@@ -53,7 +53,7 @@ def make_result(
 def write_result(
     made: dict[str, Any], target: Path, run_id: str, revision: str, address: str
 ) -> dict[str, Any]:
-    """Write result.json over all files of ``target`` and return what it says: addresses, sizes, hashes."""
+    """Write result.json over all files of ``target`` and return its content: addresses, sizes, hashes."""
     files = {
         path.relative_to(target).as_posix(): {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
         for path in sorted(target.rglob("*"))
@@ -92,7 +92,7 @@ def read_result(address: str) -> dict[str, Any]:
 
 
 def describe_request(request: TrainingRequest) -> dict[str, Any]:
-    """Return the request without what may be secret: the query of an address, and the webhook."""
+    """Return the request without its possible secrets: the query of an address, and the webhook."""
     described = request.model_dump(exclude={"webhook", "output"})
     if "://" in request.instance_images and not is_remote(request.instance_images):
         described["instance_images"] = parse_any_endpoint(request.instance_images).shown

@@ -1,4 +1,4 @@
-"""From a request to the pipeline's own words: one data set in google/dreambooth's layout, and params.yaml."""
+"""Turn a request into the pipeline's inputs: one data set in google/dreambooth's layout, and params.yaml."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATASET = "requested"
 SUBJECT = "instance"
 TASK = f"subject_{DATASET}"
 # Ignored by git and DVC; stages find it below the clone's root.
-PLACE = Path(".downloads")
+DOWNLOADS = Path(".downloads")
 
 
 def write_dataset(request: TrainingRequest, pictures: Sequence[Path], root: Path) -> Path:
@@ -34,7 +34,7 @@ def write_dataset(request: TrainingRequest, pictures: Sequence[Path], root: Path
     digest = hashlib.sha256(text.encode())
     for picture in pictures:
         digest.update(hashlib.sha256(picture.read_bytes()).digest())
-    folder = PLACE / digest.hexdigest()
+    folder = DOWNLOADS / digest.hexdigest()
     with atomic_folder(root / folder) as partial:
         subject = partial / "dataset" / SUBJECT
         subject.mkdir(parents=True)
@@ -44,7 +44,7 @@ def write_dataset(request: TrainingRequest, pictures: Sequence[Path], root: Path
     return folder
 
 
-def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(PLACE)) -> dict[str, Any]:
+def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(DOWNLOADS)) -> dict[str, Any]:
     """Return the profile's settings with this request's subject as the only thing that runs.
 
     Args:
@@ -55,8 +55,31 @@ def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(PLACE
         ParamsError: the profile breaks a rule together with the request.
     """
     values = compose_profile(conf, request.profile)
+    values |= _subject_settings(request, dataset)
+    values["angles"]["dataset"] = DATASET
+    values["gate"] |= {"adapter": request.adapter, "tasks": None}
+    values["sample"]["num_subject_samples"] = request.num_gallery_images
+    if request.resolution_px is not None:
+        values["resolution_px"] = request.resolution_px
+    if request.num_class_images is not None:
+        values["prior"]["num_class_images"] = request.num_class_images
+    if request.num_blocks is not None:
+        values["adapters"][request.adapter] |= {"num_blocks": request.num_blocks, "block_size": None}
+    training = values["train_subject"]
+    for name in ("max_train_steps", "learning_rate", "prior_loss_weight"):
+        if (value := getattr(request, name)) is not None:
+            training[name] = value
+    # A short training has no room for the profile's warm-up.
+    resolved = share_training(values)["train_subject"]
+    training["warmup_steps"] = min(resolved["warmup_steps"], resolved["max_train_steps"] // 10)
+    parse_params(values, "the request with its profile")
+    return values
+
+
+def _subject_settings(request: TrainingRequest, dataset: str) -> dict[str, Any]:
+    """Return the settings by which this request's subject is all that runs."""
     subject = request.subject
-    values |= {
+    return {
         "seed": request.seed,
         "datasets": {
             DATASET: {
@@ -81,24 +104,6 @@ def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(PLACE
         "instance_prompt": subject.instance_prompt,
         "class_prompt": subject.class_prompt,
     }
-    values["angles"]["dataset"] = DATASET
-    values["gate"] |= {"adapter": request.adapter, "tasks": None}
-    values["sample"]["num_subject_samples"] = request.num_gallery_images
-    if request.resolution_px is not None:
-        values["resolution_px"] = request.resolution_px
-    if request.num_class_images is not None:
-        values["prior"]["num_class_images"] = request.num_class_images
-    if request.num_blocks is not None:
-        values["adapters"][request.adapter] |= {"num_blocks": request.num_blocks, "block_size": None}
-    training = values["train_subject"]
-    for name in ("max_train_steps", "learning_rate", "prior_loss_weight"):
-        if (value := getattr(request, name)) is not None:
-            training[name] = value
-    # A short training has no room for the profile's warm-up.
-    resolved = share_training(values)["train_subject"]
-    training["warmup_steps"] = min(resolved["warmup_steps"], resolved["max_train_steps"] // 10)
-    parse_params(values, "the request with its profile")
-    return values
 
 
 def write_settings(values: dict[str, Any], target: Path) -> Params:

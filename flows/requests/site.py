@@ -1,4 +1,4 @@
-"""What the operator of this machine allows a request, from the environment: folders, buckets, hosts."""
+"""The folders, buckets and hosts that this machine's operator allows to requests, from the environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WEBHOOK_SECRET = "OFT_WEBHOOK_SECRET"
 
 
 class Site(NamedTuple):
-    """What a request may reach.
+    """The places that a request may reach.
 
     Attributes:
         repository: the checkout whose HEAD is trained with; its DVC cache is shared by all requests.
@@ -35,7 +35,7 @@ class Site(NamedTuple):
 
 
 def read_site() -> Site:
-    """Return what the environment allows; paths are made absolute.
+    """Return the places that the environment allows, with absolute paths.
 
     OFT_CLONE is the checkout (the current folder if unset), OFT_TRAININGS_ROOTS folders and S3 addresses
     separated by spaces (``trainings`` in the checkout if unset), OFT_TRAININGS_HOSTS hosts by spaces (none).

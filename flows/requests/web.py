@@ -1,5 +1,5 @@
-"""Http to addresses that a request named: connected to an address that was checked, no proxy, bounded in size
-and time."""
+"""HTTP to addresses from a request: connections to checked addresses only, no proxy, bounded in size and
+time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 import urllib3
 
-from flows.requests.addresses import Endpoint, parse_endpoint, resolve
+from flows.requests.addresses import Endpoint, parse_endpoint, resolve_host
 from flows.requests.deadline import Deadline
 from flows.requests.site import Site
 from oft.errors import DataError
@@ -21,7 +21,7 @@ from oft.storage import CHUNK_BYTES, atomic_file, translate_enospc
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 MAX_REDIRECTS = 5
-LATE = "no answer in time"
+TIMED_OUT = "no answer in time"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -38,7 +38,7 @@ def download(url: str, target: Path, site: Site, *, max_bytes: int, max_seconds:
     with (
         translate_enospc(target),
         Deadline(max_seconds) as deadline,
-        _following(url, site, deadline) as (endpoint, response),
+        _follow_redirects(url, site, deadline) as (endpoint, response),
         atomic_file(target) as partial,
         partial.open("wb") as sink,
     ):
@@ -72,10 +72,10 @@ def post(url: str, body: bytes, headers: Mapping[str, str], site: Site, *, secon
 
 
 @contextmanager
-def _following(
+def _follow_redirects(
     url: str, site: Site, deadline: Deadline
 ) -> Iterator[tuple[Endpoint, urllib3.BaseHTTPResponse]]:
-    """Yield what answers 200 at an address, or where that leads to."""
+    """Yield the response with status 200 at an address, or where its redirections lead."""
     plain = {"Accept-Encoding": "identity"}
     for _ in range(MAX_REDIRECTS + 1):
         endpoint = parse_endpoint(url, site.hosts)
@@ -125,19 +125,7 @@ def _open(
         DataError: the address is not allowed.
         ConnectionError: there is no answer; faults of who reads it pass as they are.
     """
-    timeout = urllib3.Timeout(connect=min(read_seconds, CONNECT_SECONDS), read=read_seconds)
-    options: dict[str, Any] = {"timeout": timeout, "maxsize": 1, "retries": False, "deadline": deadline}
-    address = resolve(endpoint)[0]
-    pool: urllib3.HTTPConnectionPool
-    # The certificate is that of the name; the connection goes to the address that was checked.
-    if endpoint.scheme == "https":
-        pool = urllib3.HTTPSConnectionPool(
-            address, endpoint.port, server_hostname=endpoint.host, assert_hostname=endpoint.host, **options
-        )
-        pool.ConnectionCls = _WatchedTLS
-    else:
-        pool = urllib3.HTTPConnectionPool(address, endpoint.port, **options)
-        pool.ConnectionCls = _Watched
+    pool = _connection_pool(endpoint, read_seconds, deadline)
     try:
         try:
             response = pool.urlopen(
@@ -151,11 +139,11 @@ def _open(
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             is_late = deadline.is_over or "Timeout" in type(error).__name__
-            reason = LATE if is_late else type(error).__name__
+            reason = TIMED_OUT if is_late else type(error).__name__
             raise ConnectionError(f"{endpoint.shown}: {reason}") from error
         try:
             if deadline.is_over:  # headers that it has cut read like whole ones
-                raise ConnectionError(f"{endpoint.shown}: {LATE}")
+                raise ConnectionError(f"{endpoint.shown}: {TIMED_OUT}")
             yield response
         finally:
             response.close()
@@ -163,8 +151,28 @@ def _open(
         pool.close()
 
 
+def _connection_pool(
+    endpoint: Endpoint, read_seconds: float, deadline: Deadline
+) -> urllib3.HTTPConnectionPool:
+    """Return a pool of one connection to a checked address of the endpoint's host."""
+    timeout = urllib3.Timeout(connect=min(read_seconds, CONNECT_SECONDS), read=read_seconds)
+    options: dict[str, Any] = {"timeout": timeout, "maxsize": 1, "retries": False, "deadline": deadline}
+    address = resolve_host(endpoint)[0]
+    pool: urllib3.HTTPConnectionPool
+    if endpoint.scheme == "https":
+        # The certificate is that of the name, not of the address.
+        pool = urllib3.HTTPSConnectionPool(
+            address, endpoint.port, server_hostname=endpoint.host, assert_hostname=endpoint.host, **options
+        )
+        pool.ConnectionCls = _WatchedTLS
+    else:
+        pool = urllib3.HTTPConnectionPool(address, endpoint.port, **options)
+        pool.ConnectionCls = _Watched
+    return pool
+
+
 def _chunks(endpoint: Endpoint, response: urllib3.BaseHTTPResponse, deadline: Deadline) -> Iterator[bytes]:
-    """Yield what has come as it comes: a server that dribbles must not hold a whole chunk back."""
+    """Yield bytes as they arrive: a slow server must not hold a whole chunk back."""
     assert isinstance(response, urllib3.HTTPResponse)
     try:
         while chunk := response.read1(CHUNK_BYTES):
@@ -172,6 +180,6 @@ def _chunks(endpoint: Endpoint, response: urllib3.BaseHTTPResponse, deadline: De
     except urllib3.exceptions.HTTPError as error:
         if not deadline.is_over:
             raise DataError(f"{endpoint.shown}: the connection was cut") from error
-    # What the deadline has cut may look like an end.
+    # A response that the deadline has cut may look complete.
     if deadline.is_over:
         raise DataError(f"{endpoint.shown} takes longer than {deadline.seconds:.0f} s")

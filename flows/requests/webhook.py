@@ -23,14 +23,14 @@ BACKOFF_SECONDS = (1.0, 4.0, 15.0)
 
 
 class Event(NamedTuple):
-    """What a receiver is told, and under which id: equal for every try, so that it can be known again."""
+    """A webhook's body and id; the id is equal in every attempt, so that a receiver can deduplicate."""
 
     id: str
     body: bytes
 
 
 class Delivery(NamedTuple):
-    """How a delivery ended: what each try came to."""
+    """How a delivery ended, with the result of each attempt."""
 
     delivered: bool
     attempts: tuple[str, ...]
@@ -38,14 +38,14 @@ class Delivery(NamedTuple):
 
 def make_event(run_id: str, status: str, message: str, result: Mapping[str, Any] | None) -> Event:
     """Return the event of a run that ended; equal values give equal bytes."""
-    told = {
+    payload = {
         "type": f"training.{status}",
         "id": run_id,
         "status": status,
         "message": message,
         "result": result,
     }
-    return Event(f"{run_id}.{status}", json.dumps(told, sort_keys=True, ensure_ascii=False).encode())
+    return Event(f"{run_id}.{status}", json.dumps(payload, sort_keys=True, ensure_ascii=False).encode())
 
 
 def read_key(secret: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How wide the layers are that an adapter of a subject turns, from the base's configuration alone."""
+"""The widths of the layers that an adapter of a subject rotates, from the base's configuration alone."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ class Workspace(NamedTuple):
 def open_workspace(repository: Path, folder: Path, name: str) -> Iterator[Workspace]:
     """Yield a new workspace ``folder/name``, removed at the end however that be.
 
-    What a killed process left behind is removed by the next run, and what still works in it is killed: a lock
-    tells whose process is alive.
+    The next run removes the workspace of a killed process, and kills the processes still at work in it.
+    A lock tells whether a workspace is alive.
 
     Raises:
         UserError: ``repository`` is no git checkout with a DVC repository, or what a killed run left at work

@@ -1,4 +1,4 @@
 """Retraining: look for new data, train in a clone, judge against the promoted model, promote or reject.
 
-Plain functions over git and DVC; Prefect is met in `flow` alone.
+Plain functions over git and DVC; only `flow` imports Prefect.
 """

@@ -4,61 +4,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from flows.process import leave_on_signals
+from flows.process import exit_on_signals
 from oft.errors import UserError
 
 if TYPE_CHECKING:
-    from flows.retrain.setting import Setting
+    from flows.retrain.settings import RetrainSettings
 
 _Value = TypeVar("_Value")
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What all commands share."""
-
-    source: str
-    folder: Path | None
-    revision: str
-    branch: str
-    inboxes: dict[str, str]
+SourceOption = Annotated[
+    str,
+    typer.Option(help="Git repository to clone and to push to: a folder, or an address without password."),
+]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where clones are kept between runs. Default: $OFT_RETRAIN, else .retrain.", show_default=False
+    ),
+]
+InboxOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="DATASET=PLACE: new pictures that arrive in a folder or an s3://bucket/prefix go to a data "
+        "set's own folder; DATASET/SUBJECT=PLACE to a subject's. Repeat for more.",
+        show_default=False,
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
 def main(
     context: typer.Context,
     force: Annotated[bool, typer.Option("--force", help="Train even if nothing changed.")] = False,
-    source: Annotated[
-        str,
-        typer.Option(
-            help="Git repository to clone and to push to: a folder, or an address without password."
-        ),
-    ] = ".",
+    source: SourceOption = ".",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit of it to train with.")] = "HEAD",
     branch: Annotated[str, typer.Option(help="Branch of it that promotions are committed on.")] = "retrain",
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where clones are kept between runs. Default: $OFT_RETRAIN, else .retrain.",
-            show_default=False,
-        ),
-    ] = None,
-    inbox: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="DATASET=PLACE: new pictures that arrive in a folder or an s3://bucket/prefix go to a data "
-            "set's own folder; DATASET/SUBJECT=PLACE to a subject's. Repeat for more.",
-            show_default=False,
-        ),
-    ] = None,
+    folder: FolderOption = None,
+    inbox: InboxOption = None,
     against: Annotated[
         Literal["promoted", "base"],
         typer.Option(help="What to judge against; base, for a candidate on another base."),
@@ -81,29 +71,20 @@ def main(
 
     `python -m flows.retrain rollback`
     """
-    leave_on_signals()
+    exit_on_signals()
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    try:
-        context.obj = Options(source, folder, revision, branch, _parse_inboxes(inbox or []))
-    except UserError as error:
-        _fail(error)
+    inboxes = _guarded(lambda: _parse_inboxes(inbox or []))
+    # The parameters that the flows and `resolve_settings` share.
+    context.obj = {
+        "source": source, "folder": folder, "revision": revision, "branch": branch, "inboxes": inboxes
+    }  # fmt: skip
     if context.invoked_subcommand is not None:
         return
-    setting = _setting(context)
-    _guarded(_prepare_flows)
+    _prepare_flow(context)
     from flows.retrain.flow import retrain
 
-    state = retrain(
-        setting.source,
-        setting.folder,
-        revision,
-        branch,
-        dict(setting.inboxes),
-        force,
-        against,
-        return_state=True,
-    )
-    _end(state.is_completed(), state.message)
+    state = retrain(**context.obj, force=force, against=against, return_state=True)
+    _exit(state.is_completed(), state.message)
 
 
 @app.command("watch")
@@ -113,19 +94,11 @@ def watch_command(context: typer.Context) -> None:
     For a schedule: the flow `retrain-watch` of flows/retrain/flow.py does the same. Options stand before
     the command: `python -m flows.retrain --inbox photos=/srv/inbox watch`
     """
-    setting = _setting(context)
-    _guarded(_prepare_flows)
+    _prepare_flow(context)
     from flows.retrain.flow import watch
 
-    state = watch(
-        setting.source,
-        setting.folder,
-        setting.revision,
-        setting.branch,
-        dict(setting.inboxes),
-        return_state=True,
-    )
-    _end(state.is_completed(), state.message)
+    state = watch(**context.obj, return_state=True)
+    _exit(state.is_completed(), state.message)
 
 
 @app.command("rollback")
@@ -142,7 +115,7 @@ def rollback_command(
     """
     from flows.retrain.run import rollback_once
 
-    decision = _guarded(lambda: rollback_once(_setting(context), typer.echo, to, reason))
+    decision = _guarded(lambda: rollback_once(_settings(context), typer.echo, to, reason))
     typer.echo(decision.title)
 
 
@@ -150,9 +123,9 @@ def rollback_command(
 def history_command(context: typer.Context) -> None:
     """List promotions, rejections and rollbacks with scores and reasons, the newest first."""
     from flows.retrain.history import describe_history
-    from flows.retrain.run import past
+    from flows.retrain.run import read_decisions
 
-    typer.echo(describe_history(_guarded(lambda: past(_setting(context), typer.echo))))
+    typer.echo(describe_history(_guarded(lambda: read_decisions(_settings(context), typer.echo))))
 
 
 @app.command("status")
@@ -160,7 +133,7 @@ def status_command(context: typer.Context) -> None:
     """Say what is promoted, what the last decision was, and whether there are new data. Starts nothing."""
     from flows.retrain.run import describe_status
 
-    typer.echo(_guarded(lambda: describe_status(_setting(context), typer.echo)))
+    typer.echo(_guarded(lambda: describe_status(_settings(context), typer.echo)))
 
 
 def _parse_inboxes(given: list[str]) -> dict[str, str]:
@@ -173,45 +146,32 @@ def _parse_inboxes(given: list[str]) -> dict[str, str]:
     return inboxes
 
 
-def _setting(context: typer.Context) -> Setting:
-    from flows.retrain.setting import open_setting
+def _settings(context: typer.Context) -> RetrainSettings:
+    from flows.retrain.settings import resolve_settings
 
-    options: Options = context.obj
-    return _guarded(
-        lambda: open_setting(
-            options.source, options.folder, options.revision, options.branch, options.inboxes
-        )
-    )
+    return _guarded(lambda: resolve_settings(**context.obj))
 
 
-def _prepare_flows() -> None:
-    """Import what the flows need, seconds that --help must not cost, while a server starts or is found."""
-    from flows.server import ensure_server
+def _prepare_flow(context: typer.Context) -> None:
+    """Check the settings, then import the flow while a server starts or is found."""
+    from flows.server import import_flow
 
-    def import_libraries() -> None:
-        import dvc.repo  # noqa: F401
-
-        import flows.retrain.flow  # noqa: F401
-
-    ensure_server(import_libraries)
+    _settings(context)
+    _guarded(lambda: import_flow("flows.retrain.flow"))
 
 
 def _guarded(action: Callable[[], _Value]) -> _Value:
     try:
         return action()
     except UserError as error:
-        _fail(error)
+        typer.echo(str(error), err=True)
+        raise typer.Exit(code=1) from None
 
 
-def _end(completed: bool, message: str | None) -> None:
+def _exit(completed: bool, message: str | None) -> None:
     typer.echo(f"\n{message}", err=not completed)
     if not completed:
         raise typer.Exit(code=1)
-
-
-def _fail(error: UserError) -> NoReturn:
-    typer.echo(str(error), err=True)
-    raise typer.Exit(code=1)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,49 @@ if TYPE_CHECKING:
     from oft.params import Params
 
 UNKNOWN_LICENCE = "unspecified"
+_CARD = """\
+---
+{front_matter}
+---
+
+# {task}, {adapter}
+
+An adapter of orthogonal finetuning ({adapter}) on `{base}`; it learned {learned}. {tag}, trained with \
+revision `{revision}`.
+
+## Data
+
+Data set `{dataset}` (reader `{reader}`). Licences of its pictures: {licence}. The licence of the adapter \
+has to respect them and the base's.
+
+## Settings
+
+```yaml
+{settings}
+```
+
+## Metrics
+
+{metrics}
+
+Against {against}, paired on the same pictures and seeds:
+
+{comparisons}
+
+## Use
+
+`weights/adapter` is complete (rotations, magnitudes, and the hint encoder where the task has one): \
+`oft.adapters.load_adapter` loads it, and PEFT its rotations. `weights/delta.safetensors` holds \
+weight differences, which other programs load like a LoRA; it takes no control signal.
+
+```python
+from diffusers import UNet2DConditionModel
+from peft import PeftModel
+
+unet = UNet2DConditionModel.from_pretrained("{base}", subfolder="unet")
+unet = PeftModel.from_pretrained(unet, "weights/adapter")
+```
+"""
 
 
 def render_model_card(root: Path, params: Params, task: str, decision: Decision) -> str:
@@ -23,68 +66,41 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
     It says nothing of the machine or the day: equal candidates have equal cards.
     """
     adapter = params.gate.adapter
-    data = _read(root / "data" / "shards" / task / "card.json")
-    licences = _licences(data)
-    dataset = (params.subjects.get(task) or params.tasks[task]).dataset
-    front = {
-        "base_model": _public(params.base.source),
+    licences = _licences(_read(root / "data" / "shards" / task / "card.json"))
+    licence = ", ".join(licences) or UNKNOWN_LICENCE
+    base = _public(params.base.source)
+    front_matter = {
+        "base_model": base,
         "library_name": "peft",
         "pipeline_tag": "text-to-image",
         "license": "other",
-        "license_name": ", ".join(licences) or UNKNOWN_LICENCE,
+        "license_name": licence,
         "tags": ["orthogonal-finetuning", adapter, task],
     }
-    prompt = (
-        f"the subject {params.subjects[task].subject} as `{params.identifier}`"
-        if task in params.subjects
-        else f"the condition `{params.tasks[task].condition}`"
+    dataset, learned = _data_of(params, task)
+    return _CARD.format(
+        front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True).strip(),
+        task=task,
+        adapter=adapter,
+        base=base,
+        learned=learned,
+        tag=decision.tag,
+        revision=decision.revision,
+        dataset=dataset,
+        reader=params.datasets[dataset].reader,
+        licence=licence,
+        settings=yaml.safe_dump(_settings(params, task), sort_keys=True).strip(),
+        metrics=_metrics_table(root, task, adapter),
+        against=decision.against,
+        comparisons=render_table([row for row in decision.comparisons if row.task == task], decision.level),
     )
-    lines = [
-        "---",
-        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
-        "---",
-        "",
-        f"# {task}, {adapter}",
-        "",
-        f"An adapter of orthogonal finetuning ({adapter}) on `{_public(params.base.source)}`; it learned "
-        f"{prompt}. {decision.tag}, trained with revision `{decision.revision}`.",
-        "",
-        "## Data",
-        "",
-        f"Data set `{dataset}` (reader `{params.datasets[dataset].reader}`). Licences of its pictures: "
-        f"{', '.join(licences) or UNKNOWN_LICENCE}. The licence of the adapter has to respect them and the "
-        "base's.",
-        "",
-        "## Settings",
-        "",
-        "```yaml",
-        yaml.safe_dump(_settings(params, task), sort_keys=True).strip(),
-        "```",
-        "",
-        "## Metrics",
-        "",
-        _metrics_table(root, task, adapter),
-        "",
-        f"Against {decision.against}, paired on the same pictures and seeds:",
-        "",
-        render_table([row for row in decision.comparisons if row.task == task], decision.level),
-        "",
-        "## Use",
-        "",
-        "`weights/adapter` is complete (rotations, magnitudes, and the hint encoder where the task has one): "
-        "`oft.adapters.load_adapter` loads it, and PEFT its rotations. `weights/delta.safetensors` "
-        "holds weight differences, which other programs load like a LoRA; it takes no control signal.",
-        "",
-        "```python",
-        "from diffusers import UNet2DConditionModel",
-        "from peft import PeftModel",
-        "",
-        f'unet = UNet2DConditionModel.from_pretrained("{_public(params.base.source)}", subfolder="unet")',
-        'unet = PeftModel.from_pretrained(unet, "weights/adapter")',
-        "```",
-        "",
-    ]
-    return "\n".join(lines)
+
+
+def _data_of(params: Params, task: str) -> tuple[str, str]:
+    """Return a task's data set, and what the adapter learned from it, in words."""
+    if subject := params.subjects.get(task):
+        return subject.dataset, f"the subject {subject.subject} as `{params.identifier}`"
+    return params.tasks[task].dataset, f"the condition `{params.tasks[task].condition}`"
 
 
 def _settings(params: Params, task: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What was decided about a candidate: kept as decision.json in its commit, shown as a table."""
+"""A decision about a candidate: kept as decision.json in its commit, shown as a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from flows.retrain.gate import Comparison
+from flows.retrain.gate import ScoreComparison
 
 DECISION_FILE = "decision.json"
 BASE_ALONE = "the base alone"
@@ -16,7 +16,7 @@ Kind = Literal["promoted", "rejected", "rollback"]
 
 @dataclass(frozen=True)
 class Decision:
-    """What happened to one candidate, or a return to an earlier one.
+    """The decision about one candidate, or a rollback to an earlier one.
 
     Attributes:
         number: decisions are numbered from 1; ``tag`` carries the number.
@@ -24,7 +24,7 @@ class Decision:
         reason: why, in one sentence.
         against: the tag of the promoted model it was judged against, or the base alone.
         revision: the commit whose code and settings it was trained with.
-        sources: checksum of what each watched source held, by stage.
+        sources: checksum of each watched source, by stage.
         level: confidence level of each interval.
         comparisons: one for each score.
     """
@@ -37,16 +37,16 @@ class Decision:
     revision: str
     sources: Mapping[str, str] = field(default_factory=dict)
     level: float | None = None
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[ScoreComparison, ...] = ()
 
     @property
     def tag(self) -> str:
-        """The name of its git tag: what is promoted now, or was kept and not promoted."""
+        """The name of its git tag, ``promoted/N`` or ``rejected/N``."""
         return f"{'rejected' if self.kind == 'rejected' else 'promoted'}/{self.number}"
 
     @property
     def title(self) -> str:
-        """What happened, in a few words."""
+        """The decision in a few words."""
         if self.kind == "rollback":
             return f"{self.tag}: rolled back to promoted/{self.of}"
         return f"{self.tag}: {self.kind} against {self.against}"
@@ -58,7 +58,7 @@ class Decision:
 
 def parse_decision(values: Mapping[str, Any]) -> Decision:
     """Return the decision that ``to_json`` made plain values of."""
-    rows = tuple(Comparison(**row) for row in values["comparisons"])
+    rows = tuple(ScoreComparison(**row) for row in values["comparisons"])
     return Decision(**{**values, "comparisons": rows})
 
 
@@ -70,7 +70,7 @@ def render_decision(decision: Decision) -> str:
     return "\n".join(lines)
 
 
-def render_table(comparisons: Sequence[Comparison], level: float | None) -> str:
+def render_table(comparisons: Sequence[ScoreComparison], level: float | None) -> str:
     """Return comparisons as a markdown table, a score a line."""
     interval = f"{level:.2%} interval" if level is not None else "interval"
     lines = [
@@ -85,6 +85,6 @@ def render_table(comparisons: Sequence[Comparison], level: float | None) -> str:
     return "\n".join(lines)
 
 
-def _count(row: Comparison) -> str:
+def _count(row: ScoreComparison) -> str:
     left_out = f", {row.num_left_out} pictures left out" if row.num_left_out else ""
     return f"{row.num_conditions}{left_out}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger
@@ -12,9 +13,8 @@ from prefect.states import Completed, Failed
 from flows.redaction import hide_secrets
 from flows.reproduce.flow import reproduce
 from flows.retrain.decision import render_decision
-from flows.retrain.inbox import SETTLE_SECONDS
 from flows.retrain.run import Against, retrain_once, watch_once
-from flows.retrain.setting import DEFAULT_BRANCH, open_setting
+from flows.retrain.settings import DEFAULT_BRANCH, SETTLE_SECONDS, resolve_settings
 from oft.errors import UserError
 
 DECISION_ARTIFACT = "decision"
@@ -36,13 +36,13 @@ def retrain(
     Args:
         source: the git repository that is cloned and pushed to; a folder, or an address without credentials
             (Prefect keeps parameters and shows them).
-        folder: where clones are kept; see `open_setting`.
-        revision: branch, tag or commit whose code and settings are trained with.
-        branch: where promotions are committed.
-        inboxes: by data set, where new pictures arrive.
-        force: also where nothing changed.
-        against: judge against what is promoted, or against the base alone.
-        settle_seconds: how long a file of an inbox must have stayed as it is.
+        folder: where clones are kept; see `resolve_settings`.
+        revision: branch, tag or commit whose code and settings the training uses.
+        branch: the branch of promotion commits.
+        inboxes: for each data set, the place where new pictures arrive.
+        force: retrain even if nothing changed.
+        against: judge against the promoted model, or against the base alone.
+        settle_seconds: how long a file of an inbox must have stayed unchanged.
 
     Returns:
         Completed with the decision in its message; Failed with the reason, and then nothing was decided.
@@ -55,21 +55,20 @@ def retrain(
             raise UserError(state.message or "the pipeline failed and did not say why")
 
     try:
-        outcome = retrain_once(
-            open_setting(source, folder, revision, branch, inboxes),
+        result = retrain_once(
+            resolve_settings(source, folder, revision, branch, inboxes, settle_seconds),
             run_pipeline,
-            lambda line: logger.info("%s", line),
+            partial(logger.info, "%s"),
             force=force,
             against=against,
-            settle_seconds=settle_seconds,
         )
     except UserError as error:
         return Failed(message=hide_secrets(str(error)))
-    if outcome.decision is not None:
+    if result.decision is not None:
         create_markdown_artifact(
-            render_decision(outcome.decision), key=DECISION_ARTIFACT, description=outcome.decision.title
+            render_decision(result.decision), key=DECISION_ARTIFACT, description=result.decision.title
         )
-    return Completed(message=outcome.message)
+    return Completed(message=result.message)
 
 
 @flow(name="retrain-watch", persist_result=False)
@@ -84,12 +83,12 @@ def watch(
     """Look for new data, and retrain only where there are some; see `retrain` for the parameters.
 
     Returns:
-        Completed with what was found, or what the retraining decided; Failed with the reason.
+        Completed with the scan's finding or the retraining's decision; Failed with the reason.
     """
     logger = get_run_logger()
     try:
-        setting = open_setting(source, folder, revision, branch, inboxes)
-        start, why = watch_once(setting, lambda line: logger.info("%s", line), settle_seconds)
+        settings = resolve_settings(source, folder, revision, branch, inboxes, settle_seconds)
+        start, why = watch_once(settings, partial(logger.info, "%s"))
     except UserError as error:
         return Failed(message=hide_secrets(str(error)))
     logger.info("%s", why)

@@ -13,8 +13,9 @@ from oft.errors import UserError
 if TYPE_CHECKING:
     from oft.settings.evaluation import Gate, GateMetric
 
-Row = Mapping[str, Any]
+ImageScores = Mapping[str, Any]
 """A picture of ``per_image.json``: its key (of its condition or prompt), its index, and its scores."""
+ScoreRows = Sequence[ImageScores]
 
 Verdict = Literal["gain", "even", "loss not excluded"]
 # Scores are kept to eight digits; BCa divides by their spread.
@@ -26,7 +27,7 @@ BATCH_VALUES = 10_000_000
 class Pairs(NamedTuple):
     """One score of two models on the pictures they share, those of one condition averaged.
 
-    Pictures of one condition resemble each other: conditions are what is drawn anew, not pictures.
+    Pictures of one condition resemble each other: the bootstrap resamples conditions, not pictures.
     """
 
     promoted: NDArray[np.float64]
@@ -35,8 +36,8 @@ class Pairs(NamedTuple):
     num_left_out: int
 
 
-class Comparison(NamedTuple):
-    """What the gate found of one score: means, mean difference (candidate less promoted), its interval."""
+class ScoreComparison(NamedTuple):
+    """One score of both models: means, mean difference (candidate less promoted), its interval, a verdict."""
 
     task: str
     metric: str
@@ -57,19 +58,18 @@ class Judgement(NamedTuple):
     passes: bool
     reason: str
     level: float
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ScoreComparison, ...]
 
 
-def judge(scores: Mapping[str, tuple[Sequence[Row], Sequence[Row]]], gate: Gate) -> Judgement:
+def judge(scores: Mapping[str, tuple[ScoreRows, ScoreRows]], gate: Gate) -> Judgement:
     """Judge a candidate.
 
     Args:
         scores: for each task the rows of the promoted model's pictures and of the candidate's.
 
     Returns:
-        It passes if at least one score gains and of none a loss beyond what is allowed is possible. All
-        intervals hold at once with ``gate.confidence`` (Bonferroni), so looking at many scores promotes no
-        noise.
+        It passes if at least one score gains and no score can have lost more than allowed. All intervals hold
+        at once with ``gate.confidence`` (Bonferroni), so a gate over many scores promotes no noise.
 
     Raises:
         UserError: a task has none of the gate's scores, or too few pictures that both have.
@@ -89,7 +89,11 @@ def judge(scores: Mapping[str, tuple[Sequence[Row], Sequence[Row]]], gate: Gate)
 
 
 def pair_scores(
-    task: str, metric: str, promoted: Sequence[Row], candidate: Sequence[Row], min_conditions: int
+    task: str,
+    metric: str,
+    promoted: ScoreRows,
+    candidate: ScoreRows,
+    min_conditions: int,
 ) -> Pairs:
     """Return a score of both models on the pictures (key and index) that both have it for.
 
@@ -118,8 +122,8 @@ def pair_scores(
 
 def compare(
     task: str, metric: str, pairs: Pairs, rule: GateMetric, level: float, num_resamples: int, seed: int
-) -> Comparison:
-    """Compare one score of both models; ``rule`` says what is a gain and which loss is allowed."""
+) -> ScoreComparison:
+    """Compare one score of both models; ``rule`` sets the least gain and the largest loss."""
     differences = pairs.candidate - pairs.promoted
     low, high = bootstrap_interval(differences, level, num_resamples, np.random.default_rng(seed))
     least_gain = low if rule.direction == "higher" else -high
@@ -128,7 +132,7 @@ def compare(
         verdict = "loss not excluded"
     elif rule.min_gain is not None and least_gain > rule.min_gain:
         verdict = "gain"
-    return Comparison(
+    return ScoreComparison(
         task,
         metric,
         float(pairs.promoted.mean()),
@@ -166,7 +170,7 @@ def bootstrap_interval(
     return float(interval.low), float(interval.high)
 
 
-def decide(comparisons: Sequence[Comparison]) -> tuple[bool, str]:
+def decide(comparisons: Sequence[ScoreComparison]) -> tuple[bool, str]:
     """Return whether a candidate passes, and why in one sentence."""
     losses = [f"{row.metric} of {row.task}" for row in comparisons if row.verdict == "loss not excluded"]
     gains = [f"{row.metric} of {row.task}" for row in comparisons if row.verdict == "gain"]
@@ -177,7 +181,7 @@ def decide(comparisons: Sequence[Comparison]) -> tuple[bool, str]:
     return True, f"gains: {', '.join(gains)}; of no score a loss beyond gate.max_loss is possible"
 
 
-def _metrics_of(task: str, promoted: Sequence[Row], candidate: Sequence[Row], gate: Gate) -> list[str]:
+def _metrics_of(task: str, promoted: ScoreRows, candidate: ScoreRows, gate: Gate) -> list[str]:
     present = {name for row in promoted for name in row} & {name for row in candidate for name in row}
     metrics = [metric for metric in gate.metrics if metric in present]
     if not metrics:
@@ -188,9 +192,9 @@ def _metrics_of(task: str, promoted: Sequence[Row], candidate: Sequence[Row], ga
     return metrics
 
 
-def _by_picture(rows: Sequence[Row], metric: str) -> dict[tuple[str, int], float]:
+def _by_picture(rows: ScoreRows, metric: str) -> dict[tuple[str, int], float]:
     return {_picture(row): float(row[metric]) for row in rows if row.get(metric) is not None}
 
 
-def _picture(row: Row) -> tuple[str, int]:
+def _picture(row: ImageScores) -> tuple[str, int]:
     return str(row["key"]), int(row["index"])

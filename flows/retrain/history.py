@@ -14,7 +14,7 @@ _TAG = re.compile(r"(promoted|rejected)/[1-9][0-9]*")
 
 
 def read_history(root: Path) -> list[Decision]:
-    """Return the decisions that the repository's tags carry, the oldest first; other tags are passed over."""
+    """Return the decisions that the repository's tags carry, the oldest first; ignore other tags."""
     names = git(
         "for-each-ref", "--format=%(refname:strip=2)", "refs/tags/promoted", "refs/tags/rejected", root=root
     ).split()
@@ -22,13 +22,13 @@ def read_history(root: Path) -> list[Decision]:
     return sorted(decisions, key=lambda decision: decision.number)
 
 
-def current(history: Sequence[Decision]) -> Decision | None:
-    """Return the decision that made what is promoted now; None where nothing ever was."""
+def promoted_decision(history: Sequence[Decision]) -> Decision | None:
+    """Return the decision that the promoted model comes from; None before the first promotion."""
     return next((decision for decision in reversed(history) if decision.kind != "rejected"), None)
 
 
 def last_candidate(history: Sequence[Decision]) -> Decision | None:
-    """Return the last candidate that was decided about: its sources are what was seen last."""
+    """Return the decision about the last candidate, which has the latest sources."""
     return next((decision for decision in reversed(history) if decision.kind != "rollback"), None)
 
 
@@ -45,7 +45,7 @@ def describe_history(history: Sequence[Decision]) -> str:
 
 
 def _describe(decision: Decision, history: Sequence[Decision]) -> list[str]:
-    now = current(history)
+    now = promoted_decision(history)
     mark = "  <- promoted now" if now is not None and now.number == decision.number else ""
     lines = [f"{decision.title} (revision {decision.revision[:10]}){mark}", f"  {decision.reason}"]
     lines += [

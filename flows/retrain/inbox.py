@@ -1,7 +1,7 @@
-"""New pictures that arrive in a folder or on S3: decoded, then copied into the data set's own folder.
+"""Ingest new pictures from a folder or from S3: decode them, then copy them into the data set's own folder.
 
-A file that still grows waits; one that is no usable picture is moved aside with the reason and ends no run.
-What is in place already is known by its content and not decoded again.
+Skip a file that still grows; move one that is no usable picture aside, with the reason, and go on. Recognize
+pictures that are in place already by their content, without decoding them again.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flows.retrain.sources import DOWNLOAD, MADE_HERE, Hashes, resolve
+from flows.retrain.settings import SETTLE_SECONDS, RetrainSettings
+from flows.retrain.sources import DOWNLOAD, GENERATED_SOURCES, HashCache, resolve_source_path
 from oft.datasets.layout import PICTURE_SUFFIXES
 from oft.errors import DataError, UserError, first_line
 from oft.keys import stable_hash
@@ -32,56 +33,48 @@ if TYPE_CHECKING:
 
 REFUSED_FOLDER = "refused"
 LEDGER_FILE = "inbox.json"
-SETTLE_SECONDS = 60.0
 CONTENT_CHARS = 32
 # Readers that take a picture without an annotation beside it.
 READERS = ("image_folder", "dreambooth")
 
 
-class Taken(NamedTuple):
-    """What a look at the inboxes found: pictures that are new in a data set, refused ones, and those that
-    still grow.
-    """
+class InboxCounts(NamedTuple):
+    """How many pictures of the inboxes are new in a data set, were refused, or still grow."""
 
     accepted: int = 0
     refused: int = 0
     waiting: int = 0
 
-    def __add__(self, other: object) -> Taken:
-        assert isinstance(other, Taken)
-        return Taken(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+    def __add__(self, other: object) -> InboxCounts:
+        assert isinstance(other, InboxCounts)
+        return InboxCounts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
-def take_inboxes(
-    inboxes: Mapping[str, str],
-    params: Params,
-    person: Path | None,
-    folder: Path,
-    hashes: Hashes,
-    log: Callable[[str], None],
-    settle_seconds: float = SETTLE_SECONDS,
-) -> Taken:
-    """Copy what is new in every inbox into its data set's own folder.
+def ingest_inboxes(
+    settings: RetrainSettings, params: Params, hashes: HashCache, log: Callable[[str], None]
+) -> InboxCounts:
+    """Copy the new pictures of every inbox into its data set's own folder.
 
     Args:
-        folder: where it is noted which objects on S3 were looked at, and where they are fetched to.
-        hashes: knows the content of files that were looked at before.
+        hashes: knows the content of files that an earlier call has read.
 
     Raises:
         UserError: an inbox belongs to no data set that takes pictures, or cannot be read.
     """
-    # All are checked before the first picture moves.
-    targets = {name: own_folder(name, params, person) for name in inboxes}
-    taken = Taken()
-    for name, place in inboxes.items():
+    root = settings.source_root
+    # Check all before the first picture is copied.
+    targets = {name: target_folder(name, params, root) for name in settings.inboxes}
+    counts = InboxCounts()
+    for name, place in settings.inboxes.items():
         if is_remote(place):
-            taken += take_remote(place, targets[name], folder, log)
+            counts += ingest_remote(place, targets[name], settings.folder, log)
         else:
-            taken += take_folder(resolve(place, person), targets[name], hashes, log, settle_seconds)
-    return taken
+            inbox = resolve_source_path(place, root)
+            counts += ingest_folder(inbox, targets[name], hashes, log, settings.settle_seconds)
+    return counts
 
 
-def own_folder(name: str, params: Params, person: Path | None) -> Path:
+def target_folder(name: str, params: Params, source_root: Path | None) -> Path:
     """Return the folder that pictures of an inbox go to: ``coco``, or ``dreambooth/dog`` for one of it.
 
     Raises:
@@ -94,7 +87,7 @@ def own_folder(name: str, params: Params, person: Path | None) -> Path:
         )
     settings = params.datasets[dataset]
     source = settings.acquire.source
-    if source in (*MADE_HERE, DOWNLOAD) or is_remote(source):
+    if source in (*GENERATED_SOURCES, DOWNLOAD) or is_remote(source):
         raise UserError(
             f"inbox {name!r}: new pictures go into the data set's own folder, and datasets.{dataset}."
             f"acquire.source is {source!r}; set it to a folder"
@@ -106,16 +99,16 @@ def own_folder(name: str, params: Params, person: Path | None) -> Path:
         )
     if PurePosixPath(below).is_absolute() or ".." in PurePosixPath(below).parts:
         raise UserError(f"inbox {name!r}: what follows the / must be a folder inside the data set")
-    return resolve(source, person) / below
+    return resolve_source_path(source, source_root) / below
 
 
-def take_folder(
+def ingest_folder(
     inbox: Path,
     target: Path,
-    hashes: Hashes,
+    hashes: HashCache,
     log: Callable[[str], None],
     settle_seconds: float = SETTLE_SECONDS,
-) -> Taken:
+) -> InboxCounts:
     """Copy the new pictures of a folder; they stay where they are, refused ones go to its ``refused/``.
 
     Raises:
@@ -123,35 +116,35 @@ def take_folder(
     """
     if not inbox.is_dir():
         raise UserError(f"there is no inbox folder {inbox}; make it, or correct the path")
-    taken, placed = Taken(), _placed(target)
+    counts, present = InboxCounts(), _present_names(target)
     for path in _pictures(inbox):
         try:
-            # A link is refused without reading what it leads to.
+            # Refuse a link without reading its target.
             name = "" if path.is_symlink() else _content_name(hashes.sha256(path))
-            if name in placed:
+            if name in present:
                 continue
             if name and time.time() - path.stat().st_mtime < settle_seconds:
-                taken += Taken(waiting=1)
-            elif reason := refusal(path):
-                _move_aside(inbox, path, reason)
+                counts += InboxCounts(waiting=1)
+            elif reason := rejection_reason(path):
+                _quarantine(inbox, path, reason)
                 log(f"{path.relative_to(inbox)} is refused: {reason}")
-                taken += Taken(refused=1)
+                counts += InboxCounts(refused=1)
             else:
-                _place(path, name, _caption(path) or _words(path.stem), target)
-                placed.add(name)
-                taken += Taken(accepted=1)
-        except FileNotFoundError:  # taken away while we looked
+                _copy_picture(path, name, _caption(path) or _stem_caption(path.stem), target)
+                present.add(name)
+                counts += InboxCounts(accepted=1)
+        except FileNotFoundError:  # removed in the meantime
             continue
         except OSError as error:
             raise UserError(
                 f"inbox {inbox}: {path.name} cannot be taken: {error.strerror}; give this user the right to "
                 "read it, and to write to the inbox and the data set's folder"
             ) from error
-    return taken
+    return counts
 
 
-def take_remote(url: str, target: Path, folder: Path, log: Callable[[str], None]) -> Taken:
-    """Copy the new pictures below ``s3://bucket/prefix``; each version is looked at once for each target.
+def ingest_remote(url: str, target: Path, folder: Path, log: Callable[[str], None]) -> InboxCounts:
+    """Copy the new pictures below ``s3://bucket/prefix``; each version is read once for each target.
 
     Raises:
         DataError: the prefix cannot be read.
@@ -160,7 +153,7 @@ def take_remote(url: str, target: Path, folder: Path, log: Callable[[str], None]
     ledger: dict[str, Any] = read_json(ledger_file) if ledger_file.is_file() else {}
     known = ledger.setdefault(str(target), {}).setdefault(url, {})
     versions = list_versions(url)
-    taken, placed = Taken(), _placed(target)
+    counts, present = InboxCounts(), _present_names(target)
     for name, (_, etag) in versions.items():
         path = PurePosixPath(name)
         if path.suffix.lower() == ".txt" or path.name.startswith("."):
@@ -172,27 +165,27 @@ def take_remote(url: str, target: Path, folder: Path, log: Callable[[str], None]
         base = url.rstrip("/")
         fetch_remote(f"{base}/{name}", local)
         sidecar = str(path.with_suffix(".txt"))
-        caption = _words(path.stem)
+        caption = _stem_caption(path.stem)
         if sidecar in versions:
             fetch_remote(f"{base}/{sidecar}", local.with_suffix(".txt"))
             caption = _caption(local) or caption
         content, reason = _content_name(sha256_file(local)), None
-        if content not in placed:
-            if reason := refusal(local):
+        if content not in present:
+            if reason := rejection_reason(local):
                 log(f"{base}/{name} is refused: {reason}")
-                taken += Taken(refused=1)
+                counts += InboxCounts(refused=1)
             else:
-                _place(local, content, caption, target)
-                placed.add(content)
-                taken += Taken(accepted=1)
+                _copy_picture(local, content, caption, target)
+                present.add(content)
+                counts += InboxCounts(accepted=1)
         known[name] = {"etag": etag, "refused": reason}
         write_json(ledger_file, ledger)
         shutil.rmtree(local.parent)
-    return taken
+    return counts
 
 
-def refusal(path: Path) -> str | None:
-    """Return why a file cannot be a picture of a data set, None where it can."""
+def rejection_reason(path: Path) -> str | None:
+    """Return why a file cannot be a picture of a data set, None if it can."""
     from oft.pictures import load_picture
 
     if path.is_symlink():
@@ -223,8 +216,8 @@ def _caption(path: Path) -> str | None:
     return sidecar.read_text(encoding="utf-8-sig", errors="replace")
 
 
-def _words(stem: str) -> str:
-    """Return a picture's own name, which readers of plain folders take for a caption, as text."""
+def _stem_caption(stem: str) -> str:
+    """Return a picture's file name as text: readers of plain folders use it as the caption."""
     return stem.replace("-", " ").replace("_", " ") + "\n"
 
 
@@ -233,29 +226,29 @@ def _content_name(sha256: str) -> str:
     return sha256[:CONTENT_CHARS]
 
 
-def _placed(target: Path) -> set[str]:
+def _present_names(target: Path) -> set[str]:
     """Return the names, without suffixes, of the pictures in a data set's folder."""
     if not target.is_dir():
         return set()
     return {path.stem for path in target.iterdir() if path.suffix != ".txt"}
 
 
-def _place(path: Path, name: str, caption: str, target: Path) -> None:
+def _copy_picture(path: Path, name: str, caption: str, target: Path) -> None:
     """Copy a picture under a name of its content, a caption beside it."""
     place = target / f"{name}{_suffix(path.suffix)}"
     target.mkdir(parents=True, exist_ok=True)
     with atomic_file(place.with_suffix(".txt")) as partial:
         partial.write_text(caption, encoding="utf-8")
-    with atomic_file(place) as partial:  # last: what a caption stands beside is there to be read
+    with atomic_file(place) as partial:  # last: a picture whose caption exists is complete
         shutil.copyfile(path, partial)
 
 
 def _suffix(suffix: str) -> str:
-    """Return a suffix that readers know, whatever a file calls itself: its content is what counts."""
+    """Return a suffix that readers know, whatever the file's own: readers go by content."""
     return suffix.lower() if suffix.lower() in PICTURE_SUFFIXES else ".png"
 
 
-def _move_aside(inbox: Path, path: Path, reason: str) -> None:
+def _quarantine(inbox: Path, path: Path, reason: str) -> None:
     aside = inbox / REFUSED_FOLDER
     aside.mkdir(exist_ok=True)
     name, number = path.name, 1

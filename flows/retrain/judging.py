@@ -1,8 +1,8 @@
 """The scores a candidate is judged by: its own, and the promoted model's on the same pictures.
 
-The promoted model is judged again in a clone of its own, the referee: the candidate's code, settings and
-data, with the promoted model in place of the candidate's. DVC decides whether anything has to run: where
-neither pictures nor settings changed, the scores that the model was promoted with are restored.
+A clone of its own, the baseline, scores the promoted model again: the candidate's code, settings and data,
+with the promoted model in place of the candidate's. DVC decides whether anything has to run: if neither
+pictures nor settings changed, it restores the scores that the model was promoted with.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from flows.clones import fetch
 from flows.commands import require_dvc, run_dvc
 from flows.git import read_file
 from flows.graph import StageGraph, plan_stages, read_graph
+from flows.reproduce.workspace import LOCKFILE
 from flows.retrain.decision import Decision
-from flows.retrain.gate import Row
-from flows.retrain.setting import Setting
-from flows.retrain.workspace import mend_clone, open_clone
+from flows.retrain.gate import ImageScores
+from flows.retrain.settings import RetrainSettings
+from flows.retrain.workspace import open_clone, repair_clone
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import atomic_file, read_json
 
-Lock = Mapping[str, Any]
+LockedStages = Mapping[str, Any]
 """The stages of a dvc.lock by name."""
 
-LOCK_FILE = "dvc.lock"
 SCHEMA = "2.0"
 
 
@@ -42,7 +42,7 @@ def scores_out(task: str, adapter: str) -> str:
     return f"runs/{task}/{adapter}/plots"
 
 
-def read_scores(root: Path, task: str, adapter: str) -> list[Row]:
+def read_scores(root: Path, task: str, adapter: str) -> list[ImageScores]:
     """Return a row for each picture of an adapter on a task (``none``: the base alone).
 
     Raises:
@@ -54,18 +54,18 @@ def read_scores(root: Path, task: str, adapter: str) -> list[Row]:
         raise UserError(
             f"gate: the candidate has no {path.relative_to(root)}, which it is judged by; {remedy}"
         )
-    rows: list[Row] = read_json(path)
+    rows: list[ImageScores] = read_json(path)
     return rows
 
 
-def read_lock(text: str | None) -> Lock:
+def parse_lockfile(text: str | None) -> LockedStages:
     """Return the stages of a dvc.lock's text."""
     loaded = yaml.safe_load(text or "") or {}
-    stages: Lock = loaded.get("stages", {})
+    stages: LockedStages = loaded.get("stages", {})
     return stages
 
 
-def write_lock(target: Path, stages: Lock) -> None:
+def write_lockfile(target: Path, stages: LockedStages) -> None:
     """Write stages as a dvc.lock, whole or not at all."""
     with atomic_file(target) as partial:
         partial.write_text(
@@ -74,33 +74,33 @@ def write_lock(target: Path, stages: Lock) -> None:
 
 
 def judge_promoted(
-    setting: Setting, revision: str, promoted: Decision, params: Params, log: Callable[[str], None]
-) -> dict[str, list[Row]]:
+    settings: RetrainSettings, revision: str, promoted: Decision, params: Params, log: Callable[[str], None]
+) -> dict[str, list[ImageScores]]:
     """Return the promoted model's scores on the candidate's pictures, for each gated task that it serves.
 
     Args:
-        revision: the candidate's; its dvc.lock stands in the setting's clone.
+        revision: the candidate's; its dvc.lock is in ``settings.clone``.
 
     Raises:
         UserError: the promoted model cannot be judged, for instance on another base.
     """
-    adapter, root = params.gate.adapter, setting.referee
-    fetch(setting.source, root)
-    open_clone(setting, root, revision)
-    mend_clone(root, log)
-    now = read_lock((setting.clone / LOCK_FILE).read_text(encoding="utf-8"))
-    then = read_lock(read_file(root, f"refs/tags/{promoted.tag}", LOCK_FILE))
+    adapter, root = params.gate.adapter, settings.baseline
+    fetch(settings.source, root)
+    open_clone(settings, root, revision)
+    repair_clone(root, log)
+    now = parse_lockfile((settings.clone / LOCKFILE).read_text(encoding="utf-8"))
+    then = parse_lockfile(read_file(root, f"refs/tags/{promoted.tag}", LOCKFILE))
     graph = read_graph(root)
     models = {task: _producers(then, model_outs(task, adapter)) for task in params.gated_tasks}
     served = {task: stages for task, stages in models.items() if stages}
     judges = {
-        task: _between(graph, stages, _producers(now, [scores_out(task, adapter)]))
+        task: _stages_between(graph, stages, _producers(now, [scores_out(task, adapter)]))
         for task, stages in served.items()
     }
     swapped = {stage for stages in (*served.values(), *judges.values()) for stage in stages}
     merged = {name: stage for name, stage in now.items() if name not in swapped}
     merged |= {name: then[name] for name in swapped if name in then}
-    write_lock(root / LOCK_FILE, merged)
+    write_lockfile(root / LOCKFILE, merged)
 
     running = [stage for stages in judges.values() for stage in stages]
     inputs = {producer for stage in running for producer in graph[stage]} - set(running)
@@ -109,13 +109,13 @@ def judge_promoted(
     return {task: read_scores(root, task, adapter) for task in served}
 
 
-def _producers(lock: Lock, outs: Iterable[str]) -> list[str]:
+def _producers(lock: LockedStages, outs: Iterable[str]) -> list[str]:
     wanted = set(outs)
     return [name for name, stage in lock.items() if wanted & {out["path"] for out in stage.get("outs", [])}]
 
 
-def _between(graph: StageGraph, models: Iterable[str], scores: Iterable[str]) -> list[str]:
-    """Return the stages that need a model and that the scores need, in order, without those of the model."""
+def _stages_between(graph: StageGraph, models: Iterable[str], scores: Iterable[str]) -> list[str]:
+    """Return the stages between a model and its scores, in order, without those that make the model."""
     made = set(models)
     if unknown := made - set(graph):
         raise UserError(

@@ -1,7 +1,7 @@
-"""What follows from a decision: a commit, a tag, and for a promotion the model for others to use.
+"""Carry out a decision: a commit, a tag, and for a promotion the exported model.
 
-Everything is prepared in the clone. Branch and tag reach the source in one atomic push, the last step: a
-promotion that was interrupted before has not happened, and the next run makes it again.
+The clone prepares everything. One atomic push of branch and tag is the last step: a promotion that was
+interrupted before it has not happened, and the next run makes it again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from flows.process import run_command
 from flows.retrain.artifacts import artifact_name, with_artifacts
 from flows.retrain.card import render_model_card
 from flows.retrain.decision import DECISION_FILE, Decision
-from flows.retrain.history import current, next_number
+from flows.retrain.history import next_number, promoted_decision
 from flows.retrain.judging import model_outs
-from flows.retrain.setting import Setting
+from flows.retrain.settings import RetrainSettings
 from oft.adapters.files import CONFIG_FILE
 from oft.errors import UserError
 from oft.params import Params
@@ -31,24 +31,24 @@ from oft.storage import write_json
 Log = Callable[[str], None]
 
 PROMOTED = Path("promoted")
-BASE = "data/models/base"
+BASE_OUT = "data/models/base"
 UNPUSHED_FILE = "unpushed"
 # Seconds before a failed push is tried again.
 PUSH_DELAYS = (2.0, 10.0, 30.0)
 
 
-class Passing(UserError):
-    """A fault that may be gone at the next try, without anybody's doing."""
+class TransientError(UserError):
+    """A fault that may be gone at the next attempt by itself."""
 
 
-def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> None:
+def promote(settings: RetrainSettings, decision: Decision, params: Params, log: Log) -> None:
     """Make the candidate in the clone the promoted model.
 
     Raises:
-        Passing: see `publish`.
+        TransientError: see `push_decision`.
         UserError: the model cannot be exported, or the source cannot be written to.
     """
-    root = setting.clone
+    root = settings.clone
     shutil.rmtree(root / PROMOTED, ignore_errors=True)
     entries = {}
     for task in params.gated_tasks:
@@ -66,31 +66,35 @@ def promote(setting: Setting, decision: Decision, params: Params, log: Log) -> N
     require_dvc(["add", "--quiet", *weights], root=root, log=log)
     pipeline = root / "dvc.yaml"
     pipeline.write_text(with_artifacts(pipeline.read_text(encoding="utf-8"), entries), encoding="utf-8")
-    commit = _commit(setting, decision, _parents(setting, decision.revision))
-    push_outs(setting, log)
-    publish(setting, decision, commit, moves_branch=True)
+    commit = _commit_decision(settings, decision, _parents(settings, decision.revision))
+    push_outs(settings, log)
+    push_decision(settings, decision, commit, moves_branch=True)
 
 
-def reject(setting: Setting, decision: Decision) -> None:
-    """Keep the candidate in the clone under a tag of its own; its outs stay in the cache.
+def reject(settings: RetrainSettings, decision: Decision) -> None:
+    """Tag the candidate in the clone as rejected; its outs stay in the cache.
 
     Raises:
-        Passing: see `publish`.
+        TransientError: see `push_decision`.
         UserError: the source cannot be written to.
     """
-    publish(setting, decision, _commit(setting, decision, [decision.revision]), moves_branch=False)
+    push_decision(
+        settings, decision, _commit_decision(settings, decision, [decision.revision]), moves_branch=False
+    )
 
 
-def roll_back(setting: Setting, history: Sequence[Decision], to: int | None, reason: str) -> Decision:
+def roll_back(
+    settings: RetrainSettings, history: Sequence[Decision], to: int | None, reason: str
+) -> Decision:
     """Make an earlier promotion the promoted one again: a new commit with its tree; nothing is rewritten.
 
     Args:
-        to: its number; None takes the one before what is promoted now.
+        to: its number; None takes the promotion before the current one.
 
     Raises:
         UserError: there is no such promotion.
     """
-    root, now = setting.clone, current(history)
+    root, now = settings.clone, promoted_decision(history)
     promotions = {decision.number: decision for decision in history if decision.kind == "promoted"}
     if now is None:
         raise UserError("nothing is promoted yet, so there is nothing to return to; run a retraining first")
@@ -108,21 +112,21 @@ def roll_back(setting: Setting, history: Sequence[Decision], to: int | None, rea
     git("read-tree", f"refs/tags/{target.tag}", root=root)
     write_json(root / DECISION_FILE, decision.to_json())
     git("add", "-f", "--", DECISION_FILE, root=root)
-    commit = commit_tree(root, _message(decision), [_tip(setting) or f"refs/tags/{now.tag}"])
-    publish(setting, decision, commit, moves_branch=True)
+    commit = commit_tree(root, _message(decision), [_branch_tip(settings) or f"refs/tags/{now.tag}"])
+    push_decision(settings, decision, commit, moves_branch=True)
     return decision
 
 
-def publish(setting: Setting, decision: Decision, commit: str, *, moves_branch: bool) -> None:
-    """Give the source a tag, and with ``moves_branch`` the branch, both or neither.
+def push_decision(settings: RetrainSettings, decision: Decision, commit: str, *, moves_branch: bool) -> None:
+    """Push the decision's tag to the source, and with ``moves_branch`` the branch, both or neither.
 
     Raises:
-        Passing: the branch or the tag has moved meanwhile, or the source cannot be reached.
+        TransientError: the branch or the tag has moved meanwhile, or the source cannot be reached.
         UserError: the source cannot be written to.
     """
-    root, branch, tag = setting.clone, f"refs/heads/{setting.branch}", f"refs/tags/{decision.tag}"
+    root, branch, tag = settings.clone, f"refs/heads/{settings.branch}", f"refs/tags/{decision.tag}"
     fetched = git(
-        "for-each-ref", "--format=%(objectname)", f"refs/remotes/origin/{setting.branch}", tag, root=root
+        "for-each-ref", "--format=%(objectname)", f"refs/remotes/origin/{settings.branch}", tag, root=root
     )
     # Not signed, whatever git's settings say: a schedule has nobody to unlock a key.
     options = ["--force", "--annotate", "--no-sign", "--file", "-"]
@@ -133,7 +137,9 @@ def publish(setting: Setting, decision: Decision, commit: str, *, moves_branch: 
     except UserError as error:
         said = f"{error}\nNothing of {decision.tag} has reached the source; what was trained is kept."
         if _has_moved(root, [branch, tag], fetched.split()):
-            raise Passing(f"{said} It cannot be reached, or has moved meanwhile: run again.") from error
+            raise TransientError(
+                f"{said} It cannot be reached, or has moved meanwhile: run again."
+            ) from error
         raise UserError(f"{said} Let this user push there, and run again.") from error
 
 
@@ -147,27 +153,27 @@ def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) ->
     (target / "adapter").mkdir(parents=True)
     for path in sorted((root / model).iterdir()):
         if path.name == CONFIG_FILE or path.suffix == ".safetensors":  # beside them lie the training's curves
-            # A copy: what lies in a DVC out may be linked into its cache.
+            # A copy: files of a DVC out may be links into its cache.
             shutil.copyfile(path, target / "adapter" / path.name)
     delta = target / "delta.safetensors"
-    command = [sys.executable, "-m", "oft.cli", "export", model, BASE, str(delta), "--format", "delta"]
+    command = [sys.executable, "-m", "oft.cli", "export", model, BASE_OUT, str(delta), "--format", "delta"]
     finished = run_command(command, root=root, log=log, environment=dvc_environment())
     if finished.exit_code != 0:
         raise UserError(describe_failure(f"oft export {model}", finished))
 
 
-def push_outs(setting: Setting, log: Log) -> bool:
-    """Push what the clone's workspace holds to the default DVC remote, where there is one; return whether
+def push_outs(settings: RetrainSettings, log: Log) -> bool:
+    """Push the outs of the clone's workspace to the default DVC remote, if there is one; return whether
     nothing is left to push.
 
-    A failing push is tried again, then reported and noted: the outs are in the cache, the next run pushes.
+    Retry a failing push, then report and note it: the outs are in the cache, and the next run pushes them.
     """
-    with open_repository(setting.clone) as repo:
+    with open_repository(settings.clone) as repo:
         if not repo.config.get("core", {}).get("remote"):
             return True
-    note = setting.folder / UNPUSHED_FILE
+    note = settings.folder / UNPUSHED_FILE
     for delay in (*PUSH_DELAYS, None):
-        finished = run_dvc(["push"], root=setting.clone, log=log)
+        finished = run_dvc(["push"], root=settings.clone, log=log)
         if finished.exit_code == 0:
             note.unlink(missing_ok=True)
             return True
@@ -183,13 +189,13 @@ def push_outs(setting: Setting, log: Log) -> bool:
     return False
 
 
-def needs_push(setting: Setting) -> bool:
-    """Return whether the outs of what is promoted have not reached the remote yet."""
-    return (setting.folder / UNPUSHED_FILE).is_file()
+def needs_push(settings: RetrainSettings) -> bool:
+    """Return whether the promoted model's outs have not reached the remote yet."""
+    return (settings.folder / UNPUSHED_FILE).is_file()
 
 
-def _commit(setting: Setting, decision: Decision, parents: list[str]) -> str:
-    root = setting.clone
+def _commit_decision(settings: RetrainSettings, decision: Decision, parents: list[str]) -> str:
+    root = settings.clone
     write_json(root / DECISION_FILE, decision.to_json())
     names = ["dvc.lock", "dvc.yaml", "params.yaml", DECISION_FILE]
     if (root / PROMOTED).is_dir() or git("ls-files", "--", str(PROMOTED), root=root):
@@ -198,18 +204,18 @@ def _commit(setting: Setting, decision: Decision, parents: list[str]) -> str:
     return commit_tree(root, _message(decision), parents)
 
 
-def _parents(setting: Setting, revision: str) -> list[str]:
+def _parents(settings: RetrainSettings, revision: str) -> list[str]:
     """The branch so far and the revision, without the one that the other holds already."""
-    tip = _tip(setting)
+    tip = _branch_tip(settings)
     if tip is None:
         return [revision]
-    found = git("merge-base", "--independent", tip, revision, root=setting.clone).split()
+    found = git("merge-base", "--independent", tip, revision, root=settings.clone).split()
     return sorted(found, key=lambda commit: commit != tip)
 
 
-def _tip(setting: Setting) -> str | None:
-    ref = f"refs/remotes/origin/{setting.branch}"
-    return git("for-each-ref", "--format=%(objectname)", ref, root=setting.clone) or None
+def _branch_tip(settings: RetrainSettings) -> str | None:
+    ref = f"refs/remotes/origin/{settings.branch}"
+    return git("for-each-ref", "--format=%(objectname)", ref, root=settings.clone) or None
 
 
 def _has_moved(clone: Path, refs: list[str], fetched: list[str]) -> bool:

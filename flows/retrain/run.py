@@ -1,4 +1,4 @@
-"""One retraining from look to decision, without Prefect."""
+"""One retraining, from scanning the sources to the decision, without Prefect."""
 
 from __future__ import annotations
 
@@ -14,16 +14,24 @@ from flows.git import read_file
 from flows.graph import read_graph
 from flows.locking import Busy
 from flows.redaction import hide_secrets
-from flows.reproduce.workspace import keep_lock
+from flows.reproduce.workspace import LOCKFILE, backup_lockfile
 from flows.retrain.decision import BASE_ALONE, Decision
 from flows.retrain.gate import judge
-from flows.retrain.history import current, last_candidate, next_number, read_history
-from flows.retrain.inbox import SETTLE_SECONDS, Taken, take_inboxes
-from flows.retrain.judging import LOCK_FILE, judge_promoted, read_scores
-from flows.retrain.promotion import PROMOTED, Passing, needs_push, promote, push_outs, reject, roll_back
-from flows.retrain.setting import Setting
-from flows.retrain.sources import HASHES_FILE, Hashes, changed_stages, read_fingerprints
-from flows.retrain.workspace import hold, link_sources, mend_clone, open_clone
+from flows.retrain.history import last_candidate, next_number, promoted_decision, read_history
+from flows.retrain.inbox import InboxCounts, ingest_inboxes
+from flows.retrain.judging import judge_promoted, read_scores
+from flows.retrain.promotion import (
+    PROMOTED,
+    TransientError,
+    needs_push,
+    promote,
+    push_outs,
+    reject,
+    roll_back,
+)
+from flows.retrain.settings import RetrainSettings
+from flows.retrain.sources import HASHES_FILE, HashCache, changed_stages, read_fingerprints
+from flows.retrain.workspace import link_sources, open_clone, repair_clone, retrain_lock
 from oft.errors import ParamsError, UserError
 from oft.params import PARAMS_FILE, Params, load_params
 from oft.storage import read_json, write_json
@@ -36,78 +44,79 @@ Against = Literal["promoted", "base"]
 FAILURE_FILE = "failure.json"
 
 
-class Look(NamedTuple):
-    """What a look found: the commit and the sources that a retraining would work on now.
+class SourceScan(NamedTuple):
+    """The commit and the sources that a retraining would use now.
 
     Attributes:
-        new_sources: stages whose source holds something else than the last candidate was trained on.
-        new_revision: code or settings are others.
-        failure: why the last try on exactly this failed, None where it did not.
+        inboxes: how many pictures the inboxes gave.
+        new_sources: stages whose source differs from the one the last candidate was trained on.
+        new_revision: code or settings have changed.
+        failure: why the last attempt on exactly this failed; None if it did not.
     """
 
     commit: str
     params: Params
     sources: dict[str, str]
     history: list[Decision]
-    taken: Taken
+    inboxes: InboxCounts
     new_sources: list[str]
     new_revision: bool
     failure: str | None
 
 
-class Outcome(NamedTuple):
-    """How a retraining ended: the decision, None where nothing had changed, and that in words."""
+class RetrainResult(NamedTuple):
+    """How a retraining ended: the decision, None if nothing had changed, and a message."""
 
     decision: Decision | None
     message: str
 
 
-def look(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECONDS) -> Look:
-    """Take in what has arrived and compare the sources with what the last candidate was trained on.
+def scan_sources(settings: RetrainSettings, log: Log) -> SourceScan:
+    """Ingest the inboxes, and compare the sources with those that the last candidate was trained on.
 
-    Whoever calls it holds the setting's folder. The clone stands at the setting's revision afterwards.
+    The caller holds the lock of the working folder. The clone is at the settings' revision afterwards.
 
     Raises:
         UserError: source, settings, an inbox or a data set's source cannot be read.
     """
-    fetch(setting.source, setting.clone)
-    commit = resolve_revision(setting.clone, setting.revision)
-    open_clone(setting, setting.clone, commit)
+    fetch(settings.source, settings.clone)
+    commit = resolve_revision(settings.clone, settings.revision)
+    open_clone(settings, settings.clone, commit)
     try:
-        params = load_params(setting.clone / PARAMS_FILE)
+        params = load_params(settings.clone / PARAMS_FILE)
     except ParamsError as error:
         raise UserError(
             f"revision {commit[:10]} has a {PARAMS_FILE} that breaks the rules; mend and commit it in the "
             f"source, not in the clone:\n{error}"
         ) from error
-    hashes = Hashes(setting.folder / HASHES_FILE)
-    taken = take_inboxes(setting.inboxes, params, setting.person, setting.folder, hashes, log, settle_seconds)
-    sources = read_fingerprints(params, setting.person, hashes)
-    history = read_history(setting.clone)
+    hashes = HashCache(settings.folder / HASHES_FILE)
+    inboxes = ingest_inboxes(settings, params, hashes, log)
+    sources = read_fingerprints(params, settings.source_root, hashes)
+    history = read_history(settings.clone)
     last = last_candidate(history)
-    return Look(
+    return SourceScan(
         commit,
         params,
         sources,
         history,
-        taken,
+        inboxes,
         changed_stages(sources, last.sources if last else {}),
         last is None or last.revision != commit,
-        _read_failure(setting, commit, sources),
+        _read_failure(settings, commit, sources),
     )
 
 
-def watch_once(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECONDS) -> tuple[bool, str]:
+def watch_once(settings: RetrainSettings, log: Log) -> tuple[bool, str]:
     """Look for new data and return whether a retraining has to start, and why or why not.
 
-    A first look finds everything new. What failed on exactly these data is not tried again by itself.
+    A first scan finds everything new. A retraining that failed on exactly these data does not start again.
 
     Raises:
-        UserError: see `look`.
+        UserError: see `scan_sources`.
     """
     try:
-        with hold(setting.folder, log, wait=False):
-            found = look(setting, log, settle_seconds)
+        with retrain_lock(settings.folder, log, wait=False):
+            found = scan_sources(settings, log)
     except Busy as error:
         return False, str(error)
     if found.failure is not None:
@@ -116,92 +125,91 @@ def watch_once(setting: Setting, log: Log, settle_seconds: float = SETTLE_SECOND
         return True, "nothing was decided yet"
     if found.new_sources:
         return True, f"new data for {', '.join(found.new_sources)}"
-    waiting = f"; {found.taken.waiting} files of inboxes still grow" if found.taken.waiting else ""
+    waiting = f"; {found.inboxes.waiting} files of inboxes still grow" if found.inboxes.waiting else ""
     return False, f"nothing has changed{waiting}"
 
 
 def retrain_once(
-    setting: Setting,
+    settings: RetrainSettings,
     reproduce: Reproduce,
     log: Log,
     *,
     force: bool = False,
     wait: bool = True,
     against: Against = "promoted",
-    settle_seconds: float = SETTLE_SECONDS,
-) -> Outcome:
+) -> RetrainResult:
     """Train a candidate where data, code or settings changed, judge it, and promote or reject it.
 
     Args:
-        reproduce: what brings the candidate's pipeline up to date.
-        force: also where nothing changed.
+        reproduce: brings the candidate's pipeline up to date.
+        force: retrain even if nothing changed.
         wait: wait for another retraining in the same folder instead of failing.
         against: ``base`` judges against the base alone, for a candidate on another base.
 
     Raises:
-        UserError: something the user can mend; nothing is decided, and the next run goes on from DVC's cache.
+        UserError: something the user can fix; nothing is decided, and the next run goes on from DVC's cache.
     """
-    with hold(setting.folder, log, wait):
-        found = look(setting, log, settle_seconds)
-        if needs_push(setting):
-            _push_again(setting, found, log)
+    with retrain_lock(settings.folder, log, wait):
+        found = scan_sources(settings, log)
+        if needs_push(settings):
+            _push_again(settings, found, log)
         last = last_candidate(found.history)
         if last and not (force or found.new_sources or found.new_revision):
-            return Outcome(None, f"nothing has changed since {last.tag}")
+            return RetrainResult(None, f"nothing has changed since {last.tag}")
         try:
-            _make_candidate(setting, found, last, reproduce, log)
-            decision = _decide(setting, found, against, log)
+            _make_candidate(settings, found, last, reproduce, log)
+            decision = _decide(settings, found, against, log)
             if decision.kind == "promoted":
-                promote(setting, decision, found.params, log)
+                promote(settings, decision, found.params, log)
             else:
-                reject(setting, decision)
-        except Passing:
+                reject(settings, decision)
+        except TransientError:
             raise
         except UserError as error:
             write_json(
-                setting.folder / FAILURE_FILE,
+                settings.folder / FAILURE_FILE,
                 {"commit": found.commit, "sources": found.sources, "message": hide_secrets(str(error))},
             )
             raise
-        (setting.folder / FAILURE_FILE).unlink(missing_ok=True)
-        return Outcome(decision, f"{decision.title}: {decision.reason}")
+        (settings.folder / FAILURE_FILE).unlink(missing_ok=True)
+        return RetrainResult(decision, f"{decision.title}: {decision.reason}")
 
 
-def rollback_once(setting: Setting, log: Log, to: int | None = None, reason: str = "") -> Decision:
+def rollback_once(settings: RetrainSettings, log: Log, to: int | None = None, reason: str = "") -> Decision:
     """Make an earlier promotion the promoted one again.
 
     Raises:
         UserError: there is none, or the source cannot be written to.
     """
-    with hold(setting.folder, log):
-        fetch(setting.source, setting.clone)
-        history = read_history(setting.clone)
-        return roll_back(setting, history, to, reason or "asked for")
+    with retrain_lock(settings.folder, log):
+        fetch(settings.source, settings.clone)
+        history = read_history(settings.clone)
+        return roll_back(settings, history, to, reason or "asked for")
 
 
-def past(setting: Setting, log: Log) -> list[Decision]:
+def read_decisions(settings: RetrainSettings, log: Log) -> list[Decision]:
     """Return the decisions so far, the oldest first, as the source has them."""
-    with hold(setting.folder, log):
-        fetch(setting.source, setting.clone)
-        return read_history(setting.clone)
+    with retrain_lock(settings.folder, log):
+        fetch(settings.source, settings.clone)
+        return read_history(settings.clone)
 
 
-def describe_status(setting: Setting, log: Log) -> str:
-    """Return what is promoted, what was decided last and what is new, in lines; inboxes are left alone.
+def describe_status(settings: RetrainSettings, log: Log) -> str:
+    """Describe the promoted model, the last decision and new data, in lines; read no inbox.
 
     Raises:
         UserError: source, settings or a data set's source cannot be read, or a retraining is at work.
     """
-    with hold(setting.folder, log, wait=False):
-        found = look(replace(setting, inboxes={}), log)
-    now, last = current(found.history), last_candidate(found.history)
+    with retrain_lock(settings.folder, log, wait=False):
+        found = scan_sources(replace(settings, inboxes={}), log)
+    now, last = promoted_decision(found.history), last_candidate(found.history)
     lines = [
         f"promoted: {now.title if now else 'nothing yet'}",
         f"last candidate: {last.title if last else 'none yet'}",
         f"new data: {', '.join(found.new_sources) or 'none'}",
         f"revision {found.commit[:10]}: {'not trained with yet' if found.new_revision else 'seen'}",
     ]
-    if needs_push(setting):
+    if needs_push(settings):
         lines.append("not pushed: the promoted model's outs are in the cache of this machine alone")
     if found.failure is not None:
         lines.append(f"the last try on these data failed: {found.failure}")
@@ -209,15 +217,15 @@ def describe_status(setting: Setting, log: Log) -> str:
 
 
 def _make_candidate(
-    setting: Setting, found: Look, last: Decision | None, reproduce: Reproduce, log: Log
+    settings: RetrainSettings, found: SourceScan, last: Decision | None, reproduce: Reproduce, log: Log
 ) -> None:
-    root = setting.clone
-    mend_clone(root, log)
-    link_sources(found.params, setting, root)
+    root = settings.clone
+    repair_clone(root, log)
+    link_sources(found.params, settings, root)
     shutil.rmtree(root / PROMOTED, ignore_errors=True)
     # The last candidate's lock names the data its sources held; the revision's may be of any day.
-    if last and (text := read_file(root, f"refs/tags/{last.tag}", LOCK_FILE)) is not None:
-        (root / LOCK_FILE).write_text(text, encoding="utf-8")
+    if last and (text := read_file(root, f"refs/tags/{last.tag}", LOCKFILE)) is not None:
+        (root / LOCKFILE).write_text(text, encoding="utf-8")
     graph = read_graph(root)
     for stage in (stage for stage in graph if stage in found.new_sources):
         log(f"{stage}: its source has changed")
@@ -225,14 +233,14 @@ def _make_candidate(
             require_dvc(["repro", *graph[stage]], root=root, log=log)
         # By force: DVC sees the path of the source, which is the same, and its run cache would answer.
         require_dvc(["repro", "--force", "--single-item", stage], root=root, log=log)
-    keep_lock(root)  # `reproduce` mends the clone, and must not put back a lock of before
+    backup_lockfile(root)  # `reproduce` repairs the clone, and must not restore an earlier lock
     reproduce(root)
 
 
-def _decide(setting: Setting, found: Look, against: Against, log: Log) -> Decision:
-    gate, root = found.params.gate, setting.clone
-    promoted = current(found.history) if against == "promoted" else None
-    before = judge_promoted(setting, found.commit, promoted, found.params, log) if promoted else {}
+def _decide(settings: RetrainSettings, found: SourceScan, against: Against, log: Log) -> Decision:
+    gate, root = found.params.gate, settings.clone
+    promoted = promoted_decision(found.history) if against == "promoted" else None
+    before = judge_promoted(settings, found.commit, promoted, found.params, log) if promoted else {}
     scores = {
         task: (
             before[task] if task in before else read_scores(root, task, "none"),
@@ -255,17 +263,17 @@ def _decide(setting: Setting, found: Look, against: Against, log: Log) -> Decisi
     )
 
 
-def _push_again(setting: Setting, found: Look, log: Log) -> None:
-    """Push what an earlier promotion could not; from the cache, so its outs need not be placed."""
-    now = current(found.history)
+def _push_again(settings: RetrainSettings, found: SourceScan, log: Log) -> None:
+    """Push the outs that an earlier promotion could not push; they come from the cache, not the workspace."""
+    now = promoted_decision(found.history)
     if now is not None:
-        open_clone(setting, setting.clone, f"refs/tags/{now.tag}")
-        push_outs(setting, log)
-        open_clone(setting, setting.clone, found.commit)
+        open_clone(settings, settings.clone, f"refs/tags/{now.tag}")
+        push_outs(settings, log)
+        open_clone(settings, settings.clone, found.commit)
 
 
-def _read_failure(setting: Setting, commit: str, sources: dict[str, str]) -> str | None:
-    file = setting.folder / FAILURE_FILE
+def _read_failure(settings: RetrainSettings, commit: str, sources: dict[str, str]) -> str | None:
+    file = settings.folder / FAILURE_FILE
     if not file.is_file():
         return None
     failure = read_json(file)

@@ -1,4 +1,4 @@
-"""What lies at the sources of the data sets, as checksums: DVC knows a folder of yours by its path alone."""
+"""Checksums of the data sets' sources: DVC knows a user's folder by its path alone."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from oft.params import Params
 
 # Sources that are no place: made here, or fetched as their pins say.
-MADE_HERE = ("world", "photos")
+GENERATED_SOURCES = ("world", "photos")
 DOWNLOAD = "download"
-CAPTIONS_MADE = ("own", "blip")
+GENERATED_CAPTIONS = ("own", "blip")
 HASHES_FILE = "hashes.json"
 
 
-class Hashes:
+class HashCache:
     """SHA-256 of files, read again only where size or time of change differ, as DVC does too."""
 
     def __init__(self, store: Path) -> None:
@@ -44,7 +44,7 @@ class Hashes:
         return digest
 
     def save(self) -> None:
-        """Keep what was seen for the next look."""
+        """Keep the hashes of this scan for the next one."""
         write_json(self._store, self._seen)
 
 
@@ -53,23 +53,23 @@ def watched_sources(params: Params) -> dict[str, str]:
     sources = {
         f"acquire@{name}": dataset.acquire.source
         for name, dataset in params.datasets.items()
-        if dataset.acquire.source not in MADE_HERE
+        if dataset.acquire.source not in GENERATED_SOURCES
     }
     sources |= {
         f"caption@{name}": dataset.captions.source
         for name, dataset in params.datasets.items()
-        if dataset.captions.source not in CAPTIONS_MADE
+        if dataset.captions.source not in GENERATED_CAPTIONS
     }
     if params.base.source != "miniature" and "@" not in params.base.source:
         sources["base"] = params.base.source
     return sources
 
 
-def read_fingerprints(params: Params, person: Path | None, hashes: Hashes) -> dict[str, str]:
-    """Return a checksum of what each watched source holds now: names, sizes, and content or ETags.
+def read_fingerprints(params: Params, source_root: Path | None, hashes: HashCache) -> dict[str, str]:
+    """Return a checksum of each watched source: names, sizes, and content or ETags.
 
     Args:
-        person: where relative paths start.
+        source_root: where relative paths start.
 
     Raises:
         DataError: a source is missing or cannot be read.
@@ -82,20 +82,20 @@ def read_fingerprints(params: Params, person: Path | None, hashes: Hashes) -> di
         elif is_remote(source):
             listing = {name: list(version) for name, version in list_versions(source).items()}
         else:
-            listing = _list_files(resolve(source, person), hashes)
+            listing = _list_files(resolve_source_path(source, source_root), hashes)
         fingerprints[stage] = _digest(listing)
     hashes.save()
     return fingerprints
 
 
 def changed_stages(now: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
-    """Return the stages whose source differs from what it was, those that are new included."""
+    """Return the stages whose source is new or differs from before."""
     return [stage for stage, fingerprint in now.items() if before.get(stage) != fingerprint]
 
 
-def resolve(source: str, person: Path | None) -> Path:
-    """Return where a path of the params leads: a relative one starts in the person's workspace."""
-    return (person or Path.cwd()) / source
+def resolve_source_path(source: str, source_root: Path | None) -> Path:
+    """Return where a path of the params leads: a relative one starts in the source's workspace."""
+    return (source_root or Path.cwd()) / source
 
 
 def _pins(reader: str, mirror: str | None) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _pins(reader: str, mirror: str | None) -> dict[str, Any]:
     return {"mirror": mirror, "archives": [asdict(archive) for archive in SOURCES[reader].archives]}
 
 
-def _list_files(path: Path, hashes: Hashes) -> dict[str, list[Any]]:
+def _list_files(path: Path, hashes: HashCache) -> dict[str, list[Any]]:
     if path.is_file():
         return {path.name: [path.stat().st_size, hashes.sha256(path)]}
     if not path.is_dir():
@@ -113,7 +113,7 @@ def _list_files(path: Path, hashes: Hashes) -> dict[str, list[Any]]:
     for file in _walk(path):
         try:
             listing[file.relative_to(path).as_posix()] = [file.stat().st_size, hashes.sha256(file)]
-        except FileNotFoundError:  # gone while we looked: the next look sees the folder without it
+        except FileNotFoundError:  # removed in the meantime: the next scan sees the folder without it
             continue
         except OSError as error:
             raise DataError(

@@ -1,4 +1,4 @@
-"""The clones that retraining works in: one retraining at a time, sources where the person has them."""
+"""The clones of retraining: one retraining at a time, with the data sources of the user's workspace."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 
 from flows.clones import check_out, share_cache
-from flows.locking import announce_wait, hold_file
-from flows.reproduce.workspace import keep_lock, mend_workspace
-from flows.retrain.setting import Setting
-from flows.retrain.sources import DOWNLOAD, MADE_HERE, watched_sources
+from flows.locking import announce_wait, exclusive_lock
+from flows.reproduce.workspace import backup_lockfile, repair_dvc_state
+from flows.retrain.settings import RetrainSettings
+from flows.retrain.sources import DOWNLOAD, GENERATED_SOURCES, watched_sources
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import is_remote
@@ -24,15 +24,15 @@ WAIT_SECONDS = 0.5
 
 
 @contextmanager
-def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterator[None]:
-    """Hold a retraining's folder alone.
+def retrain_lock(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterator[None]:
+    """Lock a retraining's folder.
 
-    What a killed retraining left running in its clones is waited for as well: it still writes there.
+    Wait for the processes of a killed retraining as well: they still write there.
 
     Raises:
         Busy: another process works there and ``wait`` is false.
     """
-    with hold_file(folder / LOCK_FILE, log, wait):
+    with exclusive_lock(folder / LOCK_FILE, log, wait):
         told = None
         while (process := _left_behind(folder)) is not None:
             if process != told:
@@ -42,37 +42,37 @@ def hold(folder: Path, log: Callable[[str], None], wait: bool = True) -> Iterato
         yield
 
 
-def open_clone(setting: Setting, target: Path, commit: str) -> None:
+def open_clone(settings: RetrainSettings, target: Path, commit: str) -> None:
     """Check ``commit`` out at ``target`` and give it the source's DVC cache and remotes."""
     check_out(target, commit)
-    share_cache(target, setting.person, setting.folder / "cache")
+    share_cache(target, settings.source_root, settings.folder / "cache")
 
 
-def mend_clone(clone: Path, log: Callable[[str], None]) -> None:
-    """Put right what a killed retraining left half-written of DVC's files in a clone just checked out."""
-    keep_lock(clone)  # git has written it whole; beside the kept one of another revision it could look cut
-    for done in mend_workspace(clone):
+def repair_clone(clone: Path, log: Callable[[str], None]) -> None:
+    """Repair the DVC state that a killed retraining left half-written in a clone just checked out."""
+    backup_lockfile(clone)  # git wrote it whole; beside the backup of another revision it could look torn
+    for done in repair_dvc_state(clone):
         log(done)
 
 
-def link_sources(params: Params, setting: Setting, clone: Path) -> None:
-    """Let relative paths of the params lead from the clone where they lead in the person's workspace.
+def link_sources(params: Params, settings: RetrainSettings, clone: Path) -> None:
+    """Link the params' relative data sources into the clone, as they are in the source's workspace.
 
     Raises:
         UserError: one leads out of the workspace, where a clone elsewhere cannot follow.
     """
-    if setting.person is None:
+    if settings.source_root is None:
         return
     for source in watched_sources(params).values():
         path = Path(source)
-        if source in (DOWNLOAD, *MADE_HERE) or is_remote(source) or path.is_absolute():
+        if source in (DOWNLOAD, *GENERATED_SOURCES) or is_remote(source) or path.is_absolute():
             continue
         if ".." in path.parts:
             raise UserError(
                 f"source {source!r} leads out of the repository, and retraining works in a clone elsewhere; "
                 "write an absolute path in params.yaml"
             )
-        link, original = clone / path, setting.person / path
+        link, original = clone / path, settings.source_root / path
         if link.is_symlink():
             link.unlink()
         if original.exists() and not link.exists():

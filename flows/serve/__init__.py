@@ -1,1 +1,1 @@
-"""A Prefect server, its deployments and a worker, kept running as one and ended as one."""
+"""Run a Prefect server, its deployments and a worker as one."""

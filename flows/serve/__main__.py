@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flows.process import leave_on_signals
+from flows.process import exit_on_signals
 from flows.redaction import hide_secrets
 from flows.serve.settings import PREFECT_FILE, Address, choose_port
 from flows.serve.supervision import serve
@@ -46,7 +46,7 @@ def main(
     `PREFECT_SERVER_API_AUTH_STRING`, `user:password`, makes the server ask for a password. docs/serving.md
     has them, a server for a team, workers on other machines, GPUs, backups and upgrades.
     """
-    leave_on_signals()
+    exit_on_signals()
     root = Path.cwd().resolve()
     try:
         if not (root / PREFECT_FILE).is_file():

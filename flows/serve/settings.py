@@ -1,4 +1,4 @@
-"""Where a server is served, and what the parts find in their environment."""
+"""The address of a server, and the environment of each supervised process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flows.server import CLONE, free_port, state_folder, without_proxy
 from oft.errors import UserError
 
 HOST = "127.0.0.1"
-POOL = "oft"
+WORK_POOL = "oft"
 PREFECT_FILE = "prefect.yaml"
 SERVER_ONLY = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_")
-"""How the server's own settings begin: passwords are among them, and a worker has no use for any."""
+"""Prefixes of the server's own settings: they include passwords, and a worker needs none."""
 MAX_RETRIES = 8
-"""How often a flow asks a server that is away: for 2 + 4 + ... + 2**8 seconds, 8.5 minutes in all."""
+"""How often a flow retries an unreachable server: for 2 + 4 + ... + 2**8 seconds, 8.5 minutes in all."""
 
 
 class Address(NamedTuple):
@@ -66,11 +66,11 @@ def new_mark(root: Path) -> str:
 
 
 def server_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
-    """Return what the server starts with: as the person has set it, but on this machine alone, and quiet."""
+    """Return the server's environment: the user's settings, but quiet and on this machine alone."""
     return {
         # A page of another site, open in the same browser, must not start runs here.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.ui,
-        # Who has a place in a deployment's queue is not forgotten when the server is started again.
+        # Keep the slots of a deployment's queue over a restart of the server.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # Stages may keep every core busy for a while, and SQLite has its writers wait for each other.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
@@ -82,7 +82,7 @@ def server_environment(root: Path, address: Address, mark: str) -> dict[str, str
 
 
 def worker_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
-    """Return what worker, deployments and flow runs start with: nothing that is the server's alone."""
+    """Return the environment of worker, deployments and flow runs, without the server's own settings."""
     shared = shared_environment(root, address, mark)
     environment = {name: value for name, value in shared.items() if not name.startswith(SERVER_ONLY)}
     if password := shared.get("PREFECT_SERVER_API_AUTH_STRING"):
@@ -91,7 +91,7 @@ def worker_environment(root: Path, address: Address, mark: str) -> dict[str, str
 
 
 def shared_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
-    """Return what every part starts with."""
+    """Return the variables that every process shares."""
     return {
         **dvc_environment(),
         "DO_NOT_TRACK": "1",

@@ -1,4 +1,4 @@
-"""Server, deployments and worker: started in order, started again when they die, ended together."""
+"""Supervise server and worker: start them in order, restart them when they die, end them together."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import typer
 from flows.commands import describe_failure
 from flows.process import run_command
 from flows.resources import find_gpus
-from flows.serve.following import Follower
+from flows.serve.log_tail import LogTail
 from flows.serve.marked import RUN_GRACE_SECONDS, end_marked, end_served, find_marked
-from flows.serve.parts import Keeper, Part
 from flows.serve.settings import (
-    POOL,
     PREFECT_FILE,
+    WORK_POOL,
     Address,
     marks,
     new_mark,
     server_environment,
     worker_environment,
 )
+from flows.serve.supervised import Reaper, SupervisedProcess
 from flows.server import is_healthy, state_folder
 from oft.errors import UserError
 
@@ -34,10 +34,10 @@ LOOK_SECONDS = 0.2
 
 
 def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn:
-    """Start everything, keep it running and show the worker's lines; end all of it on any exception.
+    """Start everything, supervise it and show the worker's lines; end all of it on any exception.
 
     Raises:
-        UserError: a part cannot be started, or dies again and again.
+        UserError: a process cannot be started, or dies again and again.
     """
     if left := find_marked(marks(root)):
         typer.echo(f"Ending {len(left)} processes that an earlier `make serve` here has left behind.")
@@ -45,60 +45,62 @@ def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn
     mark = new_mark(root)
     logs = state_folder(root) / "logs"
     for_worker = worker_environment(root, address, mark)
-    server = Part(
+    server = SupervisedProcess(
         "server", ["prefect", "server", "start"], root, server_environment(root, address, mark), logs
     )
     # Each run counts the GPUs it sees as its own: on a machine with some, one run at a time.
     limit = limit or (1 if find_gpus() else None)
-    options = ["--pool", POOL, "--type", "process", *(["--limit", str(limit)] if limit else [])]
-    worker = Part("worker", ["prefect", "worker", "start", *options], root, for_worker, logs)
-    keeper = Keeper(root, mark)
+    options = ["--pool", WORK_POOL, "--type", "process", *(["--limit", str(limit)] if limit else [])]
+    worker = SupervisedProcess("worker", ["prefect", "worker", "start", *options], root, for_worker, logs)
+    reaper = Reaper(root, mark)
     try:
         typer.echo(f"Starting a Prefect server at {address.ui} ...")
-        start_server(server, keeper, address)
+        start_server(server, reaper, address)
         typer.echo(f"Bringing the deployments of {PREFECT_FILE} to it ...")
-        deployed = deploy(root, for_worker)
-        keeper.start(worker)
+        deployed = run_deploy(root, for_worker)
+        reaper.start(worker)
         typer.echo(describe_serving(address, deployed, logs))
-        keep(server, worker, keeper, address, mark)
+        supervise(server, worker, reaper, address, mark)
     finally:
         typer.echo("Ending the runs, the worker and the server ...")
-        end_served(mark, keeper.parts)
-        keeper.leave()
+        end_served(mark, reaper.pids)
+        reaper.close()
 
 
-def keep(server: Part, worker: Part, keeper: Keeper, address: Address, mark: str) -> NoReturn:
-    """Show the worker's lines, and start again what dies.
+def supervise(
+    server: SupervisedProcess, worker: SupervisedProcess, reaper: Reaper, address: Address, mark: str
+) -> NoReturn:
+    """Show the worker's lines, and restart a process that dies.
 
     Raises:
-        UserError: a part dies again and again.
+        UserError: a process dies again and again.
     """
     with worker.log.open(encoding="utf-8", errors="replace") as file:
-        log = Follower(file)
+        log = LogTail(file)
         while True:
             for line in log.new_lines():
                 typer.echo(line)
-            keeper.look()
+            reaper.ensure_running()
             if server.exit_code() is not None:
-                typer.echo(describe_death(server))
-                keeper.start(server)
+                typer.echo(describe_exit(server))
+                reaper.start(server)
             if worker.exit_code() is not None and is_healthy(
                 address.api
             ):  # without a server it would end at once
-                typer.echo(describe_death(worker))
+                typer.echo(describe_exit(worker))
                 # Nobody could cancel its runs any more.
                 end_marked(mark, RUN_GRACE_SECONDS, spare={server.pid})
-                keeper.start(worker)
+                reaper.start(worker)
             time.sleep(LOOK_SECONDS)
 
 
-def start_server(server: Part, keeper: Keeper, address: Address) -> None:
+def start_server(server: SupervisedProcess, reaper: Reaper, address: Address) -> None:
     """Start the server and wait until it answers.
 
     Raises:
         UserError: it has ended, or does not answer in time.
     """
-    keeper.start(server)
+    reaper.start(server)
     deadline = time.monotonic() + START_SECONDS
     while not is_healthy(address.api):
         if server.exit_code() is not None:
@@ -108,7 +110,7 @@ def start_server(server: Part, keeper: Keeper, address: Address) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def deploy(root: Path, environment: Mapping[str, str]) -> list[str]:
+def run_deploy(root: Path, environment: Mapping[str, str]) -> list[str]:
     """Bring the deployments of ``root`` to the server that ``environment`` names, and return their names.
 
     Raises:
@@ -122,21 +124,23 @@ def deploy(root: Path, environment: Mapping[str, str]) -> list[str]:
     return [line.removeprefix("deployed ") for line in lines if line.startswith("deployed ")]
 
 
-def describe_death(part: Part) -> str:
-    """Return what to say of a part that has ended by itself and is started again.
+def describe_exit(process: SupervisedProcess) -> str:
+    """Describe a process that has ended by itself and is restarted.
 
     Raises:
         UserError: it has done so too often.
     """
-    code = part.exit_code() or 0
+    code = process.exit_code() or 0
     ending = f"signal {-code}" if code < 0 else f"exit code {code}"
-    if not part.may_start_again():
-        raise UserError(describe_failure(f"The {part.name}, started again several times,", part.finished()))
-    return f"The {part.name} has ended with {ending} and is started again; its lines are in {part.log}."
+    if not process.may_restart():
+        raise UserError(
+            describe_failure(f"The {process.name}, started again several times,", process.finished())
+        )
+    return f"The {process.name} has ended with {ending} and is started again; its lines are in {process.log}."
 
 
 def describe_serving(address: Address, deployed: Sequence[str], logs: Path) -> str:
-    """Return what to click and to type next."""
+    """Describe what to click and to type next."""
     settings = [f"PREFECT_API_URL={address.api}"]
     if "PREFECT_SERVER_API_AUTH_STRING" in os.environ:
         settings.append('PREFECT_API_AUTH_STRING="$PREFECT_SERVER_API_AUTH_STRING"')

@@ -27,12 +27,12 @@ import sys
 from pathlib import Path
 from flows.retrain import promotion
 from flows.retrain.run import retrain_once
-from flows.retrain.setting import Setting
+from flows.retrain.settings import RetrainSettings
 from tests.flows.retrain.conftest import export_tiny
 from tests.flows.retrain.test_run import reproduce
 promotion.export_model = export_tiny
 root = Path(sys.argv[1])
-print(retrain_once(Setting(str(root), root / ".retrain"), reproduce, print).message)
+print(retrain_once(RetrainSettings(str(root), root / ".retrain"), reproduce, print).message)
 """
 
 

@@ -43,7 +43,7 @@ def test_a_revision_is_restored_from_the_shared_cache_and_the_workspace_left_alo
     assert git("status", "--porcelain", root=committed) == " M source.txt"
 
 
-def test_the_clone_follows_to_other_revisions(committed: Path) -> None:
+def test_the_clone_changes_its_revision(committed: Path) -> None:
     git("commit", "--quiet", "--all", "--message", "two", root=committed)
     git("tag", "second", root=committed)
     with clone_at(committed, "HEAD~1", lambda _: None) as clone:
@@ -66,7 +66,7 @@ def test_a_detached_head_and_what_a_killed_git_left_are_no_hindrance(committed: 
         assert (clone / "source.txt").read_text() == "edited"
 
 
-def test_what_is_no_revision_is_refused(committed: Path) -> None:
+def test_an_unknown_revision_of_the_source_is_refused(committed: Path) -> None:
     with (
         pytest.raises(UserError, match="'nowhere' is no branch, tag or commit"),
         clone_at(committed, "nowhere", lambda _: None),

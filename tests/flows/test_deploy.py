@@ -14,8 +14,8 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import CronSchedule
 from typer.testing import CliRunner
 
-from flows.deploy import app, make_pool, read_deployments, read_switches, restore_switches
-from flows.serve.settings import POOL, PREFECT_FILE
+from flows.deploy import app, create_work_pool, read_deployments, read_switches, restore_switches
+from flows.serve.settings import PREFECT_FILE, WORK_POOL
 
 ROOT = Path(__file__).parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / PREFECT_FILE).read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def test_every_deployment_is_of_a_flow_that_takes_its_parameters(deployment: dic
     if deployment.get("enforce_parameter_schema", True):
         flow.validate_parameters(deployment["parameters"])
     assert deployment["description"]
-    assert deployment["work_pool"]["name"] == POOL
+    assert deployment["work_pool"]["name"] == WORK_POOL
 
 
 def test_schedules_are_off_and_have_no_parameters_of_their_own() -> None:
@@ -43,14 +43,14 @@ def test_schedules_are_off_and_have_no_parameters_of_their_own() -> None:
         assert "parameters" not in schedule  # Prefect 3.9.1 forgets them when the switch is turned
 
 
-def test_where_flows_work_is_said_by_each_workers_environment() -> None:
+def test_each_workers_environment_names_the_clone_of_its_flows() -> None:
     assert FILE["pull"] == [
         {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $OFT_CLONE }}"}}
     ]
 
 
 @pytest.mark.parametrize("url", ["", "http://127.0.0.1:9/api"], ids=["unset", "nobody there"])
-def test_without_a_server_the_remedy_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_the_remedy_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     monkeypatch.chdir(ROOT)
@@ -72,10 +72,10 @@ def client(prefect_server: None) -> Iterator[SyncPrefectClient]:
 
 
 def test_the_pool_is_made_once(client: SyncPrefectClient) -> None:
-    make_pool(client)
-    made = client.read_work_pool(POOL)
-    make_pool(client)
-    assert client.read_work_pool(POOL).id == made.id
+    create_work_pool(client)
+    made = client.read_work_pool(WORK_POOL)
+    create_work_pool(client)
+    assert client.read_work_pool(WORK_POOL).id == made.id
     assert made.type == "process"
 
 

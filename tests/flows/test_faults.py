@@ -8,7 +8,7 @@ import pytest
 
 from flows.commands import describe_failure
 from flows.faults import explain_faults
-from flows.process import Finished
+from flows.process import CommandResult
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_each_kind_of_fault_has_one_meaning(line: str, meaning: str) -> None:
     assert meaning in explained
 
 
-def test_what_is_not_known_is_not_explained() -> None:
+def test_unknown_errors_are_not_explained() -> None:
     assert explain_faults(["ERROR: failed to reproduce 'train': failed to run: python -m stages.train"]) == []
     assert explain_faults([]) == []
 
@@ -57,4 +57,4 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
 
 def test_a_failed_stage_ends_with_the_meaning() -> None:
     said = "ERROR: failed to reproduce 'big': [Errno 28] No space left on device"
-    assert "\na disk is full; " in describe_failure("stage big", Finished(255, (said,)))
+    assert "\na disk is full; " in describe_failure("stage big", CommandResult(255, (said,)))

@@ -24,7 +24,7 @@ def test_independent_stages_keep_the_declared_order() -> None:
     assert plan_stages(dict.fromkeys(names, ())) == list(names)
 
 
-def test_targets_bring_what_they_need_and_nothing_else() -> None:
+def test_targets_include_their_dependencies_and_nothing_else() -> None:
     assert plan_stages(DIAMOND, ["right"]) == ["start", "right"]
 
 
@@ -75,12 +75,12 @@ stages:
     assert plan_stages(graph, ["join"]) == ["pretrain", "split@1", "split@2", "join"]
 
 
-def test_a_broken_dvc_yaml_is_a_users_fault(make_repository: MakeRepository) -> None:
+def test_a_broken_dvc_yaml_is_a_user_error(make_repository: MakeRepository) -> None:
     root = make_repository("stages:\n  first:\n    comand: echo\n")
     with pytest.raises(UserError, match=r"cannot read the pipeline.*dvc\.yaml"):
         read_graph(root)
 
 
-def test_a_folder_outside_dvc_is_a_users_fault(tmp_path: Path) -> None:
+def test_a_folder_outside_dvc_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read the pipeline"):
         read_graph(tmp_path)

@@ -32,5 +32,5 @@ def test_the_passwords_of_a_prefect_server_are_hidden() -> None:
     assert hide_secrets(f"{url} refuses user:an0ther", environment) == "*** refuses ***"
 
 
-def test_a_test_servers_short_key_does_not_tear_words() -> None:
+def test_a_short_key_is_not_redacted_inside_words() -> None:
     assert hide_secrets("a test of testing", {"AWS_SECRET_ACCESS_KEY": "test"}) == "a test of testing"

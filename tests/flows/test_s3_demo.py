@@ -46,7 +46,9 @@ def source(tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
     return source
 
 
-def test_a_second_clone_runs_nothing_and_then_what_a_change_touches(source: Path, tmp_path: Path) -> None:
+def test_a_second_clone_runs_nothing_and_then_the_stages_that_a_change_affects(
+    source: Path, tmp_path: Path
+) -> None:
     said: list[str] = []
     shown = demonstrate(source, tmp_path, lambda clone: None, ("two.size", 2), said.append)
     # `three` keeps its result: what it reads has come out the same.
@@ -63,7 +65,7 @@ def test_a_second_clone_runs_nothing_and_then_what_a_change_touches(source: Path
         ([["a", "b"], [], ["a", "c"]], "was to run a and what follows, and ran a, c"),
     ],
 )
-def test_a_claim_that_does_not_hold_fails(
+def test_a_false_claim_fails(
     ran: list[list[str]], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = iter(ran)

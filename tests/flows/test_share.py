@@ -31,7 +31,7 @@ def test_help_teaches_and_does_not_wait_for_dvc() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_without_a_remote_the_recipe_is_shown(
+def test_without_a_remote_the_setup_is_shown(
     verb: str, make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(make_repository())
@@ -59,7 +59,9 @@ def test_outside_a_repository_the_fault_is_named(tmp_path: Path, monkeypatch: py
     assert status == 1 and "DVC cannot read the pipeline" in shown
 
 
-def test_signals_are_given_back(make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_handlers_are_restored(
+    make_repository: MakeRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import signal
 
     monkeypatch.chdir(make_repository())
@@ -68,7 +70,7 @@ def test_signals_are_given_back(make_repository: MakeRepository, monkeypatch: py
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_faults_are_told_once_a_kind_and_what_is_missing_by_name() -> None:
+def test_each_kind_of_fault_is_reported_once_and_missing_outs_by_name() -> None:
     faults = [
         "failed to transfer 'a'\nClientError: (SlowDown) reduce your request rate",
         "failed to transfer 'b'\nClientError: (SlowDown) reduce your request rate",
@@ -81,7 +83,7 @@ def test_faults_are_told_once_a_kind_and_what_is_missing_by_name() -> None:
     assert "does not hold all of: runs/a, report." in shown
 
 
-def test_a_fault_that_is_not_known_is_shown_as_dvc_tells_it() -> None:
+def test_an_unknown_fault_is_shown_in_dvcs_words() -> None:
     shown = describe_faults(
         "push", ["failed to transfer 'a'\nOSError: strange", "failed to push\nOddError: odd"]
     )

@@ -67,7 +67,7 @@ def test_killed_stages_change_nothing(make_repository: MakeRepository) -> None:
 
 
 @pytest.mark.timeout(3000)
-def test_a_killed_run_leaves_nothing_that_a_later_one_trips_over(make_repository: MakeRepository) -> None:
+def test_a_later_run_succeeds_after_a_killed_one(make_repository: MakeRepository) -> None:
     """The run itself is killed, its stages go on for a while: the later run waits for them."""
     root = make_repository(PIPELINE)
     (root / "steps.py").write_text(STEPS)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from flows.executors import open_executor
-from flows.executors.cluster import Capacity, connect, fit, make_pool, read_capacities
-from flows.resources import Request
+from flows.executors.cluster import Capacity, cluster_pool, connect, ray_options, read_capacities
+from flows.resources import ResourceRequest
 from oft.errors import UserError
 from tests.flows.executors.clones import make_clone
 from tests.flows.executors.conftest import free_port
@@ -14,7 +14,7 @@ from tests.flows.executors.conftest import free_port
 SMALL, LARGE, GPU = Capacity(2, 0, 8.0), Capacity(16, 0, 64.0), Capacity(8, 2, 32.0)
 
 
-def test_the_living_nodes_count() -> None:
+def test_capacities_are_those_of_living_nodes() -> None:
     nodes = [
         {"Alive": True, "Resources": {"CPU": 2.0, "memory": 8e9, "node:10.0.0.1": 1.0}},
         {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": 32e9}},
@@ -23,26 +23,32 @@ def test_the_living_nodes_count() -> None:
     ]
     found = read_capacities(nodes)
     assert found == [SMALL, GPU, Capacity(0, 0, 1.0)]
-    pool = make_pool(found)
+    pool = cluster_pool(found)
     assert (pool.cpus, pool.gpus) == (10, ("0", "1"))
 
 
 def test_a_cluster_without_a_core_is_refused() -> None:
     with pytest.raises(UserError, match="no node with a core"):
-        make_pool([Capacity(0, 0, 1.0)])
+        cluster_pool([Capacity(0, 0, 1.0)])
 
 
-def test_a_request_is_what_some_node_can_give() -> None:
-    assert fit("s", Request(4, 1, 16.0), [SMALL, GPU]) == {"num_cpus": 4, "num_gpus": 1, "memory": 16e9}
-    assert fit("s", Request(32, 0), [SMALL, LARGE])["num_cpus"] == LARGE.cpus
-    assert fit("s", Request(32, 1), [LARGE, GPU])["num_cpus"] == GPU.cpus
-    assert fit("s", Request(1, 1), [SMALL, LARGE])["num_gpus"] == 0
+def test_ray_options_fit_some_node() -> None:
+    assert ray_options("s", ResourceRequest(4, 1, 16.0), [SMALL, GPU]) == {
+        "num_cpus": 4,
+        "num_gpus": 1,
+        "memory": 16e9,
+    }
+    assert ray_options("s", ResourceRequest(32, 0), [SMALL, LARGE])["num_cpus"] == LARGE.cpus
+    assert ray_options("s", ResourceRequest(32, 1), [LARGE, GPU])["num_cpus"] == GPU.cpus
+    assert ray_options("s", ResourceRequest(1, 1), [SMALL, LARGE])["num_gpus"] == 0
 
 
-@pytest.mark.parametrize("request_", [Request(memory_gb=128.0), Request(gpus=1, memory_gb=48.0)])
-def test_memory_that_no_node_has_is_refused(request_: Request) -> None:
+@pytest.mark.parametrize(
+    "request_", [ResourceRequest(memory_gb=128.0), ResourceRequest(gpus=1, memory_gb=48.0)]
+)
+def test_a_memory_request_beyond_every_node_is_refused(request_: ResourceRequest) -> None:
     with pytest.raises(UserError, match=r"stage big: no node .* memory_gb (128|48)"):
-        fit("big", request_, [SMALL, LARGE, GPU])
+        ray_options("big", request_, [SMALL, LARGE, GPU])
 
 
 @pytest.mark.parametrize("address", ["", "ray://10.0.0.1:10001"])

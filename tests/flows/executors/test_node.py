@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.executors.node import Job, batches, job_folder, link_bundle, node_folder, stage_environment
-from flows.process import Finished
+from flows.executors.node import StageJob, batches, job_folder, link_bundle, node_folder, stage_environment
+from flows.process import CommandResult
 from oft.errors import UserError
 
-JOB = Job("train", "1" * 40, "2" * 40, {"params.yaml": "a: 1\n"}, {"OFT_WARM": "1"})
+JOB = StageJob("train", "1" * 40, "2" * 40, {"params.yaml": "a: 1\n"}, {"OFT_WARM": "1"})
 
 
 def test_a_node_keeps_its_folder_to_itself(tmp_path: Path) -> None:
@@ -44,17 +44,17 @@ def test_a_stage_sees_its_gpus_and_the_heads_settings_and_not_the_cluster(
 
 def test_every_line_is_sent_before_the_end() -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    future: Future[Finished] = Future()
+    future: Future[CommandResult] = Future()
     sent = batches(lines, future)
     lines.put("one")
     lines.put("two")
     assert next(sent) == ["one", "two"]
     lines.put("last")
-    future.set_result(Finished(0, ()))
+    future.set_result(CommandResult(0, ()))
     assert list(sent) == [["last"]]
 
 
-def test_what_killed_workers_leave_is_removed(tmp_path: Path) -> None:
+def test_folders_of_killed_workers_are_removed(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     jobs = tmp_path / JOB.project[:16] / "jobs"

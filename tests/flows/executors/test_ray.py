@@ -123,7 +123,7 @@ def test_a_run_on_two_nodes_is_a_run_on_one_machine(cluster: Cluster, tmp_path: 
         assert node.folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_users_fault_is_told_once(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_user_error_is_reported_once(cluster: Cluster, tmp_path: Path) -> None:
     root = make_clone(
         tmp_path / "head",
         "s3://results/fault",

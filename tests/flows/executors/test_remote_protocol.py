@@ -11,16 +11,16 @@ from dvc.repo import Repo
 
 from flows.executors.remote_protocol import (
     check,
+    check_head,
     find_targets,
     main,
     make,
-    open_head,
-    refuse_unrestorable,
+    require_restorable,
     restore,
 )
 from flows.executors.snapshot import read_snapshot
-from flows.process import Finished
-from flows.reproduce.outcomes import Ending, classify
+from flows.process import CommandResult
+from flows.reproduce.outcomes import Outcome, classify
 from oft.errors import UserError
 from tests.conftest import ROOT
 from tests.flows.executors.clones import make_clone
@@ -42,12 +42,12 @@ def head(tmp_path: Path) -> Path:
 
 
 def make_on_node(head: Path, monkeypatch: pytest.MonkeyPatch, stage: str, files: dict[str, str]) -> Any:
-    """Make a stage in a slot beside the head; return its run-cache entry."""
+    """Run a stage in a worktree beside the head; return its run-cache entry."""
     snapshot = read_snapshot(head)
     node = head.parent / "node"
-    (node / "slot").mkdir(parents=True, exist_ok=True)
+    (node / "worktree").mkdir(parents=True, exist_ok=True)
     (node / "bundle").write_bytes(snapshot.bundle)
-    monkeypatch.chdir(node / "slot")
+    monkeypatch.chdir(node / "worktree")
     monkeypatch.setenv("PYTHONPATH", "")
     job = {
         "revision": snapshot.revision,
@@ -62,7 +62,7 @@ def make_on_node(head: Path, monkeypatch: pytest.MonkeyPatch, stage: str, files:
 
 def test_stages_made_elsewhere_are_restored_here(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(head)
-    open_head({})
+    check_head({})
     for stage in ("first", "second"):
         found = check(stage, {"on_remote": []})
         assert found["outcome"] == "run"
@@ -73,15 +73,13 @@ def test_stages_made_elsewhere_are_restored_here(head: Path, monkeypatch: pytest
         assert repo.status() == {}
 
 
-def test_what_was_made_here_is_pushed_for_the_node_to_read(
-    head: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inputs_made_here_are_pushed_for_the_node(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(head)
     with Repo() as repo:
         repo.reproduce("first")
     found = check("second", {"on_remote": []})
     make_on_node(head, monkeypatch, "second", found["files"])
-    assert (head.parent / "node" / "slot" / "b").read_text() == "one\n"
+    assert (head.parent / "node" / "worktree" / "b").read_text() == "one\n"
 
 
 def test_a_result_from_other_inputs_is_not_taken(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +102,7 @@ def test_a_result_that_the_remote_lacks_is_not_made_here(head: Path, monkeypatch
     assert not (head / "tree").exists()
 
 
-def test_a_failing_network_is_told_as_what_may_pass(
+def test_a_network_failure_is_classified_as_transient(
     head: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -120,13 +118,13 @@ def test_a_failing_network_is_told_as_what_may_pass(
         main("check", str(file), "second")
     said = capsys.readouterr().out.splitlines()
     assert said[-1].startswith("builtins.ConnectionResetError: [Errno 104]")
-    assert classify(Finished(1, tuple(said))) is Ending.DIED
+    assert classify(CommandResult(1, tuple(said))) is Outcome.CRASHED
 
 
 def test_a_clone_without_a_remote_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(make_clone(tmp_path / "head", "", dvc_yaml=CHAIN, source_txt="one\n"))
     with pytest.raises(UserError, match=r"no default remote.*dvc remote add --default"):
-        open_head({})
+        check_head({})
 
 
 @pytest.mark.usefixtures("s3")
@@ -137,7 +135,7 @@ def test_a_bucket_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nothing))
     monkeypatch.chdir(make_clone(tmp_path / "head", "s3://bukcet/x", dvc_yaml=CHAIN, source_txt="one\n"))
     with pytest.raises(UserError, match="remote team: there is no bucket bukcet"):
-        open_head({})
+        check_head({})
 
 
 @pytest.mark.parametrize(
@@ -157,7 +155,7 @@ def test_a_stage_without_a_run_cache_entry_is_refused(
     root = make_clone(tmp_path / "head", "", dvc_yaml=f"stages:\n  it: {stage}\n", source_txt="one\n")
     monkeypatch.chdir(root)
     with Repo() as repo, pytest.raises(UserError, match=f"it cannot run on another machine.*{reason}"):
-        refuse_unrestorable(repo.stage.collect("it")[0])
+        require_restorable(repo.stage.collect("it")[0])
 
 
 def test_every_stage_of_this_pipeline_can_run_on_another_machine() -> None:
@@ -165,7 +163,7 @@ def test_every_stage_of_this_pipeline_can_run_on_another_machine() -> None:
         stages = [stage for stage in repo.index.stages if not stage.frozen]
         assert stages
         for stage in stages:
-            refuse_unrestorable(stage)
+            require_restorable(stage)
 
 
 def test_a_stage_needs_the_outs_it_reads_and_no_others(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.executors.snapshot import read_snapshot, refuse_uncommitted
+from flows.executors.snapshot import read_snapshot, require_committed
 from oft.errors import UserError
 from tests.flows.executors.clones import git, make_clone
 
@@ -28,19 +28,19 @@ def test_a_snapshot_is_the_revision_with_its_history(clone: Path, tmp_path: Path
 def test_settings_need_not_be_committed_nor_files_that_no_stage_reads(clone: Path) -> None:
     for name in ("params.yaml", "dvc.lock", "notes.txt"):
         (clone / name).write_text("changed\n")
-    refuse_uncommitted(clone, [clone / "data"])
+    require_committed(clone, [clone / "data"])
 
 
 @pytest.mark.parametrize("name", ["code.py", "data/new.txt", "data"])
-def test_what_stages_read_must_be_committed(clone: Path, name: str) -> None:
+def test_stage_inputs_must_be_committed(clone: Path, name: str) -> None:
     path = clone / ("data" if name == "data" else name)
     path.parent.mkdir(exist_ok=True)
     path.write_text("changed\n")
     with pytest.raises(UserError, match=rf"not committed: {name}; commit them"):
-        refuse_uncommitted(clone, [clone / "data"])
+        require_committed(clone, [clone / "data"])
 
 
-def test_what_cannot_be_cloned_is_refused(clone: Path, tmp_path: Path) -> None:
+def test_an_uncloneable_repository_is_refused(clone: Path, tmp_path: Path) -> None:
     (clone / "code.py").write_text("two\n")
     git(clone, "commit", "--quiet", "--all", "--message", "second")
     git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{clone}", "shallow")

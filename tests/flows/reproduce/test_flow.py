@@ -37,7 +37,7 @@ def test_a_failing_stage_stops_its_consumers_and_says_why(make_repository: MakeR
     assert stages_run(root) == ["first", "second"]
 
 
-def test_targets_run_with_what_they_need_and_nothing_else(make_repository: MakeRepository) -> None:
+def test_targets_run_with_their_dependencies_and_nothing_else(make_repository: MakeRepository) -> None:
     root = make_repository()
     assert reproduce(targets=["second"], root=root) == {"done": 2, "cached": 0}
     assert stages_run(root) == ["first", "second"]

@@ -15,7 +15,7 @@ from flows.reproduce.pages import (
     render_metrics,
     render_timeline,
 )
-from flows.reproduce.run_table import Board, Standing
+from flows.reproduce.run_table import RunTable, Status
 from tests.flows.conftest import MakeRepository
 
 METRICS: Metrics = {
@@ -64,11 +64,11 @@ def test_changes_since_the_run_before_stand_in_brackets(tmp_path: Path) -> None:
 
 
 def test_the_timeline_shows_when_each_stage_ran_and_what_overlapped() -> None:
-    board = Board(["a", "b", "c", "d"])
-    for row, (began, ended) in zip(board.rows, ((0.0, 10.0), (5.0, 15.0), (15.0, 20.0)), strict=False):
-        row.began, row.ended, row.standing = began, ended, Standing.DONE
-    board.end("d", Standing.CACHED)
-    page = render_timeline(board)
+    table = RunTable(["a", "b", "c", "d"])
+    for row, (began, ended) in zip(table.rows, ((0.0, 10.0), (5.0, 15.0), (15.0, 20.0)), strict=False):
+        row.began, row.ended, row.status = began, ended, Status.DONE
+    table.end("d", Status.CACHED)
+    page = render_timeline(table)
     assert "25 s of stages in 20 s; two or more at once for 5 s." in page
     assert "| b | done | 5.0 | 10.0 | `" + "·" * 10 + "█" * 20 + "·" * 10 + "` |" in page
     assert page.endswith("cached: d")

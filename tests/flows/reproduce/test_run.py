@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from flows.commands import run_dvc
-from flows.reproduce.run import Run, bring_up_to_date
-from flows.reproduce.run_table import Standing
+from flows.reproduce.run import RunOptions, RunResult, bring_up_to_date
+from flows.reproduce.run_table import Status
 from flows.reproduce.views import SilentView
 from flows.reproduce.walk import spawn_threads
 from tests.conftest import ROOT
@@ -39,17 +39,15 @@ def repository(make: MakeRepository, commands: dict[str, str]) -> Path:
     return make(text)
 
 
-def run(root: Path, targets: list[str] | None = None, said: list[str] | None = None) -> Run:
+def run(root: Path, targets: list[str] | None = None, said: list[str] | None = None) -> RunResult:
     lines = [] if said is None else said
     with spawn_threads() as spawn:
         return bring_up_to_date(
             root,
-            targets,
+            RunOptions(targets, jobs=2, retry_seconds=(0.0, 0.0, 0.0)),
             spawn=spawn,
             view=SilentView(),
             log=lambda stage, line: lines.append(f"{stage}: {line}"),
-            jobs=2,
-            retry_seconds=(0.0, 0.0, 0.0),
         )
 
 
@@ -95,7 +93,7 @@ def test_a_run_makes_everything_and_dvc_has_nothing_left_to_do(make_repository: 
     assert run(root).counts == {"done": 0, "cached": 4}
 
 
-def test_what_needs_a_stage_that_came_out_as_before_is_not_even_looked_at(
+def test_a_stage_whose_inputs_have_not_changed_is_skipped(
     make_repository: MakeRepository,
 ) -> None:
     root = repository(make_repository, {})
@@ -121,7 +119,7 @@ def test_branches_really_run_at_the_same_time(make_repository: MakeRepository) -
     root = repository(make_repository, {"LEFT": meet.format("a", "b"), "RIGHT": meet.format("b", "a")})
     done = run(root)
     assert done.faults == ()
-    rows = {row.stage: row for row in done.board.rows}
+    rows = {row.stage: row for row in done.table.rows}
     assert rows["left"].began < rows["right"].ended and rows["right"].began < rows["left"].ended  # type: ignore[operator]
 
 
@@ -142,14 +140,14 @@ def test_every_running_stage_has_a_gpu_of_its_own(
     )
     with spawn_threads() as spawn:
         done = bring_up_to_date(
-            root, None, spawn=spawn, view=SilentView(), log=lambda stage, line: None, jobs=4
+            root, RunOptions(jobs=4), spawn=spawn, view=SilentView(), log=lambda stage, line: None
         )
     assert done.faults == ()
     assert {(root / name).read_text().strip() for name in "xyz"} == {"GPU-a", "GPU-b"}
     assert (root / "w").read_text() == "[]\n"
 
 
-def test_the_lock_does_not_depend_on_what_ran_beside_what(make_repository: MakeRepository) -> None:
+def test_the_lockfile_does_not_depend_on_concurrency(make_repository: MakeRepository) -> None:
     root = repository(make_repository, {})
     assert run(root).faults == ()
     side_by_side = yaml.safe_load((root / "dvc.lock").read_text())
@@ -158,7 +156,7 @@ def test_the_lock_does_not_depend_on_what_ran_beside_what(make_repository: MakeR
     assert yaml.safe_load((root / "dvc.lock").read_text()) == side_by_side
 
 
-def test_a_stage_that_is_killed_once_is_tried_again(make_repository: MakeRepository) -> None:
+def test_a_stage_killed_once_is_retried(make_repository: MakeRepository) -> None:
     root = repository(make_repository, {"LEFT": "[ -e tried ] || { touch tried; kill -9 $$; }; cat base > a"})
     said: list[str] = []
     assert run(root, said=said).counts == {"done": 4, "cached": 0}
@@ -166,7 +164,7 @@ def test_a_stage_that_is_killed_once_is_tried_again(make_repository: MakeReposit
     assert stages_dvc_would_run(root) == []
 
 
-def test_a_fault_lets_the_other_branch_end_and_is_told_with_its_last_lines(
+def test_a_failure_lets_the_other_branch_end_and_reports_its_last_lines(
     make_repository: MakeRepository,
 ) -> None:
     wait = "for i in $(seq 600); do [ -e failed ] && break; sleep 0.1; done; cat base > b"
@@ -177,10 +175,10 @@ def test_a_fault_lets_the_other_branch_end_and_is_told_with_its_last_lines(
     assert len(done.faults) == 1 and "stage left failed" in done.faults[0] and "the reason" in done.faults[0]
     assert (root / "tries").read_text() == "tries\n"
     assert (root / "b").read_text() == "base\n"
-    assert {row.stage: row.standing for row in done.board.rows}["report"] is Standing.SKIPPED
+    assert {row.stage: row.status for row in done.table.rows}["report"] is Status.SKIPPED
 
 
-def test_a_run_waits_for_a_person_who_works_on_the_same_files(make_repository: MakeRepository) -> None:
+def test_a_run_waits_for_another_dvc_process_on_the_same_files(make_repository: MakeRepository) -> None:
     slow = "touch begun; for i in $(seq 600); do [ -e go ] && break; sleep 0.1; done; cat base > a"
     root = repository(make_repository, {"LEFT": slow})
     person = subprocess.Popen(

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flows.reproduce.run_table import Board, Standing
+from flows.reproduce.run_table import RunTable, Status
 from flows.reproduce.views import (
     LiveView,
     PlainView,
@@ -18,17 +18,17 @@ from flows.reproduce.views import (
 )
 
 
-def example() -> Board:
-    board = Board([f"stage{number}" for number in range(20)] + ["train@a", "report"])
+def example() -> RunTable:
+    table = RunTable([f"stage{number}" for number in range(20)] + ["train@a", "report"])
     for number in range(20):
-        board.end(f"stage{number}", Standing.CACHED)
-    board.begin("train@a")
-    return board
+        table.end(f"stage{number}", Status.CACHED)
+    table.begin("train@a")
+    return table
 
 
-def drawn(board: Board, max_rows: int) -> str:
+def drawn(table: RunTable, max_rows: int) -> str:
     console = Console(file=StringIO(), width=100, force_terminal=False)
-    console.print(draw_table(board, max_rows))
+    console.print(draw_table(table, max_rows))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
@@ -39,10 +39,10 @@ def test_the_table_names_every_stage_where_there_is_room() -> None:
     assert "train@a" in shown and "running" in shown and "waiting" in shown and "cached" in shown
 
 
-def test_a_low_terminal_shows_what_matters_and_counts_the_rest() -> None:
-    board = example()
-    board.remark("train@a", "next attempt in 2 s")
-    shown = drawn(board, 3)
+def test_a_low_terminal_shows_the_highest_priorities_and_counts_the_rest() -> None:
+    table = example()
+    table.note("train@a", "next attempt in 2 s")
+    shown = drawn(table, 3)
     assert "train@a" in shown and "report" in shown and "next attempt in 2 s" in shown
     assert shown.count("stage") <= 3  # one of the others, and the header
     assert "1 waiting, 1 running, 20 cached" in shown
@@ -50,19 +50,19 @@ def test_a_low_terminal_shows_what_matters_and_counts_the_rest() -> None:
 
 def test_a_run_in_one_line() -> None:
     assert summarize(example()).startswith("1 waiting, 1 running, 20 cached; ")
-    assert summarize(Board([])).startswith("no stage; ")
+    assert summarize(RunTable([])).startswith("no stage; ")
 
 
 def test_plain_lines_begin_with_the_stage_and_say_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     view = PlainView()
-    board = Board(["a", "b", "c"], view.changed)
-    view.begin(board)
-    board.begin("a")
+    table = RunTable(["a", "b", "c"], view.changed)
+    view.begin(table)
+    table.begin("a")
     view.line("a", "42 pictures")
-    board.remark("a", "next attempt in 2 s")
-    board.end("a", Standing.FAILED)
-    board.end("b", Standing.CACHED)
-    board.end("c", Standing.SKIPPED)
+    table.note("a", "next attempt in 2 s")
+    table.end("a", Status.FAILED)
+    table.end("b", Status.CACHED)
+    table.end("c", Status.SKIPPED)
     view.line("", "the run")
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["[a] running", "[a] 42 pictures"]
@@ -72,11 +72,11 @@ def test_plain_lines_begin_with_the_stage_and_say_how_it_ended(capsys: pytest.Ca
 def test_the_live_table_stands_at_the_end_below_the_lines() -> None:
     console = Console(file=StringIO(), width=100, height=50, force_terminal=True)
     view = LiveView(console)
-    board = Board(["train@a"], view.changed)
-    view.begin(board)
-    board.begin("train@a")
+    table = RunTable(["train@a"], view.changed)
+    view.begin(table)
+    table.begin("train@a")
     view.line("train@a", "loss [bold]0.1[/bold]")
-    board.end("train@a", Standing.DONE)
+    table.end("train@a", Status.DONE)
     view.end()
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
@@ -84,7 +84,7 @@ def test_the_live_table_stands_at_the_end_below_the_lines() -> None:
     assert "1 done" in shown.rpartition("0.1[/bold]")[2]
 
 
-def test_a_run_nobody_watches_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_view_a_run_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(current_view(), SilentView)
     with show_run():
         assert isinstance(current_view(), PlainView)
@@ -92,7 +92,7 @@ def test_a_run_nobody_watches_is_silent(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == ""
 
 
-def test_dvcs_chatter_is_told_from_what_stages_say() -> None:
+def test_dvc_chatter_is_told_from_stage_output() -> None:
     assert is_chatter("Updating lock file 'dvc.lock'") and is_chatter("  ")
     assert is_chatter("Stage 'train@a' didn't change, skipping")
     assert not is_chatter("train a: 10/550 step, 4.9 step/s")

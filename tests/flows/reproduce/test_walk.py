@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
 
 from flows.graph import StageGraph
-from flows.process import Finished
-from flows.reproduce.outcomes import Ending, classify
-from flows.reproduce.run_table import Board, Standing
-from flows.reproduce.walk import Result, Walk, by_way_to_the_end, spawn_threads
-from flows.resources import Lease, Pool, Request
+from flows.process import CommandResult
+from flows.reproduce.outcomes import Outcome, classify
+from flows.reproduce.plan import Plan
+from flows.reproduce.run_table import RunTable, Status
+from flows.reproduce.walk import StageResult, Walk, WalkHooks, critical_path_order, spawn_threads
+from flows.resources import Lease, ResourcePool, ResourceRequest
 from oft.errors import UserError
 
 GRAPH: StageGraph = {
@@ -24,16 +26,16 @@ GRAPH: StageGraph = {
     "alone": (),
 }
 ORDER = ["start", "left", "right", "report", "alone"]
-RAN = Finished(0, ("Running stage 'x':",))
-REFUSED = Finished(255, ("params.yaml: no",))
-KILLED = Finished(-9, ())
+RAN = CommandResult(0, ("Running stage 'x':",))
+REFUSED = CommandResult(255, ("params.yaml: no",))
+KILLED = CommandResult(-9, ())
 
 
 @dataclass
 class FakeExecutor:
     """Answers as told, once for each attempt, and remembers what ran beside what."""
 
-    answers: Mapping[str, list[Finished]] = field(default_factory=dict)
+    answers: Mapping[str, list[CommandResult]] = field(default_factory=dict)
     cpus: int = 2
     on_run: Callable[[str], None] = lambda _stage: None
     attempts: list[str] = field(default_factory=list)
@@ -42,10 +44,10 @@ class FakeExecutor:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self.cpus)
+        self.pool = ResourcePool(self.cpus)
         self._guard = threading.Lock()
 
-    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> Finished:
+    def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> CommandResult:
         with self._guard:
             self.attempts.append(stage)
             self.running.add(stage)
@@ -63,60 +65,59 @@ class FakeExecutor:
         self.stopped = True
 
 
+def plan_for(changed: set[str], requests: Mapping[str, ResourceRequest] | None = None) -> Plan:
+    return Plan(GRAPH, ORDER, dict.fromkeys(changed, "modified"), dict(requests or {}))
+
+
 def walk(
     executor: FakeExecutor,
     *,
-    stale: set[str] | None = None,
-    keep_going: bool = False,
-    requests: Mapping[str, Request] | None = None,
-    mend: Callable[[], object] = lambda: None,
     changed: set[str] | None = None,
-    read_outs: Callable[[], Mapping[str, object]] = dict,
-) -> tuple[dict[str, Result], Board]:
-    board = Board(ORDER)
+    keep_going: bool = False,
+    requests: Mapping[str, ResourceRequest] | None = None,
+    hooks: WalkHooks | None = None,
+) -> tuple[dict[str, StageResult], RunTable]:
+    table = RunTable(ORDER)
     with spawn_threads() as spawn:
         results = Walk(
-            graph=GRAPH,
-            order=ORDER,
-            stale=frozenset(ORDER if stale is None else stale),
-            changed=set(ORDER) if changed is None else changed,
-            requests=requests or {},
-            executor=executor,
-            board=board,
+            plan_for(set(ORDER) if changed is None else changed, requests),
+            lambda: nullcontext(executor),
+            table,
             log=lambda stage, line: None,
-            mend=mend,
-            read_outs=read_outs,
+            hooks=hooks or WalkHooks(),
             keep_going=keep_going,
             retry_seconds=(0.0, 0.0),
         ).run(spawn)
-    return results, board
+    return results, table
 
 
-def test_every_stage_runs_once_after_what_it_needs() -> None:
+def test_every_stage_runs_once_after_its_dependencies() -> None:
     executor = FakeExecutor()
-    results, board = walk(executor)
+    results, table = walk(executor)
     assert sorted(executor.attempts) == sorted(ORDER)
     for stage, needs in GRAPH.items():
         assert all(executor.attempts.index(needed) < executor.attempts.index(stage) for needed in needs)
-    assert {result.standing for result in results.values()} == {Standing.DONE}
-    assert board.counts() == {Standing.DONE: 5}
+    assert {result.status for result in results.values()} == {Status.DONE}
+    assert table.counts() == {Status.DONE: 5}
 
 
-def test_what_dvc_finds_unchanged_is_not_looked_at_again() -> None:
-    executor = FakeExecutor(answers={"report": [Finished(0, ("Stage 'report' didn't change, skipping",))]})
-    _, board = walk(executor, stale={"right", "report"})
+def test_unchanged_stages_are_skipped() -> None:
+    executor = FakeExecutor(
+        answers={"report": [CommandResult(0, ("Stage 'report' didn't change, skipping",))]}
+    )
+    _, table = walk(executor, changed={"right"})
     assert executor.attempts == ["right", "report"]
-    assert {row.stage: row.standing for row in board.rows} == {
-        "start": Standing.CACHED,
-        "left": Standing.CACHED,
-        "alone": Standing.CACHED,
-        "right": Standing.DONE,
-        "report": Standing.CACHED,
+    assert {row.stage: row.status for row in table.rows} == {
+        "start": Status.CACHED,
+        "left": Status.CACHED,
+        "alone": Status.CACHED,
+        "right": Status.DONE,
+        "report": Status.CACHED,
     }
 
 
 @pytest.mark.parametrize("moves", [True, False])
-def test_what_needs_stages_that_came_out_as_before_need_not_be_looked_at(moves: bool) -> None:
+def test_consumers_of_unchanged_outputs_are_skipped(moves: bool) -> None:
     outs = {stage: [f"{stage} one"] for stage in ORDER}
 
     def make(stage: str) -> None:
@@ -124,12 +125,12 @@ def test_what_needs_stages_that_came_out_as_before_need_not_be_looked_at(moves: 
             outs[stage] = [f"{stage} two"]
 
     executor = FakeExecutor(on_run=make)
-    _, board = walk(executor, changed={"start"}, read_outs=lambda: dict(outs))
+    _, table = walk(executor, changed={"start"}, hooks=WalkHooks(read_outs=lambda: dict(outs)))
     assert sorted(executor.attempts) == (["left", "report", "right", "start"] if moves else ["start"])
-    assert board.counts()[Standing.CACHED] == (1 if moves else 4)
+    assert table.counts()[Status.CACHED] == (1 if moves else 4)
 
 
-def test_what_is_not_in_the_lock_yet_counts_as_new() -> None:
+def test_outs_missing_from_the_lockfile_count_as_changed() -> None:
     executor = FakeExecutor()
     walk(executor, changed={"start"})
     assert set(executor.attempts) == {"start", "left", "right", "report"}
@@ -144,97 +145,93 @@ def test_independent_stages_run_side_by_side() -> None:
             meeting.wait()
 
     executor = FakeExecutor(on_run=meet)
-    walk(executor, stale={"left", "right"})
+    walk(executor, changed={"left", "right"})
     assert frozenset({"left", "right"}) in executor.together
 
 
-def test_no_more_run_at_once_than_there_is_room_for() -> None:
+def test_running_stages_never_exceed_the_pool() -> None:
     one = FakeExecutor(cpus=1)
     walk(one)
     assert {len(names) for names in one.together} == {1}
     wide = FakeExecutor(cpus=2)
-    walk(wide, requests={"left": Request(cpus=2), "right": Request(cpus=2)})
+    walk(wide, requests={"left": ResourceRequest(cpus=2), "right": ResourceRequest(cpus=2)})
     assert not any({"left", "right"} <= names for names in wide.together)
 
 
-def test_the_longest_way_to_the_end_comes_first() -> None:
-    assert by_way_to_the_end(GRAPH, ORDER) == ["start", "left", "right", "report", "alone"]
-    assert by_way_to_the_end(GRAPH, ["alone", "start", "left", "right", "report"])[0] == "start"
+def test_the_critical_path_comes_first() -> None:
+    assert critical_path_order(GRAPH, ORDER) == ["start", "left", "right", "report", "alone"]
+    assert critical_path_order(GRAPH, ["alone", "start", "left", "right", "report"])[0] == "start"
 
 
-def test_a_refusal_is_not_tried_again_and_starts_nothing_more() -> None:
+def test_a_lasting_failure_is_not_retried_and_starts_no_more_stages() -> None:
     executor = FakeExecutor(answers={"start": [REFUSED]}, cpus=1)
-    results, board = walk(executor)
+    results, table = walk(executor)
     assert executor.attempts == ["start"]
-    assert results["start"].standing is Standing.FAILED and "params.yaml: no" in results["start"].message
-    assert board.counts() == {Standing.FAILED: 1, Standing.SKIPPED: 4}
+    assert results["start"].status is Status.FAILED and "params.yaml: no" in results["start"].message
+    assert table.counts() == {Status.FAILED: 1, Status.SKIPPED: 4}
 
 
-def test_with_keep_going_what_does_not_depend_on_it_runs() -> None:
+def test_keep_going_runs_independent_stages() -> None:
     executor = FakeExecutor(answers={"left": [REFUSED]})
-    results, board = walk(executor, keep_going=True)
+    results, table = walk(executor, keep_going=True)
     assert sorted(executor.attempts) == ["alone", "left", "right", "start"]
-    assert results["right"].standing is Standing.DONE
-    assert {row.stage for row in board.rows if row.standing is Standing.SKIPPED} == {"report"}
+    assert results["right"].status is Status.DONE
+    assert {row.stage for row in table.rows if row.status is Status.SKIPPED} == {"report"}
 
 
-def test_a_stage_that_dies_is_tried_again_with_the_clone_mended_between() -> None:
-    mended: list[int] = []
+def test_a_crashed_stage_is_retried_after_a_repair() -> None:
+    repairs: list[int] = []
     executor = FakeExecutor(answers={"start": [KILLED, KILLED]})
-    results, _ = walk(executor, mend=lambda: mended.append(1))
-    assert executor.attempts.count("start") == 3 and len(mended) == 2
-    assert results["start"].standing is Standing.DONE
+    results, _ = walk(executor, hooks=WalkHooks(before_retry=lambda: repairs.append(1)))
+    assert executor.attempts.count("start") == 3 and len(repairs) == 2
+    assert results["start"].status is Status.DONE
 
 
-def test_attempts_come_to_an_end() -> None:
+def test_retries_are_limited() -> None:
     executor = FakeExecutor(answers={"start": [KILLED] * 9})
     results, _ = walk(executor)
     assert executor.attempts.count("start") == 3
-    assert results["start"].standing is Standing.FAILED
+    assert results["start"].status is Status.FAILED
     assert "signal 9" in results["start"].message and "memory" in results["start"].message
 
 
-def test_a_busy_stage_waits_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_stage_waits_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.reproduce.walk.BUSY_SECONDS", 0.0)
-    busy = Finished(255, ("ERROR: failed to reproduce 'start': 'a' is busy, it is being blocked by:",))
-    assert classify(busy) is Ending.BUSY
+    busy = CommandResult(255, ("ERROR: failed to reproduce 'start': 'a' is busy, it is being blocked by:",))
+    assert classify(busy) is Outcome.BUSY
     executor = FakeExecutor(answers={"start": [busy] * 20})
     results, _ = walk(executor)
-    assert executor.attempts.count("start") == 21 and results["start"].standing is Standing.DONE
+    assert executor.attempts.count("start") == 21 and results["start"].status is Status.DONE
 
 
-def test_what_interrupts_the_walk_stops_the_executor_and_is_raised() -> None:
+def test_an_interrupt_stops_the_executor_and_is_raised() -> None:
     executor = FakeExecutor()
 
-    class Interrupting(Board):
-        def end(self, stage: str, standing: Standing, note: str = "") -> None:
+    class Interrupting(RunTable):
+        def end(self, stage: str, status: Status, note: str = "") -> None:
             raise KeyboardInterrupt
 
     with spawn_threads() as spawn, pytest.raises(KeyboardInterrupt):
         Walk(
-            graph=GRAPH,
-            order=ORDER,
-            stale=frozenset(ORDER),
-            changed=ORDER,
-            requests={},
-            executor=executor,
-            board=Interrupting(ORDER),
+            plan_for(set(ORDER)),
+            lambda: nullcontext(executor),
+            Interrupting(ORDER),
             log=lambda stage, line: None,
         ).run(spawn)
     assert executor.stopped
 
 
-def test_what_an_executor_refuses_is_the_stages_fault() -> None:
+def test_an_executors_error_fails_the_stage() -> None:
     def refuse(stage: str) -> None:
         if stage == "left":
             raise UserError("no node has the memory")
 
     results, _ = walk(FakeExecutor(on_run=refuse))
-    assert results["left"] == Result(Standing.FAILED, "stage left: no node has the memory")
-    assert results["start"].standing is Standing.DONE
+    assert results["left"] == StageResult(Status.FAILED, "stage left: no node has the memory")
+    assert results["start"].status is Status.DONE
 
 
-def test_a_task_that_is_lost_fails_its_stage_instead_of_waiting_for_ever() -> None:
+def test_a_lost_task_fails_its_stage() -> None:
     class Lost:
         def add_done_callback(self, call: Callable[[object], None]) -> None:
             call(self)
@@ -242,15 +239,10 @@ def test_a_task_that_is_lost_fails_its_stage_instead_of_waiting_for_ever() -> No
         def __str__(self) -> str:
             return "the task crashed"
 
-    board = Board(["alone"])
     results = Walk(
-        graph={"alone": ()},
-        order=["alone"],
-        stale=frozenset(["alone"]),
-        changed=["alone"],
-        requests={},
-        executor=FakeExecutor(),
-        board=board,
+        Plan({"alone": ()}, ["alone"], {"alone": "modified"}, {}),
+        lambda: nullcontext(FakeExecutor()),
+        RunTable(["alone"]),
         log=lambda stage, line: None,
     ).run(lambda stage, work: Lost())
-    assert results["alone"] == Result(Standing.FAILED, "alone: the task crashed")
+    assert results["alone"] == StageResult(Status.FAILED, "alone: the task crashed")

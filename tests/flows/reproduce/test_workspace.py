@@ -13,12 +13,12 @@ import pytest
 from flows.commands import run_dvc
 from flows.git import git
 from flows.reproduce.workspace import (
-    KEPT_LOCK,
+    LOCKFILE_BACKUP,
     RUN_LOCK,
     RWLOCK,
-    hold_workspace,
-    keep_lock,
-    mend_workspace,
+    backup_lockfile,
+    repair_dvc_state,
+    workspace_lock,
 )
 from oft.errors import UserError
 from tests.conftest import ROOT
@@ -27,8 +27,8 @@ from tests.flows.conftest import MakeRepository
 HOLD = """
 import sys
 from pathlib import Path
-from flows.reproduce.workspace import hold_workspace
-with hold_workspace(Path(sys.argv[1]), print):
+from flows.reproduce.workspace import workspace_lock
+with workspace_lock(Path(sys.argv[1]), print):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -39,11 +39,11 @@ def reproduced(make_repository: MakeRepository) -> Path:
     """A repository whose stages have run, with its dvc.lock kept."""
     root = make_repository()
     assert run_dvc(["repro"], root=root, log=lambda _: None).exit_code == 0
-    keep_lock(root)
+    backup_lockfile(root)
     return root
 
 
-def test_a_second_run_waits_for_the_first_and_says_for_whom(make_repository: MakeRepository) -> None:
+def test_a_second_run_waits_for_the_first_and_names_it(make_repository: MakeRepository) -> None:
     root = make_repository()
     first = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(root)],
@@ -54,7 +54,7 @@ def test_a_second_run_waits_for_the_first_and_says_for_whom(make_repository: Mak
     inside = threading.Event()
 
     def second() -> None:
-        with hold_workspace(root, said.append):
+        with workspace_lock(root, said.append):
             inside.set()
 
     thread = threading.Thread(target=second)
@@ -70,93 +70,93 @@ def test_a_second_run_waits_for_the_first_and_says_for_whom(make_repository: Mak
 
 def test_the_lock_is_free_again_after_the_block(make_repository: MakeRepository) -> None:
     root = make_repository()
-    with hold_workspace(root, print):
+    with workspace_lock(root, print):
         pass
     with (root / RUN_LOCK).open() as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_whole_lock_is_left_alone(reproduced: Path) -> None:
+def test_a_whole_lockfile_stays(reproduced: Path) -> None:
     before = (reproduced / "dvc.lock").read_bytes()
-    assert mend_workspace(reproduced) == []
-    assert (reproduced / "dvc.lock").read_bytes() == before == (reproduced / KEPT_LOCK).read_bytes()
+    assert repair_dvc_state(reproduced) == []
+    assert (reproduced / "dvc.lock").read_bytes() == before == (reproduced / LOCKFILE_BACKUP).read_bytes()
 
 
-def test_a_lock_cut_anywhere_becomes_whole_again(reproduced: Path) -> None:
+def test_a_lockfile_torn_anywhere_is_restored(reproduced: Path) -> None:
     """A killed writer leaves the beginning of what it would have written; ends of lines are worst."""
     whole = (reproduced / "dvc.lock").read_bytes()
     ends = {place + 1 for place, byte in enumerate(whole[:-1]) if byte == ord("\n")}
     for length in sorted(ends | set(range(0, len(whole), 23))):
         (reproduced / "dvc.lock").write_bytes(whole[:length])
-        assert mend_workspace(reproduced), whole[:length]
+        assert repair_dvc_state(reproduced), whole[:length]
         assert (reproduced / "dvc.lock").read_bytes() == whole
     lines: list[str] = []
     assert run_dvc(["repro"], root=reproduced, log=lines.append).exit_code == 0
     assert not any(line.startswith("Running stage") for line in lines)
 
 
-def test_a_lock_that_a_person_changed_is_not_taken_for_a_torn_one(reproduced: Path) -> None:
+def test_an_edited_lockfile_does_not_count_as_torn(reproduced: Path) -> None:
     import yaml
 
     values = yaml.safe_load((reproduced / "dvc.lock").read_text())
     del values["stages"]["first"]  # not the last: no cut does that
     (reproduced / "dvc.lock").write_text(yaml.safe_dump(values, sort_keys=False))
-    assert mend_workspace(reproduced) == []
+    assert repair_dvc_state(reproduced) == []
 
 
-def test_without_a_kept_lock_the_committed_one_is_taken_or_the_remedy_named(reproduced: Path) -> None:
+def test_without_a_backup_the_committed_lockfile_is_restored_or_the_remedy_named(reproduced: Path) -> None:
     whole = (reproduced / "dvc.lock").read_bytes()
-    (reproduced / KEPT_LOCK).unlink()
+    (reproduced / LOCKFILE_BACKUP).unlink()
     (reproduced / "dvc.lock").write_bytes(whole[:-7])
     with pytest.raises(UserError, match=r"git checkout dvc\.lock"):
-        mend_workspace(reproduced)
+        repair_dvc_state(reproduced)
     (reproduced / "dvc.lock").write_bytes(whole)
     git("init", "--quiet", root=reproduced)
     git("add", "dvc.lock", root=reproduced)
     git("commit", "--quiet", "--message", "lock", root=reproduced)
     (reproduced / "dvc.lock").write_bytes(whole[:-7])
-    assert mend_workspace(reproduced)
+    assert repair_dvc_state(reproduced)
     assert (reproduced / "dvc.lock").read_bytes() == whole
 
 
 def test_a_torn_list_of_files_in_use_is_emptied(reproduced: Path) -> None:
     (reproduced / RWLOCK).write_text('{"read": {"a": [{"pid": 1, "cm')
-    assert mend_workspace(reproduced)
+    assert repair_dvc_state(reproduced)
     assert run_dvc(["repro"], root=reproduced, log=lambda _: None).exit_code == 0
 
 
-def test_files_in_use_by_processes_that_are_gone_are_free_again(reproduced: Path) -> None:
+def test_locks_of_dead_processes_are_released(reproduced: Path) -> None:
     """After a restart of the machine some other process has the number that DVC noted."""
     sleeper = subprocess.Popen(["sleep", "600"])
     path = str(reproduced / "a")
     other = {"pid": os.getpid(), "cmd": "dvc repro first"}
     alive = {"pid": sleeper.pid, "cmd": "/usr/bin/sleep 600"}
     (reproduced / RWLOCK).write_text(json.dumps({"read": {path: [other, alive]}, "write": {path: other}}))
-    assert mend_workspace(reproduced)
+    assert repair_dvc_state(reproduced)
     assert json.loads((reproduced / RWLOCK).read_text()) == {"read": {path: [alive]}, "write": {}}
-    assert mend_workspace(reproduced) == []
+    assert repair_dvc_state(reproduced) == []
     sleeper.kill()
     sleeper.wait()
-    assert mend_workspace(reproduced)
+    assert repair_dvc_state(reproduced)
     assert run_dvc(["repro", "--force"], root=reproduced, log=lambda _: None).exit_code == 0
 
 
-def test_a_committed_lock_with_fewer_stages_is_no_torn_one(reproduced: Path) -> None:
+def test_a_committed_lockfile_with_fewer_stages_does_not_count_as_torn(reproduced: Path) -> None:
     """As where a person has tried a stage more and gone back."""
     whole = (reproduced / "dvc.lock").read_text()
     shorter = whole[: whole.index("  third:")]
     (reproduced / "dvc.lock").write_text(shorter)
-    assert mend_workspace(reproduced)
+    assert repair_dvc_state(reproduced)
     (reproduced / "dvc.lock").write_text(shorter)
     git("init", "--quiet", root=reproduced)
     git("add", "dvc.lock", root=reproduced)
     git("commit", "--quiet", "--message", "before", root=reproduced)
-    assert mend_workspace(reproduced) == []
+    assert repair_dvc_state(reproduced) == []
     assert (reproduced / "dvc.lock").read_text() == shorter
 
 
-def test_a_torn_lock_is_never_kept(reproduced: Path) -> None:
+def test_a_torn_lockfile_is_never_backed_up(reproduced: Path) -> None:
     whole = (reproduced / "dvc.lock").read_bytes()
     (reproduced / "dvc.lock").write_bytes(whole[: len(whole) // 2])
-    keep_lock(reproduced)
-    assert (reproduced / KEPT_LOCK).read_bytes() == whole
+    backup_lockfile(reproduced)
+    assert (reproduced / LOCKFILE_BACKUP).read_bytes() == whole

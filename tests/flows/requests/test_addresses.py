@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from flows.requests.addresses import below_roots, check_s3, is_public, parse_endpoint, resolve
+from flows.requests.addresses import check_s3, is_public, parse_endpoint, require_below_roots, resolve_host
 from oft.errors import DataError
 
 
@@ -34,9 +34,9 @@ def test_a_name_that_leads_to_one_private_address_among_others_is_refused(
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     with pytest.raises(DataError, match=r"host pictures\.example\.org leads to .* no public address"):
-        resolve(parse_endpoint("https://pictures.example.org/a.zip"))
+        resolve_host(parse_endpoint("https://pictures.example.org/a.zip"))
     trusted = parse_endpoint("https://pictures.example.org/a.zip", ["pictures.example.org"])
-    assert resolve(trusted) == addresses
+    assert resolve_host(trusted) == addresses
 
 
 def test_an_endpoint_has_host_port_and_path_and_shows_no_query() -> None:
@@ -61,9 +61,9 @@ def test_an_s3_address_is_plain(url: str) -> None:
 
 
 def test_a_prefix_ends_where_a_name_ends() -> None:
-    assert below_roots("s3://bucket/a/b/", ["s3://bucket/a"]) == "s3://bucket/a/b"
-    assert below_roots("s3://bucket/a", ["s3://bucket/a/"]) == "s3://bucket/a"
+    assert require_below_roots("s3://bucket/a/b/", ["s3://bucket/a"]) == "s3://bucket/a/b"
+    assert require_below_roots("s3://bucket/a", ["s3://bucket/a/"]) == "s3://bucket/a"
     with pytest.raises(DataError, match="OFT_TRAININGS_ROOTS"):
-        below_roots("s3://bucket/ab", ["s3://bucket/a"])
+        require_below_roots("s3://bucket/ab", ["s3://bucket/a"])
     with pytest.raises(DataError, match="allows \\(s3://bucket\\)"):
-        below_roots("results", ["s3://bucket"])
+        require_below_roots("results", ["s3://bucket"])

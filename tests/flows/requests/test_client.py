@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import requests
-from flows.requests.client import PATIENCE_SECONDS, Client, NoAnswerError, Run
+from flows.requests.client import RECONNECT_SECONDS, Client, NoAnswerError, TrainingRun
 
 from .conftest import Seen, WebServer
 
@@ -60,26 +60,26 @@ def lose(monkeypatch: pytest.MonkeyPatch, client: Client, clock: Clock, since: f
     monkeypatch.setattr(requests.Session, "request", request)
 
 
-def test_a_server_that_is_started_again_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, client: Client
-) -> None:
+def test_the_client_waits_for_a_restarting_server(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
     clock = Clock()
-    lose(monkeypatch, client, clock, 1.0, PATIENCE_SECONDS - 10)
+    lose(monkeypatch, client, clock, 1.0, RECONNECT_SECONDS - 10)
     first, lost, ended = client.follow(RUN, clock.sleep, clock.now)
     assert first == "a line"
     assert "no Prefect server answers" in str(lost) and "trying again for 8.5 minutes" in str(lost)
-    assert isinstance(ended, Run) and ended.state == "COMPLETED"
+    assert isinstance(ended, TrainingRun) and ended.state == "COMPLETED"
 
 
-def test_a_server_that_stays_away_ends_the_wait(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_the_client_gives_up_on_a_server_that_stays_away(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     clock = Clock()
     lose(monkeypatch, client, clock, 1.0, 1e9)
     with pytest.raises(NoAnswerError, match="no Prefect server answers"):
         list(client.follow(RUN, clock.sleep, clock.now))
-    assert PATIENCE_SECONDS < clock.seconds < PATIENCE_SECONDS + 10
+    assert RECONNECT_SECONDS < clock.seconds < RECONNECT_SECONDS + 10
 
 
-def test_a_server_that_never_answered_is_not_waited_for(
+def test_the_client_does_not_wait_for_a_server_that_never_answered(
     monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     clock = Clock()
@@ -89,9 +89,9 @@ def test_a_server_that_never_answered_is_not_waited_for(
     assert clock.seconds == 0.0
 
 
-def test_a_server_that_is_just_starting_is_waited_for(client: Client, web: WebServer) -> None:
+def test_the_client_waits_for_a_starting_server(client: Client, web: WebServer) -> None:
     clock, answer = Clock(), web.answer
     web.answer = lambda seen: (503, {}, b"") if 1.0 < clock.seconds < 5.0 else answer(seen)
     _, lost, ended = client.follow(RUN, clock.sleep, clock.now)
     assert "is not ready (status 503)" in str(lost)
-    assert isinstance(ended, Run) and ended.state == "COMPLETED"
+    assert isinstance(ended, TrainingRun) and ended.state == "COMPLETED"

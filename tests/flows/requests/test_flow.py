@@ -24,7 +24,7 @@ import requests
 from flows.requests import flow as flow_module
 from flows.requests import webhook
 from flows.requests.__main__ import app
-from flows.requests.client import Client, Run
+from flows.requests.client import Client, TrainingRun
 from flows.requests.flow import training
 from flows.requests.site import HOSTS
 from flows.requests.webhook import read_key, sign
@@ -368,7 +368,7 @@ def test_a_cancelled_or_crashed_run_leaves_no_process_and_no_clone_and_tells_its
             assert len(list((root / ".trainings").iterdir())) == 2
             client.cancel(run.id)
             *lines, ended = client.follow(run.id)
-            assert isinstance(ended, Run) and ended.state == "CANCELLED"
+            assert isinstance(ended, TrainingRun) and ended.state == "CANCELLED"
             assert any("sleep 600" in str(line) for line in lines)
             assert len(client.logs(run.id)) >= len(lines)
             assert not is_running(sleeper)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flows.requests import images
-from flows.requests.images import bring_images
+from flows.requests.images import collect_images
 from flows.requests.site import Site
 from oft.errors import DataError
 from oft.storage import sha256_file
@@ -26,9 +26,9 @@ Files = dict[str, bytes]
 
 
 def bring(source: object, tmp_path: Path, site: Site, resolution_px: int = 64) -> list[Path]:
-    folder = tmp_path / "brought"
+    folder = tmp_path / "downloads"
     folder.mkdir()
-    return bring_images(str(source), resolution_px, folder, site)
+    return collect_images(str(source), resolution_px, folder, site)
 
 
 def tarred(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
@@ -131,7 +131,7 @@ def test_a_hostile_archive_is_refused_and_nothing_leaves_its_folder(
     message = str(raised.value)
     assert message.startswith("instance_images: ") and said in message
     assert "acquire.source" not in message
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["brought", name])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["downloads", name])
 
 
 def test_a_folder_with_a_link_is_refused(tmp_path: Path, site: Site, pictures: Files) -> None:
@@ -145,7 +145,7 @@ def test_a_folder_with_a_link_is_refused(tmp_path: Path, site: Site, pictures: F
     (folder / "link.png").unlink()
     os.mkfifo(folder / "pipe.png")
     with pytest.raises(DataError, match=r"'pipe\.png' is a link or a device"):
-        bring_images(str(folder), 64, tmp_path / "brought", site)
+        collect_images(str(folder), 64, tmp_path / "downloads", site)
 
 
 def test_a_file_or_an_archive_that_is_too_large_is_refused(
@@ -177,6 +177,8 @@ def test_a_file_or_an_archive_that_is_too_large_is_refused(
         ("/nowhere/at/all", "there is no folder"),
     ],
 )
-def test_what_is_not_there_is_said(tmp_path: Path, site: Site, s3: Any, source: str, said: str) -> None:
+def test_a_missing_source_of_pictures_is_reported(
+    tmp_path: Path, site: Site, s3: Any, source: str, said: str
+) -> None:
     with pytest.raises(DataError, match=said):
         bring(source, tmp_path, site)

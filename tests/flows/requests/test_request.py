@@ -122,7 +122,7 @@ def test_a_hostile_parameter_is_refused_with_the_reason_and_without_its_secret(
 
 
 @pytest.mark.parametrize("values", [None, [], "text", 7])
-def test_what_is_no_object_is_refused(values: object, site: Site) -> None:
+def test_parameters_other_than_an_object_are_refused(values: object, site: Site) -> None:
     assert "must be an object of parameters" in faults(values, site)
 
 
@@ -154,7 +154,7 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_the_training(
     assert parse_request(asked | {"output": "results/deep"}, site).output.endswith("results/deep")
 
 
-def test_without_the_server_s_settings_what_can_be_told_is_told(asked: Asked) -> None:
+def test_without_the_servers_settings_the_other_checks_still_run(asked: Asked) -> None:
     assert parse_request(asked).instance_images == "robot.zip"
     assert parse_request(asked | {"webhook": "http://10.0.0.1:81/hook"}).webhook == "http://10.0.0.1:81/hook"
     for hostile in ("https://me:planted@10.0.0.1/", "file:///etc/passwd", "http://a:b:c/"):

@@ -48,7 +48,7 @@ def test_every_profile_takes_a_request(profile: str, tmp_path: Path) -> None:
     assert params.datasets[DATASET].acquire.source == ".downloads/x"
 
 
-def test_what_is_left_out_is_the_profile_s() -> None:
+def test_omitted_parameters_come_from_the_profile() -> None:
     asked, plain = request(prior_loss_weight=0.0), request()
     assert make_settings(asked, CONF)["train_subject"]["prior_loss_weight"] == 0.0
     assert make_settings(plain, CONF)["train_subject"]["prior_loss_weight"] == 0.1

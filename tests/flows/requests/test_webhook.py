@@ -94,13 +94,13 @@ def test_a_receiver_that_is_gone_or_not_allowed_is_not_asked_again(web: WebServe
 
 
 def test_ten_lines_of_a_receiver_verify_what_is_sent() -> None:
-    """What docs/trainings.md shows, word for word."""
+    """What docs/requests.md shows, word for word."""
     from tests.conftest import ROOT
 
-    text = (ROOT / "docs" / "trainings.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "requests.md").read_text(encoding="utf-8")
     source = text.partition("```python\n")[2].partition("```")[0]
     names: dict[str, object] = {}
-    exec(compile(source, "docs/trainings.md", "exec"), names)
+    exec(compile(source, "docs/requests.md", "exec"), names)
     verify = names["verify"]
     assert callable(verify)
     of_another_key = f"v1,{base64.b64encode(bytes(32)).decode()}"

@@ -12,7 +12,7 @@ import yaml
 
 from flows.git import git
 from flows.retrain import promotion
-from flows.retrain.setting import Setting
+from flows.retrain.settings import RetrainSettings
 
 TASK = "canny_photos"
 
@@ -90,9 +90,9 @@ class Person:
         names = " ".join(f"{prefix}{number}" for number in range(count))
         (self.data / "val.txt").write_text(names, encoding="utf-8")
 
-    def setting(self, **inboxes: str) -> Setting:
-        """The setting that the command line makes by itself."""
-        return Setting(str(self.root), self.root / ".retrain", inboxes=inboxes)
+    def settings(self, **inboxes: str) -> RetrainSettings:
+        """The settings that the command line makes by default."""
+        return RetrainSettings(str(self.root), self.root / ".retrain", inboxes=inboxes)
 
     def tags(self) -> list[str]:
         return git("tag", "--list", root=self.root).split()

@@ -6,13 +6,14 @@ import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
 
+from flows.reproduce.workspace import LOCKFILE
 from flows.retrain.decision import BASE_ALONE, Decision
 from flows.retrain.flow import DECISION_ARTIFACT, retrain, watch
-from flows.retrain.inbox import SETTLE_SECONDS
-from flows.retrain.judging import LOCK_FILE, write_lock
+from flows.retrain.judging import write_lockfile
 from flows.retrain.promotion import reject
-from flows.retrain.run import look
-from flows.retrain.workspace import hold
+from flows.retrain.run import scan_sources
+from flows.retrain.settings import SETTLE_SECONDS
+from flows.retrain.workspace import retrain_lock
 
 from .conftest import Person
 
@@ -50,7 +51,7 @@ def test_new_data_are_trained_on_and_the_same_are_not(person: Person) -> None:
     assert person.state() == before
 
 
-def test_a_users_fault_fails_the_flow_with_the_reason(person: Person) -> None:
+def test_a_user_error_fails_the_flow_with_the_reason(person: Person) -> None:
     state = watch(str(person.root), revision="mian", return_state=True)
     assert state.is_failed()
     assert "revision 'mian' is no branch, tag or commit of the source" in (state.message or "")
@@ -58,11 +59,11 @@ def test_a_users_fault_fails_the_flow_with_the_reason(person: Person) -> None:
 
 def remember(person: Person) -> None:
     """Leave the decision of a candidate that was trained on what lies there now."""
-    setting = person.setting()
-    with hold(setting.folder, print):
-        found = look(setting, print)
-        write_lock(setting.clone / LOCK_FILE, {})
-        reject(setting, Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources))
+    settings = person.settings()
+    with retrain_lock(settings.folder, print):
+        found = scan_sources(settings, print)
+        write_lockfile(settings.clone / LOCKFILE, {})
+        reject(settings, Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources))
 
 
 def latest_decision() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.retrain.gate import Row, bootstrap_interval, judge, pair_scores
+from flows.retrain.gate import ImageScores, bootstrap_interval, judge, pair_scores
 from oft.errors import UserError
 from oft.params import Params
 from oft.settings.evaluation import Gate
@@ -22,7 +22,7 @@ def gate(params: Params) -> Gate:
     return params.gate.model_copy(update={"num_resamples": 999})
 
 
-def rows(scores: Sequence[float | None], name: str = "canny_f1", per_key: int = 1) -> list[Row]:
+def rows(scores: Sequence[float | None], name: str = "canny_f1", per_key: int = 1) -> list[ImageScores]:
     """Return a row a score, ``per_key`` of them of one condition."""
     return [
         {"key": f"k{number // per_key}", "index": number % per_key, name: score}
@@ -30,7 +30,10 @@ def rows(scores: Sequence[float | None], name: str = "canny_f1", per_key: int = 
     ]
 
 
-def trial(rng: np.random.Generator, gain: float, skewed: bool) -> dict[str, tuple[list[Row], list[Row]]]:
+Scores = dict[str, tuple[list[ImageScores], list[ImageScores]]]
+
+
+def trial(rng: np.random.Generator, gain: float, skewed: bool) -> Scores:
     """Two models on forty pictures, equally hard, with luck of their own; the candidate gains so much."""
     hard = rng.normal(0.5, 0.15, 40)
     before, after = (
@@ -124,6 +127,6 @@ def test_direction_gain_and_loss(gate: Gate, direction: str) -> None:
         (rows([0.5] * 40), [], "task has none of the scores"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(gate: Gate, before: Any, after: Any, message: str) -> None:
+def test_an_unjudgeable_candidate_is_refused(gate: Gate, before: Any, after: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         judge({"task": (before, after)}, gate)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from flows.retrain.inbox import Taken, own_folder, take_folder, take_inboxes, take_remote
-from flows.retrain.sources import Hashes
+from flows.retrain.inbox import InboxCounts, ingest_folder, ingest_inboxes, ingest_remote, target_folder
+from flows.retrain.settings import RetrainSettings
+from flows.retrain.sources import HashCache
 from oft.datasets import read
 from oft.errors import UserError
 from oft.params import parse_params
@@ -46,28 +47,28 @@ def target(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hashes(tmp_path: Path) -> Hashes:
-    return Hashes(tmp_path / "hashes.json")
+def hashes(tmp_path: Path) -> HashCache:
+    return HashCache(tmp_path / "hashes.json")
 
 
-def test_pictures_are_taken_once_with_their_captions(inbox: Path, target: Path, hashes: Hashes) -> None:
+def test_pictures_are_ingested_once_with_their_captions(inbox: Path, target: Path, hashes: HashCache) -> None:
     put(inbox, "a-red_wall.png", picture(200))
     put(inbox, "deep/er/again.png", picture(200))
     put(inbox, "green.png", picture(10))
     put(inbox, "green.txt", b"a dark wall\n")
     put(inbox, ".hidden.png", picture(99))
-    assert take_folder(inbox, target, hashes, print) == Taken(accepted=2)
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts(accepted=2)
     captions = {example.captions for example in read("image_folder", target, "val", Counts())}
     assert captions == {("a red wall",), ("a dark wall",)}
     assert all(len(path.stem) == 32 for path in target.iterdir())
     made = {path: path.stat().st_mtime_ns for path in target.iterdir()}
-    assert take_folder(inbox, target, hashes, print) == Taken()
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts()
     assert {path: path.stat().st_mtime_ns for path in target.iterdir()} == made
     assert (inbox / "green.png").is_file()
 
 
-def test_what_is_no_picture_is_moved_aside_with_the_reason_and_the_rest_is_taken(
-    inbox: Path, target: Path, hashes: Hashes, tmp_path: Path
+def test_broken_pictures_are_quarantined_with_the_reason_and_the_rest_ingested(
+    inbox: Path, target: Path, hashes: HashCache, tmp_path: Path
 ) -> None:
     outside = put(tmp_path, "secret.png", picture(5))
     put(inbox, "1.png", b"no picture")
@@ -75,7 +76,7 @@ def test_what_is_no_picture_is_moved_aside_with_the_reason_and_the_rest_is_taken
     put(inbox, "2.png", picture(2))
     (inbox / "link.png").symlink_to(outside)
     logged: list[str] = []
-    assert take_folder(inbox, target, hashes, logged.append) == Taken(accepted=1, refused=3)
+    assert ingest_folder(inbox, target, hashes, logged.append) == InboxCounts(accepted=1, refused=3)
     refused = inbox / "refused"
     assert sorted(path.name for path in refused.iterdir()) == sorted(
         f"{name}{end}" for name in ("1.png", "1-1.png", "link.png") for end in ("", ".reason")
@@ -84,33 +85,33 @@ def test_what_is_no_picture_is_moved_aside_with_the_reason_and_the_rest_is_taken
     assert any("1.png is refused" in line and "unreadable" in line for line in logged)
     assert len([path for path in target.iterdir() if path.suffix == ".png"]) == 1
     assert outside.read_bytes() == picture(5)
-    assert take_folder(inbox, target, hashes, print) == Taken()
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts()
 
 
-def test_what_is_in_place_is_not_decoded_again(
-    inbox: Path, target: Path, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+def test_known_pictures_are_not_decoded_again(
+    inbox: Path, target: Path, hashes: HashCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(inbox, "a.png", picture(1))
-    assert take_folder(inbox, target, hashes, print) == Taken(accepted=1)
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts(accepted=1)
     decoded: list[str] = []
-    monkeypatch.setattr("flows.retrain.inbox.refusal", lambda path: decoded.append(path.name))
+    monkeypatch.setattr("flows.retrain.inbox.rejection_reason", lambda path: decoded.append(path.name))
     put(inbox, "again.png", picture(1))
     put(inbox, "new.png", picture(2))
-    assert take_folder(inbox, target, hashes, print) == Taken(accepted=1)
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts(accepted=1)
     assert decoded == ["new.png"]
     put(inbox, "touched.png", picture(2), age_seconds=0)
-    assert take_folder(inbox, target, hashes, print) == Taken(), "what is in place is not waited for"
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts(), "what is in place is not waited for"
 
 
-def test_a_file_that_still_grows_waits(inbox: Path, target: Path, hashes: Hashes) -> None:
+def test_a_file_that_still_grows_waits(inbox: Path, target: Path, hashes: HashCache) -> None:
     half = put(inbox, "a.png", picture(3, 64)[:-40], age_seconds=0)
-    assert take_folder(inbox, target, hashes, print) == Taken(waiting=1)
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts(waiting=1)
     assert half.is_file() and not target.exists()
     put(inbox, "a.png", picture(3, 64))
-    assert take_folder(inbox, target, hashes, print) == Taken(accepted=1)
+    assert ingest_folder(inbox, target, hashes, print) == InboxCounts(accepted=1)
 
 
-def test_objects_on_s3_are_looked_at_once_a_version(s3: Any, target: Path, tmp_path: Path) -> None:
+def test_objects_on_s3_are_read_once_a_version(s3: Any, target: Path, tmp_path: Path) -> None:
     for name, content in {
         "in/../../evil.png": picture(1),
         "in/dog.png": picture(2),
@@ -120,16 +121,16 @@ def test_objects_on_s3_are_looked_at_once_a_version(s3: Any, target: Path, tmp_p
         s3.put_object(Bucket="bucket", Key=name, Body=content)
     url, notes = "s3://bucket/in", tmp_path / "notes"
     logged: list[str] = []
-    assert take_remote(url, target, notes, logged.append) == Taken(accepted=2, refused=1)
+    assert ingest_remote(url, target, notes, logged.append) == InboxCounts(accepted=2, refused=1)
     assert any("broken.png is refused" in line for line in logged)
     assert sorted({path.parent for path in tmp_path.rglob("*.png")}) == [target]
     assert {path.read_text() for path in target.glob("*.txt")} == {"evil\n", "a brown dog"}
-    assert take_remote(url, target, notes, print) == Taken()
+    assert ingest_remote(url, target, notes, print) == InboxCounts()
     s3.put_object(Bucket="bucket", Key="in/broken.png", Body=picture(4))
-    assert take_remote(url, target, notes, print) == Taken(accepted=1)
+    assert ingest_remote(url, target, notes, print) == InboxCounts(accepted=1)
     # Another data set is given the same prefix.
-    assert take_remote(url, tmp_path / "other", notes, print) == Taken(accepted=3)
-    assert take_remote(url, target, notes, print) == Taken()
+    assert ingest_remote(url, tmp_path / "other", notes, print) == InboxCounts(accepted=3)
+    assert ingest_remote(url, target, notes, print) == InboxCounts()
 
 
 @pytest.mark.parametrize(
@@ -141,20 +142,20 @@ def test_objects_on_s3_are_looked_at_once_a_version(s3: Any, target: Path, tmp_p
         ("photos/../x", "must be a folder inside the data set"),
     ],
 )
-def test_an_inbox_belongs_to_a_data_set_that_takes_pictures(
-    values: dict[str, Any], tmp_path: Path, inbox: Path, hashes: Hashes, name: str, message: str
+def test_an_inbox_belongs_to_a_data_set_that_accepts_pictures(
+    values: dict[str, Any], tmp_path: Path, inbox: Path, hashes: HashCache, name: str, message: str
 ) -> None:
     for dataset in ("photos", "coco"):
         values["datasets"][dataset]["acquire"]["source"] = "own"
     params = parse_params(values)
-    assert own_folder("photos", params, tmp_path) == tmp_path / "own"
+    assert target_folder("photos", params, tmp_path) == tmp_path / "own"
     put(inbox, "a.png", picture(7))
     both = {"photos": str(inbox), name: str(inbox)}
     with pytest.raises(UserError, match=message):
-        take_inboxes(both, params, tmp_path, tmp_path, hashes, print)
+        ingest_inboxes(RetrainSettings(str(tmp_path), tmp_path, inboxes=both), params, hashes, print)
     assert not (tmp_path / "own").exists(), "nothing moves before all are checked"
 
 
-def test_a_missing_inbox_is_named(tmp_path: Path, target: Path, hashes: Hashes) -> None:
+def test_a_missing_inbox_is_named(tmp_path: Path, target: Path, hashes: HashCache) -> None:
     with pytest.raises(UserError, match="there is no inbox folder"):
-        take_folder(tmp_path / "nowhere", target, hashes, print)
+        ingest_folder(tmp_path / "nowhere", target, hashes, print)

@@ -41,7 +41,7 @@ def test_help_does_not_wait_for_prefect_or_dvc() -> None:
         (("--branch", "a..b", "status"), "a name that git allows"),
     ],
 )
-def test_a_users_fault_is_one_message(
+def test_a_user_error_is_one_message(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     git("init", "--quiet", root=tmp_path)
@@ -53,7 +53,7 @@ def test_a_users_fault_is_one_message(
 
 
 @pytest.mark.parametrize("command", [(), ("watch",)])
-def test_a_server_is_had_before_prefect_is_imported(
+def test_a_server_starts_before_prefect_is_imported(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_server(_prepare: Callable[[], object]) -> None:

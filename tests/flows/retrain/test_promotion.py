@@ -10,13 +10,14 @@ import torch
 import yaml
 
 from flows.git import git
+from flows.reproduce.workspace import LOCKFILE
 from flows.retrain.card import render_model_card
 from flows.retrain.decision import Decision
-from flows.retrain.gate import Comparison
-from flows.retrain.judging import LOCK_FILE, write_lock
+from flows.retrain.gate import ScoreComparison
+from flows.retrain.judging import write_lockfile
 from flows.retrain.promotion import export_model, reject
-from flows.retrain.run import look
-from flows.retrain.workspace import hold
+from flows.retrain.run import scan_sources
+from flows.retrain.workspace import retrain_lock
 from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.adapters.oft.config import UNET_CONTROL_TARGETS, OFTConfig
 from oft.adapters.oft.module import inject_oft
@@ -29,7 +30,7 @@ from tests.conftest import ROOT
 from .conftest import Person
 
 TASK = "segm_ade20k"
-ROW = Comparison(TASK, "aacc", 0.5, 0.6, 0.1, 0.05, 0.15, 96, 96, 0, "gain")
+ROW = ScoreComparison(TASK, "aacc", 0.5, 0.6, 0.1, 0.05, 0.15, 96, 96, 0, "gain")
 DECISION = Decision(
     number=7,
     kind="promoted",
@@ -67,15 +68,15 @@ def test_a_real_adapter_is_exported_by_the_clone_s_own_code(tmp_path: Path, base
     )
 
 
-def test_where_all_is_to_be_signed_a_decision_is_not(person: Person) -> None:
-    setting = person.setting()
-    with hold(setting.folder, print):
-        found = look(setting, print)
+def test_decisions_are_not_signed(person: Person) -> None:
+    settings = person.settings()
+    with retrain_lock(settings.folder, print):
+        found = scan_sources(settings, print)
         for name in ("tag.gpgSign", "commit.gpgSign", "push.gpgSign"):
-            git("config", name, "true", root=setting.clone)
-        git("config", "gpg.program", "false", root=setting.clone)
-        write_lock(setting.clone / LOCK_FILE, {})
-        reject(setting, replace(DECISION, kind="rejected", revision=found.commit))
+            git("config", name, "true", root=settings.clone)
+        git("config", "gpg.program", "false", root=settings.clone)
+        write_lockfile(settings.clone / LOCKFILE, {})
+        reject(settings, replace(DECISION, kind="rejected", revision=found.commit))
     assert person.tags() == ["rejected/7"]
 
 
@@ -99,7 +100,7 @@ def test_a_card_says_base_data_licences_settings_and_metrics(tmp_path: Path, par
     assert str(tmp_path) not in card
 
 
-def test_a_card_says_what_is_not_known(tmp_path: Path, params: Params) -> None:
+def test_a_card_names_unknown_values(tmp_path: Path, params: Params) -> None:
     card = render_model_card(tmp_path, params, "subject_robot_toy", DECISION)
     assert "Licences of its pictures: unspecified" in card
     assert "the subject robot_toy as `sks`" in card

@@ -1,4 +1,4 @@
-"""From a look to a decision without Prefect: promotion, rejection, rollback, and a push that fails."""
+"""From a scan to a decision without Prefect: promotion, rejection, rollback, and a push that fails."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ import yaml
 from flows.commands import require_dvc, run_dvc
 from flows.git import git
 from flows.graph import open_repository
-from flows.reproduce.workspace import RWLOCK, mend_workspace
+from flows.reproduce.workspace import LOCKFILE, RWLOCK, repair_dvc_state
 from flows.retrain import promotion, run
 from flows.retrain.decision import BASE_ALONE, Decision
 from flows.retrain.history import describe_history
-from flows.retrain.judging import LOCK_FILE, read_lock, write_lock
-from flows.retrain.run import Look, describe_status, look, past, retrain_once, rollback_once, watch_once
-from flows.retrain.setting import Setting
-from flows.retrain.workspace import hold
+from flows.retrain.judging import parse_lockfile, write_lockfile
+from flows.retrain.run import (
+    SourceScan,
+    describe_status,
+    read_decisions,
+    retrain_once,
+    rollback_once,
+    scan_sources,
+    watch_once,
+)
+from flows.retrain.settings import RetrainSettings
+from flows.retrain.workspace import retrain_lock
 from oft.errors import UserError
 
 from .conftest import TASK, Person
@@ -33,17 +41,17 @@ def reproduce(root: Path) -> None:
 def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_bytes(
     person: Person, blocked_remote: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before, setting, logged = person.state(), person.setting(), Lines()
-    first = retrain_once(setting, reproduce, logged.append).decision
+    before, settings, logged = person.state(), person.settings(), Lines()
+    first = retrain_once(settings, reproduce, logged.append).decision
     assert first is not None and (first.kind, first.against) == ("promoted", "the base alone")
     # The push has failed, twice, and the promotion stands.
     assert sum("dvc push failed" in line for line in logged) == 2
-    assert "not pushed" in describe_status(setting, print)
+    assert "not pushed" in describe_status(settings, print)
 
     blocked_remote.parent.unlink()
     person.learn(0.2, seed=2)
     person.validate_on("b")  # other pictures: the promoted model is judged on them as well
-    second = retrain_once(setting, reproduce, logged.append).decision
+    second = retrain_once(settings, reproduce, logged.append).decision
     assert second is not None and (second.kind, second.against) == ("promoted", "promoted/1")
     [f1] = [row for row in second.comparisons if row.metric == "canny_f1"]
     assert f1.num_pictures == 40 and f1.num_left_out == 0
@@ -51,11 +59,11 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     for tag in ("promoted/1", "promoted/2"):
         assert is_pushed(blocked_remote, model_hash(person, tag))
 
-    for clone in (setting.clone, setting.referee):
+    for clone in (settings.clone, settings.baseline):
         (clone / RWLOCK).write_text('{"read": {"a": [{"pid"', "utf-8")  # as a kill in mid-write leaves it
     person.learn(0.2, seed=3)
     logged.clear()
-    third = retrain_once(setting, reproduce, logged.append).decision
+    third = retrain_once(settings, reproduce, logged.append).decision
     assert third is not None and third.kind == "rejected" and "no score gains" in third.reason
     assert sum("DVC's list of files in use" in line for line in logged) == 2
     assert commit_of(person, "retrain") == commit_of(person, "promoted/2")
@@ -63,29 +71,29 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
 
     # Once more: DVC has all of it, what the promoted model draws included, and the gate says the same.
     logged.clear()
-    again = retrain_once(setting, reproduce, logged.append, force=True).decision
+    again = retrain_once(settings, reproduce, logged.append, force=True).decision
     assert logged and not any("Running stage" in line for line in logged)
     assert again is not None and again.comparisons == third.comparisons
 
-    rollback_once(setting, print, reason="it draws hands")
+    rollback_once(settings, print, reason="it draws hands")
     assert person.tags() == ["promoted/1", "promoted/2", "promoted/5", "rejected/3", "rejected/4"]
     assert model_after_checkout(person, "promoted/5") == "0.1 1\n"
-    assert retrain_once(setting, reproduce, print).message == "nothing has changed since rejected/4"
+    assert retrain_once(settings, reproduce, print).message == "nothing has changed since rejected/4"
     with pytest.raises(UserError, match="no promotion before promoted/1"):
-        rollback_once(setting, print)
-    rollback_once(setting, print, to=2)
+        rollback_once(settings, print)
+    rollback_once(settings, print, to=2)
     assert model_hash(person, "promoted/6") == model_hash(person, "promoted/2")
     with pytest.raises(UserError, match="known: 1"):
-        rollback_once(setting, print, to=3)
+        rollback_once(settings, print, to=3)
 
     assert person.state() == before
-    history = past(setting, print)
+    history = read_decisions(settings, print)
     kinds = [(decision.kind, decision.of) for decision in history]
     assert kinds[:3] == [("promoted", 1), ("promoted", 2), ("rejected", 3)]
     assert kinds[3:] == [("rejected", 4), ("rollback", 1), ("rollback", 2)]
     assert "promoted/5: rolled back to promoted/1" in describe_history(history)
     assert "it draws hands" in describe_history(history)
-    status = describe_status(setting, print)
+    status = describe_status(settings, print)
     assert "promoted: promoted/6: rolled back to promoted/2" in status and "not pushed" not in status
 
     pipeline = git("show", "promoted/2:dvc.yaml", root=person.root)
@@ -97,54 +105,54 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     assert parents == [commit_of(person, name) for name in expected]
 
     # What opens a remote is nowhere but where DVC reads it.
-    secrets = setting.clone / ".dvc" / "config.local"
+    secrets = settings.clone / ".dvc" / "config.local"
     assert SECRET in secrets.read_text("utf-8"), "the test plants nothing"
     assert secrets.stat().st_mode & 0o077 == 0
     everything = git("log", "--all", "--patch", root=person.root) + git("for-each-ref", root=person.root)
     assert SECRET not in everything + "\n".join(logged.ever) + capsys.readouterr().out
 
 
-def test_what_failed_is_kept_from_the_watch_until_something_changes(person: Person) -> None:
+def test_watch_does_not_repeat_a_failure_until_something_changes(person: Person) -> None:
     def fail(_root: Path) -> None:
         raise UserError("the disk is full")
 
-    setting = person.setting()
-    assert watch_once(setting, print) == (True, "nothing was decided yet")
+    settings = person.settings()
+    assert watch_once(settings, print) == (True, "nothing was decided yet")
     with pytest.raises(UserError, match="the disk is full"):
-        retrain_once(setting, fail, print)
+        retrain_once(settings, fail, print)
     assert person.tags() == []
-    start, why = watch_once(setting, print)
+    start, why = watch_once(settings, print)
     assert not start and "the last retraining on these data failed" in why and "the disk is full" in why
     person.learn(0.5, seed=9)
-    assert watch_once(setting, print)[0]
+    assert watch_once(settings, print)[0]
 
 
-def test_the_last_candidate_s_lock_is_not_taken_for_a_cut_one(person: Person) -> None:
+def test_the_last_candidates_lockfile_does_not_count_as_torn(person: Person) -> None:
     stages = {name: {"cmd": f"echo {name}"} for name in ("acquire", "train")}
-    write_lock(person.root / LOCK_FILE, stages)
-    git("add", LOCK_FILE, root=person.root)
+    write_lockfile(person.root / LOCKFILE, stages)
+    git("add", LOCKFILE, root=person.root)
     git("commit", "--quiet", "--message", "More stages", root=person.root)
-    setting, mended = person.setting(), list[str]()
-    with hold(setting.folder, print):
-        found = look(setting, print)
+    settings, mended = person.settings(), list[str]()
+    with retrain_lock(settings.folder, print):
+        found = scan_sources(settings, print)
         last = Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
-        write_lock(setting.clone / LOCK_FILE, {"acquire": stages["acquire"]})
-        promotion.reject(setting, last)
-        found = look(setting, print)
+        write_lockfile(settings.clone / LOCKFILE, {"acquire": stages["acquire"]})
+        promotion.reject(settings, last)
+        found = scan_sources(settings, print)
         assert not found.new_sources
         # The flow begins so.
-        run._make_candidate(setting, found, last, lambda root: mended.extend(mend_workspace(root)), print)
+        run._make_candidate(settings, found, last, lambda root: mended.extend(repair_dvc_state(root)), print)
     assert mended == []
-    assert read_lock((setting.clone / LOCK_FILE).read_text("utf-8")).keys() == {"acquire"}
+    assert parse_lockfile((settings.clone / LOCKFILE).read_text("utf-8")).keys() == {"acquire"}
 
 
-@pytest.mark.parametrize(("fault", "may_pass"), [("refused", False), ("moved", True), ("gone", True)])
-def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
-    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, may_pass: bool
+@pytest.mark.parametrize(("fault", "is_transient"), [("refused", False), ("moved", True), ("gone", True)])
+def test_watch_does_not_repeat_a_decision_that_the_source_refuses(
+    person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, is_transient: bool
 ) -> None:
-    setting = Setting(str(person.root), tmp_path / "work")
+    settings = RetrainSettings(str(person.root), tmp_path / "work")
 
-    def decide(_setting: Setting, found: Look, *_: object) -> Decision:
+    def decide(_settings: RetrainSettings, found: SourceScan, *_: object) -> Decision:
         if fault == "refused":
             git("config", "receive.hideRefs", "refs/tags", root=person.root)
         elif fault == "moved":
@@ -153,23 +161,23 @@ def test_a_decision_that_the_source_refuses_is_kept_from_the_watch_too(
             person.root.rename(tmp_path / "gone")
         return Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
 
-    monkeypatch.setattr(run, "_make_candidate", lambda *_: write_lock(setting.clone / LOCK_FILE, {}))
+    monkeypatch.setattr(run, "_make_candidate", lambda *_: write_lockfile(settings.clone / LOCKFILE, {}))
     monkeypatch.setattr(run, "_decide", decide)
     with pytest.raises(UserError, match="Nothing of rejected/1 has reached the source") as failed:
-        retrain_once(setting, reproduce, print)
-    assert isinstance(failed.value, promotion.Passing) == may_pass
+        retrain_once(settings, reproduce, print)
+    assert isinstance(failed.value, promotion.TransientError) == is_transient
     if fault == "gone":
         (tmp_path / "gone").rename(person.root)
-    start, why = watch_once(setting, print)
-    assert start == may_pass, why
-    assert ("the last retraining on these data failed" in why) != may_pass
+    start, why = watch_once(settings, print)
+    assert start == is_transient, why
+    assert ("the last retraining on these data failed" in why) != is_transient
 
 
-def test_settings_that_break_the_rules_are_to_be_mended_in_the_source(person: Person) -> None:
+def test_invalid_settings_must_be_fixed_in_the_source(person: Person) -> None:
     (person.root / "params.yaml").write_text("seed: [", encoding="utf-8")
     git("commit", "--quiet", "--all", "--message", "Broken", root=person.root)
     with pytest.raises(UserError, match="mend and commit it in the source, not in the clone"):
-        watch_once(person.setting(), print)
+        watch_once(person.settings(), print)
 
 
 class Lines(list[str]):

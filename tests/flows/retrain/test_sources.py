@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.retrain.sources import Hashes, changed_stages, read_fingerprints, watched_sources
+from flows.retrain.sources import HashCache, changed_stages, read_fingerprints, watched_sources
 from oft.errors import DataError
 from oft.params import Params, parse_params
 
@@ -25,32 +25,32 @@ def own(values: dict[str, Any], tmp_path: Path) -> Params:
     return parse_params(values)
 
 
-def look(params: Params, tmp_path: Path) -> dict[str, str]:
-    return read_fingerprints(params, tmp_path, Hashes(tmp_path / "hashes.json"))
+def fingerprints(params: Params, tmp_path: Path) -> dict[str, str]:
+    return read_fingerprints(params, tmp_path, HashCache(tmp_path / "hashes.json"))
 
 
-def test_only_what_dvc_cannot_see_is_watched(params: Params, own: Params) -> None:
+def test_only_sources_invisible_to_dvc_are_watched(params: Params, own: Params) -> None:
     assert watched_sources(params) == {}
     assert watched_sources(own) == {"acquire@photos": "mine", "caption@photos": "prompts.json"}
 
 
-def test_a_folder_is_its_names_sizes_and_content(own: Params, tmp_path: Path) -> None:
-    first = look(own, tmp_path)
+def test_a_folders_fingerprint_covers_names_sizes_and_content(own: Params, tmp_path: Path) -> None:
+    first = fingerprints(own, tmp_path)
     folder = tmp_path / "mine"
     os.utime(folder / "a.png")
-    assert look(own, tmp_path) == first, "a new time is no new picture"
+    assert fingerprints(own, tmp_path) == first, "a new time is no new picture"
 
     (folder / "a.png").write_bytes(b"c")
-    changed = look(own, tmp_path)
+    changed = fingerprints(own, tmp_path)
     assert changed_stages(changed, first) == ["acquire@photos"]
     (folder / "a.png").write_bytes(b"a")
-    assert look(own, tmp_path) == first
+    assert fingerprints(own, tmp_path) == first
 
     (folder / "a.png").rename(folder / "c.png")
-    assert changed_stages(look(own, tmp_path), first) == ["acquire@photos"]
+    assert changed_stages(fingerprints(own, tmp_path), first) == ["acquire@photos"]
     (folder / "c.png").rename(folder / "a.png")
     (tmp_path / "prompts.json").write_text("{ }")
-    assert changed_stages(look(own, tmp_path), first) == ["caption@photos"]
+    assert changed_stages(fingerprints(own, tmp_path), first) == ["caption@photos"]
 
 
 def test_a_file_is_read_again_only_where_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,43 +66,45 @@ def test_a_file_is_read_again_only_where_it_changed(tmp_path: Path, monkeypatch:
     path, store = tmp_path / "a", tmp_path / "hashes.json"
     path.write_text("one")
     for _ in range(2):
-        hashes = Hashes(store)
+        hashes = HashCache(store)
         assert hashes.sha256(path) == "one"
         hashes.save()
     assert read == [path]
     path.write_text("other")
-    assert Hashes(store).sha256(path) == "other"
+    assert HashCache(store).sha256(path) == "other"
     store.write_text("damaged")
-    assert Hashes(store).sha256(path) == "other"
+    assert HashCache(store).sha256(path) == "other"
 
 
-def test_links_that_lead_back_up_end(own: Params, tmp_path: Path) -> None:
+def test_links_to_a_parent_folder_are_not_followed(own: Params, tmp_path: Path) -> None:
     (tmp_path / "mine" / "sub" / "up").symlink_to(tmp_path / "mine")
     (tmp_path / "mine" / "gone").symlink_to(tmp_path / "nothing")
-    assert set(look(own, tmp_path)) == {"acquire@photos", "caption@photos"}
+    assert set(fingerprints(own, tmp_path)) == {"acquire@photos", "caption@photos"}
 
 
-def test_a_prefix_on_s3_is_its_names_sizes_and_etags(s3: Any, values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_prefixs_fingerprint_covers_names_sizes_and_etags(
+    s3: Any, values: dict[str, Any], tmp_path: Path
+) -> None:
     values["datasets"]["photos"]["acquire"]["source"] = "s3://bucket/set"
     params = parse_params(values)
     s3.put_object(Bucket="bucket", Key="set/a.png", Body=b"one")
-    first = look(params, tmp_path)
+    first = fingerprints(params, tmp_path)
     s3.put_object(Bucket="bucket", Key="other/b.png", Body=b"elsewhere")
     s3.put_object(Bucket="bucket", Key="set/a.png", Body=b"one")
-    assert look(params, tmp_path) == first
+    assert fingerprints(params, tmp_path) == first
     s3.put_object(Bucket="bucket", Key="set/a.png", Body=b"two")
-    assert look(params, tmp_path) != first
+    assert fingerprints(params, tmp_path) != first
 
 
-def test_a_download_is_its_pins(values: dict[str, Any], tmp_path: Path) -> None:
+def test_a_downloads_fingerprint_covers_its_pins(values: dict[str, Any], tmp_path: Path) -> None:
     values["datasets"]["coco"]["acquire"]["source"] = "download"
-    first = look(parse_params(values), tmp_path)
-    assert look(parse_params(values), tmp_path) == first
+    first = fingerprints(parse_params(values), tmp_path)
+    assert fingerprints(parse_params(values), tmp_path) == first
     values["datasets"]["coco"]["acquire"]["mirror"] = "https://mirror/coco"
-    assert changed_stages(look(parse_params(values), tmp_path), first) == ["acquire@coco"]
+    assert changed_stages(fingerprints(parse_params(values), tmp_path), first) == ["acquire@coco"]
 
 
 def test_a_missing_source_is_named(own: Params, tmp_path: Path) -> None:
     (tmp_path / "prompts.json").unlink()
     with pytest.raises(DataError, match=r"prompts\.json is missing"):
-        look(own, tmp_path)
+        fingerprints(own, tmp_path)

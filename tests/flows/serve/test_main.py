@@ -17,7 +17,7 @@ def test_help_teaches() -> None:
         assert word in shown.output
 
 
-@pytest.mark.parametrize("module", ["flows.serve", "flows.deploy", "flows.serve.keeper"])
+@pytest.mark.parametrize("module", ["flows.serve", "flows.deploy", "flows.serve.reaper"])
 def test_nothing_heavy_is_imported_for_a_help_page(module: str) -> None:
     code = f"import sys, {module}; sys.exit(bool({{'prefect', 'dvc', 'torch'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -33,7 +33,7 @@ def test_elsewhere_than_in_a_clone_nothing_is_started(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_serves_already_is_told_even_while_he_starts() -> None:
+def test_a_second_serve_is_told_of_the_first_even_while_that_starts() -> None:
     record = '{"pid": 7, "ui": "http://127.0.0.1:4200"}'
     assert "at http://127.0.0.1:4200, by process 7" in describe_served(record)
     assert "just starting" in describe_served("")

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.serve.following import Follower
+from flows.serve.log_tail import LogTail
 
 
 def test_new_lines_come_once_whole_and_without_tracebacks(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.touch()
     with path.open() as file, path.open("a") as writer:
-        log = Follower(file)
+        log = LogTail(file)
 
         def write(text: str) -> list[str]:
             writer.write(text)

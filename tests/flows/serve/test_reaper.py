@@ -8,31 +8,31 @@ import sys
 import time
 from pathlib import Path
 
-from flows.serve.keeper import read_parts
 from flows.serve.marked import MARK, find_marked, kill_marked
+from flows.serve.reaper import read_pids
 
 ROOT = Path(__file__).parents[3]
 SERVES = """
 import os, sys, time
 from pathlib import Path
-from flows.serve.parts import Keeper, Part
+from flows.serve.supervised import Reaper, SupervisedProcess
 mark, folder = sys.argv[1:]
-keeper = Keeper(Path.cwd(), mark)
+reaper = Reaper(Path.cwd(), mark)
 sleeper = ["http.server", "0", "--bind", "127.0.0.1"]
-part = Part("worker", sleeper, Path.cwd(), {**os.environ, "MARK": mark}, Path(folder))
-keeper.start(part)
+process = SupervisedProcess("worker", sleeper, Path.cwd(), {**os.environ, "MARK": mark}, Path(folder))
+reaper.start(process)
 print("started", flush=True)
 while True:
-    keeper.look()
+    reaper.ensure_running()
     time.sleep(0.05)
 """
 
 
-def test_a_later_process_of_a_part_replaces_an_earlier_one() -> None:
-    assert read_parts(["server 1\n", "worker 2\n", "server 3\n"]) == {"server": 3, "worker": 2}
+def test_a_later_process_replaces_an_earlier_one_of_its_name() -> None:
+    assert read_pids(["server 1\n", "worker 2\n", "server 3\n"]) == {"server": 3, "worker": 2}
 
 
-def test_kill_9_of_what_serves_ends_its_parts_even_after_the_keeper_was_killed(tmp_path: Path) -> None:
+def test_kill_9_of_the_supervisor_ends_its_processes_even_after_the_reaper_was_killed(tmp_path: Path) -> None:
     mark = f"test#{secrets.token_hex(8)}"
     code = SERVES.replace('"MARK"', repr(MARK))
     serving = subprocess.Popen(
@@ -41,10 +41,10 @@ def test_kill_9_of_what_serves_ends_its_parts_even_after_the_keeper_was_killed(t
     try:
         assert serving.stdout is not None
         assert serving.stdout.readline() == "started\n"
-        first = keeper_of(mark)
+        first = reaper_of(mark)
         os.kill(first, signal.SIGKILL)
         deadline = time.monotonic() + 60
-        while keeper_of(mark) in (0, first) and time.monotonic() < deadline:
+        while reaper_of(mark) in (0, first) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert len(find_marked(mark)) == 1
         serving.kill()
@@ -57,9 +57,9 @@ def test_kill_9_of_what_serves_ends_its_parts_even_after_the_keeper_was_killed(t
         serving.communicate()
 
 
-def keeper_of(mark: str) -> int:
-    """The keeper's process for ``mark``, 0 if there is none."""
+def reaper_of(mark: str) -> int:
+    """The reaper's process for ``mark``, 0 if there is none."""
     found = subprocess.run(
-        ["pgrep", "--full", f"flows.serve.keeper {mark}"], capture_output=True, text=True, check=False
+        ["pgrep", "--full", f"flows.serve.reaper {mark}"], capture_output=True, text=True, check=False
     )
     return int(found.stdout.split()[0]) if found.stdout else 0

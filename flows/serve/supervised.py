@@ -1,4 +1,4 @@
-"""The parts of what is served, and the keeper that ends them should nobody else be left to do it."""
+"""Supervised processes, and the reaper that ends them should their supervisor be killed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flows.process import TAIL_LINES, Finished
+from flows.process import TAIL_LINES, CommandResult
 
 RESTARTS = 4
 RESTARTS_WITHIN_SECONDS = 30.0
 
 
-class Part:
-    """A process that is started again when it dies; its lines go to a file."""
+class SupervisedProcess:
+    """A process that the supervisor restarts when it dies; its lines go to a file."""
 
     def __init__(
         self, name: str, arguments: Sequence[str], root: Path, environment: Mapping[str, str], logs: Path
@@ -33,7 +33,7 @@ class Part:
         self.log.write_bytes(b"")
 
     def start(self) -> None:
-        """Start the process, at the head of a session of its own: Ctrl-C in the terminal is not for it."""
+        """Start the process as a session leader, which Ctrl-C in the terminal does not reach."""
         self._starts.append(time.monotonic())
         with self.log.open("ab") as lines:
             self._process = subprocess.Popen(
@@ -56,46 +56,48 @@ class Part:
         assert self._process is not None
         return self._process.poll()
 
-    def may_start_again(self) -> bool:
-        """Return whether it has not been started too often of late."""
+    def may_restart(self) -> bool:
+        """Return whether it has not restarted too often of late."""
         often = len(self._starts) > RESTARTS
         return not often or time.monotonic() - self._starts[0] > RESTARTS_WITHIN_SECONDS
 
-    def finished(self) -> Finished:
-        """Return how it has ended, with the last it said."""
+    def finished(self) -> CommandResult:
+        """Return how it ended, with its last lines."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return Finished(self.exit_code() or 0, tuple(line for line in lines if line.strip())[-TAIL_LINES:])
+        return CommandResult(
+            self.exit_code() or 0, tuple(line for line in lines if line.strip())[-TAIL_LINES:]
+        )
 
 
-class Keeper:
-    """Starts parts, and a process beside them that ends them all should this one be killed."""
+class Reaper:
+    """Starts supervised processes, and a process beside them that ends them all should this one be killed."""
 
     def __init__(self, root: Path, mark: str) -> None:
-        self.parts: dict[str, int] = {}
+        self.pids: dict[str, int] = {}
         self._root = root
         self._mark = mark
         self._process = self._start()
 
-    def start(self, part: Part) -> None:
-        """Start ``part`` and tell the keeper's process."""
-        part.start()
-        self.parts[part.name] = part.pid
-        self._tell(part.name, part.pid)
+    def start(self, process: SupervisedProcess) -> None:
+        """Start ``process`` and register it with the reaper's process."""
+        process.start()
+        self.pids[process.name] = process.pid
+        self._register(process.name, process.pid)
 
-    def look(self) -> None:
-        """Start the keeper's process again if it has been killed."""
+    def ensure_running(self) -> None:
+        """Restart the reaper's process if it has been killed."""
         if self._process.poll() is not None:
             self._process = self._start()
-            for name, pid in self.parts.items():
-                self._tell(name, pid)
+            for name, pid in self.pids.items():
+                self._register(name, pid)
 
-    def leave(self) -> None:
-        """Let the keeper's process end; there is nothing left for it to do."""
+    def close(self) -> None:
+        """End the reaper's process, after all supervised ones."""
         self._process.communicate()
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.serve.keeper", self._mark],
+            [sys.executable, "-m", "flows.serve.reaper", self._mark],
             cwd=self._root,
             stdin=subprocess.PIPE,
             text=True,
@@ -103,7 +105,7 @@ class Keeper:
             start_new_session=True,
         )
 
-    def _tell(self, name: str, pid: int) -> None:
+    def _register(self, name: str, pid: int) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # killed a moment ago; its successor is told
+        with contextlib.suppress(BrokenPipeError):  # killed a moment ago; its successor gets them all
             self._process.stdin.write(f"{name} {pid}\n")

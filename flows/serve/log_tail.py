@@ -1,4 +1,4 @@
-"""The new lines of a log, as a person wants to read them."""
+"""Follow a log without its tracebacks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import IO
 
 
-class Follower:
-    """Gives the whole lines that a growing file has got since it was last asked, without Python's tracebacks.
+class LogTail:
+    """Reads the new lines of a growing file, without Python's tracebacks.
 
-    What a failed run has to say follows its traceback; the way there through Prefect stays in the file.
+    A failed run's message follows its traceback; the frames, which are Prefect's, stay in the file.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -17,7 +17,7 @@ class Follower:
         self._in_traceback = False
 
     def new_lines(self) -> Iterator[str]:
-        """Yield the lines that are new, without their ends; a line that is still being written waits."""
+        """Yield the new whole lines, without their ends."""
         while True:
             start = self._file.tell()
             line = self._file.readline()

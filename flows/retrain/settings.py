@@ -1,4 +1,4 @@
-"""Where a retraining takes its code from, where it works, and what it watches."""
+"""The settings of a retraining: its source of code, its working folder, and the inboxes it watches."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from oft.errors import UserError
 FOLDER_VARIABLE = "OFT_RETRAIN"
 FOLDER = Path(".retrain")
 DEFAULT_BRANCH = "retrain"
+SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What one retraining line is about.
+class RetrainSettings:
+    """The settings of one line of retrainings.
 
     Attributes:
         source: the git repository that is cloned and pushed to: a folder of this machine, absolute, or an
@@ -27,6 +28,7 @@ class Setting:
         branch: the branch of the source that promotions are committed on.
         inboxes: for a data set (``coco``) or a folder of one (``dreambooth/dog``), the folder or the
             ``s3://bucket/prefix`` that new pictures arrive in.
+        settle_seconds: how long a file of an inbox must have stayed unchanged.
     """
 
     source: str
@@ -34,6 +36,7 @@ class Setting:
     revision: str = "HEAD"
     branch: str = DEFAULT_BRANCH
     inboxes: Mapping[str, str] = field(default_factory=dict)
+    settle_seconds: float = SETTLE_SECONDS
 
     @property
     def clone(self) -> Path:
@@ -41,25 +44,26 @@ class Setting:
         return self.folder / "clone"
 
     @property
-    def referee(self) -> Path:
-        """The clone that the promoted model is judged in, on a candidate's pictures."""
-        return self.folder / "referee"
+    def baseline(self) -> Path:
+        """The clone in which the promoted model is scored on a candidate's pictures."""
+        return self.folder / "baseline"
 
     @property
-    def person(self) -> Path | None:
-        """The source's own workspace, where it is a folder of this machine: relative paths start there."""
+    def source_root(self) -> Path | None:
+        """The source's workspace, if it is a folder of this machine; relative paths start there."""
         folder = Path(self.source)
         return folder if folder.is_dir() else None
 
 
-def open_setting(
+def resolve_settings(
     source: str = ".",
     folder: Path | None = None,
     revision: str = "HEAD",
     branch: str = DEFAULT_BRANCH,
     inboxes: Mapping[str, str] | None = None,
-) -> Setting:
-    """Return the setting, every part checked.
+    settle_seconds: float = SETTLE_SECONDS,
+) -> RetrainSettings:
+    """Return the settings, every part checked.
 
     Args:
         folder: None takes the environment's ``OFT_RETRAIN``, else ``.retrain`` in the source, or in the
@@ -81,17 +85,18 @@ def open_setting(
     elif "://" not in source and ":" not in source:
         raise UserError(f"source {source!r} must be a git repository: a folder that exists, or an address")
     chosen = folder or (Path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None)
-    setting = Setting(
+    settings = RetrainSettings(
         source,
         (chosen or (here if here.is_dir() else Path.cwd()) / FOLDER).absolute(),
         revision,
         branch,
         dict(inboxes or {}),
+        settle_seconds,
     )
     if revision.startswith("-"):
         raise UserError(f"revision {revision!r} must be a branch, a tag or a commit of the source")
-    _check_branch(setting)
-    return setting
+    _check_branch(settings)
+    return settings
 
 
 def _check_root(folder: Path) -> None:
@@ -105,21 +110,21 @@ def _check_root(folder: Path) -> None:
         )
 
 
-def _check_branch(setting: Setting) -> None:
-    root = setting.person or Path.cwd()
+def _check_branch(settings: RetrainSettings) -> None:
+    root = settings.source_root or Path.cwd()
     try:
-        git("check-ref-format", f"refs/heads/{setting.branch}", root=root)
+        git("check-ref-format", f"refs/heads/{settings.branch}", root=root)
     except UserError:
         raise UserError(
-            f"branch {setting.branch!r} must be a name that git allows, such as {DEFAULT_BRANCH}"
+            f"branch {settings.branch!r} must be a name that git allows, such as {DEFAULT_BRANCH}"
         ) from None
-    if setting.person is None:
+    if settings.source_root is None:
         return
     if git("rev-parse", "--is-bare-repository", root=root) == "false":
-        # A person may stand there: their workspace stays as it is, so their branch has to as well.
+        # Pushing to a checked-out branch would change a user's workspace.
         worktrees = git("worktree", "list", "--porcelain", root=root).splitlines()
-        if f"branch refs/heads/{setting.branch}" in worktrees:
+        if f"branch refs/heads/{settings.branch}" in worktrees:
             raise UserError(
-                f"branch {setting.branch!r} is checked out in {root}, and nothing is pushed to a branch that "
-                "someone works on; switch to another there, or name another with --branch"
+                f"branch {settings.branch!r} is checked out in {root}, and nothing is pushed to a branch "
+                "that someone works on; switch to another there, or name another with --branch"
             )
