@@ -6,8 +6,9 @@ import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from oft.params import load_params
+from oft.params import Params, load_params
 from oft.storage import atomic_folder, write_json
 from oft.types import Split
 from stages.launch import paths
@@ -15,6 +16,11 @@ from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
 from stages.launch.settings import write_settings
 from stages.launch.sources import source_closure
+
+if TYPE_CHECKING:
+    from oft.models.base import Base
+    from oft.shards.store import ShardStore
+    from oft.training.dataset import TrainingSet
 
 
 def main(arguments: list[str]) -> None:
@@ -36,9 +42,8 @@ def main(arguments: list[str]) -> None:
     from oft.models.device import choose_device, make_deterministic
     from oft.shards.store import open_shards
     from oft.training.checkpoint import run_key
-    from oft.training.dataset import TrainingSet, open_training_set
-    from oft.training.objective import Denoiser, validation_loss
-    from oft.training.run import train_adapter
+    from oft.training.objective import Denoiser, Source, validation_loss
+    from oft.training.run import Workplace, train_adapter
 
     folder = paths.run(task, adapter)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
@@ -57,19 +62,11 @@ def main(arguments: list[str]) -> None:
     loaded = load_onto(base, folder / "train")
     has_magnitudes = loaded.add_magnitudes()
 
-    def read(split: Split) -> TrainingSet:
-        return open_training_set(
-            base, shards, paths.encoded(task), split, with_condition=task in params.tasks
-        )
-
-    data = read("train")
-    # A subject has no validation pictures: its own are all there are.
-    held_out = read("val") if task in params.tasks and shards.entries("val") else data
+    data, held_out = open_data(base, params, task, shards)
 
     def measure() -> float:
-        return validation_loss(
-            base, Denoiser(base.unet, loaded), held_out, settings.batch_size, params.seed, ranks=ranks
-        )
+        denoiser = Denoiser(base.unet, loaded)
+        return validation_loss(base, denoiser, held_out, settings.batch_size, params.seed, ranks=ranks)
 
     with atomic_folder(folder / "magnitude") if ranks.first else nullcontext() as partial:
         before = after = measure()
@@ -77,13 +74,11 @@ def main(arguments: list[str]) -> None:
             train_adapter(
                 base,
                 loaded,
-                data,
+                [Source(data, "instance")],
                 settings,
+                Workplace(partial, scratch, paths.LOGS),
                 seed=params.seed,
                 name=f"{task} {adapter} magnitude",
-                folder=partial,
-                scratch=scratch,
-                logs=paths.LOGS,
                 ranks=ranks,
             )
             after = measure()
@@ -96,6 +91,20 @@ def main(arguments: list[str]) -> None:
             )
     if ranks.first:  # There is nothing left to resume.
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def open_data(base: Base, params: Params, task: str, shards: ShardStore) -> tuple[TrainingSet, TrainingSet]:
+    """Return what is trained on and what the loss is measured on."""
+    from oft.training.dataset import open_training_set
+
+    def read(split: Split) -> TrainingSet:
+        return open_training_set(
+            base, shards, paths.encoded(task), split, with_condition=task in params.tasks
+        )
+
+    data = read("train")
+    # A subject has no validation pictures: its own are all there are.
+    return data, read("val") if task in params.tasks and shards.entries("val") else data
 
 
 if __name__ == "__main__":

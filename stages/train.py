@@ -6,14 +6,23 @@ import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from oft.params import load_params
+from oft.params import Params, load_params
+from oft.settings.training import Training
 from oft.storage import atomic_folder, write_json
 from stages.launch import paths
 from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.ranks import join_ranks, run, run_as_ranks
 from stages.launch.settings import write_settings
 from stages.launch.sources import source_closure
+
+if TYPE_CHECKING:
+    from oft.adapters.protocol import Adapter
+    from oft.models.base import Base
+    from oft.shards.store import ShardStore
+    from oft.training.objective import Source
+    from oft.training.run import Validation
 
 # What of `sample` validation grids are drawn with.
 DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
@@ -24,82 +33,117 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
     task = known_task(params, options.task)
-    adapter = known_trained(params, options.adapter)
-    subject = task in params.subjects
-    settings = params.train_subject if subject else params.train
+    name = known_trained(params, options.adapter)
+    settings = training_settings(params, task)
     if run_as_ranks(arguments, settings):
         return
 
     from oft.models.adapted import load_onto, store
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
-    from oft.sampling import task_prompts
-    from oft.shards.store import ShardFolder, open_shards
+    from oft.shards.store import open_shards
     from oft.training.checkpoint import run_key
-    from oft.training.dataset import open_training_set
-    from oft.training.run import train_adapter
-    from oft.training.validation import grid_drawer
+    from oft.training.run import Workplace, train_adapter
 
-    folder = paths.run(task, adapter)
+    folder = paths.run(task, name)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
-    inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "init"]
-    if subject:
-        inputs += [paths.prior(task) / "index.json", paths.encoded_prior(task) / "manifest.json"]
-    adapter_settings = {adapter: params.adapters[adapter].model_dump()}
-    drawing = params.sample.model_dump(include=set(DRAWING))
-    described = {
-        "seed": params.seed,
-        "shards": shards.index_sha256,
-        "train": settings.model_dump(exclude={"log_to"}),
-        "sample": drawing,
-    }
+    described = describe(params, task, shards)
+    inputs = [paths.BASE, folder / "init", *encoded_inputs(params, task)]
     scratch = paths.CHECKPOINTS / run_key(described, inputs, source_closure(Path(__file__)))
 
     ranks = join_ranks()
     ranks.refuse_unequal(scratch.name)
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
-    loaded = load_onto(base, folder / "init")
-    data = open_training_set(base, shards, paths.encoded(task), "train", with_condition=not subject)
-    prior = None
-    if subject:
-        class_pictures = ShardFolder(paths.prior(task))
-        prior = open_training_set(
-            base, class_pictures, paths.encoded_prior(task), "train", with_condition=False
-        )
+    adapter = load_onto(base, folder / "init")
+    sources = open_sources(base, params, task, shards)
     with atomic_folder(folder / "train") if ranks.first else nullcontext() as partial:
         log = train_adapter(
             base,
-            loaded,
-            data,
+            adapter,
+            sources,
             settings,
-            prior=prior,
-            prior_loss_weight=params.train_subject.prior_loss_weight if subject else 0.0,
+            Workplace(partial, scratch, paths.LOGS),
             seed=params.seed,
-            name=f"{task} {adapter}",
-            folder=partial,
-            scratch=scratch,
-            logs=paths.LOGS,
-            draw_grid=grid_drawer(
-                base,
-                loaded,
-                shards,
-                task_prompts(paths.shards(task)) if subject else None,
-                settings.num_validation_images,
-                params.sample,
-                params.resolution_px,
-                params.seed,
-            ),
-            validate_every_steps=settings.validate_every_steps,
+            name=f"{task} {name}",
+            validation=open_validation(base, adapter, params, task, shards),
             ranks=ranks,
         )
         if partial is not None:
-            store(partial, loaded, base)
-            made_with = {**described, "task": task, "adapter": adapter_settings, "base": base.hash}
-            write_settings(partial, made_with | {"resolution_px": params.resolution_px})
-            write_json(partial / "summary.json", {**log[-1], "num_images": len(data)})
+            store(partial, adapter, base)
+            made_with = {
+                **described,
+                "task": task,
+                "adapter": {name: params.adapters[name].model_dump()},
+                "base": base.hash,
+                "resolution_px": params.resolution_px,
+            }
+            write_settings(partial, made_with)
+            write_json(partial / "summary.json", {**log[-1], "num_images": len(sources[0].data)})
     if ranks.first:  # There is nothing left to resume.
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def training_settings(params: Params, task: str) -> Training:
+    """Return how a task or subject is trained."""
+    return params.train_subject if task in params.subjects else params.train
+
+
+def describe(params: Params, task: str, shards: ShardStore) -> dict[str, Any]:
+    """Return the settings that decide what a training gives, beside its inputs."""
+    return {
+        "seed": params.seed,
+        "shards": shards.index_sha256,
+        "train": training_settings(params, task).model_dump(exclude={"log_to"}),
+        "sample": params.sample.model_dump(include=set(DRAWING)),
+    }
+
+
+def encoded_inputs(params: Params, task: str) -> list[Path]:
+    """Return the files that name what was encoded, and of a subject its class pictures."""
+    inputs = [paths.encoded(task) / "manifest.json"]
+    if task in params.subjects:
+        inputs += [paths.prior(task) / "index.json", paths.encoded_prior(task) / "manifest.json"]
+    return inputs
+
+
+def open_sources(base: Base, params: Params, task: str, shards: ShardStore) -> list[Source]:
+    """Return what is trained on: the task's pictures, and of a subject those of its class."""
+    from oft.shards.store import ShardFolder
+    from oft.training.dataset import open_training_set
+    from oft.training.objective import Source
+
+    subject = task in params.subjects
+    data = open_training_set(base, shards, paths.encoded(task), "train", with_condition=not subject)
+    sources = [Source(data, "instance")]
+    weight = params.train_subject.prior_loss_weight
+    if subject and weight > 0:
+        pictures = ShardFolder(paths.prior(task))
+        prior = open_training_set(base, pictures, paths.encoded_prior(task), "train", with_condition=False)
+        sources.append(Source(prior, "class", weight))
+    return sources
+
+
+def open_validation(
+    base: Base, adapter: Adapter, params: Params, task: str, shards: ShardStore
+) -> Validation | None:
+    """Return how validation grids are drawn, None where none are asked for."""
+    from oft.sampling import task_prompts
+    from oft.training.run import Validation
+    from oft.training.validation import grid_drawer
+
+    settings = training_settings(params, task)
+    draw = grid_drawer(
+        base,
+        adapter,
+        shards,
+        task_prompts(paths.shards(task)) if task in params.subjects else None,
+        settings.num_validation_images,
+        params.sample,
+        params.resolution_px,
+        params.seed,
+    )
+    return None if draw is None else Validation(draw, settings.validate_every_steps)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from oft.seeding import derive_seed
-from oft.training.dataset import TrainingSet
 from oft.training.distributed import ALONE, Ranks
 from oft.training.log import mirror, training_log
 from oft.training.loop import TrainingLoop
@@ -28,41 +27,52 @@ if TYPE_CHECKING:
 GRID_PADDING_PX = 2
 
 
+@dataclass(frozen=True)
+class Workplace:
+    """Where a training keeps what it makes.
+
+    Attributes:
+        folder: its results; None on all but the first of several ranks, which alone writes.
+        scratch: its checkpoints, until it has ended.
+        logs: the curves that ``log_to`` asks for.
+    """
+
+    folder: Path | None
+    scratch: Path
+    logs: Path
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A picture of the weights as they stand, made now and then while training."""
+
+    draw_grid: Callable[[], Image.Image]
+    every_steps: int
+
+
 def train_adapter(
     base: Base,
     adapter: Adapter,
-    data: TrainingSet,
+    sources: Sequence[Source],
     settings: Optimization,
+    workplace: Workplace,
     *,
-    prior: TrainingSet | None = None,
-    prior_loss_weight: float = 0.0,
     seed: int,
     name: str,
-    folder: Path | None,
-    scratch: Path,
-    logs: Path,
-    draw_grid: Callable[[], Image.Image] | None = None,
-    validate_every_steps: int = 1,
+    validation: Validation | None = None,
     ranks: Ranks = ALONE,
 ) -> list[dict[str, float]]:
-    """Train the adapter's ``trained_parameters`` in place; return the log, also in ``folder``/dvclive.
+    """Train the adapter's ``trained_parameters`` in place; return the log, also in the folder's dvclive/.
 
     Args:
-        prior: class pictures for prior preservation.
-        folder: of the first of several ``ranks``, which alone writes.
-        scratch: where checkpoints live.
-        logs: where ``log_to`` writes.
-        draw_grid: makes a validation picture with the weights as they stand, every ``validate_every_steps``.
+        sources: what is trained on; class pictures beside a subject's are prior preservation.
 
     Raises:
         TrainingError: a setting cannot be had here, or the loss is no number.
     """
-    accelerator = make_accelerator(settings, logs)
+    accelerator = make_accelerator(settings, workplace.logs)
     prepare_unet(base.unet, settings)
     denoiser = accelerator.prepare(Denoiser(base.unet, adapter, settings.attention))
-    sources = [Source(data, "instance")]
-    if prior is not None and prior_loss_weight > 0:
-        sources.append(Source(prior, "class", prior_loss_weight))
     objective = data_objective(base, denoiser, sources, settings, seed, ranks)
 
     def prepared_objective(step: int) -> Iterable[Tensor]:
@@ -71,32 +81,26 @@ def train_adapter(
         adapter.before_step(derive_seed(seed, "dropout", step))
         return objective(step)
 
-    written = (
-        nullcontext()
-        if folder is None
-        else training_log(folder / "dvclive", scratch, mirror(accelerator, settings, name, logs))
+    loop = TrainingLoop(
+        accelerator,
+        adapter.trained_parameters(),
+        prepared_objective,
+        settings,
+        scratch=workplace.scratch,
+        name=name,
+        after_step=adapter.after_step,
+        ranks=ranks,
     )
-    with written as log:
-
-        def validate(step: int) -> None:
-            assert log is not None and draw_grid is not None
-            log.grid(step, draw_grid())
-
-        loop = TrainingLoop(
-            accelerator,
-            adapter.trained_parameters(),
-            prepared_objective,
-            settings,
-            scratch=scratch,
-            name=name,
-            after_step=adapter.after_step,
-            ranks=ranks,
-        )
-        rows = loop.run(
-            on_log=(lambda row: None) if log is None else log.row,
-            on_validate=None if log is None or draw_grid is None else validate,
-            validate_every_steps=validate_every_steps,
-        )
+    if workplace.folder is None:
+        rows = loop.run(on_log=lambda row: None)
+    else:
+        mirrors = mirror(accelerator, settings, name, workplace.logs)
+        with training_log(workplace.folder / "dvclive", workplace.scratch, mirrors) as log:
+            rows = loop.run(
+                on_log=log.row,
+                on_validate=(lambda step: log.grid(step, validation.draw_grid())) if validation else None,
+                validate_every_steps=validation.every_steps if validation else 1,
+            )
     adapter.after_training()
     return rows
 

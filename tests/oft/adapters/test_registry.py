@@ -22,7 +22,8 @@ from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import generate, plan, task_conditions, task_prompts
 from oft.seeding import generator_for
-from oft.training.run import train_adapter
+from oft.training.objective import Source
+from oft.training.run import Workplace, train_adapter
 from tests.conftest import SIZE_PX
 from tests.oft.training.conftest import training_set
 
@@ -230,13 +231,11 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     log = train_adapter(
         base,
         adapter,
-        training_set(shards_folder),
+        [Source(training_set(shards_folder), "instance")],
         params.train.model_copy(update=short),
+        Workplace(None, tmp_path / "scratch", tmp_path / "logs"),
         seed=0,
         name="a kind from outside",
-        folder=None,
-        scratch=tmp_path / "scratch",
-        logs=tmp_path / "logs",
     )
     assert log[-1]["step"] == 3 and adapter.trained_parameters()["value"].abs().max() > 0
     assert not adapter.add_magnitudes()

@@ -19,7 +19,7 @@ from oft.settings.training import Optimization, Training
 from oft.training.distributed import Ranks
 from oft.training.loop import TrainingLoop
 from oft.training.objective import Denoiser, Source, data_objective, validation_loss
-from oft.training.run import train_adapter
+from oft.training.run import Validation, Workplace, train_adapter
 from tests.oft.training.conftest import training_set
 
 Values = dict[str, Tensor]
@@ -74,19 +74,18 @@ def train(
             raise KeyboardInterrupt
         return Image.new("RGB", (8, 8))
 
+    sources = [Source(training_set(shards, with_condition=with_condition), "instance")]
+    if not with_condition:
+        sources.append(Source(training_set(shards, with_condition=False), "class", 0.5))
     log = train_adapter(
         base,
         loaded,
-        training_set(shards, with_condition=with_condition),
+        sources,
         settings,
-        prior=None if with_condition else training_set(shards, with_condition=False),
-        prior_loss_weight=0.5,
+        Workplace(scratch / "out" if ranks.first else None, scratch, scratch / "logs"),
         seed=1,
         name="ranks",
-        folder=scratch / "out" if ranks.first else None,
-        scratch=scratch,
-        logs=scratch / "logs",
-        draw_grid=draw_grid,
+        validation=Validation(draw_grid, 1),
         ranks=ranks,
     )
     return {name: value.detach() - begun[name] for name, value in loaded.trained_parameters().items()}, log

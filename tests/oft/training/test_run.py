@@ -14,7 +14,8 @@ from oft.models.adapted import init_adapter
 from oft.models.base import load_base
 from oft.params import Params
 from oft.seeding import generator_for
-from oft.training.run import GRID_PADDING_PX, tile, train_adapter
+from oft.training.objective import Source
+from oft.training.run import GRID_PADDING_PX, Validation, Workplace, tile, train_adapter
 from tests.oft.training.conftest import training_set
 
 
@@ -57,14 +58,12 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
         train_adapter(
             base,
             loaded,
-            training_set(shards_folder),
+            [Source(training_set(shards_folder), "instance")],
             settings,
+            Workplace(scratch / "out", scratch, scratch / "logs"),
             seed=1,
             name="dropping",
-            folder=scratch / "out",
-            scratch=scratch,
-            logs=scratch / "logs",
-            draw_grid=draw_grid,
+            validation=Validation(draw_grid, 1),
         )
         return [value.detach() for value in loaded.trained_parameters().values()]
 
