@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+
+from oft.parallel import usable_cores
 
 LIBRARIES = ("torch", "diffusers", "peft")
 MATMUL_SIZE = 1024
@@ -35,11 +36,6 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
             if key.strip() == "model name":
                 return value.strip()
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Return the number of cores this process may run on."""
-    return len(os.sched_getaffinity(0))
 
 
 def matmul_tflops(device: torch.device) -> float:

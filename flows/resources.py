@@ -112,11 +112,6 @@ class ResourcePool:
             self._free_gpus = sorted([*self._free_gpus, *lease.gpus], key=self.gpus.index)
 
 
-def find_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def find_gpus() -> tuple[str, ...]:
     """Return the ids of the NVIDIA GPUs this process may use: CUDA_VISIBLE_DEVICES', else all there are."""
     chosen = os.environ.get(VISIBLE_GPUS)

@@ -36,6 +36,11 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def num_workers() -> int:
     """Return how many processes share the work: OFT_WORKERS, else the cores this process may use.
 
@@ -44,7 +49,7 @@ def num_workers() -> int:
     """
     given = os.environ.get(WORKERS)
     if given is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     if not given.isdecimal() or int(given) < 1:
         raise WorkerError(f"{WORKERS} must be a whole number of 1 or more, got {given!r}; mend or unset it")
     return int(given)

@@ -9,6 +9,7 @@ import difflib
 import functools
 import math
 import operator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -133,90 +134,17 @@ class Params(Section):
     pretrain: Pretraining
 
     @model_validator(mode="after")
-    def _names_agree(self) -> Params:
-        faults = [
-            *self._unknown(
-                "tasks.{}.dataset", {k: v.dataset for k, v in self.tasks.items()}, set(self.datasets)
-            ),
-            *self._unknown(
-                "subjects.{}.dataset", {k: v.dataset for k, v in self.subjects.items()}, set(self.datasets)
-            ),
-            *self._unknown("angles.{}", {"dataset": self.angles.dataset}, set(self.datasets)),
-            *self._unknown("control_tasks[{}]", dict(enumerate(self.control_tasks)), set(self.tasks)),
-            *self._unknown("subject_tasks[{}]", dict(enumerate(self.subject_tasks)), set(self.subjects)),
-            *self._unknown("base_tasks[{}]", dict(enumerate(self.base_tasks)), {*self.tasks, *self.subjects}),
-            *self._unknown(
-                "transfers.{}.task", {k: v.task for k, v in self.transfers.items()}, set(self.tasks)
-            ),
-            *self._unknown(
-                "transfers.{}.trained_on",
-                {k: v.trained_on for k, v in self.transfers.items()},
-                set(self.control_tasks),
-            ),
-            *self._unknown(
-                "transfers.{}.adapter",
-                {k: v.adapter for k, v in self.transfers.items()},
-                set(self.control_adapters),
-            ),
-            *self._unknown(
-                "control_adapters[{}]", dict(enumerate(self.control_adapters)), set(self.adapters)
-            ),
-            *self._unknown(
-                "subject_adapters[{}]", dict(enumerate(self.subject_adapters)), set(self.adapters)
-            ),
-        ]
-        if BASE_ALONE in self.adapters:
-            faults.append(f"adapters.{BASE_ALONE}: is the name of the base alone; choose another")
-        faults += [
-            f"subject_adapters[{index}]: {name} (method {self.adapters[name].method}) learns from "
-            "conditioning images alone, and a subject has none; take it out"
-            for index, name in enumerate(self.subject_adapters)
-            if name in self.adapters and METHODS[self.adapters[name].method].needs_condition
-        ]
-        trained = {*self.control_tasks, *self.subject_tasks}
-        trained_adapters = {*self.control_adapters, *self.subject_adapters}
-        faults += self._unknown("gate.{}", {"adapter": self.gate.adapter}, trained_adapters)
-        faults += self._unknown("gate.tasks[{}]", dict(enumerate(self.gate.tasks or [])), trained)
-        for group, names in (("tasks", self.tasks), ("subjects", self.subjects)):
-            faults += [
-                f"{group}.{name}: is the name of another folder under runs/; choose another"
-                for name in RESERVED_NAMES
-                if name in names
-            ]
-        for key, transfer in self.transfers.items():
-            if key != f"{transfer.task}-{transfer.adapter}":
-                faults.append(
-                    f"transfers.{key}: the key must be task-adapter, here {transfer.task}-{transfer.adapter}"
-                )
-            if transfer.task in self.control_tasks:
-                faults.append(
-                    f"transfers.{key}: {transfer.task} is in control_tasks and trains its own "
-                    f"{transfer.adapter}; take it out of one of them"
-                )
-        for key, task in self.tasks.items():
-            condition, dataset = CONDITIONS[task.condition], self.datasets.get(task.dataset)
-            if not dataset or not condition.needs_annotation():
-                continue
-            if not READERS[dataset.reader].gives(condition.annotation):
-                readers = [reader.name for reader in READERS.values() if reader.gives(condition.annotation)]
-                faults.append(
-                    f"tasks.{key}: condition {task.condition} needs maps, which reader {dataset.reader} "
-                    f"does not give; choose a data set with reader {' or '.join(readers) or '(none does)'}"
-                )
-        for key, subject in self.subjects.items():
-            dataset = self.datasets.get(subject.dataset)
-            if dataset and dataset.reader != "dreambooth":
-                faults.append(
-                    f"subjects.{key}: a subject's data set has reader dreambooth; {subject.dataset} has "
-                    f"{dataset.reader}"
-                )
-        if both := set(self.tasks) & set(self.subjects):
-            faults.append(f"subjects: {', '.join(sorted(both))} stands in tasks too; rename one of them")
-        if self.sample_shards != list(range(len(self.sample_shards))) or not self.sample_shards:
-            faults.append(
-                f"sample_shards: must count up from 0, for example [0, 1]; it is {self.sample_shards}"
-            )
-        if faults:
+    def _parts_agree(self) -> Params:
+        checks = (
+            _unknown_names,
+            _folder_names,
+            _unfit_adapters,
+            _unfit_transfers,
+            _unfit_conditions,
+            _unfit_subjects,
+            _unfit_shards,
+        )
+        if faults := [fault for check in checks for fault in check(self)]:
             raise ValueError("\n".join(faults))
         return self
 
@@ -233,14 +161,109 @@ class Params(Section):
         settings: dict[str, Any] = getattr(self.conditions, task.condition).model_dump()
         return settings
 
-    @staticmethod
-    def _unknown(pattern: str, values: dict[Any, str], known: set[str]) -> list[str]:
-        return [
-            f"{pattern.format(key)}: must be one of {', '.join(sorted(known)) or '(none is defined)'}; "
-            f"it is {value!r}"
-            for key, value in values.items()
-            if value not in known
-        ]
+
+def _unknown_names(params: Params) -> Iterator[str]:
+    """Yield a fault for each name that stands for nothing."""
+    tasks, subjects, transfers = params.tasks, params.subjects, params.transfers
+    trained = {*params.control_tasks, *params.subject_tasks}
+    trained_adapters = {*params.control_adapters, *params.subject_adapters}
+    references: list[tuple[str, Mapping[Any, str], Collection[str]]] = [
+        ("tasks.{}.dataset", {key: task.dataset for key, task in tasks.items()}, params.datasets),
+        ("subjects.{}.dataset", {key: one.dataset for key, one in subjects.items()}, params.datasets),
+        ("angles.{}", {"dataset": params.angles.dataset}, params.datasets),
+        ("control_tasks[{}]", dict(enumerate(params.control_tasks)), tasks),
+        ("subject_tasks[{}]", dict(enumerate(params.subject_tasks)), subjects),
+        ("base_tasks[{}]", dict(enumerate(params.base_tasks)), {*tasks, *subjects}),
+        ("control_adapters[{}]", dict(enumerate(params.control_adapters)), params.adapters),
+        ("subject_adapters[{}]", dict(enumerate(params.subject_adapters)), params.adapters),
+        ("transfers.{}.task", {key: one.task for key, one in transfers.items()}, tasks),
+        (
+            "transfers.{}.trained_on",
+            {key: one.trained_on for key, one in transfers.items()},
+            params.control_tasks,
+        ),
+        (
+            "transfers.{}.adapter",
+            {key: one.adapter for key, one in transfers.items()},
+            params.control_adapters,
+        ),
+        ("gate.{}", {"adapter": params.gate.adapter}, trained_adapters),
+        ("gate.tasks[{}]", dict(enumerate(params.gate.tasks or [])), trained),
+    ]
+    for pattern, values, known in references:
+        for key, value in values.items():
+            if value not in known:
+                yield (
+                    f"{pattern.format(key)}: must be one of {', '.join(sorted(known)) or '(none is defined)'}; "
+                    f"it is {value!r}"
+                )
+
+
+def _folder_names(params: Params) -> Iterator[str]:
+    """Yield a fault for each name that would share its folder under runs/."""
+    if BASE_ALONE in params.adapters:
+        yield f"adapters.{BASE_ALONE}: is the name of the base alone; choose another"
+    for group, names in (("tasks", params.tasks), ("subjects", params.subjects)):
+        for name in RESERVED_NAMES:
+            if name in names:
+                yield f"{group}.{name}: is the name of another folder under runs/; choose another"
+    if both := set(params.tasks) & set(params.subjects):
+        yield f"subjects: {', '.join(sorted(both))} stands in tasks too; rename one of them"
+
+
+def _unfit_adapters(params: Params) -> Iterator[str]:
+    """Yield a fault for each adapter that cannot learn a subject and is to."""
+    for index, name in enumerate(params.subject_adapters):
+        adapter = params.adapters.get(name)
+        if adapter and METHODS[adapter.method].needs_condition:
+            yield (
+                f"subject_adapters[{index}]: {name} (method {adapter.method}) learns from conditioning images "
+                "alone, and a subject has none; take it out"
+            )
+
+
+def _unfit_transfers(params: Params) -> Iterator[str]:
+    """Yield a fault for each transfer under a wrong key, or whose task trains an adapter of its own."""
+    for key, transfer in params.transfers.items():
+        if key != f"{transfer.task}-{transfer.adapter}":
+            yield f"transfers.{key}: the key must be task-adapter, here {transfer.task}-{transfer.adapter}"
+        if transfer.task in params.control_tasks:
+            yield (
+                f"transfers.{key}: {transfer.task} is in control_tasks and trains its own {transfer.adapter}; "
+                "take it out of one of them"
+            )
+
+
+def _unfit_conditions(params: Params) -> Iterator[str]:
+    """Yield a fault for each task whose data set lacks what its condition is made from."""
+    for key, task in params.tasks.items():
+        condition, dataset = CONDITIONS[task.condition], params.datasets.get(task.dataset)
+        if not dataset or not condition.needs_annotation():
+            continue
+        if not READERS[dataset.reader].gives(condition.annotation):
+            readers = [reader.name for reader in READERS.values() if reader.gives(condition.annotation)]
+            yield (
+                f"tasks.{key}: condition {task.condition} needs maps, which reader {dataset.reader} "
+                f"does not give; choose a data set with reader {' or '.join(readers) or '(none does)'}"
+            )
+
+
+def _unfit_subjects(params: Params) -> Iterator[str]:
+    """Yield a fault for each subject whose data set is not in DreamBooth's layout."""
+    for key, subject in params.subjects.items():
+        dataset = params.datasets.get(subject.dataset)
+        if dataset and dataset.reader != "dreambooth":
+            yield (
+                f"subjects.{key}: a subject's data set has reader dreambooth; {subject.dataset} has "
+                f"{dataset.reader}"
+            )
+
+
+def _unfit_shards(params: Params) -> Iterator[str]:
+    """Yield a fault if the parts of sampling do not count up from 0."""
+    shards = params.sample_shards
+    if shards != list(range(len(shards))) or not shards:
+        yield f"sample_shards: must count up from 0, for example [0, 1]; it is {shards}"
 
 
 @cache

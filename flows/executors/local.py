@@ -8,7 +8,8 @@ from pathlib import Path
 from flows.commands import dvc_command, dvc_environment
 from flows.executors.process_pool import ProcessPool
 from flows.process import CommandResult
-from flows.resources import Lease, ResourcePool, find_cores, find_gpus
+from flows.resources import Lease, ResourcePool, find_gpus
+from oft.parallel import usable_cores
 
 
 class LocalExecutor:
@@ -20,7 +21,7 @@ class LocalExecutor:
     """
 
     def __init__(self, root: Path, jobs: int | None = None) -> None:
-        self.pool = ResourcePool(jobs or find_cores(), find_gpus())
+        self.pool = ResourcePool(jobs or usable_cores(), find_gpus())
         self._root = root
         self._processes = ProcessPool()
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from oft.conditions.condition import BatchExtractor, Settings
 from oft.errors import CheckpointError, first_line
+from oft.models.hub import split_revision
 
 PACKAGE = "controlnet_aux"
 
@@ -98,9 +99,9 @@ def _find_weights(condition: str, model: str, files: Sequence[str]) -> Path:
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
 
-        name, _, revision = model.partition("@")
+        name, revision = split_revision(model)
         try:
-            folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(files)))
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(files)))
         except Exception as error:  # OSError, ValueError, httpx's and the hub's own
             raise CheckpointError(
                 f"condition {condition!r} needs {', '.join(files)}: {model!r} is no folder here and cannot "
@@ -129,7 +130,7 @@ def _check_weights(path: Path, condition: str) -> None:
 
 def _remedy(condition: str, model: str, files: Sequence[str]) -> str:
     source = "lllyasviel/Annotators" if Path(model).exists() or model.count("/") != 1 else model
-    name, _, revision = source.partition("@")
+    name, revision = split_revision(source)
     option = f" --revision {revision}" if revision else ""
     return (
         f"On a machine with a network run `hf download {name} {' '.join(files)}{option} "

@@ -17,6 +17,14 @@ def is_hub_id(text: str) -> bool:
     return HUB_ID.fullmatch(text) is not None
 
 
+def split_revision(model: str) -> tuple[str, str | None]:
+    """Return name and revision of ``owner/name@revision``; a name alone has no revision, nor has a path."""
+    if Path(model).exists():
+        return model, None
+    name, _, revision = model.partition("@")
+    return name, revision or None
+
+
 def download(hub_id: str, patterns: Sequence[str], what: str) -> Path:
     """Return the folder of a repository's files, at its commit, from the hub or from its local cache.
 

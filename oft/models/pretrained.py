@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oft.errors import CheckpointError, first_line
+from oft.models.hub import split_revision
 from oft.progress import hide_loading_bars
 
 
@@ -27,7 +28,7 @@ def load_pretrained(
         CheckpointError: the model is missing, out of reach, damaged or of another kind.
     """
     hide_loading_bars()
-    name, revision = _split(model)
+    name, revision = split_revision(model)
     try:
         processor = processors.from_pretrained(name, revision=revision or "main")
         network, loading = networks.from_pretrained(
@@ -43,7 +44,7 @@ def load_pretrained(
 
 def model_fault(setting: str, model: str, reason: str) -> CheckpointError:
     """Return the error to raise: what cannot be loaded, why, and how to get it."""
-    name, revision = _split(model)
+    name, revision = split_revision(model)
     source = name if name.count("/") == 1 and not Path(name).exists() else "MODEL"
     option = f" --revision {revision}" if revision else ""
     folder = setting.split(".")[-2]
@@ -54,11 +55,3 @@ def model_fault(setting: str, model: str, reason: str) -> CheckpointError:
         f"`hf download {source}{option} --local-dir {folder}`, copy the folder here and set {setting} to its "
         "path"
     )
-
-
-def _split(model: str) -> tuple[str, str]:
-    """Return a model's name and revision; a folder has none."""
-    if Path(model).exists():
-        return model, ""
-    name, _, revision = model.partition("@")
-    return name, revision

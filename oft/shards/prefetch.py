@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.errors import UserError
+from oft.parallel import usable_cores
 
 MAX_WORKERS = 8
 
@@ -26,8 +26,7 @@ def num_workers_beside(device: str, num_trainings: int = 1) -> int:
     """
     if device == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MAX_WORKERS, max(1, cores // num_trainings) - 1)
+    return min(MAX_WORKERS, max(1, usable_cores() // num_trainings) - 1)
 
 
 def prefetch(load: Load[T], batches: Iterable[NDArray[np.int64]], num_workers: int = 0) -> Iterator[T]:
