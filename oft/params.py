@@ -193,10 +193,8 @@ def _unknown_names(params: Params) -> Iterator[str]:
     for pattern, values, known in references:
         for key, value in values.items():
             if value not in known:
-                yield (
-                    f"{pattern.format(key)}: must be one of {', '.join(sorted(known)) or '(none is defined)'}; "
-                    f"it is {value!r}"
-                )
+                names = ", ".join(sorted(known)) or "(none is defined)"
+                yield f"{pattern.format(key)}: must be one of {names}; it is {value!r}"
 
 
 def _folder_names(params: Params) -> Iterator[str]:
@@ -217,8 +215,8 @@ def _unfit_adapters(params: Params) -> Iterator[str]:
         adapter = params.adapters.get(name)
         if adapter and METHODS[adapter.method].needs_condition:
             yield (
-                f"subject_adapters[{index}]: {name} (method {adapter.method}) learns from conditioning images "
-                "alone, and a subject has none; take it out"
+                f"subject_adapters[{index}]: {name} (method {adapter.method}) learns from conditioning "
+                "images alone, and a subject has none; take it out"
             )
 
 
@@ -229,8 +227,8 @@ def _unfit_transfers(params: Params) -> Iterator[str]:
             yield f"transfers.{key}: the key must be task-adapter, here {transfer.task}-{transfer.adapter}"
         if transfer.task in params.control_tasks:
             yield (
-                f"transfers.{key}: {transfer.task} is in control_tasks and trains its own {transfer.adapter}; "
-                "take it out of one of them"
+                f"transfers.{key}: {transfer.task} is in control_tasks and trains its own "
+                f"{transfer.adapter}; take it out of one of them"
             )
 
 

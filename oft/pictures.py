@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import warnings
@@ -277,3 +278,8 @@ def pad_margins(width: int, height: int) -> tuple[tuple[int, int], tuple[int, in
     """Return what `pad_to_square` adds: above and below, left and right."""
     rows, columns = max(width - height, 0), max(height - width, 0)
     return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+
+
+def data_uri(data: bytes, kind: Literal["png", "jpeg"]) -> str:
+    """Return an encoded picture as an address that holds its bytes."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

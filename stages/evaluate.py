@@ -16,8 +16,9 @@ from stages.launch.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, scores by picture, energy by layer."""
+    from oft.evaluation.metric import SUBJECT
     from oft.evaluation.registry import measure_task
-    from oft.evaluation.task import TaskFiles, read_control_task, read_subject_task
+    from oft.evaluation.task import TaskFiles, read_task
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
 
@@ -34,12 +35,9 @@ def main(arguments: list[str]) -> None:
     transfer = f"{task}-{adapter}" in params.transfers
     num_shards = 1 if transfer else len(params.sample_shards)
     files = TaskFiles(paths.shards(task), folder / "samples", num_shards)
+    condition = SUBJECT if task in params.subjects else params.tasks[task].condition
     settings = (params.evaluate, params.conditions, params.seed)
-    if task in params.subjects:
-        evaluated = read_subject_task(files, base, judges, *settings)
-    else:
-        evaluated = read_control_task(params.tasks[task].condition, files, base, judges, *settings)
-    measured = measure_task(evaluated)
+    measured = measure_task(read_task(condition, files, base, judges, *settings))
     layers: list[dict[str, Any]] = []
     if adapter != BASE_ALONE and not transfer:
         from oft.evaluation.geometry import measure_geometry

@@ -18,10 +18,8 @@ def main(arguments: list[str]) -> None:
 
     parse(arguments, __doc__)
     params = load_params()
-    settings = params.model_dump()
-    report = collect(Path(), settings, params.report.num_rows, params.seed)
     with atomic_folder(paths.REPORT) as partial:
-        render(report, partial, reextract=edge_reextractor(settings))
+        render(collect(Path(), params), partial, reextract=edge_reextractor(params))
     render_telemetry(read_telemetry(Path()), paths.TELEMETRY / "index.html")
     print(f"open {paths.REPORT / 'index.html'}")
     print(f"seconds and memory of each stage: {paths.TELEMETRY / 'index.html'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,8 @@ from typing import Any
 
 from flows.reproduce.run_table import RunTable, StageRow, Status, overlaps
 from flows.reproduce.views import summarize
-from oft.storage import read_json, write_json
+from oft.pictures import data_uri
+from oft.storage import flatten, read_json, write_json
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Each metrics file of the pipeline and its values, nested keys joined by points."""
@@ -32,18 +32,12 @@ def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
 
     with open_repository(root) as repo:
         files = repo.metrics.show().get("", {}).get("data", {})
-    return {path: flatten(found["data"]) for path, found in files.items() if "data" in found}
+    return {path: scalars(found["data"]) for path, found in files.items() if "data" in found}
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by a point; lists are left out, they are no metrics."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif not isinstance(value, list):
-            flat[f"{prefix}{key}"] = value
-    return flat
+def scalars(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested mappings as one, keys joined by a point; lists are left out, they are no metrics."""
+    return {key: value for key, value in flatten(values).items() if not isinstance(value, list)}
 
 
 def exchange_metrics(root: Path, metrics: Metrics) -> Metrics:
@@ -155,4 +149,4 @@ def find_grids(root: Path) -> dict[str, Path]:
 
 def picture_address(path: Path) -> str:
     """Return a PNG file as an address that holds the picture itself."""
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return data_uri(path.read_bytes(), "png")

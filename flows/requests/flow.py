@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from flows.requests.site import WEBHOOK_SECRET, Site, read_site
 from flows.requests.webhook import Delivery, deliver, make_event, read_key
 from flows.requests.workspace import open_workspace
 from oft.errors import UserError
+from oft.pictures import data_uri
 
 # With its dependencies: training, magnitudes and pictures.
 TARGETS = ["evaluate_subject"]
@@ -179,7 +179,4 @@ def show_result(result: dict[str, Any], preview: bytes) -> None:
     create_link_artifact(
         link=result["gallery"], link_text=result["address"], key=RESULT_ARTIFACT, description="the result"
     )
-    picture = base64.b64encode(preview).decode()
-    create_image_artifact(
-        f"data:image/jpeg;base64,{picture}", key=GALLERY_ARTIFACT, description=result["grid"]
-    )
+    create_image_artifact(data_uri(preview, "jpeg"), key=GALLERY_ARTIFACT, description=result["grid"])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.reproduce.pages import flatten, format_value
+from flows.reproduce.pages import format_value, scalars
 from oft.pictures import encode_jpeg, encode_png
 from oft.report.grids import GridRow, comparison_grid
 from oft.shards.samples import read_samples
@@ -70,5 +70,5 @@ def render_page(title: str, rows: list[PromptPictures], metrics: Mapping[str, An
     from jinja2 import Environment
 
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    values = [(name, format_value(value)) for name, value in sorted(flatten(metrics).items())]
+    values = [(name, format_value(value)) for name, value in sorted(scalars(metrics).items())]
     return template.render(title=title, rows=rows, metrics=values)

@@ -97,7 +97,7 @@ class EvaluatedTask:
         return stack(list(islice(read_shards(self.files.shards, "train"), len(self.real))), self.side_px)
 
 
-def read_control_task(
+def read_task(
     condition: str,
     files: TaskFiles,
     base: Base,
@@ -106,56 +106,34 @@ def read_control_task(
     conditions: Conditions,
     seed: int,
 ) -> EvaluatedTask:
-    """Return a task with a condition, whose real pictures are the ``val`` split that was asked for.
+    """Return a task with its pictures; a subject's own pictures are the real ones, else the ``val`` split is.
+
+    Judges read a subject's prompts without the identifier, a token that means nothing to them.
+
+    Args:
+        condition: its name, or `SUBJECT`.
+        judges: folder of the networks that look at the pictures.
 
     Raises:
-        DataError: the pictures are not those of the task's samples.
+        DataError: the pictures are not those of the task's samples or prompts.
     """
-    real_samples = list(read_shards(files.shards, "val"))
-    generated = read_generated(
-        files.samples, files.num_sample_shards, [sample.key for sample in real_samples]
-    )
+    is_subject = condition == SUBJECT
+    described = read_json(files.shards / "prompts.json") if is_subject else {}
+    real_samples = list(read_shards(files.shards, "train" if is_subject else "val"))
+    keys = sorted(described["prompts"]) if is_subject else [sample.key for sample in real_samples]
+    generated = read_generated(files.samples, files.num_sample_shards, keys)
+    counts = {"num_images": len(generated.pictures), "num_real_images": len(real_samples)}
+    prompts = generated.prompts
+    if is_subject:
+        counts["num_prompts"] = len(keys)
+        prompts = [prompt.replace(f"{described['identifier']} ", "") for prompt in prompts]
     return EvaluatedTask(
         condition=condition,
         generated=generated,
-        prompts=generated.prompts,
+        prompts=prompts,
         real_samples=real_samples,
-        real_prompts=[sample.meta["captions"][0] for sample in real_samples],
-        counts={"num_images": len(generated.pictures), "num_real_images": len(real_samples)},
-        files=files,
-        base=base,
-        judges=Judges(judges, base.vae.device, settings.batch_size),
-        settings=settings,
-        conditions=conditions,
-        seed=seed,
-    )
-
-
-def read_subject_task(
-    files: TaskFiles, base: Base, judges: Path, settings: Evaluation, conditions: Conditions, seed: int
-) -> EvaluatedTask:
-    """Return a task that learns a subject, whose own pictures are the real ones.
-
-    The judges read the prompts without the identifier, a token that means nothing to them.
-
-    Raises:
-        DataError: the pictures are not those of the task's prompts.
-    """
-    described = read_json(files.shards / "prompts.json")
-    keys = sorted(described["prompts"])
-    generated = read_generated(files.samples, files.num_sample_shards, keys)
-    real_samples = list(read_shards(files.shards, "train"))
-    return EvaluatedTask(
-        condition=SUBJECT,
-        generated=generated,
-        prompts=[prompt.replace(f"{described['identifier']} ", "") for prompt in generated.prompts],
-        real_samples=real_samples,
-        real_prompts=None,
-        counts={
-            "num_images": len(generated.pictures),
-            "num_prompts": len(keys),
-            "num_real_images": len(real_samples),
-        },
+        real_prompts=None if is_subject else [sample.meta["captions"][0] for sample in real_samples],
+        counts=counts,
         files=files,
         base=base,
         judges=Judges(judges, base.vae.device, settings.batch_size),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oft.evaluation.metric import SUBJECT
 from oft.keys import stable_hash
 from oft.report.glossary import adapter_title
 from oft.report.plan import TaskKind, datasets_of, describe_task, num_sample_shards, planned_runs, trained_on
@@ -18,33 +19,37 @@ from oft.report.reading import (
     count_shard_samples,
     decode_picture,
     draw_samples,
-    flatten,
     index_samples,
     read_angles,
     read_card,
+    read_confusion,
+    read_counts,
     read_curves,
-    read_mapping,
+    read_metrics,
     read_output,
-    read_records,
     read_samples,
+    read_scores,
 )
 from oft.report.results import (
     Cell,
-    Comparison,
     CountsRow,
     Curve,
-    Example,
     Failure,
     Note,
     Output,
     Piece,
-    Report,
-    Run,
+    ReportData,
+    RunResults,
+    SampleRow,
+    ShownSample,
     TaskResults,
 )
-from oft.report.scores import choose_score, is_better_low, number
+from oft.report.scores import choose_score, is_better_low
 from oft.shards.shards import Sample
-from oft.types import SPLITS, Split
+from oft.types import Split
+
+if TYPE_CHECKING:
+    from oft.params import Params
 
 NUM_FAILURES = 3
 """Worst pictures shown for each adapter."""
@@ -62,60 +67,37 @@ Scored = tuple[float, str, int]
 """Score, key, index."""
 
 
-def collect(root: Path, params: Mapping[str, Any], num_rows: int, seed: int) -> Report:
+def collect(root: Path, params: Params) -> ReportData:
     """Return everything there is to show of the run in a folder; what is missing is noted in words.
 
-    The same folder, params and seed give the same report.
+    The same folder and params give the same report: ``seed`` decides which ``report.num_rows`` conditions (or
+    prompts) each comparison and which samples each contact sheet shows.
 
     Args:
         root: the run's working folder, which holds ``data`` and ``runs``.
-        params: the run's settings; each key may be missing.
-        num_rows: conditions (or prompts) in each comparison and samples in each contact sheet.
-        seed: decides which of them.
+        params: the run's settings.
     """
-    planned = planned_runs(params, root)
+    planned = planned_runs(params)
     notes: list[Note] = []
-    if not params:
-        notes.append(Note("params", "The settings of this run were not given."))
     if not planned:
-        notes.append(
-            Note("metrics", "There are no runs: the settings name no task, and the folder runs is empty.")
-        )
-    tasks = tuple(
-        _collect_task(root, params, task, adapters, num_rows, seed) for task, adapters in planned.items()
-    )
+        notes.append(Note("metrics", "There are no runs: the settings name no task."))
+    tasks = tuple(_collect_task(root, params, task, adapters) for task, adapters in planned.items())
     counts = _collect_counts(root, params, planned, notes)
     angles = read_angles(root, notes)
-    return Report(dict(params), seed, tasks, counts, tuple(notes), angles)
+    return ReportData(params, tasks, counts, tuple(notes), angles)
 
 
-def read_telemetry(root: Path) -> list[dict[str, Any]]:
-    """Return the values of every ``.telemetry/<stage>.json``, sorted by name; [] where there are none.
-
-    They vary from run to run, so they are no part of a `Report`.
-    """
-    ignored: list[Note] = []
-    found = []
-    for path in sorted((root / ".telemetry").glob("*.json")):
-        values = flatten(read_mapping(root, path.relative_to(root).as_posix(), "", "metrics", ignored))
-        if values:
-            found.append({"stage": path.stem} | values)
-    return found
-
-
-def _collect_task(
-    root: Path, params: Mapping[str, Any], task: str, adapters: Sequence[str], num_rows: int, seed: int
-) -> TaskResults:
-    kind = describe_task(task, params)
+def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]) -> TaskResults:
+    kind, num_rows = describe_task(task, params), params.report.num_rows
     notes: list[Note] = []
     # The task's own generator: its rows do not change when another task joins the run.
-    rng = np.random.default_rng([seed, int(stable_hash(task)[:8], 16)])
+    rng = np.random.default_rng([params.seed, int(stable_hash(task)[:8], 16)])
     stored = {adapter: _index_run(root, task, adapter, params, notes) for adapter in adapters}
     runs = tuple(
         _collect_run(root, params, kind, task, adapter, len(stored[adapter]), notes) for adapter in adapters
     )
     num_shard_samples = count_shard_samples(root, task, notes)
-    is_subject = kind.condition == "subject"
+    is_subject = kind.condition == SUBJECT
 
     split: Split = "train" if num_shard_samples.get("train") else "val"
     drawn: list[Sample] = []
@@ -158,7 +140,7 @@ def _collect_task(
 
 
 def _index_run(
-    root: Path, task: str, adapter: str, params: Mapping[str, Any], notes: list[Note]
+    root: Path, task: str, adapter: str, params: Params, notes: list[Note]
 ) -> dict[SampleKey, StoredOutput]:
     folder = f"runs/{task}/{adapter}/samples"
     found = index_samples(root, folder, num_sample_shards(task, adapter, params), notes)
@@ -169,13 +151,13 @@ def _index_run(
 
 def _collect_run(
     root: Path,
-    params: Mapping[str, Any],
+    params: Params,
     kind: TaskKind,
     task: str,
     adapter: str,
     num_outputs: int,
     notes: list[Note],
-) -> Run:
+) -> RunResults:
     folder = f"runs/{task}/{adapter}"
     source = trained_on(task, adapter, params)
     curves: list[Curve] = []
@@ -188,31 +170,20 @@ def _collect_run(
                 notes.append(Note("curves", f"{adapter_title(adapter)} has no curves: {absent(name, stage)}"))
             curves.extend(found)
             piece: Piece = "magnitude" if phase == "magnitude" else "curves"
-            summaries[phase] = flatten(
-                read_mapping(root, f"{folder}/{phase}/summary.json", stage, piece, notes)
-            )
+            summaries[phase] = read_metrics(root, f"{folder}/{phase}/summary.json", stage, piece, notes)
     confusion: tuple[Cell, ...] = ()
     confusion_name = f"{folder}/plots/confusion.json"
     if kind.condition in _CONFUSED or (root / confusion_name).is_file():
-        confusion = _read_confusion(root, confusion_name, notes)
-    return Run(
+        confusion = read_confusion(root, confusion_name, notes)
+    return RunResults(
         adapter=adapter,
         trained_on=source,
         num_samples=num_outputs,
-        metrics=flatten(read_mapping(root, f"{folder}/metrics.json", "evaluate", "metrics", notes)),
+        metrics=read_metrics(root, f"{folder}/metrics.json", "evaluate", "metrics", notes),
         curves=tuple(curves),
         summaries=summaries,
         confusion=confusion,
     )
-
-
-def _read_confusion(root: Path, name: str, notes: list[Note]) -> tuple[Cell, ...]:
-    cells = []
-    for record in read_records(root, name, "evaluate", "confusion", notes):
-        share = number(record.get("share"))
-        if share is not None:
-            cells.append(Cell(str(record.get("actual", "")), str(record.get("predicted", "")), share))
-    return tuple(cells)
 
 
 def _choose_keys(stored: Mapping[str, Mapping[SampleKey, Any]], rng: np.random.Generator) -> list[str]:
@@ -234,13 +205,14 @@ def _compare(
     sample: Sample | None,
     chosen: Mapping[str, tuple[int, StoredOutput] | None],
     notes: list[Note],
-) -> Comparison:
+) -> SampleRow:
     outputs: dict[str, Output] = {}
     for adapter, found in chosen.items():
         if found is not None and (picture := read_output(root, found[1], notes)) is not None:
-            outputs[adapter] = Output(picture, found[0], found[1].prompt, found[1].seed)
+            request = found[1].request
+            outputs[adapter] = Output(picture, request.index, request.prompt, request.seed)
     prompts = [output.prompt for output in outputs.values() if output.prompt]
-    return Comparison(
+    return SampleRow(
         key=key,
         caption=prompts[0] if prompts else _caption(sample),
         condition=decode_picture(sample.condition) if sample else None,
@@ -249,8 +221,8 @@ def _compare(
     )
 
 
-def _example(sample: Sample) -> Example:
-    return Example(
+def _example(sample: Sample) -> ShownSample:
+    return ShownSample(
         sample.key, _caption(sample), decode_picture(sample.condition), decode_picture(sample.image)
     )
 
@@ -261,25 +233,19 @@ def _caption(sample: Sample | None) -> str:
 
 
 def _find_worst(
-    root: Path, task: str, run: Run, kind: TaskKind, notes: list[Note]
+    root: Path, task: str, run: RunResults, kind: TaskKind, notes: list[Note]
 ) -> tuple[str, list[Scored]]:
     """Return the score's name and the run's worst pictures by it, the worst first."""
     name = f"runs/{task}/{run.adapter}/plots/per_image.json"
-    records = read_records(root, name, "evaluate", "failures", notes)
-    score = choose_score(kind.condition, records)
+    pictures = read_scores(root, name, notes)
+    score = choose_score(kind.condition, pictures)
     if score is None:
-        if records:
+        if pictures:
             notes.append(
                 Note("failures", f"{name} holds no score of which it is known which direction is better.")
             )
         return "", []
-    scored = [
-        (value, str(record["key"]), record["index"])
-        for record in records
-        if (value := number(record.get(score))) is not None
-        and "key" in record
-        and isinstance(record.get("index"), int)
-    ]
+    scored = [(p.scores[score], p.key, p.index) for p in pictures if score in p.scores]
     # Equal scores in the keys' order, whichever direction is better.
     ordered = sorted(scored, key=lambda entry: (-entry[0] if is_better_low(score) else entry[0], *entry[1:]))
     return score, ordered[:NUM_FAILURES]
@@ -300,52 +266,18 @@ def _collect_failures(
 
 
 def _collect_counts(
-    root: Path, params: Mapping[str, Any], planned: Mapping[str, Any], notes: list[Note]
+    root: Path, params: Params, tasks: Collection[str], notes: list[Note]
 ) -> tuple[CountsRow, ...]:
-    datasets = datasets_of(planned, params)
-    controls = [task for task in planned if describe_task(task, params).condition != "subject"]
+    datasets = datasets_of(tasks, params)
     expected = {
-        "acquire": [("data/raw", name) for name in datasets],
-        "extract": [("data/conditions", name) for name in controls],
-        "caption": [("data/captions", name) for name in datasets],
-        "shard": [("data/shards", name) for name in planned],
+        "acquire": ("data/raw", datasets),
+        "extract": ("data/conditions", [task for task in tasks if task not in params.subjects]),
+        "caption": ("data/captions", datasets),
+        "shard": ("data/shards", list(tasks)),
     }
-    rows: list[CountsRow] = []
-    for stage, files in expected.items():
-        for folder, name in files:
-            values = read_mapping(root, f"{folder}/{name}.counts.json", stage, "counts", notes)
-            rows.extend(_counts_rows(stage, name, values))
-    return tuple(rows)
-
-
-def _counts_rows(stage: str, name: str, values: Mapping[str, Any]) -> Iterable[CountsRow]:
-    for split in sorted(values, key=lambda s: (SPLITS.index(s) if s in SPLITS else len(SPLITS), s)):
-        entry = values[split]
-        if not isinstance(entry, Mapping):
-            continue
-        dropped, offenders = entry.get("dropped"), entry.get("offenders")
-        yield CountsRow(
-            stage=stage,
-            name=name,
-            split=split,
-            seen=_whole(entry.get("seen")),
-            kept=_whole(entry.get("kept")),
-            dropped={
-                str(reason): count
-                for reason, value in sorted(dropped.items())
-                if (count := _whole(value)) is not None
-            }
-            if isinstance(dropped, Mapping)
-            else {},
-            offenders={
-                str(reason): tuple(str(n) for n in names)
-                for reason, names in sorted(offenders.items())
-                if isinstance(names, list)
-            }
-            if isinstance(offenders, Mapping)
-            else {},
-        )
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return tuple(
+        row
+        for stage, (folder, names) in expected.items()
+        for name in names
+        for row in read_counts(root, stage, folder, name, notes)
+    )

@@ -87,58 +87,12 @@ def comparison_grid(rows: Sequence[GridRow], columns: Sequence[str], title: str 
                 f"each row needs {len(columns)} pictures, one for each column (None where there is none), "
                 f"not {len(row.pictures)} with {len(row.below)} below"
             )
-    shown = [
-        (
-            [None if picture is None else enlarge(picture) for picture in row.pictures],
-            [None if picture is None else enlarge(picture) for picture in row.below],
-        )
-        for row in rows
-    ]
-    cell_px = max(
-        (
-            side
-            for pair in shown
-            for line in pair
-            for image in line
-            if image is not None
-            for side in image.size
-        ),
-        default=MIN_SIDE_PX,
-    )
-    width = 2 * MARGIN_PX + len(columns) * cell_px + (len(columns) - 1) * GAP_PX
-    captions = [wrap(row.caption, width - 2 * MARGIN_PX, MAX_CAPTION_LINES) for row in rows]
-    title_lines = wrap(title, width - 2 * MARGIN_PX, MAX_CAPTION_LINES, bold=True)
-    heads = [wrap(name, cell_px, MAX_CAPTION_LINES, bold=True) for name in columns]
-    head_px = max(len(lines) for lines in heads) * LINE_PX + GAP_PX
-
-    height = 2 * MARGIN_PX + len(title_lines) * LINE_PX + (GAP_PX if title_lines else 0) + head_px
-    height += sum(
-        _row_height(cell_px, bool(below), len(lines))
-        for (_, below), lines in zip(shown, captions, strict=True)
-    )
-    height += ROW_GAP_PX * (len(rows) - 1)
-
-    sheet = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    top = MARGIN_PX
-    for line in title_lines:
-        draw.text((MARGIN_PX, top), line, INK, font(bold=True))
-        top += LINE_PX
-    top += GAP_PX if title_lines else 0
-    for column, lines in enumerate(heads):
-        for number, line in enumerate(lines):
-            left = _left(column, cell_px) + (cell_px - font(bold=True).getlength(line)) / 2
-            draw.text((left, top + number * LINE_PX), line, INK, font(bold=True))
-    top += head_px
-    for (pictures, below), lines in zip(shown, captions, strict=True):
-        _paste_line(sheet, draw, pictures, top, cell_px, mark_empty=True)
-        if below:
-            _paste_line(sheet, draw, below, top + cell_px + GAP_PX, cell_px, mark_empty=False)
-        row_px = _row_height(cell_px, bool(below), len(lines))
-        for number, line in enumerate(lines):
-            line_top = top + row_px - (len(lines) - number) * LINE_PX
-            draw.text((MARGIN_PX, line_top), line, INK, font())
-        top += row_px + ROW_GAP_PX
+    layout = _lay_out(rows, columns, title)
+    sheet = Image.new("RGB", (layout.width_px, layout.height_px), PAPER)
+    top = _draw_heads(sheet, layout)
+    for laid_out in layout.rows:
+        _draw_row(sheet, laid_out, top, layout.cell_px)
+        top += laid_out.height_px(layout.cell_px) + ROW_GAP_PX
     return sheet
 
 
@@ -209,9 +163,86 @@ def font(bold: bool = False) -> ImageFont.FreeTypeFont:
     )
 
 
-def _row_height(cell_px: int, has_below: bool, num_lines: int) -> int:
-    pictures_px = 2 * cell_px + GAP_PX if has_below else cell_px
-    return pictures_px + (CAPTION_GAP_PX + num_lines * LINE_PX if num_lines else 0)
+@dataclass(frozen=True, eq=False)
+class _LaidOutRow:
+    """A row at the size it is drawn, its caption broken into lines."""
+
+    pictures: list[Image.Image | None]
+    below: list[Image.Image | None]
+    caption: list[str]
+
+    def height_px(self, cell_px: int) -> int:
+        pictures_px = 2 * cell_px + GAP_PX if self.below else cell_px
+        return pictures_px + (CAPTION_GAP_PX + len(self.caption) * LINE_PX if self.caption else 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """A grid before it is drawn: its sizes, its rows, and title and columns' names broken into lines."""
+
+    cell_px: int
+    width_px: int
+    title: list[str]
+    heads: list[list[str]]
+    rows: list[_LaidOutRow]
+
+    @property
+    def title_px(self) -> int:
+        return len(self.title) * LINE_PX + (GAP_PX if self.title else 0)
+
+    @property
+    def heads_px(self) -> int:
+        return max(len(lines) for lines in self.heads) * LINE_PX + GAP_PX
+
+    @property
+    def height_px(self) -> int:
+        rows_px = sum(row.height_px(self.cell_px) for row in self.rows) + ROW_GAP_PX * (len(self.rows) - 1)
+        return 2 * MARGIN_PX + self.title_px + self.heads_px + rows_px
+
+
+def _lay_out(rows: Sequence[GridRow], columns: Sequence[str], title: str) -> _Layout:
+    shown = [(_enlarge_all(row.pictures), _enlarge_all(row.below)) for row in rows]
+    images = [image for pair in shown for line in pair for image in line if image is not None]
+    cell_px = max((side for image in images for side in image.size), default=MIN_SIDE_PX)
+    width_px = 2 * MARGIN_PX + len(columns) * cell_px + (len(columns) - 1) * GAP_PX
+    text_px = width_px - 2 * MARGIN_PX
+    return _Layout(
+        cell_px,
+        width_px,
+        wrap(title, text_px, MAX_CAPTION_LINES, bold=True),
+        [wrap(name, cell_px, MAX_CAPTION_LINES, bold=True) for name in columns],
+        [
+            _LaidOutRow(pictures, below, wrap(row.caption, text_px, MAX_CAPTION_LINES))
+            for row, (pictures, below) in zip(rows, shown, strict=True)
+        ],
+    )
+
+
+def _enlarge_all(pictures: Sequence[Picture | None]) -> list[Image.Image | None]:
+    return [None if picture is None else enlarge(picture) for picture in pictures]
+
+
+def _draw_heads(sheet: Image.Image, layout: _Layout) -> int:
+    """Draw the title and the columns' names; return where the rows begin, pixels from the top."""
+    draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(layout.title):
+        draw.text((MARGIN_PX, MARGIN_PX + number * LINE_PX), line, INK, font(bold=True))
+    top = MARGIN_PX + layout.title_px
+    for column, lines in enumerate(layout.heads):
+        for number, line in enumerate(lines):
+            left = _left(column, layout.cell_px)
+            left_px = left + (layout.cell_px - font(bold=True).getlength(line)) / 2
+            draw.text((left_px, top + number * LINE_PX), line, INK, font(bold=True))
+    return top + layout.heads_px
+
+
+def _draw_row(sheet: Image.Image, row: _LaidOutRow, top: int, cell_px: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    _paste_line(sheet, draw, row.pictures, top, cell_px, mark_empty=True)
+    _paste_line(sheet, draw, row.below, top + cell_px + GAP_PX, cell_px, mark_empty=False)
+    bottom = top + row.height_px(cell_px)
+    for number, line in enumerate(row.caption):
+        draw.text((MARGIN_PX, bottom - (len(row.caption) - number) * LINE_PX), line, INK, font())
 
 
 def _left(column: int, cell_px: int) -> int:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import tarfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,21 @@ from PIL import Image
 from oft.errors import UserError
 from oft.prepare.card_text import CARD_NAME, describe_card
 from oft.report.glossary import ANGLE_COLUMNS
-from oft.report.results import Angles, Curve, Note, Picture, Piece
+from oft.report.results import (
+    Angles,
+    Cell,
+    CountsRow,
+    Curve,
+    Note,
+    Picture,
+    PictureScores,
+    Piece,
+    StageTelemetry,
+    number,
+)
 from oft.shards.shards import Sample, num_samples, read_index, read_shards
-from oft.storage import read_json
-from oft.types import Split
+from oft.storage import flatten, read_json
+from oft.types import SPLITS, Request, Split
 
 _TAR_END_BYTES = 1024
 
@@ -35,13 +46,12 @@ SampleKey = tuple[str, int]
 
 @dataclass(frozen=True)
 class StoredOutput:
-    """Where a generated picture lies in its archive, and what was written down about it."""
+    """Where a generated picture lies in its archive, and what it was drawn for."""
 
     archive: Path
     offset_bytes: int
     size_bytes: int
-    prompt: str
-    seed: int | None
+    request: Request
 
 
 def absent(name: str, stage: str) -> str:
@@ -71,15 +81,75 @@ def read_records(root: Path, name: str, stage: str, piece: Piece, notes: list[No
     return value if sound else []
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, keys joined by a point."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def read_metrics(root: Path, name: str, stage: str, piece: Piece, notes: list[Note]) -> dict[str, Any]:
+    """Return the values of a JSON file, nested keys joined by a point."""
+    return flatten(read_mapping(root, name, stage, piece, notes))
+
+
+def read_confusion(root: Path, name: str, notes: list[Note]) -> tuple[Cell, ...]:
+    """Return the cells of a confusion table; those without a share are left out."""
+    cells = []
+    for record in read_records(root, name, "evaluate", "confusion", notes):
+        match record:
+            case {"actual": actual, "predicted": predicted, "share": share} if number(share) is not None:
+                cells.append(Cell(str(actual), str(predicted), float(share)))
+    return tuple(cells)
+
+
+def read_scores(root: Path, name: str, notes: list[Note]) -> list[PictureScores]:
+    """Return the scores of each picture; those of no known picture are left out."""
+    pictures = []
+    for record in read_records(root, name, "evaluate", "failures", notes):
+        match record:
+            case {"key": key, "index": int(index), **values}:
+                scores = {
+                    score: found for score, value in values.items() if (found := number(value)) is not None
+                }
+                pictures.append(PictureScores(str(key), index, scores))
+    return pictures
+
+
+def read_counts(root: Path, stage: str, folder: str, of: str, notes: list[Note]) -> list[CountsRow]:
+    """Return what a stage saw, kept and dropped of a data set or task, a row for each split."""
+    name = f"{folder}/{of}.counts.json"
+    by_split = read_mapping(root, name, stage, "counts", notes)
+    rows = []
+    for split in sorted(by_split, key=lambda s: (SPLITS.index(s) if s in SPLITS else len(SPLITS), s)):
+        match by_split[split]:
+            case {
+                "seen": int(seen),
+                "kept": int(kept),
+                "dropped": dict(dropped),
+                "offenders": dict(offenders),
+            }:
+                rows.append(
+                    CountsRow(
+                        stage,
+                        of,
+                        split,
+                        seen,
+                        kept,
+                        dict(sorted(dropped.items())),
+                        {reason: tuple(names) for reason, names in sorted(offenders.items())},
+                    )
+                )
+            case _:
+                notes.append(Note("counts", damaged(name, f"of {split} it does not hold what was counted")))
+    return rows
+
+
+def read_telemetry(root: Path) -> list[StageTelemetry]:
+    """Return what every ``.telemetry/<stage>.json`` holds, sorted by name; [] where there are none.
+
+    The values vary from run to run, so they are no part of a `ReportData`.
+    """
+    ignored: list[Note] = []
+    found = []
+    for path in sorted((root / ".telemetry").glob("*.json")):
+        values = read_metrics(root, path.relative_to(root).as_posix(), "", "metrics", ignored)
+        if values:
+            found.append(StageTelemetry(path.stem, values))
+    return found
 
 
 def read_curves(root: Path, folder: str, phase: str, notes: list[Note]) -> tuple[Curve, ...]:
@@ -103,36 +173,27 @@ def read_curves(root: Path, folder: str, phase: str, notes: list[Note]) -> tuple
 
 
 def index_samples(
-    root: Path, folder: str, num_shards: int | None, notes: list[Note]
+    root: Path, folder: str, num_shards: int, notes: list[Note]
 ) -> dict[SampleKey, StoredOutput]:
     """Return where each generated picture lies in the archives of a folder; no picture is read yet.
 
-    Archives from ``num_shards`` on are what a run in more shards left behind; None takes all there are.
+    Archives from ``num_shards`` on are what a run in more shards left behind.
     """
     found: dict[SampleKey, StoredOutput] = {}
     for archive in sorted((root / folder).glob("*.tar")):
-        if num_shards is not None and archive.stem.isdecimal() and int(archive.stem) >= num_shards:
+        if archive.stem.isdecimal() and int(archive.stem) >= num_shards:
             continue
         name = archive.relative_to(root).as_posix()
         pictures: dict[str, tuple[int, int]] = {}
-        records: dict[str, dict[str, Any]] = {}
+        requests: dict[str, Request] = {}
         try:
-            _read_members(archive, pictures, records)
+            _read_members(archive, pictures, requests)
         except (OSError, ValueError, EOFError, tarfile.TarError) as error:
             notes.append(Note("samples", damaged(name, _fault(root, error))))
         for stem, (offset_bytes, size_bytes) in pictures.items():
-            record = records.get(stem)
-            if record is None:
-                continue
-            seed = record.get("seed")
-            found[str(record["key"]), int(record["index"])] = StoredOutput(
-                archive,
-                offset_bytes,
-                size_bytes,
-                str(record.get("prompt", "")),
-                seed if isinstance(seed, int) else None,
-            )
-        if lonely := len(pictures) - sum(stem in records for stem in pictures):
+            if request := requests.get(stem):
+                found[request.key, request.index] = StoredOutput(archive, offset_bytes, size_bytes, request)
+        if lonely := len(pictures) - sum(stem in requests for stem in pictures):
             notes.append(
                 Note("samples", f"{name}: {lonely} pictures without a readable json file are left out.")
             )
@@ -267,9 +328,7 @@ def _read_points(text: str, stem: str) -> Iterator[tuple[float, float]]:
             yield step, value
 
 
-def _read_members(
-    archive: Path, pictures: dict[str, tuple[int, int]], records: dict[str, dict[str, Any]]
-) -> None:
+def _read_members(archive: Path, pictures: dict[str, tuple[int, int]], requests: dict[str, Request]) -> None:
     """Fill both mappings by the members' stems; what was read before an error stays."""
     with tarfile.open(archive, "r:") as members:
         for member in members:
@@ -277,9 +336,9 @@ def _read_members(
             if extension == "png" and member.isfile():
                 pictures[stem] = (member.offset_data, member.size)
             elif extension == "json" and (stream := members.extractfile(member)) is not None:
-                record = _parse_record(stream.read())
-                if record is not None:
-                    records[stem] = record
+                request = _parse_request(stream.read())
+                if request is not None:
+                    requests[stem] = request
     # An archive cut between two members reads like a whole one but for the empty blocks that end it.
     with archive.open("rb") as raw:
         raw.seek(max(archive.stat().st_size - _TAR_END_BYTES, 0))
@@ -287,13 +346,14 @@ def _read_members(
             raise tarfile.ReadError("it ends early")
 
 
-def _parse_record(data: bytes) -> dict[str, Any] | None:
+def _parse_request(data: bytes) -> Request | None:
     try:
-        record = json.loads(data)
+        match json.loads(data):
+            case {"key": key, "index": int(index), "prompt": prompt, "seed": int(seed)}:
+                return Request(str(key), index, str(prompt), seed)
     except ValueError:
-        return None
-    sound = isinstance(record, dict) and isinstance(record.get("index"), int) and "key" in record
-    return record if sound else None
+        pass
+    return None
 
 
 def _fault(root: Path, error: Exception) -> str:

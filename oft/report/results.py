@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from oft.evaluation.metric import SUBJECT
+
+if TYPE_CHECKING:
+    from oft.params import Params
 
 Picture = NDArray[np.uint8]
 """RGB, uint8 [height, width, 3]."""
@@ -20,7 +26,6 @@ Piece = Literal[
     "failures",
     "magnitude",
     "metrics",
-    "params",
     "samples",
     "shards",
 ]
@@ -60,6 +65,15 @@ class Cell:
     share: float
 
 
+@dataclass(frozen=True)
+class PictureScores:
+    """The scores of one generated picture by their names; what is no number is left out."""
+
+    key: str
+    index: int
+    scores: Mapping[str, float]
+
+
 @dataclass(frozen=True, eq=False)
 class Output:
     """One generated picture.
@@ -68,17 +82,17 @@ class Output:
         picture: RGB.
         index: which of the pictures of its condition or prompt it is.
         prompt: the text it was drawn from.
-        seed: what its noise was drawn with, where that was written down.
+        seed: what its noise was drawn with.
     """
 
     picture: Picture
     index: int
     prompt: str
-    seed: int | None
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class SampleRow:
     """One condition (or prompt) and what each adapter made of it; whatever is missing is None or absent."""
 
     key: str
@@ -86,6 +100,11 @@ class Comparison:
     condition: Picture | None
     target: Picture | None
     outputs: Mapping[str, Output]
+
+    @property
+    def seeds(self) -> set[int]:
+        """The seeds of the row's generated pictures."""
+        return {output.seed for output in self.outputs.values()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +114,11 @@ class Failure:
     adapter: str
     score_name: str
     score: float
-    comparison: Comparison
+    comparison: SampleRow
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class ShownSample:
     """A sample of the shards as the data section shows it."""
 
     key: str
@@ -109,7 +128,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunResults:
     """One task with one adapter.
 
     Attributes:
@@ -130,6 +149,10 @@ class Run:
     summaries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confusion: tuple[Cell, ...] = ()
 
+    def number(self, metric: str) -> float | None:
+        """Return a metric's value, None where there is none that is a finite number."""
+        return number(self.metrics.get(metric))
+
 
 @dataclass(frozen=True, eq=False)
 class TaskResults:
@@ -137,8 +160,8 @@ class TaskResults:
 
     Attributes:
         name: its name in the params.
-        condition: canny, segmentation, densepose, ... or ``subject``.
-        dataset: the data set it is drawn from, '' where unknown.
+        condition: canny, segmentation, densepose, ... or `SUBJECT`.
+        dataset: the data set it is drawn from.
         source: where the data set comes from, the setting ``acquire.source``.
         runs: in the order of the columns.
         comparisons: the rows of the grid, chosen at random by the seed.
@@ -156,11 +179,11 @@ class TaskResults:
     condition: str
     dataset: str
     source: str
-    runs: tuple[Run, ...]
-    comparisons: tuple[Comparison, ...]
-    more_comparisons: tuple[Comparison, ...]
-    instances: tuple[Example, ...]
-    examples: tuple[Example, ...]
+    runs: tuple[RunResults, ...]
+    comparisons: tuple[SampleRow, ...]
+    more_comparisons: tuple[SampleRow, ...]
+    instances: tuple[ShownSample, ...]
+    examples: tuple[ShownSample, ...]
     card: Mapping[str, str]
     examples_split: str
     num_shard_samples: Mapping[str, int]
@@ -170,7 +193,7 @@ class TaskResults:
     @property
     def is_subject(self) -> bool:
         """Whether the task learns one thing from a few pictures of it."""
-        return self.condition == "subject"
+        return self.condition == SUBJECT
 
 
 @dataclass(frozen=True)
@@ -181,8 +204,6 @@ class CountsRow:
         stage: acquire, extract, caption or shard.
         name: the data set or task.
         split: ``train`` or ``val``.
-        seen: None where the file does not say.
-        kept: None where the file does not say.
         dropped: how many for each reason.
         offenders: for each reason the first few names.
     """
@@ -190,8 +211,8 @@ class CountsRow:
     stage: str
     name: str
     split: str
-    seen: int | None
-    kept: int | None
+    seen: int
+    kept: int
     dropped: Mapping[str, int]
     offenders: Mapping[str, tuple[str, ...]]
 
@@ -209,13 +230,26 @@ class Angles:
     rows: tuple[tuple[Picture, ...], ...]
 
 
+@dataclass(frozen=True)
+class StageTelemetry:
+    """Seconds, memory and whatever else a stage measured of its own running, flat."""
+
+    stage: str
+    values: Mapping[str, Any]
+
+
 @dataclass(frozen=True, eq=False)
-class Report:
+class ReportData:
     """Everything the page shows but telemetry; ``angles`` is None where that experiment was not run."""
 
-    params: Mapping[str, Any]
-    seed: int
+    params: Params
     tasks: tuple[TaskResults, ...]
     counts: tuple[CountsRow, ...]
     notes: tuple[Note, ...]
     angles: Angles | None = None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number as float, None for anything else."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if sound else None

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from oft.evaluation.metric import Direction, Group
 from oft.evaluation.registry import find_metric, headline_metrics
 from oft.report.glossary import CEILING, GROUP_TITLES
-from oft.report.results import Run
+from oft.report.results import PictureScores, RunResults, number
 
 NOTHING = "–"
 """What a table shows where there is no value."""
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_NOT_SCORES = ("key", "index", "seed", "prompt")
 
 
 @dataclass(frozen=True)
@@ -58,28 +57,26 @@ class MetricRow:
     ceiling: str
 
 
-def main_metric(condition: str, runs: Sequence[Run]) -> str | None:
+def main_metric(condition: str, runs: Sequence[RunResults]) -> str | None:
     """Return the metric that a task is judged by: its condition's, else any that has a ceiling."""
     known = {key for run in runs for key in run.metrics}
     candidates = [key for key in headline_metrics(condition) if key in known]
     candidates += sorted(key for key in known if f"{key}{CEILING}" in known)
-    return next(
-        (key for key in candidates if any(number(run.metrics.get(key)) is not None for run in runs)), None
-    )
+    return next((key for key in candidates if any(run.number(key) is not None for run in runs)), None)
 
 
-def ceiling_of(metric: str, runs: Sequence[Run]) -> float | None:
+def ceiling_of(metric: str, runs: Sequence[RunResults]) -> float | None:
     """Return a metric's value on real pictures, as the first run that has one gives it."""
-    values = (number(run.metrics.get(f"{metric}{CEILING}")) for run in runs)
+    values = (run.number(f"{metric}{CEILING}") for run in runs)
     return next((value for value in values if value is not None), None)
 
 
-def headline(metric: str, run: Run, runs: Sequence[Run]) -> Headline | None:
+def headline(metric: str, run: RunResults, runs: Sequence[RunResults]) -> Headline | None:
     """Return a run's score and (score - base alone) / (ceiling - base alone); None without a score."""
-    value = number(run.metrics.get(metric))
+    value = run.number(metric)
     if value is None:
         return None
-    base = next((number(other.metrics.get(metric)) for other in runs if other.adapter == "none"), None)
+    base = next((other.number(metric) for other in runs if other.adapter == "none"), None)
     ceiling = ceiling_of(metric, [run, *runs])
     return Headline(value, None if run.adapter == "none" else closed_share(value, base, ceiling, metric))
 
@@ -98,19 +95,14 @@ def is_better_low(metric: str) -> bool:
     return known is not None and known.direction == "lower"
 
 
-def choose_score(condition: str, records: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the score of ``per_image.json`` that tells failures: the task's main one, else a known one."""
-    present = [key for record in records for key, value in record.items() if number(value) is not None]
-    keys = [key for key in dict.fromkeys(present) if key not in _NOT_SCORES]
-    ordered = [key for key in headline_metrics(condition) if key in keys]
-    for key in keys:
-        known = find_metric(key)
-        if known is not None and known.direction != "neither":
-            ordered.append(key)
-    return ordered[0] if ordered else None
+def choose_score(condition: str, pictures: Sequence[PictureScores]) -> str | None:
+    """Return the score that tells failures: the task's headline, else one whose better direction is known."""
+    names = dict.fromkeys(name for picture in pictures for name in picture.scores)
+    known = [name for name in names if (metric := find_metric(name)) and metric.direction != "neither"]
+    return next((name for name in (*headline_metrics(condition), *known) if name in names), None)
 
 
-def metric_groups(runs: Sequence[Run]) -> list[tuple[str, Group, list[MetricRow]]]:
+def metric_groups(runs: Sequence[RunResults]) -> list[tuple[str, Group, list[MetricRow]]]:
     """Return (title, group, rows) of every key in any run's metrics; ceilings stand beside their metric."""
     keys = list(dict.fromkeys(key for run in runs for key in run.metrics))
     rows: dict[Group, list[MetricRow]] = {group: [] for group in GROUP_TITLES}
@@ -118,12 +110,6 @@ def metric_groups(runs: Sequence[Run]) -> list[tuple[str, Group, list[MetricRow]
         if not (key.endswith(CEILING) and key.removesuffix(CEILING) in keys):
             rows[_group_of(key, runs)].append(_metric_row(key, runs))
     return [(GROUP_TITLES[group], group, found) for group, found in rows.items() if found]
-
-
-def number(value: Any) -> float | None:
-    """Return a finite number as float, None for anything else."""
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if sound else None
 
 
 def format_value(value: Any) -> str:
@@ -167,7 +153,19 @@ def format_setting(value: Any) -> str:
     return f"{value:.12g}" if plain else format_value(value)
 
 
-def _group_of(key: str, runs: Sequence[Run]) -> Group:
+def format_quantity(value: Any, key: str) -> str:
+    """Return a measured value in the unit that the end of its name says: 1 min 35 s, 3.0 GiB."""
+    amount = number(value)
+    if amount is None:
+        return format_value(value)
+    if key.endswith("seconds"):
+        return f"{amount:.1f} s" if amount < 60 else f"{int(amount) // 60} min {int(amount) % 60} s"
+    if key.endswith("bytes"):
+        return f"{amount / 2**20:,.0f} MiB" if amount < 2**30 else f"{amount / 2**30:.1f} GiB"
+    return f"{amount:,.4g}" if isinstance(value, float) else format_value(value)
+
+
+def _group_of(key: str, runs: Sequence[RunResults]) -> Group:
     known = find_metric(key)
     if known is not None:
         return known.group
@@ -176,12 +174,12 @@ def _group_of(key: str, runs: Sequence[Run]) -> Group:
     return "other"
 
 
-def _metric_row(key: str, runs: Sequence[Run]) -> MetricRow:
+def _metric_row(key: str, runs: Sequence[RunResults]) -> MetricRow:
     known = find_metric(key)
     better: Direction = known.direction if known else "neither"
     group = _group_of(key, runs)
     write = format_setting if group == "protocol" else format_value
-    values = [number(run.metrics.get(key)) for run in runs]
+    values = [run.number(key) for run in runs]
     present = [value for value in values if value is not None]
     best = None
     if group == "score" and better != "neither" and len(set(present)) > 1:

@@ -109,3 +109,14 @@ def translate_enospc(target: Path, remedy: str = "make room and run again") -> I
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DataError(f"the disk is full: {target} cannot be written; {remedy}") from error
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, keys joined by a point."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -9,11 +9,11 @@ from flows.reproduce.pages import (
     Metrics,
     exchange_metrics,
     find_grids,
-    flatten,
     picture_address,
     read_metrics,
     render_metrics,
     render_timeline,
+    scalars,
 )
 from flows.reproduce.run_table import RunTable, Status
 from tests.flows.conftest import MakeRepository
@@ -26,7 +26,7 @@ METRICS: Metrics = {
 
 
 def test_nested_metrics_are_joined_by_points_and_lists_left_out() -> None:
-    assert flatten({"a": {"b": {"c": 1}}, "d": [1], "e": 2.0}) == {"a.b.c": 1, "e": 2.0}
+    assert scalars({"a": {"b": {"c": 1}}, "d": [1], "e": 2.0}) == {"a.b.c": 1, "e": 2.0}
 
 
 def test_the_workspaces_metrics_are_those_dvc_knows(make_repository: MakeRepository) -> None:

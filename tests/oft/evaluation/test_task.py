@@ -13,13 +13,13 @@ from oft.errors import DataError
 from oft.evaluation import distribution
 from oft.evaluation.features import Judge, extract_clip_images, extract_clip_texts
 from oft.evaluation.measure import Measured
+from oft.evaluation.metric import SUBJECT
 from oft.evaluation.registry import measure_task
 from oft.evaluation.similarity import score_text_image
 from oft.evaluation.task import (
     TaskFiles,
-    read_control_task,
     read_generated,
-    read_subject_task,
+    read_task,
     reconstruct,
     stack,
     stack_labels,
@@ -98,9 +98,7 @@ def measure_control_task(
 ) -> Measured:
     """Measure a task whose shards and samples lie in two folders."""
     files = TaskFiles(*folders, num_sample_shards=2)
-    return measure_task(
-        read_control_task(condition, files, base, judges, params.evaluate, params.conditions, seed=0)
-    )
+    return measure_task(read_task(condition, files, base, judges, params.evaluate, params.conditions, seed=0))
 
 
 def test_generated_pictures_know_their_sources_whatever_tar_they_lie_in(tmp_path: Path) -> None:
@@ -225,7 +223,7 @@ def test_a_subject_is_judged_by_its_prompts_without_the_identifier(
     write_json(shards / "prompts.json", {"class": "car", "identifier": "sks", "prompts": prompts})
     samples = sample_folder(tmp_path / "samples", prompts, 2, pictures[:4])
     files = TaskFiles(shards, samples, 2)
-    measured = measure_task(read_subject_task(files, base, judges, params.evaluate, params.conditions, 0))
+    measured = measure_task(read_task(SUBJECT, files, base, judges, params.evaluate, params.conditions, 0))
     read = ["a car"] * 2 + ["a house by the sea"] * 2
     expected = score_text_image(
         extract_clip_texts(read, clip, params.evaluate.batch_size),

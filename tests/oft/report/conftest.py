@@ -15,11 +15,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from oft.params import Params, parse_params
+from oft.params import parse_params
 from oft.pictures import encode_png
 from oft.prepare.cards import write_card
 from oft.report import collect, edge_reextractor, render
-from oft.report.results import Picture, Report
+from oft.report.results import Picture, ReportData
 from oft.shards.shards import Sample, pack_sample, write_shards
 from oft.types import Counts
 from tests.cards import origin_of
@@ -105,11 +105,6 @@ def _samples(split: str, number: int, with_condition: bool) -> Iterable[Sample]:
         yield pack_sample(f"{split}{index:02d}", picture, condition, None, meta)
 
 
-def _card_params() -> Params:
-    values = yaml.safe_load((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
-    return parse_params(values | {"subjects": PARAMS["subjects"], "subject_tasks": [], "base_tasks": []})
-
-
 def build_run(root: Path) -> None:
     """Write a whole run into a folder."""
     scores = {"segm_ade20k": "miou", "canny_coco": "canny_f1", "subject_duck_toy": "dino"}
@@ -120,7 +115,7 @@ def build_run(root: Path) -> None:
             "dropped": {"truncated": 2},
             "offenders": {"truncated": ["broken.jpg"]},
         },
-        "val": {"seen": 8, "kept": 8, "dropped": {}},
+        "val": {"seen": 8, "kept": 8, "dropped": {}, "offenders": {}},
     }
     for task, score in scores.items():
         is_subject = task.startswith("subject")
@@ -168,7 +163,7 @@ def build_run(root: Path) -> None:
         write_card(
             root / "data" / "shards" / task,
             task,
-            origin_of(_card_params(), task),
+            origin_of(parse_params(PARAMS), task),
             {"acquire": root / "data" / "raw" / f"{dataset}.counts.json"},
         )
     write_angles(root)
@@ -177,34 +172,28 @@ def build_run(root: Path) -> None:
     )
 
 
-PARAMS: dict[str, Any] = {
-    "seed": 0,
+_DEFAULTS: dict[str, Any] = yaml.safe_load((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
+PARAMS: dict[str, Any] = _DEFAULTS | {
     "resolution_px": SIDE_PX,
-    "base": {"source": "miniature"},
-    "datasets": {
-        "ade20k": {"acquire": {"source": "world"}},
-        "coco": {"acquire": {"source": "world"}},
-        "dreambooth": {"acquire": {"source": "world"}},
-    },
-    "tasks": {
-        "segm_ade20k": {"dataset": "ade20k", "condition": "segmentation"},
-        "canny_coco": {"dataset": "coco", "condition": "canny"},
-    },
     "subjects": {"subject_duck_toy": {"dataset": "dreambooth", "subject": "duck_toy"}},
-    "conditions": {"canny": {"low_threshold": 100, "high_threshold": 200}},
     "control_tasks": ["segm_ade20k", "canny_coco"],
     "subject_tasks": ["subject_duck_toy"],
     "control_adapters": ["oft", "coft"],
     "subject_adapters": ["oft", "coft"],
+    "transfers": {},
     "base_tasks": ["segm_ade20k", "canny_coco", "subject_duck_toy"],
-    "train": {"max_train_steps": 60, "batch_size": 4},
-    "train_subject": {"max_train_steps": 20, "batch_size": 2},
-    "sample": {"scheduler": "ddim", "num_inference_steps": 20, "guidance_scale": 3.0},
+    "train": _DEFAULTS["train"] | {"max_train_steps": 60, "batch_size": 4},
 }
 
 
+def collect_run(root: Path, values: dict[str, Any], num_rows: int = 2, seed: int = 0) -> ReportData:
+    """Collect a run with these settings, so many rows and this seed."""
+    return collect(root, parse_params(values | {"report": {"num_rows": num_rows}, "seed": seed}))
+
+
 @pytest.fixture
-def params() -> dict[str, Any]:
+def values() -> dict[str, Any]:
+    """The run's settings, to be changed."""
     copied: dict[str, Any] = json.loads(json.dumps(PARAMS))
     return copied
 
@@ -224,15 +213,15 @@ def run_folder(pristine_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def report(pristine_run: Path) -> Report:
-    return collect(pristine_run, PARAMS, num_rows=3, seed=0)
+def report(pristine_run: Path) -> ReportData:
+    return collect_run(pristine_run, PARAMS, num_rows=3)
 
 
 @pytest.fixture(scope="session")
-def rendered(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rendered(report: ReportData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the whole run's page."""
     out = tmp_path_factory.mktemp("report")
-    render(report, out, reextract=edge_reextractor(PARAMS))
+    render(report, out, reextract=edge_reextractor(parse_params(PARAMS)))
     return out
 
 

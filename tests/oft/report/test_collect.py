@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oft.report import collect, read_telemetry
-from oft.report.results import Picture, Report, TaskResults
+from oft.report import read_telemetry
+from oft.report.results import Picture, ReportData, TaskResults
+from tests.oft.report.conftest import collect_run
 
 RUN = Path("runs") / "segm_ade20k" / "oft"
 
 
-def task_of(report: Report, name: str = "segm_ade20k") -> TaskResults:
+def task_of(report: ReportData, name: str = "segm_ade20k") -> TaskResults:
     return next(task for task in report.tasks if task.name == name)
 
 
-def test_whole_run_leaves_no_note(report: Report) -> None:
+def test_whole_run_leaves_no_note(report: ReportData) -> None:
     assert [task.name for task in report.tasks] == ["segm_ade20k", "canny_coco", "subject_duck_toy"]
     assert report.notes == () and all(task.notes == () for task in report.tasks)
 
 
-def test_rows_hold_what_belongs_together(report: Report) -> None:
+def test_rows_hold_what_belongs_together(report: ReportData) -> None:
     task = task_of(report)
     assert len(task.comparisons) == 3
     for row in task.comparisons:
@@ -36,30 +37,30 @@ def test_rows_hold_what_belongs_together(report: Report) -> None:
         assert row.caption == f"a house by the lake {int(row.key[-2:])}"
 
 
-def test_rows_depend_on_seed_and_task_alone(pristine_run: Path, params: dict[str, Any]) -> None:
+def test_rows_depend_on_seed_and_task_alone(pristine_run: Path, values: dict[str, Any]) -> None:
     def keys(seed: int) -> list[list[str]]:
-        found = collect(pristine_run, params, num_rows=4, seed=seed)
+        found = collect_run(pristine_run, values, num_rows=4, seed=seed)
         return [[row.key for row in task.comparisons] for task in found.tasks]
 
     assert keys(0) == keys(0)
     assert keys(0) != keys(1)
     first = keys(0)[0]
-    params["control_tasks"], params["base_tasks"] = ["segm_ade20k"], ["segm_ade20k", "subject_duck_toy"]
+    values["control_tasks"], values["base_tasks"] = ["segm_ade20k"], ["segm_ade20k", "subject_duck_toy"]
     assert keys(0)[0] == first
 
 
 def test_rows_are_those_that_all_adapters_drew(
     run_folder: Path,
-    params: dict[str, Any],
+    values: dict[str, Any],
     write_samples: Callable[..., None],
     draw_picture: Callable[..., Picture],
 ) -> None:
     write_samples(run_folder / RUN / "samples", [("val03", 0, draw_picture(1), "p")])
-    task = task_of(collect(run_folder, params, num_rows=4, seed=0))
+    task = task_of(collect_run(run_folder, values, num_rows=4, seed=0))
     assert [row.key for row in task.comparisons] == ["val03"]
 
 
-def test_subjects_show_their_pictures_and_prompts(report: Report) -> None:
+def test_subjects_show_their_pictures_and_prompts(report: ReportData) -> None:
     task = task_of(report, "subject_duck_toy")
     assert task.is_subject and len(task.instances) == 7
     assert [example.condition for example in task.examples] == [None] * 3
@@ -67,7 +68,7 @@ def test_subjects_show_their_pictures_and_prompts(report: Report) -> None:
     assert task.notes == ()
 
 
-def test_worst_pictures_come_first(report: Report) -> None:
+def test_worst_pictures_come_first(report: ReportData) -> None:
     failures = [failure for failure in task_of(report).failures if failure.adapter == "oft"]
     assert [failure.comparison.key for failure in failures] == ["val00", "val01", "val02"]
     assert [failure.score for failure in failures] == [0.0, 0.1, 0.2]
@@ -75,15 +76,15 @@ def test_worst_pictures_come_first(report: Report) -> None:
     assert list(failures[0].comparison.outputs) == ["oft"]
 
 
-def test_scores_that_are_no_numbers_are_no_failures(run_folder: Path, params: dict[str, Any]) -> None:
+def test_scores_that_are_no_numbers_are_no_failures(run_folder: Path, values: dict[str, Any]) -> None:
     path = run_folder / RUN / "plots" / "per_image.json"
     records = [{"key": "val04", "index": 0, "miou": 0.4}, {"key": "val05", "index": 0, "miou": None}]
     path.write_text(json.dumps([*records, {"key": "val06", "index": 0, "miou": float("nan")}, {"miou": 0.1}]))
-    task = task_of(collect(run_folder, params, num_rows=1, seed=0))
+    task = task_of(collect_run(run_folder, values, num_rows=1, seed=0))
     assert [f.comparison.key for f in task.failures if f.adapter == "oft"] == ["val04"]
 
 
-def test_metrics_curves_and_summaries_are_read(report: Report) -> None:
+def test_metrics_curves_and_summaries_are_read(report: ReportData) -> None:
     run = next(run for run in task_of(report).runs if run.adapter == "oft")
     assert run.metrics["miou"] == 0.4 and run.num_samples == 8
     assert [(curve.phase, curve.name, len(curve.steps)) for curve in run.curves] == [
@@ -95,26 +96,28 @@ def test_metrics_curves_and_summaries_are_read(report: Report) -> None:
     assert len(run.confusion) == 6
 
 
-def test_counts_are_read_for_every_stage(report: Report) -> None:
+def test_counts_are_read_for_every_stage(report: ReportData) -> None:
     assert {row.stage for row in report.counts} == {"acquire", "extract", "caption", "shard"}
     row = next(row for row in report.counts if (row.stage, row.name) == ("extract", "canny_coco"))
     assert (row.split, row.seen, row.kept, dict(row.dropped)) == ("train", 9, 7, {"truncated": 2})
     assert row.offenders["truncated"] == ("broken.jpg",)
 
 
-def test_transferred_adapters_are_expected_to_train_nothing(run_folder: Path, params: dict[str, Any]) -> None:
-    params["transfers"] = {"t": {"task": "canny_coco", "adapter": "oft", "trained_on": "segm_ade20k"}}
-    params["control_tasks"] = ["segm_ade20k"]
+def test_transferred_adapters_are_expected_to_train_nothing(run_folder: Path, values: dict[str, Any]) -> None:
+    values["transfers"] = {
+        "canny_coco-oft": {"task": "canny_coco", "adapter": "oft", "trained_on": "segm_ade20k"}
+    }
+    values["control_tasks"] = ["segm_ade20k"]
     for phase in ("train", "magnitude"):
         (run_folder / "runs" / "canny_coco" / "oft" / phase).rename(run_folder / phase)
-    task = task_of(collect(run_folder, params, num_rows=1, seed=0), "canny_coco")
+    task = task_of(collect_run(run_folder, values, num_rows=1, seed=0), "canny_coco")
     assert [run.trained_on for run in task.runs] == [None, "segm_ade20k"]
     assert task.notes == ()
 
 
-def test_conditions_are_shown_before_anything_is_generated(run_folder: Path, params: dict[str, Any]) -> None:
+def test_conditions_are_shown_before_anything_is_generated(run_folder: Path, values: dict[str, Any]) -> None:
     (run_folder / "runs").rename(run_folder / "elsewhere")
-    task = task_of(collect(run_folder, params, num_rows=2, seed=0))
+    task = task_of(collect_run(run_folder, values, num_rows=2, seed=0))
     assert len(task.comparisons) == 2
     assert all(row.condition is not None and not row.outputs for row in task.comparisons)
     assert {note.piece for note in task.notes} >= {"samples", "metrics", "curves", "magnitude", "confusion"}
@@ -139,30 +142,31 @@ MISSING = {
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_missing_pieces_are_named(run_folder: Path, params: dict[str, Any], name: str) -> None:
+def test_missing_pieces_are_named(run_folder: Path, values: dict[str, Any], name: str) -> None:
     path = run_folder / name
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink()
-    found = collect(run_folder, params, num_rows=1, seed=0)
+    found = collect_run(run_folder, values, num_rows=1, seed=0)
     notes = [*found.notes, *(note for task in found.tasks for note in task.notes)]
     assert any(MISSING[name] in note.text for note in notes)
 
 
-def test_an_empty_folder_is_a_report_of_what_is_missing(tmp_path: Path, params: dict[str, Any]) -> None:
-    assert {note.piece for note in collect(tmp_path, {}, 3, 0).notes} == {"params", "metrics"}
-    full = collect(tmp_path, params, 3, 0)
+def test_an_empty_folder_is_a_report_of_what_is_missing(tmp_path: Path, values: dict[str, Any]) -> None:
+    nothing = values | {"control_tasks": [], "subject_tasks": [], "base_tasks": []}
+    assert {note.piece for note in collect_run(tmp_path, nothing).notes} == {"metrics"}
+    full = collect_run(tmp_path, values, 3, 0)
     assert {note.piece for note in full.notes} == {"counts"}
     assert all(task.comparisons == () and task.notes for task in full.tasks)
 
 
-def test_collecting_writes_nothing(pristine_run: Path, params: dict[str, Any]) -> None:
+def test_collecting_writes_nothing(pristine_run: Path, values: dict[str, Any]) -> None:
     def state() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in pristine_run.rglob("*")}
 
     before = state()
-    collect(pristine_run, params, num_rows=2, seed=0)
+    collect_run(pristine_run, values, num_rows=2, seed=0)
     read_telemetry(pristine_run)
     assert state() == before
 
@@ -170,4 +174,4 @@ def test_collecting_writes_nothing(pristine_run: Path, params: dict[str, Any]) -
 def test_telemetry_is_read_where_it_is(pristine_run: Path, tmp_path: Path) -> None:
     assert read_telemetry(tmp_path) == []
     (entry,) = read_telemetry(pristine_run)
-    assert entry["stage"] == "train@segm_ade20k-oft" and entry["seconds"] == 95.2
+    assert entry.stage == "train@segm_ade20k-oft" and entry.values["seconds"] == 95.2

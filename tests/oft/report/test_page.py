@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oft.report import collect, edge_reextractor, read_telemetry, render, render_telemetry
-from oft.report.page import anchor, data_uri
+from oft.params import parse_params
+from oft.report import edge_reextractor, read_telemetry, render, render_telemetry
 from oft.report.results import Picture, Piece
+from oft.report.views import anchor, picture_uri
+from tests.oft.report.conftest import collect_run
 
 HOSTILE = "</p><script>alert('x')</script>\" onload=alert(1) {{ 7 * 7 }} & \u202e \ud800 $\\frac <b>"
 VOID = {"meta", "link", "img", "br"}
@@ -56,8 +58,8 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def render_page(root: Path, params: dict[str, Any], out: Path, num_rows: int = 2) -> Page:
-    render(collect(root, params, num_rows, seed=0), out)
+def render_page(root: Path, values: dict[str, Any], out: Path, num_rows: int = 2) -> Page:
+    render(collect_run(root, values, num_rows), out)
     return Page((out / "index.html").read_text(encoding="utf-8"))
 
 
@@ -181,10 +183,10 @@ def test_the_experiment_with_angles_shows_pictures_and_figures(page: Page) -> No
 
 
 def test_without_the_experiment_with_angles_nothing_is_said_of_it(
-    run_folder: Path, params: dict[str, Any], tmp_path: Path
+    run_folder: Path, values: dict[str, Any], tmp_path: Path
 ) -> None:
     shutil.rmtree(run_folder / "runs" / "angles")
-    page = render_page(run_folder, params, tmp_path / "out")
+    page = render_page(run_folder, values, tmp_path / "out")
     assert "Why angles" not in page.text()
     assert "angles" not in [section.get("id") for section in page.tags("section")]
     assert not (tmp_path / "out" / "grids" / "why-angles.png").exists()
@@ -204,37 +206,37 @@ def test_settings_are_shown(page: Page) -> None:
 def test_same_run_elsewhere_gives_the_same_bytes(
     pristine_run: Path,
     rendered: Path,
-    params: dict[str, Any],
+    values: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copy = Path(shutil.copytree(pristine_run, tmp_path / "another place" / "run"))
     monkeypatch.chdir(copy)  # and by a relative path
-    again = collect(Path(), params, num_rows=3, seed=0)
-    render(again, tmp_path / "out", reextract=edge_reextractor(params))
+    again = collect_run(Path(), values, num_rows=3)
+    render(again, tmp_path / "out", reextract=edge_reextractor(parse_params(values)))
     files = sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file())
     assert len(files) == 8
     for name in files:
         assert (tmp_path / "out" / name).read_bytes() == (rendered / name).read_bytes(), name
 
 
-def test_damaged_runs_name_no_folder_either(run_folder: Path, params: dict[str, Any], tmp_path: Path) -> None:
+def test_damaged_runs_name_no_folder_either(run_folder: Path, values: dict[str, Any], tmp_path: Path) -> None:
     for path in run_folder.rglob("*"):
         if path.is_file():
             path.write_bytes(b"\x00broken")
-    page = render_page(run_folder, params, tmp_path / "out")
+    page = render_page(run_folder, values, tmp_path / "out")
     text = page.text()
     assert str(tmp_path) not in text and os.uname().nodename not in text
     assert text.count("cannot be read") > 20
 
 
-def test_all_that_is_missing_is_on_the_page(params: dict[str, Any], tmp_path: Path) -> None:
-    report = collect(tmp_path, params, num_rows=2, seed=0)
+def test_all_that_is_missing_is_on_the_page(values: dict[str, Any], tmp_path: Path) -> None:
+    report = collect_run(tmp_path, values, num_rows=2, seed=0)
     render(report, tmp_path / "out")
     text = Page((tmp_path / "out" / "index.html").read_text(encoding="utf-8")).text()
     notes = [*report.notes, *(note for task in report.tasks for note in task.notes)]
     # The experiment with angles is no part of a run's plan: not run, it is not missed.
-    assert {note.piece for note in notes} == set(get_args(Piece)) - {"angles", "params"}
+    assert {note.piece for note in notes} == set(get_args(Piece)) - {"angles"}
     assert all(note.text in text for note in notes)
     for words in (
         "Nothing has been measured",
@@ -246,14 +248,15 @@ def test_all_that_is_missing_is_on_the_page(params: dict[str, Any], tmp_path: Pa
         assert words in text
 
 
-def test_an_empty_folder_is_a_page(tmp_path: Path) -> None:
-    text = render_page(tmp_path, {}, tmp_path / "out").text()
-    assert "There are no runs" in text and "The settings of this run were not given" in text
+def test_a_run_of_no_task_is_a_page(values: dict[str, Any], tmp_path: Path) -> None:
+    nothing = values | {"control_tasks": [], "subject_tasks": [], "base_tasks": []}
+    text = render_page(tmp_path, nothing, tmp_path / "out").text()
+    assert "There are no runs" in text and "There is nothing to show yet" in text
 
 
 def test_hostile_words_stay_words(
     run_folder: Path,
-    params: dict[str, Any],
+    values: dict[str, Any],
     tmp_path: Path,
     write_samples: Callable[..., None],
     draw_picture: Callable[..., Picture],
@@ -268,9 +271,9 @@ def test_hostile_words_stay_words(
     card.write_text(json.dumps(json.loads(card.read_text()) | {"source": HOSTILE}))
     counts = {"train": {"seen": 1, "kept": 0, "dropped": {HOSTILE: 1}, "offenders": {HOSTILE: [HOSTILE]}}}
     (run_folder / "data" / "raw" / "ade20k.counts.json").write_text(json.dumps(counts))
-    params["control_tasks"], params["subject_tasks"], params["base_tasks"] = ["segm_ade20k"], [], []
-    params["base"]["source"] = HOSTILE
-    page = render_page(run_folder, params, tmp_path / "out")
+    values["control_tasks"], values["subject_tasks"], values["base_tasks"] = ["segm_ade20k"], [], []
+    values["base"]["source"] = HOSTILE
+    page = render_page(run_folder, values, tmp_path / "out")
     assert page.tags("script") == []
     assert not any("onload" in attributes for _, attributes in page.elements)
     assert "alert('x')" in page.text() and "{{ 7 * 7 }}" in page.text()
@@ -280,32 +283,25 @@ def test_hostile_words_stay_words(
 
 def test_equal_noise_is_claimed_only_where_seeds_are_equal(
     run_folder: Path,
-    params: dict[str, Any],
+    values: dict[str, Any],
     tmp_path: Path,
     write_samples: Callable[..., None],
     draw_picture: Callable[..., Picture],
 ) -> None:
-    params["control_tasks"], params["base_tasks"] = [], ["subject_duck_toy"]
-    params["control_adapters"] = params["subject_adapters"] = ["oft"]
+    values["control_tasks"], values["base_tasks"] = [], ["subject_duck_toy"]
+    values["control_adapters"] = values["subject_adapters"] = ["oft"]
     claim = "drawn from the same noise"
-    assert claim in render_page(run_folder, params, tmp_path / "equal").text()
+    assert claim in render_page(run_folder, values, tmp_path / "equal").text()
     # The writer of these samples gives each index another seed.
     folder = run_folder / "runs" / "subject_duck_toy" / "oft" / "samples"
     write_samples(folder, [("prompt01", 1, draw_picture(1), "p")])
-    text = render_page(run_folder, params, tmp_path / "other").text()
+    text = render_page(run_folder, values, tmp_path / "other").text()
     assert claim not in text and "seeds differ: Base alone 1000, OFT 1001" in text
 
 
-def test_hostile_task_names_stay_in_the_folder(run_folder: Path, tmp_path: Path) -> None:
-    name = "a\\<b> x"
-    (run_folder / SEGM).rename(run_folder / "runs" / name)
-    for other in ("canny_coco", "subject_duck_toy"):
-        shutil.rmtree(run_folder / "runs" / other)
-    out = tmp_path / "out"
-    page = render_page(run_folder, {}, out, num_rows=1)
-    assert f"task-{anchor(name)}" in [a.get("id") for a in page.tags("section")]
-    assert (out / "grids" / f"{anchor(name)}.png").is_file()
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", anchor(name))
+def test_anchors_stay_in_the_folder() -> None:
+    for name in ("a\\<b> x", "../..", ""):
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", anchor(name))
 
 
 def test_small_pictures_are_kept_exactly(draw_picture: Callable[..., Picture]) -> None:
@@ -313,10 +309,10 @@ def test_small_pictures_are_kept_exactly(draw_picture: Callable[..., Picture]) -
     import io
 
     picture = draw_picture(3, side_px=64)
-    head, _, data = data_uri(picture).partition(",")
+    head, _, data = picture_uri(picture).partition(",")
     assert head == "data:image/png;base64"
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), picture)
-    large = data_uri(draw_picture(3, side_px=512))
+    large = picture_uri(draw_picture(3, side_px=512))
     assert large.startswith("data:image/jpeg") and len(large) < 60_000
 
 

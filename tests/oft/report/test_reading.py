@@ -10,7 +10,6 @@ from oft.pictures import encode_png
 from oft.report.reading import (
     decode_picture,
     draw_samples,
-    flatten,
     index_samples,
     read_angles,
     read_card,
@@ -37,7 +36,7 @@ def test_samples_come_back_as_written(
     for key, index, picture, prompt in entries:
         found = stored[key, index]
         np.testing.assert_array_equal(read_output(tmp_path, found, notes), picture)
-        assert (found.prompt, found.seed) == (prompt, 1000 + index)
+        assert (found.request.prompt, found.request.seed) == (prompt, 1000 + index)
     assert notes == []
     assert list(index_samples(tmp_path, FOLDER, 1, notes)) == sorted((key, i) for key, i, _, _ in entries[:3])
 
@@ -47,7 +46,7 @@ def test_cut_archive_is_a_note_and_keeps_what_is_whole(run_folder: Path, size_by
     archive = run_folder / FOLDER / "0.tar"
     archive.write_bytes(archive.read_bytes()[:size_bytes])
     notes: list[Note] = []
-    stored = index_samples(run_folder, FOLDER, None, notes)
+    stored = index_samples(run_folder, FOLDER, 1, notes)
     assert len(stored) < 8
     assert notes and all(note.piece == "samples" and f"{FOLDER}/0.tar" in note.text for note in notes)
     whole = [read_output(run_folder, entry, notes) for entry in stored.values()]
@@ -57,7 +56,7 @@ def test_cut_archive_is_a_note_and_keeps_what_is_whole(run_folder: Path, size_by
 def test_notes_never_name_the_folder(run_folder: Path) -> None:
     notes: list[Note] = []
     (run_folder / FOLDER / "0.tar").write_bytes(b"no archive at all" * 100)
-    index_samples(run_folder, FOLDER, None, notes)
+    index_samples(run_folder, FOLDER, 1, notes)
     shard = run_folder / "data" / "shards" / "segm_ade20k" / "val-000000.tar"
     shard.write_bytes(shard.read_bytes()[:-600])
     read_samples(run_folder, "segm_ade20k", "val", {"val00"}, notes)
@@ -123,10 +122,6 @@ def test_a_damaged_card_is_a_note(run_folder: Path, card: str) -> None:
     (run_folder / "data" / "shards" / "segm_ade20k" / "card.json").write_text(card)
     assert notes == [] and read_card(run_folder, "segm_ade20k", notes) == {}
     assert "data/shards/segm_ade20k/card.json is there but cannot be read" in notes[0].text
-
-
-def test_flatten_joins_keys() -> None:
-    assert flatten({"a": 1, "b": {"c": 2, "d": {"e": [3]}}}) == {"a": 1, "b.c": 2, "b.d.e": [3]}
 
 
 def test_bytes_that_are_no_picture_decode_to_none() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from oft.report.results import Run
+from oft.report.results import PictureScores, RunResults
 from oft.report.scores import (
     choose_score,
     closed_share,
@@ -14,8 +14,8 @@ from oft.report.scores import (
     metric_groups,
 )
 
-BASE = Run("none", metrics={"miou": 0.1, "miou_ceiling": 0.9, "fid": 50.0, "num_images": 96})
-OFT = Run("oft", metrics={"miou": 0.5, "miou_ceiling": 0.9, "fid": 30.0, "num_images": 96, "odd": "x"})
+BASE = RunResults("none", metrics={"miou": 0.1, "miou_ceiling": 0.9, "fid": 50.0, "num_images": 96})
+OFT = RunResults("oft", metrics={"miou": 0.5, "miou_ceiling": 0.9, "fid": 30.0, "num_images": 96, "odd": "x"})
 
 
 def test_closed_share_is_the_issues_formula() -> None:
@@ -45,9 +45,12 @@ def test_headline_takes_base_and_ceiling_from_the_task() -> None:
 def test_main_metric_is_the_conditions_or_one_with_a_ceiling() -> None:
     assert main_metric("segmentation", [BASE, OFT]) == "miou"
     assert main_metric("never seen", [BASE, OFT]) == "miou"
-    assert main_metric("segmentation", [Run("oft", metrics={"aacc": 0.5})]) == "aacc"
-    assert main_metric("segmentation", [Run("oft", metrics={"miou": float("nan"), "aacc": 0.5})]) == "aacc"
-    assert main_metric("segmentation", [Run("oft")]) is None
+    assert main_metric("segmentation", [RunResults("oft", metrics={"aacc": 0.5})]) == "aacc"
+    assert (
+        main_metric("segmentation", [RunResults("oft", metrics={"miou": float("nan"), "aacc": 0.5})])
+        == "aacc"
+    )
+    assert main_metric("segmentation", [RunResults("oft")]) is None
 
 
 def test_every_key_has_a_row_and_ceilings_stand_beside_their_metric() -> None:
@@ -58,7 +61,11 @@ def test_every_key_has_a_row_and_ceilings_stand_beside_their_metric() -> None:
 
 
 def test_a_ceiling_without_its_metric_has_its_own_row() -> None:
-    rows = [row for _, _, rows in metric_groups([Run("oft", metrics={"dino_ceiling": 0.7})]) for row in rows]
+    rows = [
+        row
+        for _, _, rows in metric_groups([RunResults("oft", metrics={"dino_ceiling": 0.7})])
+        for row in rows
+    ]
     assert [(row.key, row.cells) for row in rows] == [("dino_ceiling", ("0.700",))]
 
 
@@ -67,7 +74,7 @@ def test_best_is_marked_by_direction_and_never_a_tie() -> None:
     assert rows["miou"].best == (False, True)
     assert rows["fid"].best == (False, True)
     assert rows["num_images"].best == (False, False)
-    tie = Run("coft", metrics={"miou": 0.1})
+    tie = RunResults("coft", metrics={"miou": 0.1})
     assert metric_groups([BASE, tie])[0][2][0].best == (False, False)
 
 
@@ -106,7 +113,7 @@ def test_settings_keep_their_figures() -> None:
 
 
 def test_failures_are_found_by_the_tasks_score() -> None:
-    records = [{"key": "a", "index": 0, "fid": 1.0, "miou": 0.2, "seed": 3}]
-    assert choose_score("segmentation", records) == "miou"
-    assert choose_score("canny", records) == "fid"
-    assert choose_score("canny", [{"key": "a", "index": 0, "unheard_of": 1.0}]) is None
+    pictures = [PictureScores("a", 0, {"fid": 1.0, "miou": 0.2})]
+    assert choose_score("segmentation", pictures) == "miou"
+    assert choose_score("canny", pictures) == "fid"
+    assert choose_score("canny", [PictureScores("a", 0, {"unheard_of": 1.0})]) is None

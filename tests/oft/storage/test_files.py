@@ -14,6 +14,7 @@ from oft.errors import DataError
 from oft.storage import (
     atomic_file,
     atomic_folder,
+    flatten,
     read_json,
     require_space,
     sha256_file,
@@ -86,3 +87,7 @@ def test_a_full_disk_is_named_and_no_other_fault(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(PermissionError), translate_enospc(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_flatten_joins_keys() -> None:
+    assert flatten({"a": 1, "b": {"c": 2, "d": {"e": [3]}}}) == {"a": 1, "b.c": 2, "b.d.e": [3]}
