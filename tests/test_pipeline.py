@@ -76,7 +76,7 @@ def import_graph() -> grimp.ImportGraph:
     graph = grimp.build_graph(*PACKAGES, "stages", exclude_type_checking_imports=True, cache_dir=None)
     for registry in registries():  # imports by name, which no graph shows
         folder = registry.rpartition(".")[0]
-        for module in graph.find_children(folder) - {registry}:
+        for module in graph.find_descendants(folder) - {registry}:
             graph.add_import(importer=registry.removesuffix(".__init__"), imported=module)
     for module in filter(is_plumbing, list(graph.modules)):
         graph.remove_module(module)

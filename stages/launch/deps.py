@@ -58,7 +58,7 @@ def build_import_graph(root: Path) -> ImportGraph:
         path = module_path(root, module)
         package = path.parent.relative_to(root).as_posix().replace("/", ".")
         if module.startswith(PACKAGES) and _IMPORTS_BY_NAME.search(path.read_text(encoding="utf-8")):
-            for found in graph.find_children(package) - {module}:
+            for found in graph.find_descendants(package) - {module}:
                 graph.add_import(importer=module, imported=found)
     for module in filter(is_plumbing, sorted(graph.modules)):
         graph.remove_module(module)
