@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from oft.errors import DataError
 from oft.pictures import Size
@@ -41,6 +41,7 @@ class ShardSpan:
     size_px: Size | None = None
 
 
+@runtime_checkable
 class ShardStore(Protocol):
     """Shards that lie somewhere. ``name`` says where, ``index_sha256`` tells one content from another."""
 
