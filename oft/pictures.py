@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
+from jaxtyping import Integer, Shaped, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -114,7 +115,7 @@ def load_stored(source: Source) -> tuple[Image.Image, Image.Transpose | None]:
     return _decode(source, lambda image: (_to_rgb(image), _UPRIGHT.get(_orientation(image))))
 
 
-def load_labels(source: Source, channel: int | None = None) -> NDArray[np.integer]:
+def load_labels(source: Source, channel: int | None = None) -> Integer[np.ndarray, "h w"]:
     """Return an id map as whole numbers [height, width], exactly as stored.
 
     Args:
@@ -126,7 +127,7 @@ def load_labels(source: Source, channel: int | None = None) -> NDArray[np.intege
         PictureError: the file is missing, unreadable, truncated, too large or of another mode.
     """
 
-    def to_labels(image: Image.Image) -> NDArray[np.integer] | None:
+    def to_labels(image: Image.Image) -> Integer[np.ndarray, "h w"] | None:
         array = np.asarray(image)
         if channel is not None:
             return array[..., channel].copy() if array.ndim == 3 and channel < array.shape[2] else None
@@ -147,7 +148,9 @@ def prepare(
     return image.crop(centre_box(image.size, size)).resize(size, chosen)
 
 
-def prepare_labels(labels: NDArray[np.integer], size_px: int | Size) -> NDArray[np.integer]:
+def prepare_labels(
+    labels: Integer[np.ndarray, "h w"], size_px: int | Size
+) -> Integer[np.ndarray, "new_h new_w"]:
     """Return an id map [height, width] cropped and resized as `prepare` does, nearest: no new id appears."""
     if labels.ndim != 2:
         raise ValueError(f"an id map has the shape [height, width], got {labels.shape}")
@@ -171,7 +174,7 @@ def centre_box(source: Size, target: Size) -> tuple[int, int, int, int]:
     return left, top, left + width, top + height
 
 
-def encode_jpeg(image: Image.Image | NDArray[np.uint8], quality: int) -> bytes:
+def encode_jpeg(image: Image.Image | UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
     """Return JPEG bytes at full chroma resolution (4:4:4), without metadata."""
     return _encode(image, "JPEG", quality=quality, subsampling=0)
 
@@ -183,19 +186,21 @@ def encode_png(image: Encodable) -> bytes:
     return _encode(image, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
-def decode_array(data: bytes) -> NDArray[np.integer]:
+def decode_array(data: bytes) -> Shaped[np.ndarray, "h w *channels"]:
     """Return encoded bytes as an array: uint8 [height, width, 3], or [height, width] for one channel."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image).copy()
 
 
-def decode_rgb(data: bytes) -> NDArray[np.uint8]:
+def decode_rgb(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     """Return an encoded picture of colours or greys, uint8 [height, width, 3]."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB")).copy()
 
 
-def decode_square(data: bytes, side_px: int, resample: Resample = "lanczos") -> NDArray[np.uint8]:
+def decode_square(
+    data: bytes, side_px: int, resample: Resample = "lanczos"
+) -> UInt8[np.ndarray, "{side_px} {side_px} 3"]:
     """Return the centre square of an encoded picture, uint8 [side, side, 3]; one of that size as it is."""
     return np.asarray(prepare(Image.fromarray(decode_rgb(data)), side_px, resample))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Literal, Protocol
+from typing import IO, Literal, Protocol, runtime_checkable
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -31,6 +31,7 @@ class Annotation:
     num_labels: int | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where the bytes of a picture or annotation are: a path, or a value in a Parquet file."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 NUM_CLASSES = 150
@@ -192,7 +193,7 @@ for _index, _name in enumerate(CLASS_NAMES, start=1):
     CLASS_IDS.setdefault(_name.split(",")[0], _index)
 
 
-def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colourise(labels: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """ControlNet's segmentation condition of an id map.
 
     Args:

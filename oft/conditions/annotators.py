@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from oft.conditions.condition import BatchExtractor, Settings
@@ -62,8 +63,8 @@ def run_detector(detector: Any, side_px: int, **options: Any) -> BatchExtractor:
         options: what each call of the detector gets beside.
     """
 
-    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        found: NDArray[np.uint8] = detector(
+    def detect(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "new_h new_w 3"]:
+        found: UInt8[np.ndarray, "new_h new_w 3"] = detector(
             picture, detect_resolution=side_px, image_resolution=side_px, output_type="np", **options
         )
         return found
@@ -84,7 +85,7 @@ def resize_back(detect: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Bat
     return extract
 
 
-def resize(picture: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.uint8]:
+def resize(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, ...]) -> UInt8[np.ndarray, "new_h new_w 3"]:
     """Return a picture at another height and width: areas averaged if smaller, linear if larger."""
     import cv2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from pydantic import Field, model_validator
 
 from oft.conditions.condition import Condition
@@ -28,8 +28,8 @@ class CannySettings(Section):
 
 
 def extract_canny(
-    image: NDArray[np.uint8], low_threshold: float = 100, high_threshold: float = 200
-) -> NDArray[np.uint8]:
+    image: UInt8[np.ndarray, "h w 3"], low_threshold: int | float = 100, high_threshold: int | float = 200
+) -> UInt8[np.ndarray, "h w 3"]:
     """Return white edges on black, uint8 [height, width, 3].
 
     ``cv2.Canny`` on the three colour channels at once: a pixel's gradient is that of its strongest channel.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Integer, UInt8
 
 from oft.conditions.condition import Condition
 from oft.datasets.annotations import DENSEPOSE_PARTS
@@ -18,19 +18,19 @@ _COLOURS = """
 1f9a8a 20a386 27ad81 35b779 46c06f 5cc863 73d056 8ed645 aadc32 c5e021 e2e418 fde725
 """
 
-PART_COLOURS: NDArray[np.uint8] = np.array(
+PART_COLOURS: UInt8[np.ndarray, "25 3"] = np.array(
     [tuple(bytes.fromhex(colour)) for colour in _COLOURS.split()], dtype=np.uint8
 )
 PART_COLOURS.setflags(write=False)
 
 # 1 and 2 are the back and the front of the torso; from 3 on the parts come in pairs, one of each side.
-MIRRORED_PARTS: NDArray[np.integer] = np.array(
+MIRRORED_PARTS: Integer[np.ndarray, " 25"] = np.array(
     [0, 1, 2, *(part + 1 if part % 2 else part - 1 for part in range(3, NUM_PARTS + 1))]
 )
 MIRRORED_PARTS.setflags(write=False)
 
 
-def extract_densepose(parts: NDArray[np.integer]) -> NDArray[np.uint8]:
+def extract_densepose(parts: Integer[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Return the coloured map, uint8 [height, width, 3].
 
     Args:

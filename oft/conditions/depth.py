@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, UInt8
 
 from oft.conditions.condition import BatchExtractor, Condition, PretrainedSettings, Settings
 from oft.models.pretrained import load_pretrained, model_fault
@@ -41,7 +41,9 @@ def load_depth(settings: Settings, device: str) -> BatchExtractor:
         )
 
     @torch.inference_mode()
-    def extract(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    def extract(
+        pictures: Sequence[UInt8[np.ndarray, "h w 3"]],
+    ) -> list[UInt8[np.ndarray, "h w 3"]]:
         inputs = processor(images=list(pictures), return_tensors="pt").to(device)
         predicted = processor.post_process_depth_estimation(
             network(**inputs), target_sizes=[picture.shape[:2] for picture in pictures]
@@ -51,7 +53,7 @@ def load_depth(settings: Settings, device: str) -> BatchExtractor:
     return extract
 
 
-def near_is_white(inverse_depth: NDArray[np.floating]) -> NDArray[np.uint8]:
+def near_is_white(inverse_depth: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Return inverse depth or disparity [height, width] as grey levels, uint8 [height, width, 3].
 
     The largest value is 255 and the smallest 0; where all are equal, all are 0.

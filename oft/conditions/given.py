@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from oft.conditions.condition import Condition
 from oft.datasets.annotations import CONDITIONING_PICTURE
 
 
-def extract_given(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def extract_given(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """Return the given picture itself, uint8 [height, width, 3], RGB.
 
     Its conventions are those of its data set; fill50k (Zhang and Agrawala 2023) has white circle outlines on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Integer, UInt8
 
 from oft.conditions.condition import Condition
 from oft.datasets.annotations import FACE_LANDMARKS
@@ -17,7 +17,7 @@ LINE_COLOUR = (255, 255, 255)
 _FAR_PX = 1 << 14
 
 
-def extract_landmarks(points: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.uint8]:
+def extract_landmarks(points: Float[np.ndarray, "68 2"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
     """Return green points joined by white lines on black, uint8 [height, width, 3], RGB.
 
     As ``plot_kpts`` of the reference release of OFT draws them (github.com/Zeju1997/oft,
@@ -42,7 +42,7 @@ def extract_landmarks(points: NDArray[np.floating], size: tuple[int, int]) -> ND
     return canvas
 
 
-def _mirrored() -> NDArray[np.integer]:
+def _mirrored() -> Integer[np.ndarray, " 68"]:
     """Return for each point which one it is in the mirror image: strokes change sides or run backwards."""
     mirrored = np.arange(NUM_LANDMARKS)
     swapped = [(range(17, 22), range(26, 21, -1))]  # brows

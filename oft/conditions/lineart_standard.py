@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from pydantic import Field
 
 from oft.conditions.condition import Condition
@@ -23,8 +23,8 @@ class LineartStandardSettings(Section):
 
 
 def extract_lineart_standard(
-    image: NDArray[np.uint8], sigma_px: float = 6.0, intensity_threshold: float = 8.0
-) -> NDArray[np.uint8]:
+    image: UInt8[np.ndarray, "h w 3"], sigma_px: float = 6.0, intensity_threshold: float = 8.0
+) -> UInt8[np.ndarray, "h w 3"]:
     """Return white lines on black, grey where they are faint, uint8 [height, width, 3].
 
     The "standard" line art of ControlNet's annotators (controlnet_aux ``LineartStandardDetector``, the same

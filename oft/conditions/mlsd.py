@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Integer, UInt8
 
 from oft.conditions.annotators import load_annotator, resize_back, without_package_init
 from oft.conditions.condition import AnnotatorSettings, BatchExtractor, Condition, Settings
@@ -51,7 +51,7 @@ def load_mlsd(settings: Settings, device: str) -> BatchExtractor:
     side_px = settings["resolution_px"]
     thresholds = settings["score_threshold"], settings["distance_threshold"]
 
-    def detect(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def detect(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         import cv2
 
         seen = resize_image(picture, side_px)
@@ -64,8 +64,11 @@ def load_mlsd(settings: Settings, device: str) -> BatchExtractor:
 
 
 def find_segments(
-    network: Any, picture: NDArray[np.uint8], score_threshold: float, distance_threshold: float
-) -> NDArray[np.integer]:
+    network: Any,
+    picture: UInt8[np.ndarray, "h w 3"],
+    score_threshold: float,
+    distance_threshold: float,
+) -> Integer[np.ndarray, "segments 4"]:
     """Return the segments in a picture, [n, 4]: x and y of both ends in whole pixels, the surest first.
 
     What controlnet_aux's ``pred_lines`` does, which fails where there are none; its detector takes that, and
@@ -93,7 +96,9 @@ def find_segments(
     lengths = np.hypot(*(ends[:, :2] - ends[:, 2:]).T)
     kept = (scores > score_threshold) & (lengths > distance_threshold)
     # The network's map has half the picture's size.
-    segments: NDArray[np.integer] = (2 * (np.tile(centres[:, ::-1], 2) + ends)[kept]).astype(int)
+    segments: Integer[np.ndarray, "segments 4"] = (2 * (np.tile(centres[:, ::-1], 2) + ends)[kept]).astype(
+        int
+    )
     return segments
 
 

@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped, UInt8
 from pydantic import create_model
 
 from oft.conditions.condition import Condition
@@ -47,8 +47,11 @@ def parse_settings(values: Any) -> Conditions:
 
 
 def extract_condition(
-    condition: Condition, image: NDArray[np.uint8], annotation: NDArray[Any] | None, **settings: Any
-) -> NDArray[np.uint8]:
+    condition: Condition,
+    image: UInt8[np.ndarray, "h w 3"],
+    annotation: Shaped[np.ndarray, "*shape"] | None,
+    **settings: Any,
+) -> UInt8[np.ndarray, "h w 3"]:
     """Return the conditioning image of a prepared picture, uint8 [height, width, 3].
 
     Args:

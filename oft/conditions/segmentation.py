@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Integer, UInt8
 
 from oft.conditions.ade20k_classes import NUM_CLASSES, colourise
 from oft.conditions.condition import BatchExtractor, Condition, PretrainedSettings, Settings
@@ -14,7 +14,7 @@ from oft.errors import DataError
 from oft.models.pretrained import load_pretrained, model_fault
 
 
-def extract_segmentation(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+def extract_segmentation(labels: Integer[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Return the coloured map, uint8 [height, width, 3].
 
     Args:
@@ -56,7 +56,9 @@ def load_segmentation(settings: Settings, device: str) -> BatchExtractor:
         )
 
     @torch.inference_mode()
-    def predict(pictures: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    def predict(
+        pictures: Sequence[UInt8[np.ndarray, "h w 3"]],
+    ) -> list[UInt8[np.ndarray, "h w"]]:
         inputs = processor(images=list(pictures), return_tensors="pt").to(device)
         maps = processor.post_process_semantic_segmentation(
             network(**inputs), target_sizes=[picture.shape[:2] for picture in pictures]

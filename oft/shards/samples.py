@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from oft.errors import DataError
 from oft.pictures import decode_array, encode_png
@@ -18,7 +18,7 @@ from oft.storage import atomic_file
 from oft.types import Request
 
 
-def write_samples(target: Path, pictures: Iterable[tuple[Request, NDArray[np.uint8]]]) -> int:
+def write_samples(target: Path, pictures: Iterable[tuple[Request, UInt8[np.ndarray, "h w 3"]]]) -> int:
     """Write pictures (PNG) and requests (JSON) as one tar, whole or not at all; return how many."""
     count = 0
     with atomic_file(target) as partial, tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -34,7 +34,7 @@ def sample_archive(folder: Path, shard: int) -> Path:
     return folder / f"{shard}.tar"
 
 
-def read_samples(folder: Path, num_shards: int) -> Iterator[tuple[Request, NDArray[np.uint8]]]:
+def read_samples(folder: Path, num_shards: int) -> Iterator[tuple[Request, UInt8[np.ndarray, "h w 3"]]]:
     """Yield the requests and pictures of the first ``num_shards`` shards, in order of key and index.
 
     A run in more shards may have left others behind; they are not this run's.

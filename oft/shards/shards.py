@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from oft.errors import DataError
@@ -57,9 +57,9 @@ class Sample:
 
 def pack_sample(
     key: str,
-    image: Image.Image | NDArray[np.uint8],
-    condition: NDArray[np.uint8] | None = None,
-    labels: NDArray[np.integer] | None = None,
+    image: Image.Image | UInt8[np.ndarray, "h w 3"],
+    condition: UInt8[np.ndarray, "h w 3"] | None = None,
+    labels: Integer[np.ndarray, "h w"] | None = None,
     meta: Mapping[str, Any] | None = None,
     *,
     lossless: bool = False,
@@ -84,7 +84,7 @@ def pack_sample(
     )
 
 
-def encode_condition(condition: NDArray[np.uint8]) -> bytes:
+def encode_condition(condition: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """Return a conditioning image uint8 [height, width, 3] as PNG bytes: coloured, grey or black and white.
 
     Most have no colour (depth), many nothing between black and white (edges, strokes), and the fewer bits a
@@ -98,7 +98,7 @@ def encode_condition(condition: NDArray[np.uint8]) -> bytes:
     return encode_png(white if (black | white).all() else np.ascontiguousarray(grey))
 
 
-def encode_labels(labels: NDArray[np.integer]) -> bytes:
+def encode_labels(labels: Integer[np.ndarray, "h w"]) -> bytes:
     """Return an id map [height, width] as PNG bytes of 8 or, where an id needs them, 16 bits.
 
     Raises:
@@ -116,17 +116,17 @@ def picture_size(sample: Sample) -> Size:
         return image.size
 
 
-def decode_image(sample: Sample) -> NDArray[np.uint8]:
+def decode_image(sample: Sample) -> UInt8[np.ndarray, "h w 3"]:
     """Return the picture, uint8 [height, width, 3]."""
     return decode_array(sample.image).astype(np.uint8, copy=False)
 
 
-def decode_condition(sample: Sample) -> NDArray[np.uint8] | None:
+def decode_condition(sample: Sample) -> UInt8[np.ndarray, "h w 3"] | None:
     """Return the conditioning image, uint8 [height, width, 3], where there is one."""
     return None if sample.condition is None else decode_rgb(sample.condition)
 
 
-def decode_labels(sample: Sample) -> NDArray[np.integer] | None:
+def decode_labels(sample: Sample) -> Integer[np.ndarray, "h w"] | None:
     """Return the id map [height, width], where there is one."""
     return None if sample.labels is None else decode_array(sample.labels)
 

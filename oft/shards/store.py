@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from oft.errors import DataError
 from oft.pictures import Size
@@ -39,6 +39,7 @@ class ShardSpan:
     size_px: Size | None = None
 
 
+@runtime_checkable
 class ShardStore(Protocol):
     """Shards that lie somewhere. ``name`` says where, ``index_sha256`` tells one content from another."""
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from inspect import Parameter, getsourcefile, signature
+from inspect import Parameter, getsourcefile, signature, unwrap
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def test_settings_in_params_are_the_extractors_own(name: str, params: Params) ->
         assert settings == optional
         return
     # What a network's settings are shows in its own file and in those that load networks.
-    files = {getsourcefile(function) for function in (condition.load, load_annotator, load_edges)}
+    files = {getsourcefile(unwrap(function)) for function in (condition.load, load_annotator, load_edges)}
     used = "".join(Path(file).read_text(encoding="utf-8") for file in files if file is not None)
     assert all(f'settings["{key}"]' in used for key in settings)
 
