@@ -1,7 +1,7 @@
 """Write the source files that each stage uses into the deps of dvc.yaml, from the import graph (`make deps`).
 
 Between the line ``# sources:`` of a stage and the end of its list stands what this module writes: the stage's
-script, and what it imports, directly or through others, also inside functions. dvc.yaml's head has the rules.
+script, and what it imports (``stages.launch.sources``). dvc.yaml's head has the rules.
 """
 
 from __future__ import annotations
@@ -10,30 +10,12 @@ import re
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from grimp import ImportGraph
+from stages.launch.sources import PACKAGES, is_plumbing, source_closure
 
 PIPELINE_FILE = Path("dvc.yaml")
-PACKAGES = ("experiments", "miniature", "oft")
 WIDTH = 110
 
-# Modules that cannot change a result, or whose part in it shows in a stage's params or in what uses them.
-# A package stands for all in it. What they import is not followed.
-PLUMBING = (
-    "oft.errors",  # what faults are called
-    "oft.models.loading",  # reads a network as it is, or says why it cannot be
-    "oft.params",  # checks settings; their values stand in the params of a stage
-    "oft.progress",  # the progress bar
-    "oft.settings",  # the types of settings
-    "oft.storage",  # writes files whole or not at all; the same bytes to S3 and back
-    "oft.types",  # records that modules hand each other
-    "stages.launch",  # how a stage starts; what it is given stands in its command
-)
-
-# Readers and other components that are found by name are imported so, which no graph of imports shows.
-_IMPORTS_BY_NAME = re.compile(r"\bimport_module\(|\bpkgutil\b")
 # From a stage's command over its other keys, no further than the next command, to its list of sources.
 _SOURCES = re.compile(
     r"(python -m stages\.(?P<script>\w+)\b(?:(?!python -m ).)*?\n(?P<lead> +(?:\[ )?)# sources:\n)[^]]*\]",
@@ -41,39 +23,9 @@ _SOURCES = re.compile(
 )
 
 
-def is_plumbing(module: str) -> bool:
-    """Return whether ``module`` is one of `PLUMBING` or lies in one."""
-    return any(f"{module}.".startswith(f"{name}.") for name in PLUMBING)
-
-
-def build_import_graph(root: Path) -> ImportGraph:
-    """Return every import that can happen when a stage runs, without `PLUMBING`.
-
-    A registry, which imports by name, is taken to import every module of its own folder.
-    """
-    import grimp
-
-    graph = grimp.build_graph(*PACKAGES, "stages", exclude_type_checking_imports=True, cache_dir=None)
-    for module in sorted(graph.modules):
-        path = module_path(root, module)
-        package = path.parent.relative_to(root).as_posix().replace("/", ".")
-        if module.startswith(PACKAGES) and _IMPORTS_BY_NAME.search(path.read_text(encoding="utf-8")):
-            for found in graph.find_descendants(package) - {module}:
-                graph.add_import(importer=module, imported=found)
-    for module in filter(is_plumbing, sorted(graph.modules)):
-        graph.remove_module(module)
-    return graph
-
-
-def module_path(root: Path, module: str) -> Path:
-    """Return the file of a module; of a package its ``__init__.py``."""
-    path = root / module.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def used_files(graph: ImportGraph, root: Path, script: str) -> set[str]:
+def used_files(root: Path, script: str) -> set[str]:
     """Return the files under ``root`` that stages/``script``.py uses; ``__init__.py`` only re-exports."""
-    paths = [module_path(root, module) for module in graph.find_upstream_modules(f"stages.{script}")]
+    paths = source_closure(root / "stages" / f"{script}.py", root)
     relative = (path.relative_to(root) for path in paths if path.name != "__init__.py")
     return {path.as_posix() for path in relative if path.parts[0] in PACKAGES}
 
@@ -108,13 +60,16 @@ def fold(used: Iterable[str], every: Iterable[str]) -> list[str]:
 
 def write_sources(text: str, root: Path) -> str:
     """Return the text of a dvc.yaml with the sources of each stage written anew; all else stays as it is."""
-    graph = build_import_graph(root)
-    paths = {module_path(root, module) for module in graph.modules if module.startswith(PACKAGES)}
-    every = {path.relative_to(root).as_posix() for path in paths if path.name != "__init__.py"}
+    modules = (path.relative_to(root) for package in PACKAGES for path in (root / package).rglob("*.py"))
+    every = {
+        path.as_posix()
+        for path in modules
+        if path.name != "__init__.py" and not is_plumbing(".".join(path.with_suffix("").parts))
+    }
 
     def fill(match: re.Match[str]) -> str:
         indent = " " * len(match["lead"])
-        sources = [f"stages/{match['script']}.py", *fold(used_files(graph, root, match["script"]), every)]
+        sources = [f"stages/{match['script']}.py", *fold(used_files(root, match["script"]), every)]
         entries = ", ".join(sources) + "]"
         lines = textwrap.fill(
             entries, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False

@@ -49,7 +49,7 @@ def source_closure(script: Path, root: Path = ROOT) -> list[Path]:
 def _imported_files(file: Path, root: Path) -> Iterator[Path]:
     text = file.read_text(encoding="utf-8")
     for name in _imported_names(ast.parse(text)):
-        module = None if _is_plumbing(name) else _module_file(root, name)
+        module = None if is_plumbing(name) else _module_file(root, name)
         if module is not None:
             yield module
     if _IMPORTS_BY_NAME.search(text):
@@ -71,7 +71,8 @@ def _imported_names(tree: ast.AST) -> Iterator[str]:
             yield from _imported_names(node)
 
 
-def _is_plumbing(name: str) -> bool:
+def is_plumbing(name: str) -> bool:
+    """Return whether a module is one of `PLUMBING` or lies in one."""
     return any(f"{name}.".startswith(f"{module}.") for module in PLUMBING)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stages.launch.deps import fold, is_plumbing
+from stages.launch.deps import fold
+from stages.launch.sources import is_plumbing
 
 EVERY = ["a/b/one.py", "a/b/two.py", "a/c/one.py", "a/c/two.py", "a/x.py", "a/y.py", "top/a/one.py"]
 
