@@ -168,6 +168,7 @@ def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
     yield {"webhook"}, _keyed("webhook", lambda asked: _check_webhook(asked, site))
     if site is not None:
         yield {"profile", "num_blocks"}, lambda asked: _check_profile(asked, site)
+        yield {"profile", "adapter"}, lambda asked: _check_adapter(asked, site)
 
 
 def _keyed(key: str, check: Check) -> Check:
@@ -268,6 +269,18 @@ def _check_profile(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:
         raise ParamsError(
             f"num_blocks: must divide the widths of all adapted layers, {', '.join(map(str, widths))}; it is "
             f"{num_blocks}; possible: {', '.join(fitting)}"
+        )
+    return {}
+
+
+def _check_adapter(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:
+    conf, profile, adapter = site.repository / "conf", asked["profile"], asked["adapter"]
+    if profile not in list_profiles(conf):
+        return {}  # said already
+    known = list(compose_profile(conf, profile)["adapters"])
+    if adapter not in known:
+        raise ParamsError(
+            f"adapter: profile {profile!r} has no {adapter!r} among its adapters: {', '.join(known)}"
         )
     return {}
 
