@@ -32,7 +32,7 @@ from oft.conditions.registry import CONDITIONS, Conditions, parse_settings
 from oft.datasets.registry import READERS, readers_of_sources
 from oft.errors import ParamsError
 from oft.evaluation.registry import score_names
-from oft.sampling import SCHEDULERS
+from oft.schedulers import SCHEDULERS
 from oft.settings.data import Blip, Dataset, Encoding, Shards, Subject, Task
 from oft.settings.evaluation import Angles, Evaluation, Gate, Report, Sampling
 from oft.settings.section import (

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oft.errors import DataError
+from oft.schedulers import make_scheduler
 from oft.seeding import derive_seed, generator_for
 from oft.shards.shards import read_shards
 from oft.storage import read_json
@@ -57,27 +58,6 @@ def plan(prompts: dict[str, str], num_samples: int, seed: int) -> list[Request]:
 def shard_of(requests: Sequence[Request], shard: int, num_shards: int) -> list[Request]:
     """Return the requests of one shard: every ``num_shards``-th, so shards are equally long."""
     return list(requests[shard::num_shards])
-
-
-SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {"clip_sample": False}),
-    "dpmsolver++": (
-        "DPMSolverMultistepScheduler",
-        {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True},
-    ),
-    "unipc": ("UniPCMultistepScheduler", {}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-}
-"""Samplers by their names in params: diffusers' class, and what it takes beside the base's noise schedule."""
-
-
-def make_scheduler(name: str, config: Any) -> Any:
-    """Return diffusers' sampler of that name for a base's noise schedule."""
-    import diffusers
-
-    class_name, options = SCHEDULERS[name]
-    return getattr(diffusers, class_name).from_config(config, **options)
 
 
 def generate(

@@ -12,7 +12,6 @@ from oft.models.adapted import init_adapter
 from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params
 from oft.sampling import (
-    SCHEDULERS,
     generate,
     make_scheduler,
     plan,
@@ -20,6 +19,7 @@ from oft.sampling import (
     task_conditions,
     task_prompts,
 )
+from oft.schedulers import SCHEDULERS
 from oft.seeding import generator_for
 from oft.settings.evaluation import Sampling
 from oft.types import Request

@@ -32,7 +32,7 @@ def key(tree: Path, script: str = "train") -> str:
     [
         ("stages/train.py", True),
         ("oft/training/loop.py", True),
-        ("oft/adapters/rotation.py", True),
+        ("oft/adapters/oft/rotation.py", True),
         ("oft/models/base.py", True),
         ("oft/report/template.html", False),
         ("oft/report/page.py", False),
