@@ -13,13 +13,12 @@ from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params
 from oft.sampling import (
     generate,
-    make_scheduler,
     plan,
     shard_of,
     task_conditions,
     task_prompts,
 )
-from oft.schedulers import SCHEDULERS
+from oft.schedulers import SCHEDULERS, make_scheduler
 from oft.seeding import generator_for
 from oft.settings.evaluation import Sampling
 from oft.types import Request
