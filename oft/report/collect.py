@@ -10,7 +10,7 @@ import numpy as np
 
 from oft.evaluation.metric import SUBJECT
 from oft.keys import stable_hash
-from oft.report.glossary import adapter_title
+from oft.report.glossary import adapter_words
 from oft.report.plan import TaskKind, datasets_of, describe_task, num_sample_shards, planned_runs, trained_on
 from oft.report.reading import (
     SampleKey,
@@ -145,7 +145,12 @@ def _index_run(
     folder = f"runs/{task}/{adapter}/samples"
     found = index_samples(root, folder, num_sample_shards(task, adapter, params), notes)
     if not found:
-        notes.append(Note("samples", f"{adapter_title(adapter)} has no pictures: {absent(folder, 'sample')}"))
+        notes.append(
+            Note(
+                "samples",
+                f"{adapter_words(params)[adapter].title} has no pictures: {absent(folder, 'sample')}",
+            )
+        )
     return found
 
 
@@ -159,7 +164,7 @@ def _collect_run(
     notes: list[Note],
 ) -> RunResults:
     folder = f"runs/{task}/{adapter}"
-    source = trained_on(task, adapter, params)
+    source, words = trained_on(task, adapter, params), adapter_words(params)[adapter]
     curves: list[Curve] = []
     summaries: dict[str, dict[str, Any]] = {}
     if adapter != "none" and source is None:
@@ -167,7 +172,7 @@ def _collect_run(
             found = read_curves(root, f"{folder}/{phase}", phase, notes)
             if not found:
                 name = f"{folder}/{phase}/dvclive/plots/metrics"
-                notes.append(Note("curves", f"{adapter_title(adapter)} has no curves: {absent(name, stage)}"))
+                notes.append(Note("curves", f"{words.title} has no curves: {absent(name, stage)}"))
             curves.extend(found)
             piece: Piece = "magnitude" if phase == "magnitude" else "curves"
             summaries[phase] = read_metrics(root, f"{folder}/{phase}/summary.json", stage, piece, notes)
@@ -177,6 +182,7 @@ def _collect_run(
         confusion = read_confusion(root, confusion_name, notes)
     return RunResults(
         adapter=adapter,
+        words=words,
         trained_on=source,
         num_samples=num_outputs,
         metrics=read_metrics(root, f"{folder}/metrics.json", "evaluate", "metrics", notes),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from oft.report.glossary import adapter_title
 from oft.report.results import Cell, Curve
 
 if TYPE_CHECKING:
@@ -19,17 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-COLOURS: dict[str, str] = {
-    "none": "#8a8f98",
-    "oft": "#3a86d0",
-    "coft": "#e0762f",
-    "lora": "#2fa36b",
-    "controlnet": "#b763c4",
-    "dreambooth": "#b8931f",
-}
-"""Told apart by most colour-blind readers, and readable on white and on black."""
-
-OTHER_COLOUR = "#c94f5b"
+COLOURS = ("#8a8f98", "#3a86d0", "#e0762f", "#2fa36b", "#b763c4", "#b8931f", "#c94f5b")
+"""Of the base alone, then of adapters in their order; told apart by most colour-blind readers, and readable
+on white and on black."""
 
 # matplotlib writes colours as numbers; this one stands for the page's own text colour.
 _INK = "#010203"
@@ -54,31 +46,40 @@ _SMOOTHING_SHARE = 0.05
 _MAX_LABEL_CHARS = 18
 
 
-def draw_curves(curves: Mapping[str, Curve], name: str, label: str, *, is_noisy: bool) -> str:
+@dataclass(frozen=True)
+class Line:
+    """A curve, what it is called, and the place of its colour in `COLOURS`."""
+
+    curve: Curve
+    title: str
+    place: int
+
+
+def draw_curves(lines: Sequence[Line], name: str, label: str, *, is_noisy: bool) -> str:
     """Return one plot of a logged value: a line for each adapter.
 
     Args:
-        curves: by adapter.
+        lines: one or more.
         name: unique on the page, ``[a-z0-9-]``; ids inside the SVG begin with it.
         label: of the vertical axis, and the plot's description.
         is_noisy: draw the running mean, and the values themselves faintly.
     """
     with _new_figure(5.2, 2.6) as (figure, axes):
-        for adapter, curve in curves.items():
-            colour = COLOURS.get(adapter, OTHER_COLOUR)
-            steps, values = np.array(curve.steps), np.array(curve.values)
+        for line in lines:
+            colour = COLOURS[line.place % len(COLOURS)]
+            steps, values = np.array(line.curve.steps), np.array(line.curve.values)
             smooth = running_mean(values) if is_noisy else values
             if np.array_equal(smooth, values):
-                axes.plot(*_thin(steps, values), color=colour, linewidth=1.8, label=adapter_title(adapter))
+                axes.plot(*_thin(steps, values), color=colour, linewidth=1.8, label=line.title)
                 if len(steps) <= 12:
                     axes.plot(steps, values, "o", color=colour, markersize=3)
             else:
                 axes.plot(*_thin(steps, values), color=colour, linewidth=0.7, alpha=0.35)
-                axes.plot(*_thin(steps, smooth), color=colour, linewidth=1.8, label=adapter_title(adapter))
+                axes.plot(*_thin(steps, smooth), color=colour, linewidth=1.8, label=line.title)
         axes.set_xlabel("step")
         axes.set_ylabel(label)
         axes.grid(color=_INK, alpha=0.12, linewidth=0.6)
-        if len(curves) > 1:
+        if len(lines) > 1:
             axes.legend()
         return _to_svg(figure, name, label)
 
@@ -104,7 +105,7 @@ def draw_confusion(cells: Sequence[Cell], name: str, label: str) -> str:
                 axes.fill(
                     [column, column + 1, column + 1, column],
                     [row, row, row + 1, row + 1],
-                    facecolor=COLOURS["oft"],
+                    facecolor=COLOURS[1],
                     alpha=share,
                     linewidth=0,
                 )

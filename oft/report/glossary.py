@@ -6,9 +6,14 @@ Metrics bring their own (`oft.evaluation.registry`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.conditions import Condition, registry
 from oft.evaluation.metric import Group
+
+if TYPE_CHECKING:
+    from oft.params import Params
 
 GROUP_TITLES: dict[Group, str] = {
     "score": "How good the pictures are",
@@ -20,25 +25,31 @@ GROUP_TITLES: dict[Group, str] = {
 CEILING = "_ceiling"
 """``<metric>_ceiling`` is the same metric on real pictures."""
 
-ADAPTERS: dict[str, str] = {
-    "none": "Base alone",
-    "oft": "OFT",
-    "coft": "COFT",
-    "lora": "LoRA",
-    "controlnet": "ControlNet",
-    "dreambooth": "DreamBooth",
-}
-"""Names of the columns, in their order."""
+BASE_WORDS = ("Base alone", "the base model without any adapter: it sees the prompt and nothing else")
 
-ADAPTER_MEANINGS: dict[str, str] = {
-    "none": "the base model without any adapter: it sees the prompt and nothing else",
-    "oft": "orthogonal finetuning: each adapted layer's input is rotated; a small encoder lets the condition "
-    "in",
-    "coft": "constrained orthogonal finetuning: rotations that must stay close to no rotation",
-    "lora": "low-rank adaptation: a small matrix is added to each adapted layer",
-    "controlnet": "a trained copy of half the network that steers the frozen base",
-    "dreambooth": "finetuning of all weights on the subject's pictures",
-}
+
+@dataclass(frozen=True)
+class AdapterWords:
+    """An adapter in words.
+
+    Attributes:
+        title: the head of its column.
+        meaning: what it is.
+        place: of its column and its colour, 0 for the base alone.
+    """
+
+    title: str = ""
+    meaning: str = ""
+    place: int = 0
+
+
+def adapter_words(params: Params) -> dict[str, AdapterWords]:
+    """Return the words of every adapter by name: the base alone first, then as the params have them."""
+    words = {BASE_ALONE: AdapterWords(*BASE_WORDS, place=0)}
+    for place, (name, settings) in enumerate(params.adapters.items(), start=1):
+        meaning = METHODS[settings.method].meaning(settings)
+        words[name] = AdapterWords(settings.title or name, meaning, place)
+    return words
 
 
 @dataclass(frozen=True)
@@ -129,13 +140,3 @@ REASONS: dict[str, str] = {
     "size_mismatch": "picture and annotation differ in size",
     "label_out_of_range": "unknown id in the annotation",
 }
-
-
-def adapter_title(adapter: str) -> str:
-    """Return the name of an adapter's column."""
-    return ADAPTERS.get(adapter, adapter)
-
-
-def adapter_order(adapter: str) -> tuple[int, str]:
-    """Return the sorting key of an adapter: the base alone first, unknown ones last."""
-    return (list(ADAPTERS).index(adapter) if adapter in ADAPTERS else len(ADAPTERS), adapter)

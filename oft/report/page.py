@@ -16,15 +16,12 @@ from oft.pictures import encode_png
 from oft.prepare.card_text import describe_source
 from oft.report.edges import Reextract
 from oft.report.glossary import (
-    ADAPTER_MEANINGS,
     ANGLE_COLUMNS,
     ANGLE_FORMS,
     REASONS,
     STAGES,
     TERMS,
     UNINFORMED,
-    adapter_order,
-    adapter_title,
 )
 from oft.report.grids import printable
 from oft.report.results import (
@@ -78,14 +75,15 @@ def render(report: ReportData, out: Path, *, reextract: Reextract | None = None)
             shown below each picture for which it returns one.
     """
     found_again = {task.name: _find_again(task, reextract) for task in report.tasks}
-    adapters = sorted({run.adapter for task in report.tasks for run in task.runs}, key=adapter_order)
+    words = {run.adapter: run.words for task in report.tasks for run in task.runs}
+    adapters = sorted(words, key=lambda adapter: words[adapter].place)
     html = (
-        _environment()
+        _environment({adapter: words[adapter].title for adapter in adapters})
         .get_template(_TEMPLATE)
         .render(
             params=report.params,
             adapters=adapters,
-            adapter_meanings=ADAPTER_MEANINGS,
+            adapter_meanings={adapter: words[adapter].meaning for adapter in adapters},
             sources=_view_sources(report),
             num_samples=sum(run.num_samples for task in report.tasks for run in task.runs),
             angles=_view_angles(report.angles) if report.angles else None,
@@ -113,12 +111,12 @@ def render_telemetry(telemetry: Sequence[StageTelemetry], target: Path) -> None:
     It is apart from the report because these figures differ from run to run.
     """
     keys = list(dict.fromkeys(key for entry in telemetry for key in entry.values))
-    html = _environment().get_template(_TELEMETRY_TEMPLATE).render(telemetry=telemetry, keys=keys)
+    html = _environment({}).get_template(_TELEMETRY_TEMPLATE).render(telemetry=telemetry, keys=keys)
     with atomic_file(target) as partial:
         partial.write_bytes(html.encode("utf-8", errors="replace"))
 
 
-def _environment() -> Environment:
+def _environment(titles: Mapping[str, str]) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -129,7 +127,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "adapter_title": adapter_title,
+        "adapter_title": titles.__getitem__,
         "printable": printable,
         "quantity": format_quantity,
         "setting": format_setting,

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from oft.adapters.registry import BASE_ALONE
 from oft.evaluation.metric import SUBJECT
-from oft.report.glossary import adapter_order
+from oft.report.glossary import adapter_words
 
 if TYPE_CHECKING:
     from oft.params import Params
@@ -35,9 +36,10 @@ def planned_runs(params: Params) -> dict[str, tuple[str, ...]]:
     for transfer in params.transfers.values():
         planned.setdefault(transfer.task, set()).add(transfer.adapter)
     for task in params.base_tasks:
-        planned.setdefault(task, set()).add("none")
+        planned.setdefault(task, set()).add(BASE_ALONE)
     ordered = sorted(planned, key=lambda task: task in params.subjects)
-    return {task: tuple(sorted(planned[task], key=adapter_order)) for task in ordered}
+    in_order = list(adapter_words(params))
+    return {task: tuple(sorted(planned[task], key=in_order.index)) for task in ordered}
 
 
 def describe_task(task: str, params: Params) -> TaskKind:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.evaluation.metric import SUBJECT
+from oft.report.glossary import AdapterWords
 
 if TYPE_CHECKING:
     from oft.params import Params
@@ -133,6 +134,7 @@ class RunResults:
 
     Attributes:
         adapter: its name; ``none`` is the base alone.
+        words: what the page calls it.
         trained_on: the task whose adapter this is, where it is another task's.
         num_samples: pictures generated.
         metrics: the values of ``metrics.json``, flat.
@@ -142,6 +144,7 @@ class RunResults:
     """
 
     adapter: str
+    words: AdapterWords = field(default_factory=AdapterWords)
     trained_on: str | None = None
     num_samples: int = 0
     metrics: Mapping[str, Any] = field(default_factory=dict)

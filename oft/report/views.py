@@ -10,11 +10,10 @@ from typing import Any
 from oft.evaluation.metric import Direction
 from oft.evaluation.registry import find_metric
 from oft.pictures import data_uri, encode_jpeg, encode_png
-from oft.report.figures import draw_confusion, draw_curves
-from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, ConditionWords, adapter_title
+from oft.report.figures import Line, draw_confusion, draw_curves
+from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, ConditionWords
 from oft.report.grids import MIN_SIDE_PX, enlarge, printable
 from oft.report.results import (
-    Curve,
     Failure,
     Note,
     Picture,
@@ -114,7 +113,7 @@ def task_columns(task: TaskResults) -> list[Column]:
         columns.append(Column(condition_words(task).column, "condition"))
     if any(row.target is not None for row in rows):
         columns.append(Column("Target", "target"))
-    return [*columns, *(Column(adapter_title(run.adapter), "run", run.adapter) for run in task.runs)]
+    return [*columns, *(Column(run.words.title, "run", run.adapter) for run in task.runs)]
 
 
 def notes_by_piece(notes: Iterable[Note]) -> dict[str, list[str]]:
@@ -128,6 +127,7 @@ def notes_by_piece(notes: Iterable[Note]) -> dict[str, list[str]]:
 def view_task(task: TaskResults, found_again: FoundAgain) -> dict[str, Any]:
     """Return all that the template shows of a task."""
     columns = task_columns(task)
+    titles = {run.adapter: run.words.title for run in task.runs}
     return {
         "name": task.name,
         "anchor": anchor(task.name),
@@ -151,7 +151,7 @@ def view_task(task: TaskResults, found_again: FoundAgain) -> dict[str, Any]:
         "magnitude": [view for run in task.runs if (view := _view_magnitude(run))],
         "summaries": _view_summaries(task.runs),
         "confusions": [_view_confusion(task, run) for run in task.runs if run.confusion],
-        "failures": [_view_failure(failure) for failure in task.failures],
+        "failures": [_view_failure(failure, titles[failure.adapter]) for failure in task.failures],
         "examples": [_view_example(example) for example in task.examples],
         "examples_split": task.examples_split,
         "contact_sheet": f"{sheet_name(task)}.png",
@@ -180,12 +180,12 @@ def _view_row(row: SampleRow, columns: Sequence[Column], found: FoundAgain) -> d
     }
 
 
-def _view_failure(failure: Failure) -> dict[str, Any]:
+def _view_failure(failure: Failure, title: str) -> dict[str, Any]:
     known = find_metric(failure.score_name)
     columns = [
         Column("Condition", "condition"),
         Column("Target", "target"),
-        Column(adapter_title(failure.adapter), "run", failure.adapter),
+        Column(title, "run", failure.adapter),
     ]
     shown = [c for c in columns if c.adapter or c.picture(failure.comparison) is not None]
     return {
@@ -213,10 +213,11 @@ def _num_images(runs: Sequence[RunResults]) -> str:
 
 
 def _view_curves(task: TaskResults) -> list[dict[str, str]]:
-    found: dict[tuple[str, str], dict[str, Curve]] = {}
+    found: dict[tuple[str, str], list[Line]] = {}
     for run in task.runs:
         for curve in run.curves:
-            found.setdefault((curve.phase, curve.name), {})[run.adapter] = curve
+            line = Line(curve, run.words.title, run.words.place)
+            found.setdefault((curve.phase, curve.name), []).append(line)
 
     def place(named: tuple[str, str]) -> tuple[int, int, str]:
         phase, name = named
@@ -238,7 +239,7 @@ def stem_of(name: str) -> str:
 
 
 def _view_confusion(task: TaskResults, run: RunResults) -> dict[str, str]:
-    title = adapter_title(run.adapter)
+    title = run.words.title
     svg_name = f"confusion-{anchor(task.name)}-{anchor(run.adapter)}".lower()
     label = f"{title}: share of each class's pixels by class found, per cent"
     return {"title": title, "svg": draw_confusion(run.confusion, svg_name, label)}

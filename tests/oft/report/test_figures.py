@@ -6,13 +6,13 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from oft.report.figures import draw_confusion, draw_curves, running_mean
+from oft.report.figures import Line, draw_confusion, draw_curves, running_mean
 from oft.report.results import Cell, Curve
 
-CURVES = {
-    "oft": Curve("train", "loss", tuple(range(100)), tuple(1 / (1 + step) for step in range(100))),
-    "<&$\\frac": Curve("train", "loss", (0.0, 1.0), (1.0, 0.5)),
-}
+CURVES = [
+    Line(Curve("train", "loss", tuple(range(100)), tuple(1 / (1 + step) for step in range(100))), "OFT", 1),
+    Line(Curve("train", "loss", (0.0, 1.0), (1.0, 0.5)), "<&$\\frac", 99),
+]
 CELLS = [Cell("sky", "sky", 0.75), Cell("sky", "--></svg>", 0.25), Cell("$x", "sky", 1.0)]
 
 
@@ -67,5 +67,5 @@ def test_running_mean_looks_back_alone() -> None:
 
 def test_long_curves_are_thinned() -> None:
     steps = tuple(float(step) for step in range(20_000))
-    long = draw_curves({"oft": Curve("train", "loss", steps, steps)}, "n", "loss", is_noisy=False)
+    long = draw_curves([Line(Curve("train", "loss", steps, steps), "OFT", 1)], "n", "loss", is_noisy=False)
     assert len(long) < 40_000

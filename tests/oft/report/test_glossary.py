@@ -1,14 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 from oft.conditions import registry
-from oft.report.glossary import (
-    ADAPTER_MEANINGS,
-    ADAPTERS,
-    CONDITIONS,
-    FALLBACK_CONDITION,
-    adapter_order,
-    adapter_title,
-)
+from oft.params import parse_params
+from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, adapter_words
 
 
 def test_every_condition_has_words() -> None:
@@ -18,8 +14,15 @@ def test_every_condition_has_words() -> None:
         assert CONDITIONS[name].explanation != FALLBACK_CONDITION.explanation
 
 
-def test_adapters_stand_in_their_order_and_unknown_ones_last() -> None:
-    assert set(ADAPTER_MEANINGS) == set(ADAPTERS)
-    shown = sorted(["zebra", "lora", "none", "coft", "alpha", "oft"], key=adapter_order)
-    assert shown == ["none", "oft", "coft", "lora", "alpha", "zebra"]
-    assert adapter_title("zebra") == "zebra"
+def test_adapters_have_their_words_from_params_and_stand_in_its_order(values: dict[str, Any]) -> None:
+    values["adapters"] = {
+        "zebra": {"method": "hint"},
+        **values["adapters"],
+        "alpha": {"method": "oft", "num_blocks": 2, "coft": True, "title": "Tight"},
+    }
+    words = adapter_words(parse_params(values))
+    assert list(words) == ["none", "zebra", "oft", "coft", "hint", "alpha"]
+    assert [entry.place for entry in words.values()] == list(range(6))
+    assert [entry.title for entry in words.values()][1:3] == ["zebra", "OFT"]
+    assert words["alpha"].title == "Tight" and words["alpha"].meaning == words["coft"].meaning
+    assert words["zebra"].meaning == words["hint"].meaning != words["none"].meaning
