@@ -75,3 +75,19 @@ def describe_failure(what: str, finished: CommandResult) -> str:
 def describe_changes(status: Mapping[str, Any]) -> str:
     """Return one line for each stage that ``dvc status --json`` reports as changed."""
     return "\n".join(f"  {stage}: {json.dumps(changes)}" for stage, changes in status.items())
+
+
+def describe_change(changes: object) -> str:
+    """Return in a line why DVC finds one stage changed: what, and how each of it differs."""
+    entries = changes if isinstance(changes, list) else [changes]
+    parts = []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            parts.append(str(entry))
+            continue
+        for kind, names in entry.items():
+            listed = (
+                [f"{name} ({how})" for name, how in names.items()] if isinstance(names, dict) else [names]
+            )
+            parts.append(f"{kind}: {', '.join(map(str, listed))}")
+    return "; ".join(parts)

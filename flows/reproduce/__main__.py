@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.commands import describe_change
 from flows.process import exit_on_signals
 from oft.errors import UserError
 
@@ -49,6 +50,9 @@ def main(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="After a failure, start what does not depend on it.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the stages that would run, and why, and stop.")
+    ] = False,
 ) -> None:
     """Bring the pipeline of dvc.yaml up to date: every stage when what it needs is there, several at a time.
     Stages that are up to date are skipped, as `dvc repro` skips them; one that dies of a signal or a fault of
@@ -69,8 +73,13 @@ def main(
         raise typer.BadParameter("--revision works in a clone, which --plain does not make; leave one out")
     from flows.reproduce.views import show_run
 
+    if dry_run and revision is not None:
+        raise typer.BadParameter("--dry-run looks at this checkout; leave --revision out")
     options = {"targets": targets, "pull": pull, "jobs": jobs, "keep_going": keep_going}
     try:
+        if dry_run:
+            _print_plan(targets)
+            return
         with show_run():
             faults = _run_plain(options) if plain else _run_flow(options, revision)
     except UserError as error:
@@ -80,6 +89,22 @@ def main(
     if faults:
         typer.echo(f"\n{faults}", err=True)
         raise typer.Exit(code=1)
+
+
+def _print_plan(targets: list[str] | None) -> None:
+    """Print the stages that a run would make, in its order, each with what has changed."""
+    from flows.reproduce.plan import make_plan
+
+    plan = make_plan(Path.cwd(), targets)
+    for stage in plan.order:
+        if stage in plan.stale:
+            why = (
+                describe_change(plan.changed[stage])
+                if stage in plan.changed
+                else "what it needs is made anew"
+            )
+            typer.echo(f"{stage}: {why}")
+    typer.echo(f"{len(plan.stale)} of {len(plan.order)} stages would run.")
 
 
 def _run_plain(options: dict[str, Any]) -> str:
