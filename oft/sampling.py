@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from oft.errors import DataError
 from oft.schedulers import make_scheduler
@@ -67,8 +67,8 @@ def generate(
     conditions: dict[str, bytes] | None,
     settings: Sampling,
     resolution_px: int,
-) -> Iterator[tuple[Request, NDArray[np.uint8]]]:
-    """Yield each request with its picture, uint8 [h, w, 3].
+) -> Iterator[tuple[Request, UInt8[np.ndarray, "height width 3"]]]:
+    """Yield each request with its picture.
 
     Batches are always full (the last one is filled up and its surplus thrown away), so that a picture's bytes
     do not depend on how many others were asked for.

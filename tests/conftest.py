@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tests.shapes  # noqa: F401, it has signatures checked of what is imported from here on
+
+# isort: split
 import shutil
 import subprocess
 from collections.abc import Iterator

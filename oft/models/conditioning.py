@@ -6,21 +6,24 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from oft.pictures import decode_rgb
 
 
-def picture_tensor(encoded: Iterable[bytes]) -> Tensor:
-    """Return encoded pictures of one size, uint8 [n, 3, h, w]."""
+def picture_tensor(encoded: Iterable[bytes]) -> UInt8[Tensor, "n 3 height width"]:
+    """Return encoded pictures of one size."""
     return torch.from_numpy(np.stack([decode_rgb(data) for data in encoded])).permute(0, 3, 1, 2)
 
 
-def scale_conditioning(pictures: Tensor) -> Tensor:
-    """Return conditioning images uint8 [n, 3, h, w] as floats in [0, 1], ControlNet's range."""
+def scale_conditioning(
+    pictures: UInt8[Tensor, "n 3 height width"],
+) -> Float32[Tensor, "n 3 height width"]:
+    """Return conditioning images as floats in [0, 1], ControlNet's range."""
     return pictures.float() / 255
 
 
-def conditioning_tensor(encoded: Iterable[bytes]) -> Tensor:
-    """Return encoded conditioning images as floats [n, 3, h, w] in [0, 1]."""
+def conditioning_tensor(encoded: Iterable[bytes]) -> Float32[Tensor, "n 3 height width"]:
+    """Return encoded conditioning images as floats in [0, 1]."""
     return scale_conditioning(picture_tensor(encoded))

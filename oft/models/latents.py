@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from oft.models.base import Base
 
 
@@ -17,20 +17,21 @@ PIXELS_A_PASS = 8 * 512 * 512
 
 
 @torch.no_grad()
-def encode_pictures(base: Base, pictures: Tensor) -> Tensor:
-    """Return the posteriors of pictures' latents, float32 [n, 2, channels, h / f, w / f]: means, deviations.
+def encode_pictures(
+    base: Base, pictures: UInt8[Tensor, "n 3 height width"]
+) -> Float32[Tensor, "n 2 channels rows columns"]:
+    """Return the posteriors of pictures' latents, means and deviations, at the autoencoder's reduced size.
 
     Both are scaled so that latents have about unit variance. What else is in the batch changes a posterior by
     no more than rounding: oneDNN takes another kernel for a batch of one, the others agreed bit for bit.
-
-    Args:
-        pictures: uint8 [n, 3, h, w].
     """
     num_pictures = max(1, PIXELS_A_PASS // (pictures.shape[2] * pictures.shape[3]))
     return torch.cat([_posteriors(base, part) for part in pictures.split(num_pictures)])
 
 
-def _posteriors(base: Base, pictures: Tensor) -> Tensor:
+def _posteriors(
+    base: Base, pictures: UInt8[Tensor, "n 3 height width"]
+) -> Float32[Tensor, "n 2 channels rows columns"]:
     posterior = base.vae.encode(pictures.to(base.vae.device).float() / 127.5 - 1).latent_dist
     scaled: Tensor = torch.stack([posterior.mean, posterior.std], dim=1) * base.vae.config.scaling_factor
     return scaled.cpu()

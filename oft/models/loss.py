@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, DDPMScheduler
-    from torch import Tensor
 
 
 def prediction_loss(
     scheduler: DDPMScheduler | DDIMScheduler,
-    predicted: Tensor,
-    target: Tensor,
-    timesteps: Tensor,
+    predicted: Float[Tensor, " batch *shape"],
+    target: Float[Tensor, " batch *shape"],
+    timesteps: Int[Tensor, " batch"],
     snr_gamma: float = 0.0,
-) -> Tensor:
-    """Return the mean squared error of predicted noise or velocity, both [b, ...], taken in float32.
+) -> Float32[Tensor, ""]:
+    """Return the mean squared error of predicted noise or velocity, taken in float32.
 
     That is eq. 14 of Ho et al. 2020. With ``snr_gamma`` > 0 each sample counts by Min-SNR's weight: steps
     with little noise, where captions and conditions tell next to nothing, count less.
@@ -27,8 +29,10 @@ def prediction_loss(
     return errors.mean()
 
 
-def min_snr_weights(scheduler: DDPMScheduler | DDIMScheduler, timesteps: Tensor, snr_gamma: float) -> Tensor:
-    """Return Min-SNR's weight of each timestep, [b] to [b] (Hang et al. 2023, arXiv 2303.09556, section 3.4).
+def min_snr_weights(
+    scheduler: DDPMScheduler | DDIMScheduler, timesteps: Int[Tensor, " batch"], snr_gamma: float
+) -> Float[Tensor, " batch"]:
+    """Return Min-SNR's weight of each timestep (Hang et al. 2023, arXiv 2303.09556, section 3.4).
 
     min(SNR, gamma) / SNR if the scheduler's prediction is noise, min(SNR, gamma) / (SNR + 1) if velocity.
     """

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from oft.models.base import Base
 
 
 @torch.no_grad()
-def encode_prompts(base: Base, prompts: Sequence[str]) -> Tensor:
-    """Return the text encoder's hidden states [n, tokens, width]; longer prompts are cut at its length."""
+def encode_prompts(base: Base, prompts: Sequence[str]) -> Float[Tensor, "n tokens features"]:
+    """Return the text encoder's hidden states; longer prompts are cut at its length."""
     tokens = base.tokenizer(
         list(prompts),
         padding="max_length",

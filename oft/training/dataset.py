@@ -8,23 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor, scale_conditioning
 from oft.models.latents import encode_pictures
 from oft.models.prompts import encode_prompts
 from oft.shards.loader import ShardReader
-from oft.shards.store import ShardSpan, ShardStore
 from oft.training.encoded import Encoded, open_encoded
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from oft.models.base import Base
+    from oft.shards.store import ShardSpan, ShardStore
     from oft.types import Split
 
 PICTURE = ("jpg", "png")
+
+Latents = Float32[Tensor, "batch channels rows columns"]
 
 
 @dataclass(frozen=True)
@@ -32,22 +36,22 @@ class Loaded:
     """A batch as it comes from disk, in the memory of the processor.
 
     Attributes:
-        posteriors: of the latents, [b, 2, channels, h / f, w / f], where they were computed before.
-        pictures: uint8 [b, 3, h, w], where they were not.
-        conditions: conditioning images, uint8 [b, 3, h, w], of a task that has any.
+        posteriors: of the latents, where they were computed before.
+        pictures: where they were not.
+        conditions: conditioning images, of a task that has any.
         captions: one or more a sample.
     """
 
-    posteriors: Tensor | None
-    pictures: Tensor | None
-    conditions: Tensor | None
+    posteriors: Float32[Tensor, "batch 2 channels rows columns"] | None
+    pictures: UInt8[Tensor, "batch 3 height width"] | None
+    conditions: UInt8[Tensor, "batch 3 height width"] | None
     captions: list[tuple[str, ...]]
 
     def __len__(self) -> int:
         return len(self.captions)
 
-    def posterior(self, base: Base) -> tuple[Tensor, Tensor]:
-        """Return means and deviations of the latents, each [b, channels, h / f, w / f]."""
+    def posterior(self, base: Base) -> tuple[Latents, Latents]:
+        """Return means and deviations of the latents."""
         if self.posteriors is not None:
             posteriors = self.posteriors
         else:
@@ -55,8 +59,8 @@ class Loaded:
             posteriors = encode_pictures(base, self.pictures)
         return posteriors[:, 0], posteriors[:, 1]
 
-    def conditioning(self) -> Tensor | None:
-        """Return conditioning images [b, 3, h, w] in [0, 1], ControlNet's range; None without a condition."""
+    def conditioning(self) -> Float32[Tensor, "batch 3 height width"] | None:
+        """Return conditioning images in [0, 1], ControlNet's range; None without a condition."""
         return None if self.conditions is None else scale_conditioning(self.conditions)
 
 
@@ -111,8 +115,8 @@ class TrainingSet:
         captions = [tuple(json.loads(members["json"])["captions"]) for members in found]
         return Loaded(posteriors, pictures, conditions, captions)
 
-    def encode_prompts(self, base: Base, prompts: Sequence[str]) -> Tensor:
-        """Return the hidden states [n, tokens, width] of prompts, read where they were computed before."""
+    def encode_prompts(self, base: Base, prompts: Sequence[str]) -> Float[Tensor, "n tokens features"]:
+        """Return the hidden states of prompts, read where they were computed before."""
         return encode_prompts(base, prompts) if self._prompts is None else self._prompts.encode(base, prompts)
 
     def _refuse_without(

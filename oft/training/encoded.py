@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor
@@ -21,15 +23,13 @@ from oft.models.latents import encode_pictures
 from oft.models.prompts import encode_prompts
 from oft.progress import count
 from oft.shards.loader import ShardReader
-from oft.shards.store import ShardStore
 from oft.storage import read_json, write_json
 from oft.training.rows import Rows, write_rows
 from oft.types import Split
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from oft.models.base import Base
+    from oft.shards.store import ShardStore
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -59,7 +59,7 @@ class PromptEmbeddings:
         self._row_of = {caption: row for row, caption in enumerate(captions)}
         self._rows = rows
 
-    def encode(self, base: Base, prompts: Sequence[str]) -> Tensor:
+    def encode(self, base: Base, prompts: Sequence[str]) -> Float[Tensor, "n tokens features"]:
         """Return what ``encode_prompts`` does; prompts that are not kept, the empty one, are computed."""
         unknown = sorted({prompt for prompt in prompts if prompt not in self._row_of})
         states = dict(zip(unknown, encode_prompts(base, unknown).cpu(), strict=True)) if unknown else {}

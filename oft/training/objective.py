@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from oft.models.device import attention_kernel
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
     from oft.settings.training import Optimization
 
 # The losses of a step's micro-batches, each to go backward as it comes; their sum is the step's.
-Objective = Callable[[int], Iterable[Tensor]]
+Objective = Callable[[int], Iterable[Float[Tensor, ""]]]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input: latents [b, c, h, w], noise, timesteps [b], hidden states [b, t, d], conditioning."""
+    """One step's input."""
 
-    latents: Tensor
-    noise: Tensor
-    timesteps: Tensor
-    encoder_hidden_states: Tensor
-    conditioning: Tensor | None
+    latents: Float[Tensor, "batch channels rows columns"]
+    noise: Float[Tensor, "batch channels rows columns"]
+    timesteps: Int[Tensor, " batch"]
+    encoder_hidden_states: Float[Tensor, "batch tokens features"]
+    conditioning: Float[Tensor, "batch 3 height width"] | None
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,13 @@ class Denoiser(nn.Module):
         self.attention = attention
 
     def forward(
-        self, noisy: Tensor, timesteps: Tensor, encoder_hidden_states: Tensor, conditioning: Tensor | None
-    ) -> Tensor:
-        """Return the predicted noise (or velocity), like ``noisy``."""
+        self,
+        noisy: Float[Tensor, "batch channels rows columns"],
+        timesteps: Int[Tensor, " batch"],
+        encoder_hidden_states: Float[Tensor, "batch tokens features"],
+        conditioning: Float[Tensor, "batch 3 height width"] | None,
+    ) -> Float[Tensor, "batch channels rows columns"]:
+        """Return the predicted noise, or velocity."""
         with attention_kernel(noisy.device.type, self.attention):
             seen = nullcontext() if self.adapter is None else self.adapter.conditioned(conditioning)
             with seen:
@@ -150,7 +155,7 @@ def join(batches: Sequence[Batch]) -> Batch:
 
 def denoising_losses(
     base: Base, denoiser: nn.Module, batches: Sequence[Batch], snr_gamma: float = 0.0
-) -> list[Tensor]:
+) -> list[Float[Tensor, ""]]:
     """Return each batch's error; ``snr_gamma`` is ``prediction_loss``'s.
 
     Batches of one picture size take one forward pass together. A base that predicts velocity is held to the
@@ -198,7 +203,7 @@ def data_objective(
         for source in sources
     ]
 
-    def compute_losses(step: int) -> Iterator[Tensor]:
+    def compute_losses(step: int) -> Iterator[Float[Tensor, ""]]:
         batches = [
             draw_batch(
                 base, source.data, feed(step), settings.prompt_dropout, seed, source.name, step, ranks=ranks

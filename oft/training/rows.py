@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,8 +20,8 @@ from oft.storage import sha256_file
 TENSOR_NAME = "rows"
 
 
-def write_rows(folder: Path, name: str, rows: Tensor) -> dict[str, Any]:
-    """Write rows [n, ...] as one file and return its entry: name, num_rows, sha256."""
+def write_rows(folder: Path, name: str, rows: Shaped[Tensor, "n ..."]) -> dict[str, Any]:
+    """Write rows as one file and return its entry: name, num_rows, sha256."""
     save_file({TENSOR_NAME: rows.contiguous()}, folder / name)
     return {"name": name, "num_rows": len(rows), "sha256": sha256_file(folder / name)}
 
@@ -45,8 +46,8 @@ class Rows:
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def read(self, numbers: Sequence[int]) -> Tensor:
-        """Return the rows [n, ...] of these numbers, which must be of one shape.
+    def read(self, numbers: Sequence[int]) -> Shaped[Tensor, "n ..."]:
+        """Return the rows of these numbers, which must be of one shape.
 
         Raises:
             DataError: a file is missing or corrupted.
