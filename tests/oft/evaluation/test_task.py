@@ -125,9 +125,9 @@ def test_a_folder_without_samples_is_refused(tmp_path: Path) -> None:
 
 
 def test_stacks_hold_the_samples_pictures_and_id_maps(pictures: np.ndarray) -> None:
-    ids = np.arange(16, dtype=np.uint8).reshape(1, 4, 4).repeat(2, axis=0)
-    samples = [pack_sample(f"s{i}", pictures[i], labels=ids[i], lossless=True) for i in range(2)]
     side_px = pictures.shape[1]
+    ids = np.arange(2 * side_px * side_px).reshape(2, side_px, side_px).astype(np.uint8)
+    samples = [pack_sample(f"s{i}", pictures[i], labels=ids[i], lossless=True) for i in range(2)]
     np.testing.assert_array_equal(stack(samples, side_px), pictures[:2])
     wide = pack_sample("wide", np.pad(pictures[2], ((0, 0), (2, 2), (0, 0))), lossless=True)
     np.testing.assert_array_equal(stack([samples[0], wide], side_px), pictures[[0, 2]])
