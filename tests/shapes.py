@@ -1,7 +1,7 @@
 """Shapes and types in signatures, checked at every call while the tests run: import this before the project.
 
-A name that a module imports for type checkers alone is not checked, what stands beside it is. The metrics are left
-out: they look at the shapes of what they are given at every run, and their tests give them wrong ones.
+A name that a module imports for type checkers alone is not checked, what stands beside it is. The metrics are
+left out: they look at the shapes of what they are given at every run, and their tests give them wrong ones.
 """
 
 from __future__ import annotations
