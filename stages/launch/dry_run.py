@@ -18,6 +18,7 @@ import yaml
 
 from oft.errors import ParamsError
 from oft.params import load_params
+from oft.settings.training import SHARED_SECTION
 from stages.launch.sources import PACKAGES
 
 GRAPH_FILE = Path("dvc.yaml")
@@ -117,8 +118,11 @@ def names_of(entries: list[Any]) -> list[str]:
 
 
 def chosen_settings(entries: list[Any], settings: Values) -> dict[str, Any]:
-    """Return the settings that a stage's ``params`` name; a whole file stands for all of them."""
+    """Return the settings that a stage's ``params`` name; a whole file stands for all of them.
+
+    What trainings share stands in each training's own section already.
+    """
     paths = names_of(entries)
     if "params.yaml" in paths:
         return dict(settings)
-    return {path: look_up(path, settings) for path in paths}
+    return {path: look_up(path, settings) for path in paths if path != SHARED_SECTION}
