@@ -125,7 +125,7 @@ class Params(Section):
     class_prompt: Annotated[str, with_fields("{class}")]
     fit_magnitude: Optimization
     # As it is written; the three sections above that train have its values already.
-    training: Annotated[dict[str, Any], Field(default_factory=dict, exclude=True)]
+    training: Annotated[dict[str, Any], Field(exclude=True)]
     sample: Sampling
     evaluate: Evaluation
     angles: Angles

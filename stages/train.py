@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
             made_with = {
                 **described,
                 "task": task,
-                "adapter": {name: params.adapters[name].model_dump()},
+                "adapter": {name: params.adapters[name].model_dump(exclude={"title"})},
                 "base": base.hash,
                 "resolution_px": params.resolution_px,
             }

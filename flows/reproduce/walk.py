@@ -29,7 +29,7 @@ BUSY_SECONDS = 2.0
 """Wait before checking again whether another DVC process has released a stage's files."""
 
 Log = Callable[[str, str], None]
-"""Takes a line and the stage that printed it, "" for the run itself."""
+"""Takes the stage and a line that printed it, "" for the run itself."""
 
 
 @dataclass(frozen=True)

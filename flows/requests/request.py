@@ -21,6 +21,7 @@ from flows.requests.prompts import Subject, check_plain, default_gallery, split_
 from flows.requests.site import ROOTS, WEBHOOK_SECRET, Site
 from flows.requests.widths import adapted_widths
 from oft.acquire.archives import is_archive
+from oft.adapters.registry import METHODS
 from oft.errors import ParamsError, UserError
 from oft.profiles import compose_profile, list_profiles
 from oft.settings.section import Name, multiple_of
@@ -168,7 +169,7 @@ def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
     yield {"webhook"}, _keyed("webhook", lambda asked: _check_webhook(asked, site))
     if site is not None:
         yield {"profile", "num_blocks"}, lambda asked: _check_profile(asked, site)
-        yield {"profile", "adapter"}, lambda asked: _check_adapter(asked, site)
+        yield {"profile", "adapter", "num_blocks"}, lambda asked: _check_adapter(asked, site)
 
 
 def _keyed(key: str, check: Check) -> Check:
@@ -277,11 +278,18 @@ def _check_adapter(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:
     conf, profile, adapter = site.repository / "conf", asked["profile"], asked["adapter"]
     if profile not in list_profiles(conf):
         return {}  # said already
-    known = list(compose_profile(conf, profile)["adapters"])
-    if adapter not in known:
+    fitting = {}
+    for name, settings in compose_profile(conf, profile)["adapters"].items():
+        method = METHODS[settings["method"]]
+        if not method.needs_condition:
+            fitting[name] = method
+    if adapter not in fitting:
         raise ParamsError(
-            f"adapter: profile {profile!r} has no {adapter!r} among its adapters: {', '.join(known)}"
+            f"adapter: must be one of those of profile {profile!r} that can learn a subject, "
+            f"{', '.join(fitting)}; it is {adapter!r}"
         )
+    if asked["num_blocks"] is not None and "num_blocks" not in fitting[adapter].settings.model_fields:
+        raise ParamsError(f"num_blocks: {adapter} has no blocks; leave it out")
     return {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from flows.requests.addresses import parse_any_endpoint
 from flows.requests.gallery import write_gallery
 from flows.requests.request import TrainingRequest
 from flows.requests.settings import TASK
+from oft.adapters.registry import recognise
 from oft.errors import DataError
 from oft.storage import is_remote, read_json, read_remote, sha256_file, write_json
 
@@ -39,10 +41,17 @@ def make_result(
     run = Path("runs") / TASK / request.adapter
     target.mkdir(parents=True)
     adapter, base = root / run / "magnitude", root / "data" / "models" / "base"
-    for note in (
-        *export_adapter(adapter, base, target / ADAPTER, "peft"),
-        *export_adapter(adapter, base, target / DELTA, "delta"),
-    ):
+    method = recognise(adapter)
+    if method.has_peft_form:
+        notes = export_adapter(adapter, base, target / ADAPTER, "peft")
+    else:
+        (target / ADAPTER).mkdir()
+        for path in sorted(adapter.glob("*.safetensors")):
+            shutil.copyfile(path, target / ADAPTER / path.name)
+        notes = []
+    if method.changes_weights:
+        notes += export_adapter(adapter, base, target / DELTA, "delta")
+    for note in notes:
         log(note)
     metrics = read_json(root / run / "metrics.json")
     write_json(target / "metrics.json", metrics)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from flows.retrain.decision import Decision, render_table
+from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.storage import read_json
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _CARD = """\
 
 # {task}, {adapter}
 
-An adapter of orthogonal finetuning ({adapter}) on `{base}`; it learned {learned}. {tag}, trained with \
-revision `{revision}`.
+An adapter on `{base}` ({meaning}); it learned {learned}. {tag}, trained with revision \
+`{revision}`.
 
 ## Data
 
@@ -46,9 +47,16 @@ Against {against}, paired on the same pictures and seeds:
 
 ## Use
 
-`weights/adapter` is complete (rotations, magnitudes, and the hint encoder where the task has one): \
-`oft.adapters.load_adapter` loads it, and PEFT its rotations. `weights/delta.safetensors` holds \
-weight differences, which other programs load like a LoRA; it takes no control signal.
+{use}
+"""
+
+_USE = """\
+`weights/adapter` is complete: `oft.adapters.load_adapter` loads it."""
+_USE_WEIGHTS = """\
+ `weights/delta.safetensors` holds weight differences, which other programs load like a LoRA; it takes no \
+control signal."""
+_USE_PEFT = """\
+ PEFT loads its rotations:
 
 ```python
 from diffusers import UNet2DConditionModel
@@ -56,8 +64,7 @@ from peft import PeftModel
 
 unet = UNet2DConditionModel.from_pretrained("{base}", subfolder="unet")
 unet = PeftModel.from_pretrained(unet, "weights/adapter")
-```
-"""
+```"""
 
 
 def render_model_card(root: Path, params: Params, task: str, decision: Decision) -> str:
@@ -69,20 +76,24 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
     licences = _licences(_read(root / "data" / "shards" / task / "card.json"))
     licence = ", ".join(licences) or UNKNOWN_LICENCE
     base = _public(params.base.source)
+    method = METHODS[params.adapters[adapter].method]
     front_matter = {
         "base_model": base,
-        "library_name": "peft",
+        "library_name": "peft" if method.has_peft_form else "diffusers",
         "pipeline_tag": "text-to-image",
         "license": "other",
         "license_name": licence,
-        "tags": ["orthogonal-finetuning", adapter, task],
+        "tags": list(dict.fromkeys([method.name, adapter, task])),
     }
+    use = _USE + _USE_WEIGHTS * method.changes_weights + _USE_PEFT.format(base=base) * method.has_peft_form
     dataset, learned = _data_of(params, task)
     return _CARD.format(
         front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True).strip(),
         task=task,
         adapter=adapter,
         base=base,
+        meaning=method.meaning(params.adapters[adapter]),
+        use=use,
         learned=learned,
         tag=decision.tag,
         revision=decision.revision,
@@ -117,7 +128,7 @@ def _settings(params: Params, task: str) -> dict[str, Any]:
 
 def _metrics_table(root: Path, task: str, adapter: str) -> str:
     measured = _read(root / "runs" / task / adapter / "metrics.json")
-    base = _read(root / "runs" / task / "none" / "metrics.json")
+    base = _read(root / "runs" / task / BASE_ALONE / "metrics.json")
     names = [name for name in measured if f"{name}_ceiling" in measured]
     lines = ["| metric | this adapter | base alone | ceiling |", "| --- | ---: | ---: | ---: |"]
     for name in names:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from flows.retrain.gate import ScoreComparison
 
 DECISION_FILE = "decision.json"
-BASE_ALONE = "the base alone"
+AGAINST_BASE = "the base alone"
 
 Kind = Literal["promoted", "rejected", "rollback"]
 

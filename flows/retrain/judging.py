@@ -22,6 +22,7 @@ from flows.retrain.decision import Decision
 from flows.retrain.gate import ImageScores
 from flows.retrain.settings import RetrainSettings
 from flows.retrain.workspace import open_clone, repair_clone
+from oft.adapters.registry import BASE_ALONE
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import atomic_file, read_json
@@ -50,7 +51,9 @@ def read_scores(root: Path, task: str, adapter: str) -> list[ImageScores]:
     """
     path = root / scores_out(task, adapter) / "per_image.json"
     if not path.is_file():
-        remedy = "add the task to base_tasks" if adapter == "none" else "let the stage `evaluate` write it"
+        remedy = (
+            "add the task to base_tasks" if adapter == BASE_ALONE else "let the stage `evaluate` write it"
+        )
         raise UserError(
             f"gate: the candidate has no {path.relative_to(root)}, which it is judged by; {remedy}"
         )

@@ -24,6 +24,7 @@ from flows.retrain.history import next_number, promoted_decision
 from flows.retrain.judging import model_outs
 from flows.retrain.settings import RetrainSettings
 from oft.adapters.files import CONFIG_FILE
+from oft.adapters.registry import recognise
 from oft.errors import UserError
 from oft.params import Params
 from oft.storage import write_json
@@ -144,17 +145,22 @@ def push_decision(settings: RetrainSettings, decision: Decision, commit: str, *,
 
 
 def export_model(root: Path, task: str, adapter: str, target: Path, log: Log) -> None:
-    """Write the adapter itself and its weight differences to the folder ``target``, by the clone's own code.
+    """Write the adapter itself, and its weight differences where it has any, to the folder ``target``.
+
+    The differences are made by the clone's own code.
 
     Raises:
         UserError: the adapter cannot be exported.
     """
     _, model = model_outs(task, adapter)
     (target / "adapter").mkdir(parents=True)
+    method = recognise(root / model)
     for path in sorted((root / model).iterdir()):
         if path.name == CONFIG_FILE or path.suffix == ".safetensors":  # beside them lie the training's curves
             # A copy: files of a DVC out may be links into its cache.
             shutil.copyfile(path, target / "adapter" / path.name)
+    if not method.changes_weights:
+        return
     delta = target / "delta.safetensors"
     command = [sys.executable, "-m", "oft.cli", "export", model, BASE_OUT, str(delta), "--format", "delta"]
     finished = run_command(command, root=root, log=log, environment=dvc_environment())

@@ -15,7 +15,7 @@ from flows.graph import read_graph
 from flows.locking import Busy
 from flows.redaction import hide_secrets
 from flows.reproduce.workspace import LOCKFILE, backup_lockfile
-from flows.retrain.decision import BASE_ALONE, Decision
+from flows.retrain.decision import AGAINST_BASE, Decision
 from flows.retrain.gate import judge
 from flows.retrain.history import last_candidate, next_number, promoted_decision, read_history
 from flows.retrain.inbox import InboxCounts, ingest_inboxes
@@ -32,6 +32,7 @@ from flows.retrain.promotion import (
 from flows.retrain.settings import RetrainSettings
 from flows.retrain.sources import HASHES_FILE, HashCache, changed_stages, read_fingerprints
 from flows.retrain.workspace import link_sources, open_clone, repair_clone, retrain_lock
+from oft.adapters.registry import BASE_ALONE
 from oft.errors import ParamsError, UserError
 from oft.params import PARAMS_FILE, Params, load_params
 from oft.storage import read_json, write_json
@@ -243,7 +244,7 @@ def _decide(settings: RetrainSettings, found: SourceScan, against: Against, log:
     before = judge_promoted(settings, found.commit, promoted, found.params, log) if promoted else {}
     scores = {
         task: (
-            before[task] if task in before else read_scores(root, task, "none"),
+            before[task] if task in before else read_scores(root, task, BASE_ALONE),
             read_scores(root, task, gate.adapter),
         )
         for task in found.params.gated_tasks
@@ -255,7 +256,7 @@ def _decide(settings: RetrainSettings, found: SourceScan, against: Against, log:
         kind="promoted" if judgement.passes else "rejected",
         of=number,
         reason=judgement.reason,
-        against=promoted.tag if promoted and before else BASE_ALONE,
+        against=promoted.tag if promoted and before else AGAINST_BASE,
         revision=found.commit,
         sources=found.sources,
         level=judgement.level,

@@ -42,8 +42,12 @@ class Method:
         settings: its settings.
         meaning: what such an adapter is, in one line of the report; it may depend on the settings.
         load_class: imports and returns its ``Adapter``.
-        recognises: whether the files of a folder are an adapter of this kind.
+        recognises: whether the files of a folder are an adapter of this kind; of several kinds that do, the
+            first of the registry has it.
         needs_condition: it learns from a conditioning image alone, so a subject cannot be its task.
+        changes_weights: merged, it lies in the base's weights.
+        has_peft_form: ``save_for_peft`` writes it.
+        has_magnitudes: ``add_magnitudes`` has something to fit.
     """
 
     name: str
@@ -52,19 +56,21 @@ class Method:
     load_class: Callable[[], type[Adapter]]
     recognises: Callable[[Path], bool]
     needs_condition: bool = False
+    changes_weights: bool = True
+    has_peft_form: bool = False
+    has_magnitudes: bool = False
 
 
 class Adapter(ABC):
     """What is trained on top of a frozen base, put on its UNet.
 
     Attributes:
+        method: the name of its kind.
         unet: the UNet that carries it.
-        metadata: what its files say of it beside its values; empty for a new one.
     """
 
     method: ClassVar[str]
     unet: nn.Module
-    metadata: dict[str, str]
 
     # ---- Made, loaded and saved
 
@@ -191,8 +197,8 @@ class Adapter(ABC):
     def merging(self) -> Iterator[None]:
         """Merged inside the block, as before after it."""
         merged = self.merged
-        self.merge()
         try:
+            self.merge()
             yield
         finally:
             if not merged:

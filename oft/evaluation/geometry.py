@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, ParamsError
 from oft.evaluation.metric import Metric
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def report_energy(
 
     Raises:
         CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
+        ParamsError: the adapter changes no weights.
     """
     if adapter_folder is None:
         from oft.adapters.oft.config import UNET_CONTROL_TARGETS
@@ -144,6 +145,11 @@ def report_energy(
         summary: dict[str, float] = {"energy": sum(energies.values())}
     else:
         metrics, rows = measure_geometry(base, adapter_folder)
+        if not rows:
+            raise ParamsError(
+                f"{adapter_folder}: this kind of adapter changes no weights, so every energy stays the "
+                "base's; leave the adapter out to see that"
+            )
         summary = {
             **{key: sum(row[key] for row in rows) for key in ("energy_before", "energy_after")},
             **{key: metrics[key] for key in ("energy_change", "orthogonality_error") if key in metrics},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.evaluation.metric import SUBJECT
 from oft.keys import stable_hash
 from oft.report.glossary import adapter_words
@@ -107,7 +108,9 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
 
     keys = _choose_keys(stored, rng)
     shown = keys[: max(num_rows, MAX_PROMPTS) if is_subject else num_rows]
-    worst = {run.adapter: _find_worst(root, task, run, kind, notes) for run in runs if run.adapter != "none"}
+    worst = {
+        run.adapter: _find_worst(root, task, run, kind, notes) for run in runs if run.adapter != BASE_ALONE
+    }
     wanted = {*shown, *(key for _, scored in worst.values() for _, key, _ in scored)}
     real: dict[str, Sample] = {}
     if not is_subject and num_shard_samples:
@@ -167,8 +170,11 @@ def _collect_run(
     source, words = trained_on(task, adapter, params), adapter_words(params)[adapter]
     curves: list[Curve] = []
     summaries: dict[str, dict[str, Any]] = {}
-    if adapter != "none" and source is None:
+    if adapter != BASE_ALONE and source is None:
+        method = METHODS[params.adapters[adapter].method]
         for phase, stage in _PHASES.items():
+            if phase == "magnitude" and not method.has_magnitudes:
+                continue
             found = read_curves(root, f"{folder}/{phase}", phase, notes)
             if not found:
                 name = f"{folder}/{phase}/dvclive/plots/metrics"

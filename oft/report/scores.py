@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from oft.adapters.registry import BASE_ALONE
 from oft.evaluation.metric import Direction, Group
 from oft.evaluation.registry import find_metric, headline_metrics
 from oft.report.glossary import CEILING, GROUP_TITLES
@@ -76,9 +77,9 @@ def headline(metric: str, run: RunResults, runs: Sequence[RunResults]) -> Headli
     value = run.number(metric)
     if value is None:
         return None
-    base = next((other.number(metric) for other in runs if other.adapter == "none"), None)
+    base = next((other.number(metric) for other in runs if other.adapter == BASE_ALONE), None)
     ceiling = ceiling_of(metric, [run, *runs])
-    return Headline(value, None if run.adapter == "none" else closed_share(value, base, ceiling, metric))
+    return Headline(value, None if run.adapter == BASE_ALONE else closed_share(value, base, ceiling, metric))
 
 
 def closed_share(value: float, base: float | None, ceiling: float | None, metric: str) -> float | None:

@@ -21,7 +21,7 @@ PLUMBING = (
     "oft.models.loading",  # reads a network as it is, or says why it cannot be
     "oft.params",  # checks settings; their values stand in the key
     "oft.progress",  # the progress bar
-    "oft.settings",  # the types of settings
+    "oft.settings",  # the types of settings, and which section a shared one comes from
     "oft.storage",  # writes files whole or not at all; the same bytes to S3 and back
     "oft.types",  # records that modules hand each other
 )

@@ -15,7 +15,7 @@ from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.hint.encoder import CHILD_NAME, HintEncoder, attach_hint, detach_hint, hinted
 from oft.adapters.protocol import Adapter
 from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, ParamsError
 
 
 class HintAdapter(Adapter):
@@ -39,6 +39,11 @@ class HintAdapter(Adapter):
     def create(
         cls, unet: nn.Module, settings: Any, *, with_condition: bool, generator: torch.Generator
     ) -> HintAdapter:
+        if not with_condition:
+            raise ParamsError(
+                f"an adapter of method {cls.method} learns from conditioning images alone, and this task has "
+                "none; choose another adapter for it"
+            )
         freeze(unet)
         return cls(unet, new_encoder(unet, generator))
 
@@ -61,7 +66,8 @@ class HintAdapter(Adapter):
     ) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        save_encoder(folder, self.encoder, {**(metadata or {}), **file_metadata(base_hash, base_name)})
+        common = {**(metadata or {}), **file_metadata(base_hash, base_name)}
+        save_encoder(folder, self.encoder, {**common, "method": self.method})
 
     def lost_by_merging(self) -> list[str]:
         if self.encoder is None:

@@ -21,13 +21,24 @@ def _load_class() -> type[Adapter]:
     return HintAdapter
 
 
+def _recognises(folder: Path) -> bool:
+    """Whether a hint encoder lies there that was saved as an adapter of its own, not beside rotations."""
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(folder) / HINT_ENCODER_FILE
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return (opened.metadata() or {}).get("method") == "hint"
+    except (OSError, SafetensorError):
+        return False
+
+
 METHOD = Method(
     name="hint",
     settings=HintSettings,
     meaning=lambda settings: "the hint encoder alone, every layer of the base as it is",
     load_class=_load_class,
-    recognises=lambda folder: (
-        [path.name for path in Path(folder).glob("*.safetensors")] == [HINT_ENCODER_FILE]
-    ),
+    recognises=_recognises,
     needs_condition=True,
+    changes_weights=False,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,13 @@ class OrthogonalAdapter(HintAdapter):
     def unmerge(self) -> None:
         for part in reversed(self._parts()):
             part.unmerge()
+
+    @contextmanager
+    def merging(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for part in self._parts():
+                stack.enter_context(part.merging())
+            yield
 
     def count_parameters(self) -> dict[str, int]:
         counts = {"rotation": self.rotations.num_parameters, **super().count_parameters()}

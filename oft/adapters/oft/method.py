@@ -29,6 +29,8 @@ METHOD = Method(
     meaning=_meaning,
     load_class=_load_class,
     # What exactly is wrong with such a folder, loading says.
+    has_peft_form=True,
+    has_magnitudes=True,
     recognises=lambda folder: (
         (Path(folder) / CONFIG_FILE).is_file() or (Path(folder) / ROTATION_FILE).is_file()
     ),

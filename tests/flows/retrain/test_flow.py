@@ -7,7 +7,7 @@ from PIL import Image
 from prefect.client.orchestration import get_client
 
 from flows.reproduce.workspace import LOCKFILE
-from flows.retrain.decision import BASE_ALONE, Decision
+from flows.retrain.decision import AGAINST_BASE, Decision
 from flows.retrain.flow import DECISION_ARTIFACT, retrain, watch
 from flows.retrain.judging import write_lockfile
 from flows.retrain.promotion import reject
@@ -63,7 +63,7 @@ def remember(person: Person) -> None:
     with retrain_lock(settings.folder, print):
         found = scan_sources(settings, print)
         write_lockfile(settings.clone / LOCKFILE, {})
-        reject(settings, Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources))
+        reject(settings, Decision(1, "rejected", 1, "noise", AGAINST_BASE, found.commit, found.sources))
 
 
 def latest_decision() -> str:

@@ -12,7 +12,7 @@ from flows.git import git
 from flows.graph import open_repository
 from flows.reproduce.workspace import LOCKFILE, RWLOCK, repair_dvc_state
 from flows.retrain import promotion, run
-from flows.retrain.decision import BASE_ALONE, Decision
+from flows.retrain.decision import AGAINST_BASE, Decision
 from flows.retrain.history import describe_history
 from flows.retrain.judging import parse_lockfile, write_lockfile
 from flows.retrain.run import (
@@ -135,7 +135,7 @@ def test_the_last_candidates_lockfile_does_not_count_as_torn(person: Person) -> 
     settings, mended = person.settings(), list[str]()
     with retrain_lock(settings.folder, print):
         found = scan_sources(settings, print)
-        last = Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
+        last = Decision(1, "rejected", 1, "noise", AGAINST_BASE, found.commit, found.sources)
         write_lockfile(settings.clone / LOCKFILE, {"acquire": stages["acquire"]})
         promotion.reject(settings, last)
         found = scan_sources(settings, print)
@@ -159,7 +159,7 @@ def test_watch_does_not_repeat_a_decision_that_the_source_refuses(
             git("tag", "rejected/1", root=person.root)
         else:
             person.root.rename(tmp_path / "gone")
-        return Decision(1, "rejected", 1, "noise", BASE_ALONE, found.commit, found.sources)
+        return Decision(1, "rejected", 1, "noise", AGAINST_BASE, found.commit, found.sources)
 
     monkeypatch.setattr(run, "_make_candidate", lambda *_: write_lockfile(settings.clone / LOCKFILE, {}))
     monkeypatch.setattr(run, "_decide", decide)

@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.adapters.protocol import Adapter, AdapterSettings, Method
 from oft.adapters.registry import METHODS, create_adapter, load_adapter, recognise
-from oft.errors import CheckpointError
-from oft.evaluation.geometry import measure_geometry
+from oft.errors import CheckpointError, ParamsError
+from oft.evaluation.geometry import measure_geometry, report_energy
 from oft.models.adapted import init_adapter, load_onto, store
 from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
@@ -92,6 +93,36 @@ def test_merged_equals_unmerged_and_the_base_comes_back(base: Base, params: Para
     adapter.remove()
     after = base.unet.state_dict()
     assert after.keys() == before.keys() and all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_what_was_merged_stays_merged_after_merging(base: Base, params: Params) -> None:
+    adapter = init_adapter(base, params.adapters["oft"], with_condition=True, generator=generator_for(0))
+    assert isinstance(adapter, OrthogonalAdapter)
+    assert adapter.add_magnitudes() and adapter.magnitude is not None
+    with adapter.merging():
+        assert adapter.rotations.merged and adapter.magnitude.merged
+    assert adapter.rotations.merged and not adapter.magnitude.merged
+
+
+def test_a_hint_encoder_alone_needs_a_condition(base: Base, params: Params) -> None:
+    with pytest.raises(ParamsError, match="learns from conditioning images alone"):
+        init_adapter(base, params.adapters["hint"], with_condition=False, generator=generator_for(0))
+
+
+def test_the_hint_encoder_of_another_kind_is_no_adapter(base: Base, params: Params, tmp_path: Path) -> None:
+    store(tmp_path, moved(base, params.adapters["oft"]), base)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).unlink()
+    with pytest.raises(CheckpointError, match="and there is hint_encoder.safetensors"):
+        recognise(tmp_path)
+
+
+def test_an_energy_without_changed_weights_is_refused(
+    base: Base, base_folder: Path, params: Params, tmp_path: Path
+) -> None:
+    store(tmp_path, moved(base, params.adapters["hint"]), base)
+    with pytest.raises(ParamsError, match="changes no weights"):
+        report_energy(load_base(base_folder), tmp_path)
 
 
 @pytest.mark.parametrize("name", KINDS)
