@@ -19,8 +19,10 @@ from torch import Tensor
 
 from oft.adapters.files import CONFIG_FILE, HINT_ENCODER_FILE, MAGNITUDE_FILE, ROTATION_FILE
 from oft.adapters.hint.method import METHOD as HINT
+from oft.adapters.oft.method import METHOD as OFT
 from oft.adapters.oft.rotation import block_size_of
 from oft.adapters.oft.saving import CONVENTION, PEFT_PREFIX, PEFT_SUFFIX
+from oft.adapters.registry import METHODS
 from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.storage import read_json
@@ -99,7 +101,7 @@ class Description:
 
     Attributes:
         path: what was asked about.
-        kind: ``adapter`` for a folder; for a file, the part it holds.
+        kind: ``adapter`` for a folder of OFT; for a file, the part it holds; else the kind of the adapter.
         layers: adapted layers; for a hint encoder's file, its convolutions.
         blocks: the shapes of the rotations.
         block_share: one stored block serves a layer's whole diagonal.
@@ -115,7 +117,7 @@ class Description:
     """
 
     path: str
-    kind: Part | Literal["adapter"]
+    kind: str
     layers: int
     blocks: tuple[Blocks, ...]
     block_share: bool | None
@@ -152,7 +154,8 @@ class Description:
             "files": ", ".join(f"{name} ({size:,} bytes)" for name, size in self.files.items()),
         }
         lines = [f"  {name:<12}{text}" for name, text in facts.items() if text]
-        return "\n".join([f"{self.path}: {_TITLES[self.kind]}", *lines])
+        title = _TITLES.get(self.kind, f"an adapter of the kind {self.kind}")
+        return "\n".join([f"{self.path}: {title}", *lines])
 
     def _coft_text(self) -> str | None:
         if not self.coft:
@@ -206,6 +209,9 @@ def read_contents(source: Path) -> Contents:
 def _describe_folder(folder: Path) -> Description:
     if HINT.recognises(folder):
         return replace(describe_adapter(folder / HINT_ENCODER_FILE), path=str(folder))
+    for method in METHODS.values():
+        if method not in (OFT, HINT) and method.recognises(folder):
+            return _describe_tensors(folder, method.name)
     if not (folder / ROTATION_FILE).is_file():
         names = sorted(path.name for path in folder.iterdir())[:5]
         raise CheckpointError(
@@ -230,9 +236,37 @@ def _describe_folder(folder: Path) -> Description:
     return _describe(folder, "adapter", held[ROTATION_FILE], parameters, _read_config(folder / CONFIG_FILE))
 
 
+def _describe_tensors(folder: Path, kind: str) -> Description:
+    """Return what the headers of an adapter's files say, whatever its kind."""
+    parameters, metadata, num_tensors = {}, {}, 0
+    files = sorted(folder.glob("*.safetensors"))
+    for path in files:
+        with _opened(path) as file:
+            metadata |= file.metadata() or {}
+            sizes = [math.prod(file.get_slice(name).get_shape()) for name in file.keys()]
+        parameters[path.stem] = sum(sizes)
+        num_tensors += len(sizes)
+    return Description(
+        path=str(folder),
+        kind=kind,
+        layers=num_tensors,
+        blocks=(),
+        block_share=None,
+        coft=None,
+        eps=None,
+        eps_convention=None,
+        convention=None,
+        base_hash=metadata.get("base_hash"),
+        max_abs_skew=None,
+        parameters=parameters,
+        metadata={key: value for key, value in sorted(metadata.items()) if key not in _TOLD},
+        files={path.name: path.stat().st_size for path in files},
+    )
+
+
 def _describe(
     path: Path,
-    kind: Part | Literal["adapter"],
+    kind: str,
     contents: Contents,
     parameters: dict[str, int],
     config: Mapping[str, Any],

@@ -18,6 +18,7 @@ from oft.adapters.protocol import Adapter, AdapterSettings, Method
 from oft.adapters.registry import METHODS, create_adapter, load_adapter, recognise
 from oft.errors import CheckpointError, ParamsError
 from oft.evaluation.geometry import measure_geometry, report_energy
+from oft.exchange.description import describe_adapter
 from oft.models.adapted import init_adapter, load_onto, store
 from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
@@ -113,7 +114,7 @@ def test_the_hint_encoder_of_another_kind_is_no_adapter(base: Base, params: Para
     store(tmp_path, moved(base, params.adapters["oft"]), base)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (tmp_path / name).unlink()
-    with pytest.raises(CheckpointError, match="and there is hint_encoder.safetensors"):
+    with pytest.raises(CheckpointError, match=r"and there is hint_encoder\.safetensors"):
         recognise(tmp_path)
 
 
@@ -276,6 +277,8 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     metrics, layers = measure_geometry(fresh, tmp_path / "saved")
     channels = fresh.unet.config.block_out_channels[0]
     assert metrics == {"shift_parameters": channels, "trainable_parameters": channels} and layers == []
+    described = describe_adapter(tmp_path / "saved")
+    assert described.parameters == {"shift": channels} and "of the kind shift" in described.to_text()
     loaded = load_adapter(tmp_path / "saved", fresh.unet)
     settings = params.sample.model_copy(update={"num_inference_steps": 2, "batch_size": 4})
     requests = plan(task_prompts(shards_folder), 1, seed=0)
