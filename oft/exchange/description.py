@@ -238,12 +238,15 @@ def _describe_folder(folder: Path) -> Description:
 
 def _describe_tensors(folder: Path, kind: str) -> Description:
     """Return what the headers of an adapter's files say, whatever its kind."""
-    parameters, metadata, num_tensors = {}, {}, 0
+    parameters: dict[str, int] = {}
+    metadata: dict[str, str] = {}
+    num_tensors = 0
     files = sorted(folder.glob("*.safetensors"))
     for path in files:
         with _opened(path) as file:
             metadata |= file.metadata() or {}
-            sizes = [math.prod(file.get_slice(name).get_shape()) for name in file.keys()]
+            names = list(file.keys())
+            sizes = [math.prod(file.get_slice(name).get_shape()) for name in names]
         parameters[path.stem] = sum(sizes)
         num_tensors += len(sizes)
     return Description(
