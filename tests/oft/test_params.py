@@ -58,8 +58,13 @@ def test_a_section_that_trains_has_the_shared_settings_and_its_own_before_them(v
 def test_sections_that_name_all_settings_need_none_shared(values: Values, params: Params) -> None:
     for name in ("train", "train_subject", "fit_magnitude"):
         values[name] = getattr(params, name).model_dump()
-    del values["training"]
+    values["training"] = {}
     assert parse_params(values).model_dump() == params.model_dump()
+
+
+def test_the_shared_section_may_be_empty_but_not_missing(values: Values) -> None:
+    del values["training"]
+    assert "training: missing" in faults(values)
 
 
 def test_a_fault_of_training_is_named_once_and_where_it_is_written(values: Values) -> None:
