@@ -255,65 +255,68 @@ def _draw_body(
     hair = vary(rng, HAIRS[figure.hair], 6)
     # From behind the person's left side is on the picture's left.
     right_first = not figure.from_behind
-    back = figure.from_behind
     lines: dict[int, _Line] = {}
-    head = joints.head
-    if figure.long_hair and not back:
-        pen.ident = 23 if right_first else 24
-        pen.polygon(
-            ((head[0] - 0.062, 0.93), (head[0] - 0.07, 0.82), (head[0], 0.8), (head[0], 0.95)),
-            shade(hair, 0.8),
-        )
-        pen.ident = 24 if right_first else 23
-        pen.polygon(
-            ((head[0] + 0.062, 0.93), (head[0] + 0.07, 0.82), (head[0], 0.8), (head[0], 0.95)),
-            shade(hair, 0.8),
-        )
+    if figure.long_hair and not figure.from_behind:
+        _draw_hair_behind_shoulders(pen, joints.head[0], hair)
     for index in (0, 1):
         is_right = (index == 0) == right_first
         tone = 1.0 if (index == 0) == (pen.light.side < 0) else 0.84
         _draw_leg(pen, figure, joints, index, is_right, lines, (skin, lower, shoes), tone)
-    lit = 0 if pen.light.side < 0 else 1
+    _draw_torso(pen, figure, joints, hip, (skin, upper, lower))
+    lines[1 if figure.from_behind else 2] = _Line((0, 0.84), (0, 0.46), shoulder + 0.02)
+    for index in (0, 1):
+        is_right = (index == 0) == right_first
+        tone = 1.02 if (index == 0) == (pen.light.side < 0) else 0.8
+        _draw_arm(pen, figure, joints, index, is_right, lines, (skin, upper), tone)
+    _draw_head(pen, figure, joints.head, skin, hair, right_first)
+    lines[23] = lines[24] = _Line((joints.head[0], 1.0), (joints.head[0], 0.85), 0.06)
+    return lines
+
+
+def _draw_hair_behind_shoulders(pen: Pen, x: float, hair: Colour) -> None:
+    """Long hair of a figure seen from the front, its head at ``x``: what shows beside the neck."""
+    for sign, ident in ((-1, 23), (1, 24)):
+        pen.ident = ident
+        pen.polygon(
+            ((x + sign * 0.062, 0.93), (x + sign * 0.07, 0.82), (x, 0.8), (x, 0.95)), shade(hair, 0.8)
+        )
+
+
+def _draw_torso(
+    pen: Pen, figure: Figure, joints: _Joints, hip: float, colours: tuple[Colour, Colour, Colour]
+) -> None:
+    skin, upper, lower = colours
+    head = joints.head
     torso = [
         (joints.shoulders[0][0] - 0.012, 0.815),
-        (joints.head[0] - 0.03, 0.848),
-        (joints.head[0] + 0.03, 0.848),
+        (head[0] - 0.03, 0.848),
+        (head[0] + 0.03, 0.848),
         (joints.shoulders[1][0] + 0.012, 0.815),
-        (hip * 0.86 + joints.head[0] / 2, 0.63),
+        (hip * 0.86 + head[0] / 2, 0.63),
         (hip * 1.12, 0.48),
         (0.0, 0.445),
         (-hip * 1.12, 0.48),
-        (-hip * 0.86 + joints.head[0] / 2, 0.63),
+        (-hip * 0.86 + head[0] / 2, 0.63),
     ]
-    pen.ident = 1 if back else 2
-    lines[pen.ident] = _Line((0, 0.84), (0, 0.46), shoulder + 0.02)
-    has_skirt = figure.upper == "dress" or figure.lower == "skirt"
+    pen.ident = 1 if figure.from_behind else 2
     pen.polygon(torso, upper)
-    far = joints.shoulders[1 - lit][0] * 0.96
+    far = joints.shoulders[1 if pen.light.side < 0 else 0][0] * 0.96
     pen.polygon(
         ((far, 0.81), (far * 0.55, 0.815), (far * 0.5, 0.53), (far * 0.76, 0.53), (far * 0.72, 0.64)),
         shade(upper, 0.84),
         True,
     )
-    if not has_skirt:
+    if figure.upper == "dress" or figure.lower == "skirt":
+        _draw_skirt(pen, figure, hip, lower)
+    else:
         pen.polygon(
             ((hip * 1.13, 0.52), (hip * 1.12, 0.475), (0, 0.44), (-hip * 1.12, 0.475), (-hip * 1.13, 0.52)),
             lower,
         )
-    if has_skirt:
-        _draw_skirt(pen, figure, hip, lower, right_first)
-    pen.ident = 1 if back else 2
     _draw_pattern(pen, figure, upper, hip, joints)
-    if not back:
+    if not figure.from_behind:
         neck = shade(skin, 0.86)
         pen.polygon(((head[0] - 0.032, 0.855), (head[0] + 0.032, 0.855), (head[0], 0.8)), neck, detail=True)
-    for index in (0, 1):
-        is_right = (index == 0) == right_first
-        tone = 1.02 if (index == 0) == (pen.light.side < 0) else 0.8
-        _draw_arm(pen, figure, joints, index, is_right, lines, (skin, upper), tone)
-    _draw_head(pen, figure, head, skin, hair, right_first)
-    lines[23] = lines[24] = _Line((head[0], 1.0), (head[0], 0.85), 0.06)
-    return lines
 
 
 def _draw_leg(
@@ -348,12 +351,13 @@ def _draw_leg(
     lines[foot] = _Line(ankle, (toe[0], toe[1] - 0.02), 0.026)
 
 
-def _draw_skirt(pen: Pen, figure: Figure, hip: float, colour: Colour, right_first: bool) -> None:
+def _draw_skirt(pen: Pen, figure: Figure, hip: float, colour: Colour) -> None:
     hem = 0.2 if figure.long_skirt else 0.3
     flare = hip * (1.75 if figure.long_skirt else 1.55)
     waist = 0.585 if figure.lower == "skirt" else 0.5
     first = 7 if figure.from_behind else 9
-    for sign, is_right in ((-1, right_first), (1, not right_first)):
+    for sign in (-1, 1):
+        is_right = (sign == 1) == figure.from_behind
         pen.ident = first + (0 if is_right else 1)
         tone = 1.0 if sign == pen.light.side else 0.86
         pen.polygon(
