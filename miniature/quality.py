@@ -46,7 +46,7 @@ def measure(folder: Path, seed: int) -> dict[str, float]:
     text, image = _clip_features(judges / "clip", scenes)
     features = _extractor_features(judges / "extractor", pools["toy"])
     pictures = _sample(pipeline, [captions[0] for captions in scenes.captions[:NUM_PROMPTS]])
-    reached = {
+    metrics = {
         **psnr,
         "psnr_db": float(np.mean(list(psnr.values()))),
         "segmenter_miou": _miou(segmenter, scenes, num_labels=151, offset=1),
@@ -56,7 +56,7 @@ def measure(folder: Path, seed: int) -> dict[str, float]:
         "classes_found_real": _found_share(scenes.images, scenes.names, segmenter),
         "classes_found_generated": _found_share(pictures, scenes.names[:NUM_PROMPTS], segmenter),
     }
-    return {key: round(value, 4) for key, value in reached.items()}
+    return {key: round(value, 4) for key, value in metrics.items()}
 
 
 def _psnr_db(vae: AutoencoderKL, pool: Pool) -> float:
