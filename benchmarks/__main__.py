@@ -27,22 +27,22 @@ from benchmarks.machine import describe_machine, library_versions, matmul_tflops
 from benchmarks.measuring import FAULTS, describe_fault
 from benchmarks.plan import (
     CPU_BUDGET_TFLOP,
+    BenchmarkPlan,
     LeftOut,
-    Plan,
-    choose,
     describe_left_out,
     describe_plan,
     make_plan,
+    match_names,
 )
 from benchmarks.run import measure_plan
 from benchmarks.table import (
     accuracy_table,
     case_table,
     data_table,
-    document,
     finetuning_table,
     loading_table,
     read_results,
+    render,
 )
 from benchmarks.variants import all_variants
 from oft.errors import ParamsError, UserError
@@ -74,11 +74,11 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(options.threads)
     cases = {case.name: case for case in all_cases()}
     variants = {variant.name: variant for variant in all_variants()}
-    chosen = choose(options.cases, [*cases, *PARTS], "--cases")
+    chosen = match_names(options.cases, [*cases, *PARTS], "--cases")
     devices = [torch.device(kind) for kind in options.device or available_devices()]
     plan = make_plan(
         [cases[name] for name in chosen if name in cases],
-        [variants[name] for name in choose(options.variants, variants, "--variants")],
+        [variants[name] for name in match_names(options.variants, variants, "--variants")],
         devices,
         options.budget,
     )
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def measure(
-    plan: Plan,
+    plan: BenchmarkPlan,
     options: argparse.Namespace,
     chosen: Sequence[str],
     devices: Sequence[torch.device],
@@ -155,7 +155,7 @@ def measure_parts(
             yield ACCURACY, {"device": device.type, "rows": rows}, accuracy_table(rows)
 
 
-def measure_cases(plan: Plan, rounds: int, clip_norm: float) -> Iterator[tuple[str, Any, str]]:
+def measure_cases(plan: BenchmarkPlan, rounds: int, clip_norm: float) -> Iterator[tuple[str, Any, str]]:
     """Yield "cases", each case's result and the text to print."""
     with progress(total=plan.steps(rounds), description="benchmarks", unit="step") as bar:
 
@@ -174,7 +174,7 @@ def write_document(sources: Sequence[Path], target: Path) -> None:
     Raises:
         DataError: a file is missing or none of a run.
     """
-    text = document(sources, [read_results(source) for source in sources])
+    text = render(sources, [read_results(source) for source in sources])
     with atomic_file(target) as partial:
         partial.write_text(text, encoding="utf-8")
     print(f"Wrote {target}.")

@@ -17,12 +17,12 @@ from oft.adapters.protocol import Adapter, AdapterSettings, Method
 from oft.adapters.registry import METHODS, create_adapter, load_adapter, recognise
 from oft.errors import CheckpointError
 from oft.evaluation.geometry import measure_geometry
-from oft.models.adapted import init_adapter, load_onto, store
+from oft.models.adapted import init_adapter, load_adapter_onto, save_adapter
 from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import generate, plan, task_conditions, task_prompts
 from oft.seeding import generator_for
-from oft.training.objective import Source
+from oft.training.objective import TrainingSource
 from oft.training.run import Workplace, train_adapter
 from tests.conftest import SIZE_PX
 from tests.oft.training.conftest import training_set
@@ -64,13 +64,13 @@ def test_a_saved_adapter_comes_back_as_it_was(
     base: Base, base_folder: Path, params: Params, tmp_path: Path, name: str
 ) -> None:
     adapter = moved(base, params.adapters[name])
-    store(tmp_path / "saved", adapter, base)
+    save_adapter(tmp_path / "saved", adapter, base)
     assert recognise(tmp_path / "saved").name == params.adapters[name].method == adapter.method
     other = load_base(base_folder)
-    loaded = load_onto(other, tmp_path / "saved")
+    loaded = load_adapter_onto(other, tmp_path / "saved")
     assert list(loaded.trained_parameters()) == list(adapter.trained_parameters())
     assert torch.equal(predict(other, loaded), predict(base, adapter))
-    store(tmp_path / "again", loaded, other)
+    save_adapter(tmp_path / "again", loaded, other)
     for file in (tmp_path / "saved").iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
@@ -231,7 +231,7 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     log = train_adapter(
         base,
         adapter,
-        [Source(training_set(shards_folder), "instance")],
+        [TrainingSource(training_set(shards_folder), "instance")],
         params.train.model_copy(update=short),
         Workplace(None, tmp_path / "scratch", tmp_path / "logs"),
         seed=0,
@@ -239,7 +239,7 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     )
     assert log[-1]["step"] == 3 and adapter.trained_parameters()["value"].abs().max() > 0
     assert not adapter.add_magnitudes()
-    store(tmp_path / "saved", adapter, base)
+    save_adapter(tmp_path / "saved", adapter, base)
 
     fresh = load_base(base_folder)
     metrics, layers = measure_geometry(fresh, tmp_path / "saved")
