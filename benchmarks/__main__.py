@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,24 @@ from benchmarks.finetuning import measure_finetuning
 from benchmarks.loading import measure_loading
 from benchmarks.machine import describe_machine, library_versions, matmul_tflops
 from benchmarks.measuring import FAULTS, describe_fault
-from benchmarks.plan import CPU_BUDGET_TFLOP, LeftOut, Plan, choose, describe_plan, make_plan
+from benchmarks.plan import (
+    CPU_BUDGET_TFLOP,
+    BenchmarkPlan,
+    LeftOut,
+    describe_left_out,
+    describe_plan,
+    make_plan,
+    match_names,
+)
 from benchmarks.run import measure_plan
 from benchmarks.table import (
     accuracy_table,
     case_table,
     data_table,
-    document,
     finetuning_table,
     loading_table,
     read_results,
+    render,
 )
 from benchmarks.variants import all_variants
 from oft.errors import ParamsError, UserError
@@ -65,11 +74,11 @@ def main(arguments: Sequence[str]) -> None:
     torch.set_num_threads(options.threads)
     cases = {case.name: case for case in all_cases()}
     variants = {variant.name: variant for variant in all_variants()}
-    chosen = choose(options.cases, [*cases, *PARTS], "--cases")
+    chosen = match_names(options.cases, [*cases, *PARTS], "--cases")
     devices = [torch.device(kind) for kind in options.device or available_devices()]
     plan = make_plan(
         [cases[name] for name in chosen if name in cases],
-        [variants[name] for name in choose(options.variants, variants, "--variants")],
+        [variants[name] for name in match_names(options.variants, variants, "--variants")],
         devices,
         options.budget,
     )
@@ -83,13 +92,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def measure(
-    plan: Plan,
+    plan: BenchmarkPlan,
     options: argparse.Namespace,
     chosen: Sequence[str],
     devices: Sequence[torch.device],
     command: str,
 ) -> None:
-    """Carry out the plan; the results file is written anew after every part, so that none is lost."""
+    """Carry out the plan; rewrite the results file after every part, so that an interrupted run keeps it."""
     results: dict[str, Any] = {
         "command": command,
         "machines": {
@@ -104,7 +113,6 @@ def measure(
         "finetuning": [],
         "left_out": [],
     }
-
     failed: list[LeftOut] = []
 
     def save() -> None:
@@ -113,40 +121,51 @@ def measure(
         results["left_out"] = [vars(entry) for entry in (*plan.left_out, *failed, *unfinished)]
         write_json(options.out, results)
 
+    for part, measured, text in chain(
+        measure_parts(chosen, devices, options.rounds), measure_cases(plan, options.rounds, options.clip_norm)
+    ):
+        (failed if isinstance(measured, LeftOut) else results[part]).append(measured)
+        print(text, flush=True)
+        save()
+    save()
+    print(f"\nWrote {options.out}; `python -m benchmarks --table {options.out}` makes {DOCUMENT} of it.")
+
+
+def measure_parts(
+    chosen: Sequence[str], devices: Sequence[torch.device], rounds: int
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield each chosen part's name, its result (of one that failed, a LeftOut) and the text to print."""
     if DATA in chosen:
-        results["data"].append(measure_data(options.rounds))
-        print(data_table(results["data"][-1]), flush=True)
-        save()
+        data = measure_data(rounds)
+        yield DATA, data, data_table(data)
     if LOADING in chosen:
-        results["loading"].append(measure_loading(options.rounds))
-        print(loading_table(results["loading"][-1]), flush=True)
-        save()
+        loading = measure_loading(rounds)
+        yield LOADING, loading, loading_table(loading)
     if FINETUNING in chosen and any(device.type == "cuda" for device in devices):
         try:
-            results["finetuning"].append(measure_finetuning())
-            print(finetuning_table(results["finetuning"][-1]), flush=True)
+            finetuning = measure_finetuning()
         except FAULTS as fault:
-            failed.append(LeftOut(FINETUNING, "cuda", describe_fault(fault)))
-        save()
+            failure = LeftOut(FINETUNING, "cuda", describe_fault(fault))
+            yield FINETUNING, failure, describe_left_out(failure)
+        else:
+            yield FINETUNING, finetuning, finetuning_table(finetuning)
     if ACCURACY in chosen:
         for device in devices:
             rows = measure_accuracy(device)
-            results["accuracy"].append({"device": device.type, "rows": rows})
-            print(accuracy_table(rows), flush=True)
-            save()
-    with progress(total=plan.steps(options.rounds), description="benchmarks", unit="step") as bar:
+            yield ACCURACY, {"device": device.type, "rows": rows}, accuracy_table(rows)
+
+
+def measure_cases(plan: BenchmarkPlan, rounds: int, clip_norm: float) -> Iterator[tuple[str, Any, str]]:
+    """Yield "cases", each case's result and the text to print."""
+    with progress(total=plan.steps(rounds), description="benchmarks", unit="step") as bar:
 
         def on_step(name: str) -> None:
             bar.describe(name)
             bar.advance()
 
-        for result in measure_plan(plan, options.rounds, options.clip_norm, on_step):
-            results["cases"].append(result)
-            print(f"\n{result['title']} ({result['device']}, {result['precision']})")
-            print(case_table(result), flush=True)
-            save()
-    save()
-    print(f"\nWrote {options.out}; `python -m benchmarks --table {options.out}` makes {DOCUMENT} of it.")
+        for result in measure_plan(plan, rounds, clip_norm, on_step):
+            title = f"{result['title']} ({result['device']}, {result['precision']})"
+            yield "cases", result, f"\n{title}\n{case_table(result)}"
 
 
 def write_document(sources: Sequence[Path], target: Path) -> None:
@@ -155,7 +174,7 @@ def write_document(sources: Sequence[Path], target: Path) -> None:
     Raises:
         DataError: a file is missing or none of a run.
     """
-    text = document(sources, [read_results(source) for source in sources])
+    text = render(sources, [read_results(source) for source in sources])
     with atomic_file(target) as partial:
         partial.write_text(text, encoding="utf-8")
     print(f"Wrote {target}.")

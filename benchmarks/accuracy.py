@@ -34,9 +34,8 @@ def measure_accuracy(
     rows = []
     with progress(total=len(settings), description="accuracy", unit="setting") as bar:
         for block_size, std in settings:
-            rows.append(
-                {"block_size": block_size, "std": std, **_errors(draw_packed(block_size, std), device)}
-            )
+            errors = _measure_errors(draw_packed(block_size, std), device)
+            rows.append({"block_size": block_size, "std": std, **errors})
             bar.advance()
     return rows
 
@@ -62,7 +61,7 @@ def exact_cayley(packed: Array, block_size: int) -> Array:
     return np.linalg.solve(identity + skew, identity - skew).astype(np.float64, copy=False)
 
 
-def orthogonality_defect(rotations: Array) -> float:
+def orthogonality_error(rotations: Array) -> float:
     """Return max|R Rᵀ - I| of ``[r, b, b]``, in float64."""
     gram = rotations @ rotations.swapaxes(-1, -2)
     return float(np.abs(gram - np.eye(rotations.shape[-1])).max())
@@ -93,17 +92,17 @@ def peft_rotations(packed: Tensor, block_size: int, neumann: bool) -> Array:
     return np.stack([diagonal[start : start + block_size, start : start + block_size] for start in starts])
 
 
-def _errors(packed: Tensor, device: torch.device) -> dict[str, float | str]:
+def _measure_errors(packed: Tensor, device: torch.device) -> dict[str, float | str]:
     block_size = block_size_of(packed)
     on_device = packed.to(device)
     ours = our_rotations(on_device)
     errors: dict[str, float | str] = {
-        "ours": orthogonality_defect(ours),
+        "ours": orthogonality_error(ours),
         "ours_deviation": float(np.abs(ours - exact_cayley(packed.double().numpy(), block_size)).max()),
     }
     for key, neumann in (("peft_exact", False), ("peft_neumann", True)):
         try:
-            errors[key] = orthogonality_defect(peft_rotations(on_device, block_size, neumann))
+            errors[key] = orthogonality_error(peft_rotations(on_device, block_size, neumann))
         except FAULTS as fault:
             errors[key] = describe_fault(fault)
     return errors

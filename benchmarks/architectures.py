@@ -26,14 +26,14 @@ class Architecture:
         make: returns the network, on the default device.
         forward: returns its output for the network and its inputs, ``draw_inputs``'s.
         takes_timesteps: the inputs include timesteps, as a denoiser's do.
-        inner: the network is a part of a larger one, whose earlier layers want the gradient of its input.
+        needs_input_grad: the network is part of a larger one, whose earlier layers need that gradient.
     """
 
     name: str
     make: Callable[[], nn.Module]
     forward: Callable[[nn.Module, Sequence[Tensor]], Tensor]
     takes_timesteps: bool = False
-    inner: bool = False
+    needs_input_grad: bool = False
 
 
 def transformer_block(
@@ -54,7 +54,7 @@ def transformer_block(
         output: Tensor = block(hidden, encoder_hidden_states=context)
         return output
 
-    return Architecture(f"block-{width}", make, forward, inner=True)
+    return Architecture(f"block-{width}", make, forward, needs_input_grad=True)
 
 
 def sd15_unet() -> Architecture:

@@ -54,7 +54,7 @@ class Case:
 
     @property
     def passes(self) -> int:
-        """Walks through the network in a step, in either direction.
+        """Forward and backward passes a step takes.
 
         A backward pass to the input alone costs what a forward pass does; checkpointing adds another.
         """
@@ -79,7 +79,7 @@ def forward_flops(case: Case) -> int:
     """Return the multiplications and additions of one forward pass, counted on shapes, without computing."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    network = _without_weights(case.architecture)
+    network = _on_meta_device(case.architecture)
     inputs = [value.to("meta") for value in draw_inputs(case, torch.Generator())]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         case.architecture.forward(network, inputs)
@@ -90,7 +90,7 @@ def forward_flops(case: Case) -> int:
 @cache
 def target_widths(architecture: Architecture) -> list[int]:
     """Return in_features of every layer that variants adapt."""
-    targets = find_targets(_without_weights(architecture), UNET_CONTROL_TARGETS)
+    targets = find_targets(_on_meta_device(architecture), UNET_CONTROL_TARGETS)
     return [num_features(layer) for layer in targets.values()]
 
 
@@ -160,6 +160,6 @@ def sd15_cases() -> list[Case]:
     return cases
 
 
-def _without_weights(architecture: Architecture) -> nn.Module:
+def _on_meta_device(architecture: Architecture) -> nn.Module:
     with torch.device("meta"):
         return architecture.make()

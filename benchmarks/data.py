@@ -59,7 +59,7 @@ PHOTOGRAPHS = {  # files inside installed packages, which take seconds to import
 
 
 def run_stages(folder: Path, target: Path) -> None:
-    """What the stages extract and shard do: samples prepared by all cores, then joined with captions."""
+    """Do what the stages extract and shard do: all cores prepare samples, which then get their captions."""
     settings = Dataset.model_validate(
         {
             "reader": "image_folder",
@@ -79,23 +79,22 @@ def run_stages(folder: Path, target: Path) -> None:
     write_shards(packed, target / "shards", "train", SAMPLES_PER_SHARD, counts=counts)
 
 
-def run_work_alone(folder: Path, target: Path) -> None:
-    """What extraction does to each picture, by as many processes, and the results thrown away."""
+def run_preparation_alone(folder: Path, target: Path) -> None:
+    """Do what extraction does to each picture, in as many processes, and discard the results."""
     recipe = Recipe(Geometry(RESOLUTION_PX), JPEG_QUALITY, "canny", CANNY)
     examples = read("image_folder", folder, "train", Counts())
-    for _ in parallel_map(partial(_prepare_in_vain, recipe=recipe), examples, "benchmark"):
+    for _ in parallel_map(partial(_prepare_and_discard, recipe=recipe), examples, "benchmark"):
         pass
 
 
-def _prepare_in_vain(example: Example, recipe: Recipe) -> None:
+def _prepare_and_discard(example: Example, recipe: Recipe) -> None:
     prepare_example(example, recipe)
 
 
 def run_floor(folder: Path, target: Path) -> None:
-    """What nobody can do without: each file decoded, a picture and its edges encoded, by as many processes.
+    """Do what no implementation can skip, in as many processes: decode each file, encode picture and edges.
 
-    What is encoded is one prepared picture over and over, so that nothing is cropped, resized or searched for
-    edges.
+    It encodes one prepared picture over and over: nothing is cropped, resized or searched for edges.
     """
     with np.load(folder / PREPARED) as prepared:
         floor = partial(_decode_and_encode, picture=prepared["picture"], edges=prepared["edges"])
@@ -110,7 +109,7 @@ def _decode_and_encode(example: Example, picture: NDArray[np.uint8], edges: NDAr
 
 
 def run_plain_loop(folder: Path, target: Path) -> None:
-    """The same job as one would write it down: PIL and OpenCV, one picture after the other, one tar."""
+    """Do the same with PIL and OpenCV in a plain loop: one picture after the other, into one tar."""
     import cv2
     from PIL import Image
 
@@ -139,7 +138,7 @@ def run_plain_loop(folder: Path, target: Path) -> None:
 VARIANTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "stages": ("extract and shard", run_stages),
     "plain": ("plain loop, one process", run_plain_loop),
-    "work": ("work on pictures alone", run_work_alone),
+    "work": ("work on pictures alone", run_preparation_alone),
     "floor": ("decode and encode alone", run_floor),
 }
 
@@ -182,7 +181,7 @@ def _photographs() -> list[Image.Image]:
 
 
 def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
-    """Return what each variant took, measured in turn: seconds, those of all cores together, peak memory."""
+    """Return what each variant took, measured in turn: wall seconds, CPU seconds, peak memory."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     with (
         TemporaryDirectory() as scratch,
@@ -192,7 +191,7 @@ def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
         make_pictures(folder, count)
         for index in range(rounds):
             for name in round_order(list(VARIANTS), index):
-                runs[name].append(_in_own_process(name, folder))
+                runs[name].append(_run_in_subprocess(name, folder))
                 bar.advance()
     seconds = {name: [run["seconds"] for run in taken] for name, taken in runs.items()}
     plain = min(seconds["plain"])
@@ -213,7 +212,7 @@ def measure_data(rounds: int, count: int = NUM_PICTURES) -> dict[str, Any]:
     return {"num_pictures": count, "num_workers": num_workers(), "rows": rows}
 
 
-def _in_own_process(name: str, folder: Path) -> dict[str, float]:
+def _run_in_subprocess(name: str, folder: Path) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.data", name, str(folder)]
     finished = subprocess.run(command, check=True, capture_output=True, text=True)
     taken: dict[str, float] = json.loads(finished.stdout)
@@ -221,7 +220,7 @@ def _in_own_process(name: str, folder: Path) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Carry out one variant once and print its seconds, those of all cores together, and its peak memory."""
+    """Run one variant once; print its wall seconds, its CPU seconds and its peak memory."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__)
     parser.add_argument("variant", choices=list(VARIANTS))
     parser.add_argument("folder", type=Path, help="made by `make_pictures`")
@@ -234,13 +233,13 @@ def main(arguments: Sequence[str]) -> None:
     taken = {
         "seconds": seconds,
         "cpu_seconds": cpu_seconds + workers.ru_utime + workers.ru_stime,
-        "peak_mib": max(own_peak_kib(), workers.ru_maxrss) / 1024,
+        "peak_mib": max(peak_resident_kib(), workers.ru_maxrss) / 1024,
     }
     print(json.dumps(taken))
 
 
-def own_peak_kib() -> int:
-    """Return this program's peak memory; getrusage would count what its parent had before it."""
+def peak_resident_kib() -> int:
+    """Return this process's peak resident memory; getrusage would count its parent's before the exec."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0])
 

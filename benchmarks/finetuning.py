@@ -32,7 +32,7 @@ from oft.seeding import generator_for
 from oft.shards.shards import Sample, write_shards
 from oft.storage import read_json, write_json
 from oft.training.loop import TrainingLoop
-from oft.training.objective import Denoiser, Source, data_objective
+from oft.training.objective import Denoiser, TrainingSource, data_objective
 from oft.training.setup import make_accelerator, prepare_unet
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +47,7 @@ MIB = 1 << 20
 
 
 class Stopwatch:
-    """Seconds from call to call, the device's work done; what comes before the first call warms up."""
+    """Seconds from call to call, each after the device has finished; the first call ends the warm-up."""
 
     def __init__(self) -> None:
         self._calls: list[float] = []
@@ -74,7 +74,7 @@ class Stopwatch:
 
 
 def settings() -> Params:
-    """Return those of the profile, for a short training."""
+    """Return the profile's settings, with a short training."""
     params = parse_params(compose_profile(ROOT / "conf", PROFILE), PROFILE)
     train = params.train.model_copy(update={"max_train_steps": TRAIN_STEPS, "batch_size": BATCH_SIZE})
     return params.model_copy(
@@ -87,7 +87,7 @@ def random_base(device: str) -> Base:
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-    def ready(network: Any) -> Any:
+    def freeze(network: Any) -> Any:
         return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     with TemporaryDirectory() as scratch:
@@ -100,21 +100,21 @@ def random_base(device: str) -> Base:
             vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
             text_encoder = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))
     tokenizer = CLIPTokenizer.from_pretrained(TOKENIZER, model_max_length=77)
-    return Base(ready(unet), ready(vae), ready(text_encoder), tokenizer, noise_scheduler, hash="")
+    return Base(freeze(unet), freeze(vae), freeze(text_encoder), tokenizer, noise_scheduler, hash="")
 
 
 def measure(base: Base, params: Params) -> dict[str, Any]:
     """Return a row each for encoding, training and sampling with OFT on edges of photographs."""
     samples = list(make_samples(NUM_PICTURES, params.resolution_px, NUM_PICTURES))
     batch_size = params.train.batch_size
-    rows = [_encode(base, samples[:batch_size])]
+    rows = [_time_encoding(base, samples[:batch_size])]
     adapter = init_adapter(
         base, params.adapters["oft"], with_condition=True, generator=generator_for(params.seed, "init")
     )
     with TemporaryDirectory() as scratch:
-        rows.append(_train(base, adapter, samples, params, Path(scratch)))
+        rows.append(_time_training(base, adapter, samples, params, Path(scratch)))
     adapter.merge()
-    rows.append(_sample(base, adapter, samples, params))
+    rows.append(_time_sampling(base, adapter, samples, params))
     return {
         "device": base.unet.device.type,
         "resolution_px": params.resolution_px,
@@ -126,7 +126,7 @@ def measure(base: Base, params: Params) -> dict[str, Any]:
     }
 
 
-def _encode(base: Base, samples: Sequence[Sample]) -> dict[str, Any]:
+def _time_encoding(base: Base, samples: Sequence[Sample]) -> dict[str, Any]:
     pictures = picture_tensor(sample.image for sample in samples)
     watch = Stopwatch()
     for _ in range(ENCODED_BATCHES):
@@ -135,14 +135,14 @@ def _encode(base: Base, samples: Sequence[Sample]) -> dict[str, Any]:
     return watch.row("latents of pictures", len(pictures))
 
 
-def _train(
+def _time_training(
     base: Base, adapter: Adapter, samples: Sequence[Sample], params: Params, scratch: Path
 ) -> dict[str, Any]:
     write_shards(samples, scratch / "shards", "train", NUM_PICTURES)
     accelerator = make_accelerator(params.train, scratch)
     prepare_unet(base.unet, params.train)
     denoiser = accelerator.prepare(Denoiser(base.unet, adapter, params.train.attention))
-    data = Source(open_shards(scratch / "shards"), "instance")
+    data = TrainingSource(open_shards(scratch / "shards"), "instance")
     watch = Stopwatch()
     loop = TrainingLoop(
         accelerator,
@@ -157,7 +157,7 @@ def _train(
     return watch.row("training step, latents and captions encoded in it", params.train.batch_size)
 
 
-def _sample(base: Base, adapter: Adapter, samples: Sequence[Sample], params: Params) -> dict[str, Any]:
+def _time_sampling(base: Base, adapter: Adapter, samples: Sequence[Sample], params: Params) -> dict[str, Any]:
     batch_size = params.sample.batch_size
     chosen = [samples[number % len(samples)] for number in range(batch_size)]
     prompts = {sample.key: sample.meta["captions"][0] for sample in chosen}
@@ -172,7 +172,7 @@ def _sample(base: Base, adapter: Adapter, samples: Sequence[Sample], params: Par
 
 
 def measure_finetuning() -> dict[str, Any]:
-    """Return what a process of its own measures: memory and settings of torch are as in a stage.
+    """Return what a process of its own measures, so that torch's memory and settings are those of a stage.
 
     Raises:
         RuntimeError: it failed.

@@ -50,7 +50,7 @@ MIB = 1 << 20
 
 
 class FolderSet(Dataset[tuple[Tensor, Tensor, str]]):
-    """Pictures, conditions and captions of a folder, as one would write it down with torch and PIL."""
+    """Pictures, conditions and captions of a folder, read in the plainest way with torch and PIL."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -137,15 +137,15 @@ def measure_loading(
         shards, folder = open_shards(root / "shards"), FolderSet(root / "folder")
         actions: dict[str, Callable[[], object]] = {}
         for workers in WORKERS:
-            actions[f"shards, {workers}"] = partial(_run, batches_of_shards, shards, workers, batches)
-            actions[f"folder, {workers}"] = partial(_run, batches_of_folder, folder, workers, batches)
+            actions[f"shards, {workers}"] = partial(_exhaust, batches_of_shards, shards, workers, batches)
+            actions[f"folder, {workers}"] = partial(_exhaust, batches_of_folder, folder, workers, batches)
         with progress(total=rounds * len(actions), description="loading", unit="run") as bar:
             seconds, failures = interleave(actions, rounds, on_step=lambda name: bar.advance())
         if failures:
             raise RuntimeError(f"loading: {failures}")
         small = make_samples(max(memory_after), MEMORY_PX, NUM_PICTURES)
         write_shards(small, root / "small", "train", MEMORY_SAMPLES_PER_SHARD)
-        memory = _memory_in_own_process(root / "small", memory_after)
+        memory = _memory_in_subprocess(root / "small", memory_after)
     count = batches * BATCH_SIZE
     rows = [
         {
@@ -160,12 +160,12 @@ def measure_loading(
     return {"num_samples": count, "batch_size": BATCH_SIZE, "rows": rows, "memory": memory}
 
 
-def _run(batches: Callable[..., Iterator[Any]], *arguments: Any) -> None:
+def _exhaust(batches: Callable[..., Iterator[Any]], *arguments: Any) -> None:
     for _ in batches(*arguments):
         pass
 
 
-def _memory_in_own_process(folder: Path, after: Sequence[int]) -> list[dict[str, float]]:
+def _memory_in_subprocess(folder: Path, after: Sequence[int]) -> list[dict[str, float]]:
     command = [sys.executable, "-m", "benchmarks.loading", str(folder), *map(str, after)]
     finished = subprocess.run(command, check=True, capture_output=True, text=True)
     memory: list[dict[str, float]] = json.loads(finished.stdout)
@@ -191,7 +191,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def resident_bytes() -> int:
-    """Return the memory this process has resident now, as Linux tells it."""
+    """Return the resident memory of this process, as Linux reports it."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 

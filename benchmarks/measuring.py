@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 Action = Callable[[], object]
 
-# What a step raises that a library cannot take: numerical failures, exhausted memory, missing kernels.
+# Errors of a step that a library cannot run: numerical failures, exhausted memory, missing kernels.
 FAULTS = (RuntimeError, ValueError, FloatingPointError, MemoryError)
 
 
 def round_order(names: Sequence[str], index: int) -> list[str]:
-    """Return the order of round ``index``: there and back, so that none always follows the same other."""
+    """Return the order of round ``index``, every second one reversed: no variant always follows the same."""
     return list(names) if index % 2 == 0 else list(reversed(names))
 
 
@@ -39,8 +39,8 @@ def interleave(
     """Take ``rounds`` steps of every action, in turn.
 
     Returns:
-        The seconds of each action's steps by name, and what stopped those that failed, which take no further
-        part. ``on_step`` is called after every step, taken, failed or no longer due.
+        The seconds of each action's steps by name, and the error of each that failed; a failed action is not
+        run again. ``on_step`` is called after every step: run, failed or skipped.
     """
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     failures: dict[str, str] = {}

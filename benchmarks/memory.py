@@ -1,4 +1,4 @@
-"""Peak memory of a step: what torch's allocator has handed out and not yet got back, at its highest.
+"""Peak memory of a step: the most bytes torch's allocator has allocated at once.
 
 On CUDA the allocator keeps that statistic itself (``torch.cuda.max_memory_allocated``). The processor's does
 not, but reports every allocation and release, with its bytes, to torch's profiler; ``peak_bytes`` adds them
@@ -26,7 +26,7 @@ _MEASURED = "benchmarks: the measured call"
 def measure_peak(prepare: Callable[[], Action], device: torch.device) -> tuple[Action, int]:
     """Return what ``prepare`` returns, called twice, and the peak of its second call in bytes.
 
-    The first call fills what later ones find (optimizer state, caches). Bytes are counted from before
+    The first call warms up (optimizer state, caches). Bytes are counted from before
     ``prepare``: what it and the first call leave in memory is part of the peak.
     """
     return (_measure_on_cuda if device.type == "cuda" else _measure_on_cpu)(prepare)

@@ -16,7 +16,7 @@ from oft.errors import ParamsError
 # A default run on a processor should end in ten minutes.
 CPU_BUDGET_TFLOP = 0.09
 MEMORY_STEPS = 2  # taken apart from the timed ones: one fills the caches, one is measured
-# A step's FLOP leave out what adapters add, and it never runs at a plain product's rate.
+# A step's FLOP exclude what adapters add, and a step never reaches the rate of one matrix product.
 OVERHEAD = 2.0
 
 
@@ -40,7 +40,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """Everything a run measures, in order, and what it does not."""
 
     items: tuple[Item, ...]
@@ -65,7 +65,7 @@ def make_plan(
     variants: Sequence[Variant],
     devices: Sequence[torch.device],
     budget_tflop: float | None,
-) -> Plan:
+) -> BenchmarkPlan:
     """Return what to measure: on every device each case, and each variant in it, that the budget allows.
 
     The budget bounds ``step_tflop``, counted and not timed, so that equal options choose equal work on any
@@ -92,18 +92,18 @@ def make_plan(
                 else:
                     fitting.append(variant)
             items.append(Item(case, device, tuple(fitting)))
-    return Plan(tuple(items), tuple(left_out))
+    return BenchmarkPlan(tuple(items), tuple(left_out))
 
 
 def step_tflop(case: Case, variant: Variant) -> float:
     """Return the TFLOP of a variant's step: the frozen base's, and products of dense in × in matrices."""
     if not variant.dense_products:
         return case.frozen_tflop
-    one_of_each = sum(2 * width**3 for width in target_widths(case.architecture))
-    return case.frozen_tflop + variant.dense_products * case.passes * one_of_each / 1e12
+    product_flops = sum(2 * width**3 for width in target_widths(case.architecture))
+    return case.frozen_tflop + variant.dense_products * case.passes * product_flops / 1e12
 
 
-def choose(patterns: Sequence[str] | None, names: Iterable[str], option: str) -> list[str]:
+def match_names(patterns: Sequence[str] | None, names: Iterable[str], option: str) -> list[str]:
     """Return the names that match any of the shell patterns, in their own order; None matches all.
 
     Raises:
@@ -118,7 +118,7 @@ def choose(patterns: Sequence[str] | None, names: Iterable[str], option: str) ->
     return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def describe_plan(plan: Plan, rounds: int, tflops: dict[str, float]) -> str:
+def describe_plan(plan: BenchmarkPlan, rounds: int, tflops: dict[str, float]) -> str:
     """Return the plan in words: what runs, what is left out, how long it takes about."""
     lines = [f"Steps of each variant: {rounds} timed, {MEMORY_STEPS} before them for its memory. Cases:"]
     for item in plan.items:

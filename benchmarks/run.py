@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.architectures import make_frozen
 from benchmarks.measuring import FAULTS, describe_fault, interleave, summarise
 from benchmarks.memory import measure_peak
-from benchmarks.plan import MEMORY_STEPS, Item, Plan
+from benchmarks.plan import MEMORY_STEPS, BenchmarkPlan, Item
 from benchmarks.step import Step, precision_name
 from benchmarks.variants import FROZEN
 
@@ -22,9 +22,9 @@ MIB = 1 << 20
 
 
 def measure_plan(
-    plan: Plan, rounds: int, clip_norm: float, on_step: Callable[[str], None]
+    plan: BenchmarkPlan, rounds: int, clip_norm: float, on_step: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the result of each item as it is ready; ``on_step`` is told of every step (``Plan.steps``)."""
+    """Yield the result of each item as it is ready; ``on_step`` is called for every step (``Plan.steps``)."""
     for (_, device), items in groupby(
         plan.items, key=lambda item: (item.case.architecture.name, item.device)
     ):
@@ -32,9 +32,9 @@ def measure_plan(
         frozen = make_frozen(members[0].case.architecture, device)
         for item in members:
             yield measure_item(item, frozen, rounds, clip_norm, on_step)
-            _release()
+            _free_memory()
         del frozen
-        _release()
+        _free_memory()
 
 
 def measure_item(
@@ -54,7 +54,7 @@ def measure_item(
             steps[variant.name], peaks[variant.name] = step, peak
         except FAULTS as fault:
             failures[variant.name] = describe_fault(fault)
-            _release()
+            _free_memory()
         for _ in range(MEMORY_STEPS if variant.name in steps else MEMORY_STEPS + rounds):
             on_step(f"{item.case.name} {variant.name}")
     seconds, stopped = interleave(steps, rounds, on_step=lambda name: on_step(f"{item.case.name} {name}"))
@@ -89,7 +89,7 @@ def measure_item(
     }
 
 
-def _release() -> None:
+def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -40,7 +40,7 @@ class Step:
         if case.training and self.trained:
             self.optimizer = torch.optim.AdamW(self.trained, lr=LEARNING_RATE)
         generator = torch.Generator().manual_seed(0)
-        self.micro_batches = [self._draw(generator) for _ in range(case.micro_batches)]
+        self.micro_batches = [self._draw_micro_batch(generator) for _ in range(case.micro_batches)]
         self.result = torch.zeros(())
 
     @property
@@ -55,7 +55,7 @@ class Step:
             torch.cuda.synchronize()
 
     def check_finite(self) -> None:
-        """Refuse what is no measurement: steps that have gone astray. Apart from the step, which is timed.
+        """Refuse steps that have diverged. It is apart from the step, which is timed.
 
         Raises:
             FloatingPointError: the last loss or output, or a trained parameter, is not finite.
@@ -86,10 +86,11 @@ class Step:
         with _precision(self.device):
             return self.case.architecture.forward(self.network, inputs).sum()
 
-    def _draw(self, generator: torch.Generator) -> tuple[list[Tensor], Tensor]:
+    def _draw_micro_batch(self, generator: torch.Generator) -> tuple[list[Tensor], Tensor]:
         inputs = [value.to(self.device) for value in draw_inputs(self.case, generator)]
         target = torch.randn(self.case.input_shape, generator=generator).to(self.device)
-        inputs[0].requires_grad_(self.case.training and (self.case.architecture.inner or not self.trained))
+        needs_grad = self.case.architecture.needs_input_grad or not self.trained
+        inputs[0].requires_grad_(self.case.training and needs_grad)
         return inputs, target
 
 

@@ -65,7 +65,7 @@ def read_results(source: Path) -> Result:
     return checked
 
 
-def document(sources: Sequence[Path], results: Sequence[Result]) -> str:
+def render(sources: Sequence[Path], results: Sequence[Result]) -> str:
     """Return the whole document for the results of one or more runs, read from ``sources``."""
     names = " ".join(source.as_posix() for source in sources)
     parts = [
@@ -91,7 +91,7 @@ def accuracy_table(rows: Sequence[Result]) -> str:
     return markdown_table(
         header,
         [
-            [str(row["block_size"]), f"{row['std']:g}", *(_error_cell(row[key]) for key in keys)]
+            [str(row["block_size"]), f"{row['std']:g}", *(_format_error(row[key]) for key in keys)]
             for row in rows
         ],
     )
@@ -251,7 +251,7 @@ def milliseconds(value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def _error_cell(value: float | str) -> str:
+def _format_error(value: float | str) -> str:
     return f"{value:.1e}" if isinstance(value, float) else "failed"
 
 

@@ -51,8 +51,8 @@ def all_variants() -> list[Variant]:
     """Return every variant, the frozen base first."""
     return [
         FROZEN,
-        Variant("oft-r4", "OFT, r = 4", _ours(num_blocks=4), in_inference=True),
-        Variant("oft-r4-merged", "OFT, r = 4, merged", _ours(num_blocks=4), merged=True, in_inference=True),
+        Variant("oft-r4", "OFT, r = 4", _oft(num_blocks=4), in_inference=True),
+        Variant("oft-r4-merged", "OFT, r = 4, merged", _oft(num_blocks=4), merged=True, in_inference=True),
         Variant("peft-oft-r4", "PEFT OFT exact, r = 4", _peft_oft(r=4), in_inference=True),
         Variant(
             "peft-oft-r4-neumann",
@@ -61,12 +61,12 @@ def all_variants() -> list[Variant]:
             in_inference=True,
         ),
         Variant("peft-boft-r4", "PEFT BOFT, 4 blocks", _peft_boft(num=4), dense_products=BOFT_PRODUCTS),
-        Variant("oft-r8", "OFT, r = 8", _ours(num_blocks=8)),
+        Variant("oft-r8", "OFT, r = 8", _oft(num_blocks=8)),
         Variant("peft-oft-r8", "PEFT OFT exact, r = 8", _peft_oft(r=8)),
         Variant(
             "peft-oft-r8-neumann", f"PEFT OFT Neumann {NEUMANN_TERMS}, r = 8", _peft_oft(r=8, neumann=True)
         ),
-        Variant("oft-b32", f"OFT, blocks of {BLOCK_SIZE}", _ours(block_size=BLOCK_SIZE)),
+        Variant("oft-b32", f"OFT, blocks of {BLOCK_SIZE}", _oft(block_size=BLOCK_SIZE)),
         Variant("peft-oft-b32", f"PEFT OFT exact, blocks of {BLOCK_SIZE}", _peft_oft(block_size=BLOCK_SIZE)),
         Variant(
             "peft-oft-b32-neumann",
@@ -92,7 +92,7 @@ def make_adapted(variant: Variant, frozen: nn.Module) -> nn.Module:
     """Return an adapted copy of a frozen network that shares its weights' memory.
 
     Trained parameters are moved off their initial values by N(0, 1e-3²): nothing is measured at an identity
-    that an implementation might pass by, and every one of them gets a gradient (LoRA's A gets none while its
+    that an implementation might skip, and every one of them gets a gradient (LoRA's A gets none while its
     B is zero).
     """
     network = weight_sharing_copy(frozen)
@@ -139,7 +139,7 @@ def count_adapted_layers(network: nn.Module) -> int:
     return sum(isinstance(module, (AdaptedLinear, BaseTunerLayer)) for module in network.modules())
 
 
-def _ours(num_blocks: int | None = None, block_size: int | None = None) -> Callable[[nn.Module], None]:
+def _oft(num_blocks: int | None = None, block_size: int | None = None) -> Callable[[nn.Module], None]:
     def adapt(network: nn.Module) -> None:
         inject_oft(network, OFTConfig(UNET_CONTROL_TARGETS, num_blocks=num_blocks, block_size=block_size))
 

@@ -31,7 +31,7 @@ Rows = list[list[Picture]]
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee")
 # Conditions are made at this size and shown at half of it, to keep the files small.
-MADE_PX = 352
+EXTRACTED_PX = 352
 JPEG_QUALITY = 75
 
 
@@ -42,7 +42,7 @@ def write_gallery(folder: Path, networks: Sequence[str] = (), device: str = "cpu
         CheckpointError: a network's weights are missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in [*_without_network(), *_by_networks(networks, device)]:
+    for name, rows in [*_rows_without_network(), *_network_rows(networks, device)]:
         shown = [[np.asarray(Image.fromarray(picture).reduce(2)) for picture in row] for row in rows]
         sheet = np.concatenate([np.concatenate(row, axis=1) for row in shown])
         with atomic_file(folder / f"{name}.jpg") as partial:
@@ -71,21 +71,21 @@ def schematic_face(side_px: int) -> NDArray[np.float64]:
     return np.array(coordinates).reshape(NUM_LANDMARKS, 2) * side_px
 
 
-def _without_network() -> Iterator[tuple[str, Rows]]:
+def _rows_without_network() -> Iterator[tuple[str, Rows]]:
     photographs = [_photograph(name) for name in PHOTOGRAPHS]
     for name in ("canny", "lineart_standard"):
         yield name, [photographs, [extract_condition(CONDITIONS[name], photo, None) for photo in photographs]]
     for name, render in (("segmentation", render_scene), ("densepose", _render_figure)):
-        rendered = [render(np.random.default_rng(seed), MADE_PX) for seed in range(len(PHOTOGRAPHS))]
+        rendered = [render(np.random.default_rng(seed), EXTRACTED_PX) for seed in range(len(PHOTOGRAPHS))]
         drawn = [extract_condition(CONDITIONS[name], each.image, each.labels) for each in rendered]
         yield name, [[each.image for each in rendered], drawn]
     yield "depth", _measured_depth()
-    canvas = np.zeros((MADE_PX, MADE_PX, 3), dtype=np.uint8)
-    yield "landmarks", [[extract_condition(CONDITIONS["landmarks"], canvas, schematic_face(MADE_PX))]]
+    canvas = np.zeros((EXTRACTED_PX, EXTRACTED_PX, 3), dtype=np.uint8)
+    yield "landmarks", [[extract_condition(CONDITIONS["landmarks"], canvas, schematic_face(EXTRACTED_PX))]]
     yield "circles", [[_circle((214, 92, 60), (46, 92, 150), -1)], [_circle((255, 255, 255), (0, 0, 0), 2)]]
 
 
-def _by_networks(names: Sequence[str], device: str) -> Iterator[tuple[str, Rows]]:
+def _network_rows(names: Sequence[str], device: str) -> Iterator[tuple[str, Rows]]:
     settings = load_params().conditions.model_dump() if names else {}
     photographs = [_photograph(name) for name in PHOTOGRAPHS]
     for name in names:
@@ -98,17 +98,17 @@ def _by_networks(names: Sequence[str], device: str) -> Iterator[tuple[str, Rows]
 def _photograph(name: str) -> Picture:
     import skimage.data
 
-    return np.asarray(prepare(Image.fromarray(getattr(skimage.data, name)()), MADE_PX))
+    return np.asarray(prepare(Image.fromarray(getattr(skimage.data, name)()), EXTRACTED_PX))
 
 
 def _measured_depth() -> Rows:
-    """A photograph with the disparity that Middlebury measured; where there is none it is black."""
+    """Return a photograph with the disparity that Middlebury measured; where there is none it is black."""
     import skimage.data
 
     left, _, disparity = skimage.data.stereo_motorcycle()
     measured = np.isfinite(disparity)
     depth = near_is_white(np.where(measured, disparity, disparity[measured].min()))
-    return [[np.asarray(prepare(Image.fromarray(picture), MADE_PX))] for picture in (left, depth)]
+    return [[np.asarray(prepare(Image.fromarray(picture), EXTRACTED_PX))] for picture in (left, depth)]
 
 
 def _render_figure(rng: np.random.Generator, width_px: int) -> Rendered:
@@ -118,7 +118,7 @@ def _render_figure(rng: np.random.Generator, width_px: int) -> Rendered:
 def _circle(colour: tuple[int, int, int], background: tuple[int, int, int], thickness: int) -> Picture:
     import cv2
 
-    canvas = np.full((MADE_PX, MADE_PX, 3), background, dtype=np.uint8)
+    canvas = np.full((EXTRACTED_PX, EXTRACTED_PX, 3), background, dtype=np.uint8)
     return np.asarray(cv2.circle(canvas, (150, 190), 90, colour, thickness))
 
 

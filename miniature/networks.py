@@ -13,7 +13,7 @@ from torch import Tensor
 
 from miniature import architecture
 from miniature.pool import VIEWS_PER_TOY, Pool
-from miniature.training import Recipe, fit, to_tensor
+from miniature.training import FitSettings, fit, to_tensor
 from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss
 
@@ -46,7 +46,7 @@ def half_precision() -> Iterator[None]:
 
 
 def fit_vae(
-    pool: Pool, recipe: Recipe, seed: int, *, start: AutoencoderKL | None = None
+    pool: Pool, settings: FitSettings, seed: int, *, start: AutoencoderKL | None = None
 ) -> tuple[AutoencoderKL, Log]:
     """Train the autoencoder on absolute and squared error and a little KL; its latents get unit variance.
 
@@ -73,7 +73,7 @@ def fit_vae(
         return loss + difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
 
     name = "vae" if start is None else "refined_vae"
-    (averaged,), log = fit(name, [trained], compute_loss, len(pool), recipe, seed)
+    (averaged,), log = fit(name, [trained], compute_loss, len(pool), settings, seed)
     if start is not None:
         vae.decoder.load_state_dict(averaged.state_dict())
         return vae, log
@@ -99,7 +99,7 @@ def fit_denoiser(
     pool: Pool,
     vae: AutoencoderKL,
     tokenizer: CLIPTokenizer,
-    recipe: Recipe,
+    settings: FitSettings,
     seed: int,
     *,
     start: tuple[UNet2DConditionModel, CLIPTextModel] | None = None,
@@ -128,12 +128,19 @@ def fit_denoiser(
         return prediction_loss(scheduler, predicted, noise, timesteps, snr_gamma)
 
     name = "denoiser" if start is None else "refined_denoiser"
-    averaged, log = fit(name, [unet, text_encoder], compute_loss, len(pool), recipe, seed)
+    averaged, log = fit(name, [unet, text_encoder], compute_loss, len(pool), settings, seed)
     return (averaged[0], averaged[1]), log
 
 
 def fit_segmenter(
-    pool: Pool, labels: np.ndarray, num_labels: int, recipe: Recipe, seed: int, *, name: str, mirror: bool
+    pool: Pool,
+    labels: np.ndarray,
+    num_labels: int,
+    settings: FitSettings,
+    seed: int,
+    *,
+    name: str,
+    mirror: bool,
 ) -> tuple[SegformerForSemanticSegmentation, Log]:
     """Train a SegFormer on label maps uint8 [n, 64, 64]; 255 is ignored.
 
@@ -146,17 +153,17 @@ def fit_segmenter(
         images, truth = to_tensor(pool.images[indices]), torch.from_numpy(labels[indices]).long()
         if mirror and rng.random() < 0.5:
             images, truth = images.flip(3), truth.flip(2)
-        images = soften(images, rng, generator)
+        images = augment(images, rng, generator)
         with half_precision():
             logits = segmenter(pixel_values=images).logits
         logits = F.interpolate(logits.float(), size=truth.shape[1:], mode="bilinear")
         return F.cross_entropy(logits, truth, ignore_index=255)
 
-    (averaged,), log = fit(name, [segmenter], compute_loss, len(pool), recipe, seed)
+    (averaged,), log = fit(name, [segmenter], compute_loss, len(pool), settings, seed)
     return averaged, log
 
 
-def soften(images: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
     """Return pictures with a random gain, offset, blur and noise; all but the noise is one for the batch."""
     images = images * float(rng.uniform(0.85, 1.15)) + float(rng.uniform(-0.1, 0.1))
     if rng.random() < 0.4:
@@ -170,7 +177,7 @@ def soften(images: Tensor, rng: np.random.Generator, generator: torch.Generator)
 
 
 def fit_clip(
-    pool: Pool, toys: Pool, tokenizer: CLIPTokenizer, recipe: Recipe, seed: int
+    pool: Pool, toys: Pool, tokenizer: CLIPTokenizer, settings: FitSettings, seed: int
 ) -> tuple[CLIPModel, Log]:
     """Train the image-text judge on CLIP's symmetric contrastive loss (Radford et al. 2021) and image pairs.
 
@@ -185,20 +192,20 @@ def fit_clip(
         images = torch.cat([to_tensor(pool.images[indices]), *pairs])
         with half_precision():
             text = clip.get_text_features(tokenize(tokenizer, captions)).pooler_output
-            image = clip.get_image_features(soften(images, rng, generator)).pooler_output
+            image = clip.get_image_features(augment(images, rng, generator)).pooler_output
         text, image = F.normalize(text.float(), dim=1), F.normalize(image.float(), dim=1)
         logits = clip.logit_scale.exp() * image[: len(indices)] @ text.T
         # Equal captions describe each other's pictures too: they are no negatives.
         same = torch.tensor([[a == b for b in captions] for a in captions])
         targets = same.float() / same.sum(1, keepdim=True)
         contrast = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
-        return contrast + instance_loss(image[len(indices) :])
+        return contrast + nt_xent_loss(image[len(indices) :])
 
-    (averaged,), log = fit("clip", [clip], compute_loss, len(pool), recipe, seed)
+    (averaged,), log = fit("clip", [clip], compute_loss, len(pool), settings, seed)
     return averaged, log
 
 
-def fit_extractor(pool: Pool, toys: Pool, recipe: Recipe, seed: int) -> tuple[ResNetModel, Log]:
+def fit_extractor(pool: Pool, toys: Pool, settings: FitSettings, seed: int) -> tuple[ResNetModel, Log]:
     """Train the feature extractor without labels, by telling pictures apart (Wu et al. 2018; SimCLR's loss).
 
     Half of each batch are pairs of two views of one toy, half are two crops of one picture of the mixture, so
@@ -213,12 +220,12 @@ def fit_extractor(pool: Pool, toys: Pool, recipe: Recipe, seed: int) -> tuple[Re
             torch.cat([to_tensor(view), random_crops(to_tensor(pool.images[indices[half:]]), rng)])
             for view in views
         ]
-        images = torch.cat([soften(side, rng, generator) for side in pairs])
+        images = torch.cat([augment(side, rng, generator) for side in pairs])
         with half_precision():
             features = extractor(images).pooler_output.flatten(1)
-        return instance_loss(F.normalize(features.float(), dim=1))
+        return nt_xent_loss(F.normalize(features.float(), dim=1))
 
-    (averaged,), log = fit("extractor", [extractor], compute_loss, len(pool), recipe, seed)
+    (averaged,), log = fit("extractor", [extractor], compute_loss, len(pool), settings, seed)
     return averaged, log
 
 
@@ -243,7 +250,7 @@ def random_crops(images: Tensor, rng: np.random.Generator) -> Tensor:
     )
 
 
-def instance_loss(features: Tensor) -> Tensor:
+def nt_xent_loss(features: Tensor) -> Tensor:
     """Return the normalised temperature-scaled cross entropy of unit features [2n, d]; pairs: i, i + n."""
     count = len(features) // 2
     similarity = features @ features.T / TEMPERATURE

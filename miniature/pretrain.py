@@ -1,7 +1,7 @@
 """Make the miniature base and its judges: render, train each network, measure, save.
 
 Each network is kept as soon as it is trained (in ``scratch``), so an interrupted run goes on with the next
-one. A network depends on the seed, its recipe and the networks before it, never on which run trained it.
+one. A network depends on the seed, its settings and the networks before it, never on which run trained it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from miniature import architecture, networks, quality
 from miniature.pool import Pool, render_mixture, render_pool
-from miniature.training import Recipe
+from miniature.training import FitSettings
 from miniature.world.vocabulary import world_words
 from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
@@ -42,18 +42,18 @@ CHAINS = (
 
 
 @dataclass(frozen=True)
-class PretrainRecipes:
-    """Pool size in pictures and the recipe of every network."""
+class PretrainSettings:
+    """Pool size in pictures and the settings of every network's training."""
 
     pool_images: int
-    vae: Recipe
-    refined_vae: Recipe
-    denoiser: Recipe
-    refined_denoiser: Recipe
-    segmenter: Recipe
-    part_segmenter: Recipe
-    clip: Recipe
-    extractor: Recipe
+    vae: FitSettings
+    refined_vae: FitSettings
+    denoiser: FitSettings
+    refined_denoiser: FitSettings
+    segmenter: FitSettings
+    part_segmenter: FitSettings
+    clip: FitSettings
+    extractor: FitSettings
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Pools:
     toys: Pool
 
 
-def pretrain(folder: Path, scratch: Path, recipes: PretrainRecipes, seed: int) -> dict[str, float]:
+def pretrain(folder: Path, scratch: Path, settings: PretrainSettings, seed: int) -> dict[str, float]:
     """Write base and judges to ``folder`` and return the quality they reach.
 
     ``folder`` gets ``base/`` (diffusers layout), ``judges/{segmenter,part_segmenter,clip,extractor}``,
@@ -73,12 +73,12 @@ def pretrain(folder: Path, scratch: Path, recipes: PretrainRecipes, seed: int) -
     """
     if missing := [chain for chain in CHAINS if not all((scratch / name).is_dir() for name in chain)]:
         pools = Pools(
-            render_mixture(recipes.pool_images, seed),
-            render_pool("figure", recipes.pool_images // 3, seed),
-            render_pool("toy", recipes.pool_images // 3, seed),
+            render_mixture(settings.pool_images, seed),
+            render_pool("figure", settings.pool_images // 3, seed),
+            render_pool("toy", settings.pool_images // 3, seed),
         )
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as workers:
-            runs = [workers.submit(train_chain, chain, scratch, pools, recipes, seed) for chain in missing]
+            runs = [workers.submit(train_chain, chain, scratch, pools, settings, seed) for chain in missing]
             for run in as_completed(runs):
                 run.result()
 
@@ -95,18 +95,18 @@ def pretrain(folder: Path, scratch: Path, recipes: PretrainRecipes, seed: int) -
             partial / "training_log.json",
             [row for chain in CHAINS for name in chain for row in read_json(scratch / name / "log.json")],
         )
-        reached = quality.measure(partial, seed + HELD_OUT_SEED_OFFSET)
-        write_json(partial / "quality.json", reached)
+        metrics = quality.measure(partial, seed + HELD_OUT_SEED_OFFSET)
+        write_json(partial / "quality.json", metrics)
         weights = sorted(partial.rglob("*.safetensors"))
         write_json(
             partial / "hashes.json",
             {path.relative_to(partial).as_posix(): sha256_file(path) for path in weights},
         )
-    return reached
+    return metrics
 
 
 def train_chain(
-    chain: tuple[str, ...], scratch: Path, pools: Pools, recipes: PretrainRecipes, seed: int
+    chain: tuple[str, ...], scratch: Path, pools: Pools, settings: PretrainSettings, seed: int
 ) -> None:
     """Train networks that build on each other and keep each in ``scratch`` unless an earlier run has.
 
@@ -120,7 +120,7 @@ def train_chain(
     for name in chain:
         if (scratch / name).is_dir():
             continue
-        training = Training(pools, getattr(recipes, name), seed, scratch)
+        training = TrainingInputs(pools, getattr(settings, name), seed, scratch)
         # Networks initialise themselves from the global generator, which is left as it was.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -136,7 +136,7 @@ def ade_targets(labels: np.ndarray) -> np.ndarray:
     return np.where(labels == 0, 255, labels - 1).astype(np.uint8)
 
 
-def _of_kinds(pool: Pool, *kinds: str) -> Pool:
+def _select_kinds(pool: Pool, *kinds: str) -> Pool:
     """Return the part of a mixture made of some kinds."""
     from miniature.pool import MIXTURE
 
@@ -190,11 +190,11 @@ def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a network is trained from: pictures, its recipe, the seed, and the networks trained before it."""
+class TrainingInputs:
+    """What a network is trained from: pictures, settings, the seed, and the networks trained before it."""
 
     pools: Pools
-    recipe: Recipe
+    settings: FitSettings
     seed: int
     scratch: Path
 
@@ -203,46 +203,46 @@ class Training:
 Trained = tuple[dict[str, Any], networks.Log]
 
 
-def _train_vae(training: Training) -> Trained:
-    vae, log = networks.fit_vae(training.pools.mixture, training.recipe, training.seed)
+def _train_vae(training: TrainingInputs) -> Trained:
+    vae, log = networks.fit_vae(training.pools.mixture, training.settings, training.seed)
     return {"": vae}, log
 
 
-def _train_refined_vae(training: Training) -> Trained:
+def _train_refined_vae(training: TrainingInputs) -> Trained:
     start = _load_vae(training.scratch / "vae")
-    vae, log = networks.fit_vae(training.pools.mixture, training.recipe, training.seed, start=start)
+    vae, log = networks.fit_vae(training.pools.mixture, training.settings, training.seed, start=start)
     return {"": vae}, log
 
 
-def _train_denoiser(training: Training) -> Trained:
+def _train_denoiser(training: TrainingInputs) -> Trained:
     return _fit_denoiser(training, training.pools.mixture, start=None)
 
 
-def _train_refined_denoiser(training: Training) -> Trained:
+def _train_refined_denoiser(training: TrainingInputs) -> Trained:
     # Toys are few words and many looks: the refinement sees more of them.
     pool = training.pools.mixture + training.pools.toys
     return _fit_denoiser(training, pool, start=_load_denoiser(training.scratch / "denoiser"))
 
 
 def _fit_denoiser(
-    training: Training, pool: Pool, *, start: tuple[UNet2DConditionModel, CLIPTextModel] | None
+    training: TrainingInputs, pool: Pool, *, start: tuple[UNet2DConditionModel, CLIPTextModel] | None
 ) -> Trained:
     tokenizer = architecture.build_tokenizer(world_words())
     # The refined autoencoder has the same encoder, so the latents are its own too.
     vae = _load_vae(training.scratch / "vae")
     (unet, text_encoder), log = networks.fit_denoiser(
-        pool, vae, tokenizer, training.recipe, training.seed, start=start
+        pool, vae, tokenizer, training.settings, training.seed, start=start
     )
     return {"unet": unet, "text_encoder": text_encoder}, log
 
 
-def _train_segmenter(training: Training) -> Trained:
-    scenes = _of_kinds(training.pools.mixture, "scene", "object")
+def _train_segmenter(training: TrainingInputs) -> Trained:
+    scenes = _select_kinds(training.pools.mixture, "scene", "object")
     segmenter, log = networks.fit_segmenter(
         scenes,
         ade_targets(scenes.labels),
         NUM_ADE_CLASSES,
-        training.recipe,
+        training.settings,
         training.seed,
         name="segmenter",
         mirror=True,
@@ -250,13 +250,13 @@ def _train_segmenter(training: Training) -> Trained:
     return {"": segmenter}, log
 
 
-def _train_part_segmenter(training: Training) -> Trained:
+def _train_part_segmenter(training: TrainingInputs) -> Trained:
     figures = training.pools.figures
     segmenter, log = networks.fit_segmenter(
         figures,
         figures.labels,
         NUM_PARTS,
-        training.recipe,
+        training.settings,
         training.seed,
         name="part_segmenter",
         mirror=False,
@@ -264,19 +264,19 @@ def _train_part_segmenter(training: Training) -> Trained:
     return {"": segmenter}, log
 
 
-def _train_clip(training: Training) -> Trained:
+def _train_clip(training: TrainingInputs) -> Trained:
     pools, tokenizer = training.pools, architecture.build_tokenizer(world_words())
-    clip, log = networks.fit_clip(pools.mixture, pools.toys, tokenizer, training.recipe, training.seed)
+    clip, log = networks.fit_clip(pools.mixture, pools.toys, tokenizer, training.settings, training.seed)
     return {"": clip}, log
 
 
-def _train_extractor(training: Training) -> Trained:
+def _train_extractor(training: TrainingInputs) -> Trained:
     pools = training.pools
-    extractor, log = networks.fit_extractor(pools.mixture, pools.toys, training.recipe, training.seed)
+    extractor, log = networks.fit_extractor(pools.mixture, pools.toys, training.settings, training.seed)
     return {"": extractor}, log
 
 
-TRAIN_FUNCTIONS: dict[str, Callable[[Training], Trained]] = {
+TRAIN_FUNCTIONS: dict[str, Callable[[TrainingInputs], Trained]] = {
     "vae": _train_vae,
     "refined_vae": _train_refined_vae,
     "denoiser": _train_denoiser,

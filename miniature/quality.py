@@ -11,6 +11,9 @@ from miniature.pool import render_pool
 from miniature.training import to_tensor
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, StableDiffusionPipeline
+
+    from miniature.pool import Pool
     from oft.evaluation.features import Judge
 
 NUM_HELD_OUT = 256
@@ -18,6 +21,7 @@ NUM_PROMPTS = 128
 GUIDANCE_SCALE = 5.0
 SAMPLING_STEPS = 25
 SAMPLING_BATCH = 32
+JUDGING_BATCH = 64
 # The smallest share of a picture in which a class counts as found: what captions name covers more.
 FOUND_SHARE = 0.01
 
@@ -30,69 +34,79 @@ def measure(folder: Path, seed: int) -> dict[str, float]:
     import torch
     from diffusers import StableDiffusionPipeline
 
-    from oft.evaluation.features import (
-        extract_clip_images,
-        extract_clip_texts,
-        extract_features,
-        load_clip,
-        load_extractor,
-        load_segmenter,
-    )
-    from oft.evaluation.segmentation import compute_segmentation, confusion_matrix, extract_label_maps
+    from oft.evaluation.features import load_segmenter
 
-    scenes = render_pool("scene", NUM_HELD_OUT, seed)
-    figures = render_pool("figure", NUM_HELD_OUT, seed)
-    toys = render_pool("toy", NUM_HELD_OUT, seed)
+    pools = {kind: render_pool(kind, NUM_HELD_OUT, seed) for kind in ("scene", "object", "figure", "toy")}
+    scenes = pools["scene"]
     pipeline = StableDiffusionPipeline.from_pretrained(folder / "base", dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    reached: dict[str, float] = {}
-    for name, pool in {
-        "scene": scenes,
-        "object": render_pool("object", NUM_HELD_OUT, seed),
-        "figure": figures,
-        "toy": toys,
-    }.items():
-        with torch.inference_mode():
-            latents = pipeline.vae.encode(to_tensor(pool.images)).latent_dist.mean
-            decoded = pipeline.vae.decode(latents).sample.clamp(-1, 1)
-        squared = ((decoded - to_tensor(pool.images)) / 2).square().mean((1, 2, 3))
-        reached[f"psnr_{name}_db"] = float((-10 * squared.log10()).mean())
-    reached["psnr_db"] = float(np.mean([value for key, value in reached.items() if key.startswith("psnr_")]))
+    judges = folder / "judges"
+    segmenter, parts = load_segmenter(judges / "segmenter"), load_segmenter(judges / "part_segmenter")
+    psnr = {f"psnr_{kind}_db": _psnr_db(pipeline.vae, pool) for kind, pool in pools.items()}
+    text, image = _clip_features(judges / "clip", scenes)
+    features = _extractor_features(judges / "extractor", pools["toy"])
+    pictures = _sample(pipeline, [captions[0] for captions in scenes.captions[:NUM_PROMPTS]])
+    metrics = {
+        **psnr,
+        "psnr_db": float(np.mean(list(psnr.values()))),
+        "segmenter_miou": _miou(segmenter, scenes, num_labels=151, offset=1),
+        "part_segmenter_miou": _miou(parts, pools["figure"], num_labels=25, offset=0),
+        "clip_top5_of_256": _retrieval(text, image, 5),
+        "extractor_same_toy_top1": _retrieval(features[0::4], features[1::4], 1),
+        "classes_found_real": _found_share(scenes.images, scenes.names, segmenter),
+        "classes_found_generated": _found_share(pictures, scenes.names[:NUM_PROMPTS], segmenter),
+    }
+    return {key: round(value, 4) for key, value in metrics.items()}
 
-    segmenter = load_segmenter(folder / "judges" / "segmenter")
-    predicted = extract_label_maps(scenes.images, segmenter, batch_size=64, offset=1)
-    reached["segmenter_miou"] = compute_segmentation(confusion_matrix(predicted, scenes.labels, 151))["miou"]
-    parts = load_segmenter(folder / "judges" / "part_segmenter")
-    predicted = extract_label_maps(figures.images, parts, batch_size=64, offset=0)
-    reached["part_segmenter_miou"] = compute_segmentation(confusion_matrix(predicted, figures.labels, 25))[
-        "miou"
+
+def _psnr_db(vae: AutoencoderKL, pool: Pool) -> float:
+    """Return the mean PSNR of the pool's pictures through the autoencoder, dB."""
+    import torch
+
+    pictures = to_tensor(pool.images)
+    with torch.inference_mode():
+        decoded = vae.decode(vae.encode(pictures).latent_dist.mean).sample.clamp(-1, 1)
+    squared = ((decoded - pictures) / 2).square().mean((1, 2, 3))
+    return float((-10 * squared.log10()).mean())
+
+
+def _miou(segmenter: Judge, pool: Pool, num_labels: int, offset: int) -> float:
+    from oft.evaluation.segmentation import compute_segmentation, confusion_matrix, extract_label_maps
+
+    predicted = extract_label_maps(pool.images, segmenter, batch_size=JUDGING_BATCH, offset=offset)
+    return compute_segmentation(confusion_matrix(predicted, pool.labels, num_labels))["miou"]
+
+
+def _clip_features(folder: Path, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features [n, d] of each picture's first caption, and of the picture."""
+    from oft.evaluation.features import extract_clip_images, extract_clip_texts, load_clip
+
+    clip = load_clip(folder)
+    text = extract_clip_texts([captions[0] for captions in pool.captions], clip, batch_size=JUDGING_BATCH)
+    return text, extract_clip_images(pool.images, clip, batch_size=JUDGING_BATCH)
+
+
+def _extractor_features(folder: Path, pool: Pool) -> np.ndarray:
+    from oft.evaluation.features import extract_features, load_extractor
+
+    return extract_features(pool.images, load_extractor(folder), batch_size=JUDGING_BATCH)
+
+
+def _sample(pipeline: StableDiffusionPipeline, prompts: list[str]) -> np.ndarray:
+    """Return a picture of each prompt, uint8 [n, h, w, 3]."""
+    import torch
+
+    batches = [
+        pipeline(
+            prompts[start : start + SAMPLING_BATCH],
+            num_inference_steps=SAMPLING_STEPS,
+            guidance_scale=GUIDANCE_SCALE,
+            generator=torch.Generator().manual_seed(start),
+            output_type="np",
+        ).images
+        for start in range(0, len(prompts), SAMPLING_BATCH)
     ]
-
-    clip = load_clip(folder / "judges" / "clip")
-    text = extract_clip_texts([captions[0] for captions in scenes.captions], clip, batch_size=64)
-    image = extract_clip_images(scenes.images, clip, batch_size=64)
-    reached["clip_top5_of_256"] = _retrieval(text, image, 5)
-    extractor = load_extractor(folder / "judges" / "extractor")
-    features = extract_features(toys.images, extractor, batch_size=64)
-    reached["extractor_same_toy_top1"] = _retrieval(features[0::4], features[1::4], 1)
-
-    reached["classes_found_real"] = _found_share(scenes.images, scenes.names, segmenter)
-    prompts = [captions[0] for captions in scenes.captions[:NUM_PROMPTS]]
-    pictures = np.concatenate(
-        [
-            pipeline(
-                prompts[start : start + SAMPLING_BATCH],
-                num_inference_steps=SAMPLING_STEPS,
-                guidance_scale=GUIDANCE_SCALE,
-                generator=torch.Generator().manual_seed(start),
-                output_type="np",
-            ).images
-            for start in range(0, len(prompts), SAMPLING_BATCH)
-        ]
-    )
-    pictures = (pictures * 255).round().astype(np.uint8)
-    reached["classes_found_generated"] = _found_share(pictures, scenes.names[:NUM_PROMPTS], segmenter)
-    return {key: round(value, 4) for key, value in reached.items()}
+    return (np.concatenate(batches) * 255).round().astype(np.uint8)
 
 
 def _retrieval(queries: np.ndarray, targets: np.ndarray, top: int) -> float:
@@ -109,7 +123,7 @@ def _found_share(pictures: np.ndarray, names: list[tuple[str, ...]], segmenter: 
     from oft.conditions.ade20k_classes import CLASS_NAMES
     from oft.evaluation.segmentation import extract_label_maps
 
-    labels = extract_label_maps(pictures, segmenter, batch_size=64, offset=1)
+    labels = extract_label_maps(pictures, segmenter, batch_size=JUDGING_BATCH, offset=1)
     ids = {name.split(",")[0]: index + 1 for index, name in enumerate(CLASS_NAMES)}
     found = [
         float((picture == ids[name]).mean() >= FOUND_SHARE)

@@ -19,7 +19,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FitSettings:
     """How one network is trained.
 
     Attributes:
@@ -37,11 +37,11 @@ class Recipe:
     ema_decay: float = 0.998
 
 
-def rate_factor(step: int, recipe: Recipe) -> float:
+def rate_factor(step: int, settings: FitSettings) -> float:
     """Return the learning rate at ``step`` as a fraction of its peak."""
-    if step < recipe.warmup_steps:
-        return (step + 1) / recipe.warmup_steps
-    progress = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -50,7 +50,7 @@ def fit(
     modules: Iterable[Module],
     compute_loss: Callable[[np.ndarray, np.random.Generator, torch.Generator], Tensor],
     num_examples: int,
-    recipe: Recipe,
+    settings: FitSettings,
     seed: int,
 ) -> tuple[list[Module], list[dict[str, float | int | str]]]:
     """Train ``modules`` together and return their averaged copies and the log.
@@ -62,27 +62,27 @@ def fit(
     modules = [module.to(memory_format=torch.channels_last) for module in modules]
     parameters = [parameter for module in modules for parameter in module.parameters()]
     optimizer = torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     averaged = [deepcopy(module).requires_grad_(False) for module in modules]
     for module in modules:
         module.train()
     rows: list[dict[str, float | int | str]] = []
     recent: list[float] = []
-    for step in (bar := tqdm(range(recipe.steps), desc=name, mininterval=10, unit="step")):
+    for step in (bar := tqdm(range(settings.steps), desc=name, mininterval=10, unit="step")):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * rate_factor(step, recipe)
+            group["lr"] = settings.learning_rate * rate_factor(step, settings)
         rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        indices = rng.choice(num_examples, size=min(recipe.batch_size, num_examples), replace=False)
+        indices = rng.choice(num_examples, size=min(settings.batch_size, num_examples), replace=False)
         loss = compute_loss(indices, rng, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        update_average(averaged, modules, min(recipe.ema_decay, (1 + step) / (10 + step)))
+        update_average(averaged, modules, min(settings.ema_decay, (1 + step) / (10 + step)))
         recent.append(loss.item())
-        if (step + 1) % LOG_EVERY_STEPS == 0 or step + 1 == recipe.steps:
+        if (step + 1) % LOG_EVERY_STEPS == 0 or step + 1 == settings.steps:
             rows.append({"network": name, "step": step + 1, "loss": round(float(np.mean(recent)), 6)})
             bar.set_postfix(loss=f"{rows[-1]['loss']:.4f}")
             recent.clear()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from oft.errors import DataError
-from oft.types import Source
+from oft.types import ByteSource
 
 MAX_PIXELS = 200_000_000
 """A larger picture is refused from its header: small files can claim any size. PIL has the same bound set."""
@@ -81,7 +81,7 @@ class PictureError(DataError):
         return PictureError, (self.reason, self.name)
 
 
-def open_source(source: Source) -> IO[bytes]:
+def open_source(source: ByteSource) -> IO[bytes]:
     """Return a readable stream of the bytes.
 
     Raises:
@@ -94,7 +94,7 @@ def open_source(source: Source) -> IO[bytes]:
     return source.open("rb")
 
 
-def load_picture(source: Source) -> Image.Image:
+def load_picture(source: ByteSource) -> Image.Image:
     """Return a picture as RGB, upright, without metadata; what is transparent becomes white.
 
     Greyscale, palette, CMYK and 16-bit pictures are converted; of an animation the first frame counts.
@@ -106,7 +106,7 @@ def load_picture(source: Source) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def load_stored(source: Source) -> tuple[Image.Image, Image.Transpose | None]:
+def load_stored(source: ByteSource) -> tuple[Image.Image, Image.Transpose | None]:
     """Return what `load_picture` does, not yet upright, and the turn its EXIF asks for, if it does.
 
     Raises:
@@ -115,7 +115,7 @@ def load_stored(source: Source) -> tuple[Image.Image, Image.Transpose | None]:
     return _decode(source, lambda image: (_to_rgb(image), _UPRIGHT.get(_orientation(image))))
 
 
-def load_labels(source: Source, channel: int | None = None) -> Integer[np.ndarray, "h w"]:
+def load_labels(source: ByteSource, channel: int | None = None) -> Integer[np.ndarray, "h w"]:
     """Return an id map as whole numbers [height, width], exactly as stored.
 
     Args:
@@ -205,7 +205,7 @@ def decode_square(
     return np.asarray(prepare(Image.fromarray(decode_rgb(data)), side_px, resample))
 
 
-def _decode(source: Source, convert: Callable[[Image.Image], _Value]) -> _Value:
+def _decode(source: ByteSource, convert: Callable[[Image.Image], _Value]) -> _Value:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

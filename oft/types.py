@@ -16,7 +16,7 @@ AnnotationKind = Literal["labels", "picture", "landmarks"]
 
 @dataclass(frozen=True)
 class Annotation:
-    """What data sets have beside a picture: readers bring it, conditions are made from it.
+    """What a data set has beside a picture: readers find it, extractors make conditions from it.
 
     Attributes:
         name: what it shows; those with equal names are equal, whichever data set has them.
@@ -32,7 +32,7 @@ class Annotation:
 
 
 @runtime_checkable
-class Source(Protocol):
+class ByteSource(Protocol):
     """Where the bytes of a picture or annotation are: a path, or a value in a Parquet file."""
 
     @property
@@ -64,8 +64,8 @@ class Example:
     """
 
     key: str
-    image: Source
-    annotation: Source | None
+    image: ByteSource
+    annotation: ByteSource | None
     captions: tuple[str, ...]
     split: Split
     licence: str
@@ -74,7 +74,7 @@ class Example:
 
 @dataclass
 class Counts:
-    """What a data stage saw, kept and dropped, with a reason and the first offenders by name."""
+    """What a data stage saw, kept and dropped: for each reason how many, and the first by name."""
 
     seen: int = 0
     kept: int = 0
@@ -92,7 +92,7 @@ class Counts:
             names.append(name.encode("utf-8", "backslashreplace").decode())
 
     def to_json(self) -> dict[str, object]:
-        """Plain values, keys in a fixed order."""
+        """Return plain values, keys in a fixed order."""
         return {
             "seen": self.seen,
             "kept": self.kept,
@@ -106,7 +106,7 @@ Examples = Iterator[Example]
 
 @dataclass(frozen=True)
 class Request:
-    """One picture to generate: which sample, which repeat of it, from what prompt and with which seed."""
+    """One picture to generate: ``index`` says which repeat of the sample ``key`` it is."""
 
     key: str
     index: int

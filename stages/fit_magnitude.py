@@ -37,12 +37,12 @@ def main(arguments: list[str]) -> None:
     if run_as_ranks(arguments, settings):
         return
 
-    from oft.models.adapted import load_onto, store
+    from oft.models.adapted import load_adapter_onto, save_with_base
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.shards.store import open_shards
     from oft.training.checkpoint import run_key
-    from oft.training.objective import Denoiser, Source, validation_loss
+    from oft.training.objective import Denoiser, TrainingSource, validation_loss
     from oft.training.run import Workplace, train_adapter
 
     folder = paths.run(task, adapter)
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
     ranks.refuse_unequal(scratch.name)
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
-    loaded = load_onto(base, folder / "train")
+    loaded = load_adapter_onto(base, folder / "train")
     has_magnitudes = loaded.add_magnitudes()
 
     data, held_out = open_data(base, params, task, shards)
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
             train_adapter(
                 base,
                 loaded,
-                [Source(data, "instance")],
+                [TrainingSource(data, "instance")],
                 settings,
                 Workplace(partial, scratch, paths.LOGS),
                 seed=params.seed,
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> None:
             )
             after = measure()
         if partial is not None:
-            store(partial, loaded, base)
+            save_with_base(partial, loaded, base)
             write_settings(partial, {**described, "task": task, "adapter": adapter, "base": base.hash})
             write_json(
                 partial / "summary.json",

@@ -13,7 +13,7 @@ from stages.launch.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/init, in the layout of the adapter's method."""
-    from oft.models.adapted import init_adapter, store
+    from oft.models.adapted import init_adapter, save_with_base
     from oft.models.base import load_base
     from oft.models.device import choose_device
     from oft.seeding import generator_for
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
         generator=generator_for(params.seed, "init", task),
     )
     with atomic_folder(paths.run(task, adapter) / "init") as partial:
-        store(partial, made, base)
+        save_with_base(partial, made, base)
 
 
 if __name__ == "__main__":

@@ -19,22 +19,21 @@ from stages.launch.sources import source_closure
 
 def main(arguments: list[str]) -> None:
     """Write data/models/miniature: base/, judges/, training_log.json, quality.json, hashes.json."""
-    from miniature.pretrain import PretrainRecipes, pretrain
-    from miniature.training import Recipe
+    from miniature.pretrain import PretrainSettings, pretrain
+    from miniature.training import FitSettings
     from oft.models.device import make_deterministic
     from oft.training.checkpoint import run_key
 
     parse(arguments, __doc__)
     settings = load_params().pretrain
     networks = {
-        name: Recipe(**recipe)
-        for name, recipe in settings.model_dump(exclude={"seed", "pool_images"}).items()
+        name: FitSettings(**values)
+        for name, values in settings.model_dump(exclude={"seed", "pool_images"}).items()
     }
     scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], source_closure(Path(__file__)))
     make_deterministic()
-    reached = pretrain(
-        paths.MINIATURE, scratch, PretrainRecipes(pool_images=settings.pool_images, **networks), settings.seed
-    )
+    trainings = PretrainSettings(pool_images=settings.pool_images, **networks)
+    reached = pretrain(paths.MINIATURE, scratch, trainings, settings.seed)
     for name, value in sorted(reached.items()):
         print(f"{name}: {value}")
 

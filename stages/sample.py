@@ -15,7 +15,7 @@ from stages.launch.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/samples/<shard>.tar: PNG pictures, each with its prompt and seed."""
-    from oft.models.adapted import load_onto
+    from oft.models.adapted import load_adapter_onto
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     base = load_base(paths.BASE, choose_device())
     loaded = conditions = None
     if adapter != BASE_ALONE:
-        loaded = load_onto(base, paths.run(options.trained_on or task, adapter) / "magnitude")
+        loaded = load_adapter_onto(base, paths.run(options.trained_on or task, adapter) / "magnitude")
         loaded.strength = params.sample.strength
         loaded.merge()
         conditions = task_conditions(paths.shards(task)) if loaded.takes_condition else None

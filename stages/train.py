@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from oft.adapters.protocol import Adapter
     from oft.models.base import Base
     from oft.shards.store import ShardStore
-    from oft.training.objective import Source
+    from oft.training.objective import TrainingSource
     from oft.training.run import Validation
 
 # What of `sample` validation grids are drawn with.
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     if run_as_ranks(arguments, settings):
         return
 
-    from oft.models.adapted import load_onto, store
+    from oft.models.adapted import load_adapter_onto, save_with_base
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
     from oft.shards.store import open_shards
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
     ranks.refuse_unequal(scratch.name)
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
-    adapter = load_onto(base, folder / "init")
+    adapter = load_adapter_onto(base, folder / "init")
     sources = open_sources(base, params, task, shards)
     with atomic_folder(folder / "train") if ranks.first else nullcontext() as partial:
         log = train_adapter(
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
             ranks=ranks,
         )
         if partial is not None:
-            store(partial, adapter, base)
+            save_with_base(partial, adapter, base)
             made_with = {
                 **described,
                 "task": task,
@@ -107,20 +107,20 @@ def encoded_inputs(params: Params, task: str) -> list[Path]:
     return inputs
 
 
-def open_sources(base: Base, params: Params, task: str, shards: ShardStore) -> list[Source]:
+def open_sources(base: Base, params: Params, task: str, shards: ShardStore) -> list[TrainingSource]:
     """Return what is trained on: the task's pictures, and of a subject those of its class."""
     from oft.shards.store import ShardFolder
     from oft.training.dataset import open_training_set
-    from oft.training.objective import Source
+    from oft.training.objective import TrainingSource
 
     subject = task in params.subjects
     data = open_training_set(base, shards, paths.encoded(task), "train", with_condition=not subject)
-    sources = [Source(data, "instance")]
+    sources = [TrainingSource(data, "instance")]
     weight = params.train_subject.prior_loss_weight
     if subject and weight > 0:
         pictures = ShardFolder(paths.prior(task))
         prior = open_training_set(base, pictures, paths.encoded_prior(task), "train", with_condition=False)
-        sources.append(Source(prior, "class", weight))
+        sources.append(TrainingSource(prior, "class", weight))
     return sources
 
 

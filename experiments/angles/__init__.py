@@ -1,4 +1,4 @@
-"""The paper's toy experiment: what angles, and what magnitudes, of activations know of a picture.
+"""The paper's toy experiment: what angles, and what magnitudes, of activations tell of a picture.
 
 Source: Qiu et al., "Controlling Text-to-Image Diffusion by Orthogonal Finetuning", arXiv 2306.07280.
 
@@ -18,7 +18,7 @@ What makes the three comparable:
   stands between them in all three. The encoder has no biases, so z is exactly the product of the other two.
 - The decoder was trained with z and expects its scale. So each form is multiplied by one constant for each
   channel of each layer, which gives it the root mean square that z has there, over the same training
-  pictures. It is the same rule for all three (full gets 1 from it), and the constants know nothing of the
+  pictures. It is the same rule for all three (full gets 1 from it), and the constants do not depend on the
   picture at hand.
 - The decoder is the trained one, unchanged. The pictures judged are none that it was trained on.
 

@@ -38,12 +38,14 @@ class Autoencoder(nn.Module):
         widths = list(pairwise(CHANNELS))
         taps = KERNEL_SIZE**2
         self.encoder = nn.ModuleList(
-            _draw(skip_init(nn.Conv2d, fine, coarse, **shape, bias=False), fine * taps, generator)
+            _init_weights(skip_init(nn.Conv2d, fine, coarse, **shape, bias=False), fine * taps, generator)
             for fine, coarse in widths
         )
         # The windows of a transposed convolution overlap: kernel²/stride² filter taps meet in a pixel.
         self.decoder = nn.ModuleList(
-            _draw(skip_init(nn.ConvTranspose2d, coarse, fine, **shape), coarse * taps // STRIDE**2, generator)
+            _init_weights(
+                skip_init(nn.ConvTranspose2d, coarse, fine, **shape), coarse * taps // STRIDE**2, generator
+            )
             for fine, coarse in reversed(widths)
         )
 
@@ -72,18 +74,18 @@ class Autoencoder(nn.Module):
         return x
 
     def decode(self, codes: Float[Tensor, "n 64 rows columns"]) -> Float[Tensor, "n 3 height width"]:
-        """Return the pictures drawn from codes; values may leave [-1, 1] a little."""
+        """Return the pictures decoded from codes; values may leave [-1, 1] a little."""
         x = codes
         for layer, convolution in enumerate(self.decoder):
             x = convolution(F.relu(x) if layer else x)
         return x
 
     def forward(self, pictures: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n 3 height width"]:
-        """Return the pictures drawn from their own codes."""
+        """Return the reconstructions of pictures."""
         return self.decode(self.encode(pictures))
 
 
-def _draw(layer: _Layer, fan_in: int, generator: torch.Generator) -> _Layer:
+def _init_weights(layer: _Layer, fan_in: int, generator: torch.Generator) -> _Layer:
     """Draw a layer's weights with variance 1 / fan_in (LeCun et al., "Efficient BackProp"), biases zero."""
     nn.init.normal_(layer.weight, std=math.sqrt(1 / fan_in), generator=generator)
     if layer.bias is not None:

@@ -1,4 +1,4 @@
-"""The whole experiment: train, bring each form to scale, draw the held-out pictures from each, judge."""
+"""The whole experiment: train, scale each form, reconstruct the held-out pictures from each, score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from experiments.angles.activations import FORMS
 from experiments.angles.pictures import PictureSets
 from experiments.angles.reconstruction import calibrate, reconstruct
-from experiments.angles.scores import correlation, peak_signal_to_noise
+from experiments.angles.scores import correlation, psnr_db
 from experiments.angles.training import to_tensor, train_autoencoder
 
 if TYPE_CHECKING:
@@ -34,16 +34,16 @@ def run_experiment(
         generator: the only source of randomness, on the CPU.
     """
     autoencoder = train_autoencoder(sets.train, settings, device, generator)
-    reference = to_tensor(spread(sets.train, NUM_CALIBRATION_IMAGES), device)
-    drawn: dict[str, np.ndarray] = {
+    reference = to_tensor(evenly_spaced(sets.train, NUM_CALIBRATION_IMAGES), device)
+    outputs: dict[str, np.ndarray] = {
         form: reconstruct(autoencoder, sets.held_out, form, calibrate(autoencoder, reference, form))
         for form in FORMS
     }
     mean_picture = sets.train.mean(axis=0).round().astype(np.uint8)
-    judged = {**drawn, "mean_picture": np.broadcast_to(mean_picture, sets.held_out.shape)}
+    compared = {**outputs, "mean_picture": np.broadcast_to(mean_picture, sets.held_out.shape)}
     metrics: dict[str, float | int] = {}
-    for name, pictures in judged.items():
-        metrics[f"psnr_{name}"] = round(peak_signal_to_noise(pictures, sets.held_out), DIGITS)
+    for name, pictures in compared.items():
+        metrics[f"psnr_{name}"] = round(psnr_db(pictures, sets.held_out), DIGITS)
         metrics[f"correlation_{name}"] = round(correlation(pictures, sets.held_out), DIGITS)
     metrics |= {
         "num_images": len(sets.held_out),
@@ -51,16 +51,16 @@ def run_experiment(
         "num_dropped_images": sets.num_dropped,
         "resolution_px": settings.resolution_px,
     }
-    columns = [spread(pictures, settings.num_rows) for pictures in (sets.held_out, *drawn.values())]
-    return metrics, tile(columns)
+    columns = [evenly_spaced(pictures, settings.num_rows) for pictures in (sets.held_out, *outputs.values())]
+    return metrics, tile_columns(columns)
 
 
-def spread(pictures: UInt8[np.ndarray, "n h w 3"], number: int) -> UInt8[np.ndarray, "m h w 3"]:
+def evenly_spaced(pictures: UInt8[np.ndarray, "n h w 3"], number: int) -> UInt8[np.ndarray, "m h w 3"]:
     """Return at most ``number`` of the pictures, evenly spaced: data sets may be sorted by what they show."""
     places = np.linspace(0, len(pictures) - 1, min(number, len(pictures))).round().astype(int)
     return pictures[places]
 
 
-def tile(columns: list[UInt8[np.ndarray, "n h w 3"]]) -> UInt8[np.ndarray, "height width 3"]:
+def tile_columns(columns: list[UInt8[np.ndarray, "n h w 3"]]) -> UInt8[np.ndarray, "height width 3"]:
     """Return columns of equally many pictures of one size as one picture, without gaps."""
     return np.concatenate([np.concatenate(list(column), axis=0) for column in columns], axis=1)

@@ -1,4 +1,4 @@
-"""Pictures drawn from one form of the activations: the constants that bring it to scale, then the drawing."""
+"""Pictures drawn from one form of the activations: the constants that scale it, then the decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def calibrate(
     """Return, for each layer of the encoder, the constant for each channel that gives a form z's scale.
 
     It is the root mean square of z divided by that of the form, over all places of all pictures; each layer's
-    input is what the layers before made, in the same form and to scale. A channel that is zero throughout
+    input is the output of the layers before, in the same form and scaled. A channel that is zero throughout
     gets zero.
     """
     scales: list[Tensor] = []
@@ -35,13 +35,13 @@ def calibrate(
     for layer in range(len(autoencoder.encoder)):
         full = autoencoder.activate(layer, F.relu(full) if layer else full, "full")
         formed = autoencoder.activate(layer, F.relu(formed) if layer else formed, form)
-        sizes = root_mean_squares(formed)
-        scales.append(root_mean_squares(full) / sizes.clamp_min(torch.finfo(sizes.dtype).tiny))
+        sizes = channel_rms(formed)
+        scales.append(channel_rms(full) / sizes.clamp_min(torch.finfo(sizes.dtype).tiny))
         formed = formed * scales[-1]
     return scales
 
 
-def root_mean_squares(
+def channel_rms(
     feature_map: Float[Tensor, "n channels rows columns"],
 ) -> Float[Tensor, "channels 1 1"]:
     """Return the root mean square of each channel."""
@@ -55,7 +55,7 @@ def reconstruct(
     form: Form,
     scales: Sequence[Float[Tensor, "channels 1 1"]],
 ) -> UInt8[np.ndarray, "n height width 3"]:
-    """Return what the decoder draws of each picture from one form of the encoder's activations."""
+    """Return what the decoder makes of one form of the encoder's activations of each picture."""
     device = next(autoencoder.parameters()).device
     batches = (pictures[start : start + BATCH_SIZE] for start in range(0, len(pictures), BATCH_SIZE))
     return np.concatenate(

@@ -1,4 +1,4 @@
-"""How near drawn pictures are to the originals."""
+"""How similar reconstructed pictures are to the originals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ROUNDING_ERROR = 1 / 12
 
 
-def peak_signal_to_noise(
+def psnr_db(
     drawn: UInt8[np.ndarray, "n height width 3"], originals: UInt8[np.ndarray, "n height width 3"]
 ) -> float:
     """Return the mean over pictures of 10 log10(255² / mean squared error), dB."""

@@ -27,7 +27,7 @@ def train_autoencoder(
     device: str,
     generator: torch.Generator,
 ) -> Autoencoder:
-    """Return an autoencoder that minimises the mean squared error of pictures it draws again, with Adam.
+    """Return an autoencoder that minimises the mean squared error of its reconstructions, with Adam.
 
     The rate rises to its peak over the first steps and falls to zero along a cosine.
 

@@ -10,7 +10,7 @@ import numpy as np
 from miniature.world.colours import NAMED, pick, vary
 from miniature.world.phrases import with_article
 from miniature.world.rendered import Canvas, Colour, Light, Pen, blend, shade
-from miniature.world.surroundings import Weather, paint_ground, paint_sky, random_weather, tinted
+from miniature.world.surroundings import Weather, paint_ground, paint_sky, random_weather, tint_colour
 from miniature.world.things import draw_building, draw_house, draw_tree
 from oft.conditions.ade20k_classes import CLASS_IDS
 
@@ -50,7 +50,7 @@ def paint_backdrop(canvas: Canvas, rng: np.random.Generator, name: str) -> Backd
 
 
 def _fair_weather(rng: np.random.Generator, evening: bool = False) -> Weather:
-    """Any weather but the evening, or the evening alone, because captions name the evening only there."""
+    """Return weather of an evening or of any other time: one backdrop alone names the evening."""
     weather = random_weather(rng)
     while (weather.sky == "evening") != evening:
         weather = random_weather(rng)
@@ -88,12 +88,14 @@ def _road(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     horizon = float(rng.uniform(0.3, 0.5))
     paint_sky(canvas, rng, weather, horizon)
     paint_ground(canvas, "grass", horizon, horizon + 0.2, weather.light)
-    ident = paint_ground(canvas, "road", horizon + 0.18, 1.0, weather.light)
-    white = tinted((226.0, 222.0, 206.0), weather.light)
+    segment_id = paint_ground(canvas, "road", horizon + 0.18, 1.0, weather.light)
+    white = tint_colour((226.0, 222.0, 206.0), weather.light)
     y, offset = float(rng.uniform(0.86, 0.95)), float(rng.uniform(-0.2, 0.0))
     for index in range(4):
         x = offset + 0.36 * index
-        canvas.polygon(((x, y), (x + 0.2, y), (x + 0.18, y + 0.035), (x - 0.02, y + 0.035)), white, ident)
+        canvas.polygon(
+            ((x, y), (x + 0.2, y), (x + 0.18, y + 0.035), (x - 0.02, y + 0.035)), white, segment_id
+        )
     return Backdrop("on the road", "road", weather.light)
 
 
@@ -117,21 +119,21 @@ def _mountain(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     weather = _fair_weather(rng)
     horizon = float(rng.uniform(0.5, 0.6))
     paint_sky(canvas, rng, weather, horizon)
-    ident = canvas.add_instance(CLASS_IDS["mountain"], "mountain")
-    rock = tinted(vary(rng, (124.0, 122.0, 138.0)), weather.light)
-    snow = tinted((244.0, 246.0, 250.0), weather.light)
+    segment_id = canvas.add_segment(CLASS_IDS["mountain"], "mountain")
+    rock = tint_colour(vary(rng, (124.0, 122.0, 138.0)), weather.light)
+    snow = tint_colour((244.0, 246.0, 250.0), weather.light)
     for x in (float(rng.uniform(0.05, 0.4)), float(rng.uniform(0.55, 0.95))):
         height, half = float(rng.uniform(0.32, 0.44)), float(rng.uniform(0.34, 0.46))
         top, left, right = (x, horizon - height), (x - half, horizon), (x + half, horizon)
-        canvas.polygon((top, left, right), rock, ident)
+        canvas.polygon((top, left, right), rock, segment_id)
         dark = right if weather.light.side < 0 else left
-        canvas.polygon((top, dark, (x + 0.06, horizon)), shade(rock, 0.74), ident)
+        canvas.polygon((top, dark, (x + 0.06, horizon)), shade(rock, 0.74), segment_id)
         rim = (
             (x + half * 0.3, horizon - height * 0.7),
             (x, horizon - height * 0.62),
             (x - half * 0.3, horizon - height * 0.7),
         )
-        canvas.polygon((top, *rim), snow, ident)
+        canvas.polygon((top, *rim), snow, segment_id)
     paint_ground(canvas, "grass", horizon, 1.0, weather.light)
     return Backdrop("with a mountain in the background", "mountain", weather.light)
 
@@ -151,9 +153,11 @@ def _tree(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     paint_sky(canvas, rng, weather, horizon)
     paint_ground(canvas, "grass", horizon, 1.0, weather.light)
     x = float(rng.choice([0.16, 0.84])) + float(rng.uniform(-0.05, 0.05))
-    ident = canvas.add_instance(CLASS_IDS["tree"], "tree")
+    segment_id = canvas.add_segment(CLASS_IDS["tree"], "tree")
     draw_tree(
-        Pen(canvas, (x, horizon + 0.12), float(rng.uniform(0.6, 0.7)), weather.light, ident), rng, "round"
+        Pen(canvas, (x, horizon + 0.12), float(rng.uniform(0.6, 0.7)), weather.light, segment_id),
+        rng,
+        "round",
     )
     return Backdrop("with a tree in the background", "tree", weather.light)
 
@@ -165,10 +169,10 @@ def _city(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     paint_ground(canvas, "road", horizon, 1.0, weather.light)
     offset = float(rng.uniform(0, 0.1))
     for index in range(4):
-        ident = canvas.add_instance(CLASS_IDS["building"], "building")
+        segment_id = canvas.add_segment(CLASS_IDS["building"], "building")
         tone = vary(rng, ((164.0, 166.0, 172.0), (170.0, 130.0, 104.0))[index % 2], 14)
         foot = (0.05 + offset + 0.28 * index, horizon + 0.02)
-        pen = Pen(canvas, foot, float(rng.uniform(0.36, 0.56)), weather.light, ident)
+        pen = Pen(canvas, foot, float(rng.uniform(0.36, 0.56)), weather.light, segment_id)
         draw_building(pen, rng, tone)
     return Backdrop("with a city in the background", "city", weather.light)
 
@@ -179,10 +183,15 @@ def _house(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     paint_sky(canvas, rng, weather, horizon)
     paint_ground(canvas, "grass", horizon, 1.0, weather.light)
     name, colour = pick(rng, "red", "blue", "white", "yellow", "green")
-    ident = canvas.add_instance(CLASS_IDS["house"], "house", name)
+    segment_id = canvas.add_segment(CLASS_IDS["house"], "house", name)
     foot = (float(rng.uniform(0.4, 0.6)), horizon + 0.14)
     pen = Pen(
-        canvas, foot, float(rng.uniform(0.78, 0.92)), weather.light, ident, mirrored=bool(rng.random() < 0.5)
+        canvas,
+        foot,
+        float(rng.uniform(0.78, 0.92)),
+        weather.light,
+        segment_id,
+        mirrored=bool(rng.random() < 0.5),
     )
     draw_house(pen, rng, colour)
     return Backdrop(f"in front of {with_article(name)} house", "house", weather.light, 0.84, 0.94)
@@ -195,9 +204,9 @@ def _lamp_light(rng: np.random.Generator) -> Light:
 
 
 def _wall(canvas: Canvas, rng: np.random.Generator, bottom: float, light: Light) -> Colour:
-    ident = canvas.add_instance(CLASS_IDS["wall"], "wall")
-    colour = tinted(vary(rng, WALLS[int(rng.integers(len(WALLS)))]), light)
-    canvas.rows(0.0, bottom, shade(colour, 1.05), shade(colour, 0.9), ident)
+    segment_id = canvas.add_segment(CLASS_IDS["wall"], "wall")
+    colour = tint_colour(vary(rng, WALLS[int(rng.integers(len(WALLS)))]), light)
+    canvas.rows(0.0, bottom, shade(colour, 1.05), shade(colour, 0.9), segment_id)
     return colour
 
 
@@ -205,24 +214,24 @@ def _table(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     light = _lamp_light(rng)
     edge = float(rng.uniform(0.54, 0.66))
     _wall(canvas, rng, edge + 0.05, light)
-    ident = canvas.add_instance(CLASS_IDS["table"], "table")
+    segment_id = canvas.add_segment(CLASS_IDS["table"], "table")
     name, colour = ("", vary(rng, WOOD)) if rng.random() < 0.6 else pick(rng, *TABLE_COLOURS)
-    colour = tinted(blend(colour, (200.0, 200.0, 200.0), 0.15 if name else 0.0), light)
-    canvas.rows(edge, 1.0, shade(colour, 0.92), shade(colour, 1.08), ident)
-    canvas.rows(edge, edge + 0.02, shade(colour, 1.25), shade(colour, 1.2), ident)
+    colour = tint_colour(blend(colour, (200.0, 200.0, 200.0), 0.15 if name else 0.0), light)
+    canvas.rows(edge, 1.0, shade(colour, 0.92), shade(colour, 1.08), segment_id)
+    canvas.rows(edge, edge + 0.02, shade(colour, 1.25), shade(colour, 1.2), segment_id)
     return Backdrop(f"on {with_article(f'{name} table'.strip())}", "table", light)
 
 
 def _planks(canvas: Canvas, rng: np.random.Generator, top: float, light: Light) -> None:
-    ident = canvas.add_instance(CLASS_IDS["floor"], "floor")
-    wood = tinted(vary(rng, (170.0, 122.0, 82.0)), light)
-    canvas.rows(top, 1.0, shade(wood, 0.86), shade(wood, 1.06), ident)
+    segment_id = canvas.add_segment(CLASS_IDS["floor"], "floor")
+    wood = tint_colour(vary(rng, (170.0, 122.0, 82.0)), light)
+    canvas.rows(top, 1.0, shade(wood, 0.86), shade(wood, 1.06), segment_id)
     vanishing = float(rng.uniform(0.4, 0.6))
     for index in range(-4, 9, 2):
         near, half = index * 0.18, 0.1
         far0, far1 = (vanishing + (x - vanishing) * 0.45 for x in (near - half, near + half))
         canvas.polygon(
-            ((far0, top), (far1, top), (near + half, 1.0), (near - half, 1.0)), shade(wood, 0.88), ident
+            ((far0, top), (far1, top), (near + half, 1.0), (near - half, 1.0)), shade(wood, 0.88), segment_id
         )
 
 
@@ -240,13 +249,13 @@ def _rug(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     edge = float(rng.uniform(0.36, 0.5))
     _wall(canvas, rng, edge, light)
     _planks(canvas, rng, edge, light)
-    ident = canvas.add_instance(CLASS_IDS["rug"], "rug")
+    segment_id = canvas.add_segment(CLASS_IDS["rug"], "rug")
     name, colour = pick(rng, *RUG_COLOURS)
     turns = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     ring = np.stack([np.cos(turns) * 0.46, np.sin(turns) * 0.155], axis=1)
     centre = (0.5, 0.83)
-    canvas.polygon(ring + centre, tinted(shade(colour, 0.8), light), ident)
-    canvas.polygon(ring * 0.88 + centre, tinted(colour, light), ident)
+    canvas.polygon(ring + centre, tint_colour(shade(colour, 0.8), light), segment_id)
+    canvas.polygon(ring * 0.88 + centre, tint_colour(colour, light), segment_id)
     return Backdrop(f"on {with_article(name)} rug", "rug", light, 0.8, 0.88)
 
 
@@ -254,13 +263,13 @@ def _room(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     light = _lamp_light(rng)
     edge = float(rng.uniform(0.64, 0.74))
     colour = _wall(canvas, rng, edge, light)
-    ident = canvas.add_instance(CLASS_IDS["floor"], "floor")
-    carpet = tinted(vary(rng, (150.0, 140.0, 136.0), 22), light)
-    canvas.rows(edge, 1.0, shade(carpet, 0.9), shade(carpet, 1.05), ident)
+    segment_id = canvas.add_segment(CLASS_IDS["floor"], "floor")
+    carpet = tint_colour(vary(rng, (150.0, 140.0, 136.0), 22), light)
+    canvas.rows(edge, 1.0, shade(carpet, 0.9), shade(carpet, 1.05), segment_id)
     canvas.polygon(((0, edge - 0.03), (1, edge - 0.03), (1, edge), (0, edge)), shade(colour, 1.35), None)
     x = float(rng.choice([0.2, 0.8]))
-    window = canvas.add_instance(CLASS_IDS["windowpane"], "window")
-    frame, pane = tinted(NAMED["white"], light), (150.0, 200.0, 236.0)
+    window = canvas.add_segment(CLASS_IDS["windowpane"], "window")
+    frame, pane = tint_colour(NAMED["white"], light), (150.0, 200.0, 236.0)
     canvas.polygon(((x - 0.17, 0.08), (x + 0.17, 0.08), (x + 0.17, 0.5), (x - 0.17, 0.5)), frame, window)
     for x0, x1 in ((x - 0.14, x - 0.015), (x + 0.015, x + 0.14)):
         canvas.polygon(((x0, 0.11), (x1, 0.11), (x1, 0.47), (x0, 0.47)), pane, window)
@@ -270,9 +279,9 @@ def _room(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
 def _bricks(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
     light = _lamp_light(rng)
     edge = float(rng.uniform(0.68, 0.76))
-    wall = canvas.add_instance(CLASS_IDS["wall"], "wall")
-    mortar = tinted(vary(rng, (196.0, 170.0, 150.0)), light)
-    brick = tinted(vary(rng, (170.0, 84.0, 64.0)), light)
+    wall = canvas.add_segment(CLASS_IDS["wall"], "wall")
+    mortar = tint_colour(vary(rng, (196.0, 170.0, 150.0)), light)
+    brick = tint_colour(vary(rng, (170.0, 84.0, 64.0)), light)
     canvas.rows(0.0, edge, mortar, shade(mortar, 0.92), wall)
     tones = rng.uniform(0.88, 1.06, (8, 6))
     for row in range(8):
@@ -283,8 +292,8 @@ def _bricks(canvas: Canvas, rng: np.random.Generator) -> Backdrop:
             if bottom > y:
                 tone = shade(brick, float(tones[row, column]))
                 canvas.polygon(((x, y), (x + 0.215, y), (x + 0.215, bottom), (x, bottom)), tone, None)
-    floor = canvas.add_instance(CLASS_IDS["sidewalk"], "pavement")
-    stone = tinted(vary(rng, (172.0, 170.0, 166.0)), light)
+    floor = canvas.add_segment(CLASS_IDS["sidewalk"], "pavement")
+    stone = tint_colour(vary(rng, (172.0, 170.0, 166.0)), light)
     canvas.rows(edge, 1.0, shade(stone, 0.88), stone, floor)
     return Backdrop("in front of a brick wall", "wall", light, 0.84, 0.93)
 

@@ -22,7 +22,7 @@ NAMED: dict[str, Colour] = {
 
 
 def vary(rng: np.random.Generator, colour: Colour, amount: float = 10.0) -> Colour:
-    """A colour near the given one: each channel shifted by up to ``amount`` (of 255)."""
+    """Return a colour near the given one: each channel shifted by up to ``amount`` (of 255)."""
     red, green, blue = rng.uniform(-amount, amount, 3)
     return (
         min(max(colour[0] + red, 0.0), 255.0),
@@ -32,6 +32,6 @@ def vary(rng: np.random.Generator, colour: Colour, amount: float = 10.0) -> Colo
 
 
 def pick(rng: np.random.Generator, *names: str) -> tuple[str, Colour]:
-    """One of the named colours, slightly varied, with its name."""
+    """Return one of the named colours, slightly varied, with its name."""
     name = names[int(rng.integers(len(names)))]
     return name, vary(rng, NAMED[name])

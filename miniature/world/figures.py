@@ -64,7 +64,7 @@ class Figure:
 
 
 def random_figure(rng: np.random.Generator) -> Figure:
-    """Any figure: a woman or a man, clothes, colours, pattern, front or back view."""
+    """Return any figure: a woman or a man, clothes, colours, pattern, front or back view."""
     person = str(rng.choice(["woman", "man"], p=[0.6, 0.4]))
     upper = "dress" if person == "woman" and rng.random() < 0.35 else "shirt"
     upper_colour = str(rng.choice(SHIRT_COLOURS))
@@ -96,7 +96,7 @@ def random_figure(rng: np.random.Generator) -> Figure:
 
 
 def describe_figure(figure: Figure) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Five captions and the class words they name."""
+    """Return five captions and the class words they name."""
     pattern = f"{figure.pattern} " if figure.pattern else ""
     sleeves = f"{figure.sleeves} sleeves"
     skirt = "long" if figure.long_skirt else "short"
@@ -140,8 +140,8 @@ class _Joints:
     head: Point
 
 
-def _along(start: Point, angle: float, length: float) -> Point:
-    """The point at a length from the start; the angle, in degrees, counts from straight down towards +x."""
+def _point_at(start: Point, angle: float, length: float) -> Point:
+    """Return the point at a length from the start, at an angle in degrees from straight down towards +x."""
     turn = math.radians(angle)
     return (start[0] + length * math.sin(turn), start[1] - length * math.cos(turn))
 
@@ -168,17 +168,17 @@ def _random_joints(rng: np.random.Generator, shoulder: float, hip: float) -> _Jo
             upper, lower = float(rng.uniform(50, 85)), float(rng.uniform(40, 100))
         else:
             upper, lower = float(rng.uniform(8, 60)), float(rng.uniform(-25, 80))
-        elbow = _along(at, side * upper, 0.155)
-        wrist = _along(elbow, side * lower, 0.135)
+        elbow = _point_at(at, side * upper, 0.155)
+        wrist = _point_at(elbow, side * lower, 0.135)
         shoulders.append(at)
         elbows.append(elbow)
         wrists.append(wrist)
-        hands.append(_along(wrist, side * lower, 0.05))
+        hands.append(_point_at(wrist, side * lower, 0.05))
         root = (side * hip * 0.55, 0.47)
         thigh = stance + float(rng.uniform(-3, 7))
         shin = thigh - float(rng.uniform(-2, 7))
-        knee = _along(root, side * thigh, 0.22)
-        ankle = _along(knee, side * shin, 0.205)
+        knee = _point_at(root, side * thigh, 0.22)
+        ankle = _point_at(knee, side * shin, 0.205)
         hips.append(root)
         knees.append(knee)
         ankles.append(ankle)
@@ -197,7 +197,7 @@ def _random_joints(rng: np.random.Generator, shoulder: float, hip: float) -> _Jo
 
 
 def render_figure(rng: np.random.Generator, height_px: int, width_px: int) -> Rendered:
-    """A clothed figure before a studio background.
+    """Render a clothed figure before a studio background.
 
     Args:
         rng: its state alone decides the figure.
@@ -210,7 +210,7 @@ def render_figure(rng: np.random.Generator, height_px: int, width_px: int) -> Re
 
 
 def draw_figure(figure: Figure, rng: np.random.Generator, height_px: int, width_px: int) -> Rendered:
-    """The given figure in a random pose; see `render_figure`."""
+    """Draw the given figure in a random pose; see `render_figure`."""
     canvas = Canvas(height_px, width_px)
     light = Light((1.0, 1.0, 1.0), int(rng.choice([-1, 1])))
     studio = vary(rng, BACKDROP_COLOURS[figure.backdrop], 5)
@@ -227,17 +227,17 @@ def draw_figure(figure: Figure, rng: np.random.Generator, height_px: int, width_
     shoulder, hip = (0.112, 0.078) if man else (0.094, 0.084)
     joints = _random_joints(rng, shoulder, hip)
     pen = Pen(canvas, foot, size, light, 0, squeeze=float(rng.uniform(0.86, 1.04)))
-    lines = _draw_body(pen, figure, joints, shoulder, hip, rng)
-    parts = canvas.small_idents().copy()
+    axes = _draw_body(pen, figure, joints, shoulder, hip, rng)
+    parts = canvas.segment_map().copy()
     image = canvas.image()
     folds = value_noise(rng, 9, 6, height_px, width_px)
     image *= (1 + np.where(parts > 0, np.float32(0.05), np.float32(0.015)) * folds)[..., None]
     captions, names = describe_figure(figure)
-    return Rendered(finish_image(image), parts, captions, names, _uv_map(parts, lines, pen))
+    return Rendered(finish_image(image), parts, captions, names, _uv_map(parts, axes, pen))
 
 
 @dataclass(frozen=True)
-class _Line:
+class _PartAxis:
     """The axis of a body part in the figure's own coordinates, and its half width."""
 
     start: Point
@@ -247,7 +247,7 @@ class _Line:
 
 def _draw_body(
     pen: Pen, figure: Figure, joints: _Joints, shoulder: float, hip: float, rng: np.random.Generator
-) -> dict[int, _Line]:
+) -> dict[int, _PartAxis]:
     skin = figure.skin
     upper = vary(rng, NAMED[figure.upper_colour], 8)
     lower = vary(rng, NAMED[figure.lower_colour], 8) if figure.upper == "shirt" else upper
@@ -255,65 +255,68 @@ def _draw_body(
     hair = vary(rng, HAIRS[figure.hair], 6)
     # From behind the person's left side is on the picture's left.
     right_first = not figure.from_behind
-    back = figure.from_behind
-    lines: dict[int, _Line] = {}
-    head = joints.head
-    if figure.long_hair and not back:
-        pen.ident = 23 if right_first else 24
-        pen.polygon(
-            ((head[0] - 0.062, 0.93), (head[0] - 0.07, 0.82), (head[0], 0.8), (head[0], 0.95)),
-            shade(hair, 0.8),
-        )
-        pen.ident = 24 if right_first else 23
-        pen.polygon(
-            ((head[0] + 0.062, 0.93), (head[0] + 0.07, 0.82), (head[0], 0.8), (head[0], 0.95)),
-            shade(hair, 0.8),
-        )
+    axes: dict[int, _PartAxis] = {}
+    if figure.long_hair and not figure.from_behind:
+        _draw_hair_behind_shoulders(pen, joints.head[0], hair)
     for index in (0, 1):
         is_right = (index == 0) == right_first
         tone = 1.0 if (index == 0) == (pen.light.side < 0) else 0.84
-        _draw_leg(pen, figure, joints, index, is_right, lines, (skin, lower, shoes), tone)
-    lit = 0 if pen.light.side < 0 else 1
+        _draw_leg(pen, figure, joints, index, is_right, axes, (skin, lower, shoes), tone)
+    _draw_torso(pen, figure, joints, hip, (skin, upper, lower))
+    axes[1 if figure.from_behind else 2] = _PartAxis((0, 0.84), (0, 0.46), shoulder + 0.02)
+    for index in (0, 1):
+        is_right = (index == 0) == right_first
+        tone = 1.02 if (index == 0) == (pen.light.side < 0) else 0.8
+        _draw_arm(pen, figure, joints, index, is_right, axes, (skin, upper), tone)
+    _draw_head(pen, figure, joints.head, skin, hair, right_first)
+    axes[23] = axes[24] = _PartAxis((joints.head[0], 1.0), (joints.head[0], 0.85), 0.06)
+    return axes
+
+
+def _draw_hair_behind_shoulders(pen: Pen, x: float, hair: Colour) -> None:
+    """Draw long hair of a figure seen from the front, its head at ``x``: what shows beside the neck."""
+    for sign, segment_id in ((-1, 23), (1, 24)):
+        pen.segment_id = segment_id
+        pen.polygon(
+            ((x + sign * 0.062, 0.93), (x + sign * 0.07, 0.82), (x, 0.8), (x, 0.95)), shade(hair, 0.8)
+        )
+
+
+def _draw_torso(
+    pen: Pen, figure: Figure, joints: _Joints, hip: float, colours: tuple[Colour, Colour, Colour]
+) -> None:
+    skin, upper, lower = colours
+    head = joints.head
     torso = [
         (joints.shoulders[0][0] - 0.012, 0.815),
-        (joints.head[0] - 0.03, 0.848),
-        (joints.head[0] + 0.03, 0.848),
+        (head[0] - 0.03, 0.848),
+        (head[0] + 0.03, 0.848),
         (joints.shoulders[1][0] + 0.012, 0.815),
-        (hip * 0.86 + joints.head[0] / 2, 0.63),
+        (hip * 0.86 + head[0] / 2, 0.63),
         (hip * 1.12, 0.48),
         (0.0, 0.445),
         (-hip * 1.12, 0.48),
-        (-hip * 0.86 + joints.head[0] / 2, 0.63),
+        (-hip * 0.86 + head[0] / 2, 0.63),
     ]
-    pen.ident = 1 if back else 2
-    lines[pen.ident] = _Line((0, 0.84), (0, 0.46), shoulder + 0.02)
-    has_skirt = figure.upper == "dress" or figure.lower == "skirt"
+    pen.segment_id = 1 if figure.from_behind else 2
     pen.polygon(torso, upper)
-    far = joints.shoulders[1 - lit][0] * 0.96
+    far = joints.shoulders[1 if pen.light.side < 0 else 0][0] * 0.96
     pen.polygon(
         ((far, 0.81), (far * 0.55, 0.815), (far * 0.5, 0.53), (far * 0.76, 0.53), (far * 0.72, 0.64)),
         shade(upper, 0.84),
         True,
     )
-    if not has_skirt:
+    if figure.upper == "dress" or figure.lower == "skirt":
+        _draw_skirt(pen, figure, hip, lower)
+    else:
         pen.polygon(
             ((hip * 1.13, 0.52), (hip * 1.12, 0.475), (0, 0.44), (-hip * 1.12, 0.475), (-hip * 1.13, 0.52)),
             lower,
         )
-    if has_skirt:
-        _draw_skirt(pen, figure, hip, lower, right_first)
-    pen.ident = 1 if back else 2
     _draw_pattern(pen, figure, upper, hip, joints)
-    if not back:
+    if not figure.from_behind:
         neck = shade(skin, 0.86)
         pen.polygon(((head[0] - 0.032, 0.855), (head[0] + 0.032, 0.855), (head[0], 0.8)), neck, detail=True)
-    for index in (0, 1):
-        is_right = (index == 0) == right_first
-        tone = 1.02 if (index == 0) == (pen.light.side < 0) else 0.8
-        _draw_arm(pen, figure, joints, index, is_right, lines, (skin, upper), tone)
-    _draw_head(pen, figure, head, skin, hair, right_first)
-    lines[23] = lines[24] = _Line((head[0], 1.0), (head[0], 0.85), 0.06)
-    return lines
 
 
 def _draw_leg(
@@ -322,7 +325,7 @@ def _draw_leg(
     joints: _Joints,
     index: int,
     is_right: bool,
-    lines: dict[int, _Line],
+    axes: dict[int, _PartAxis],
     colours: tuple[Colour, Colour, Colour],
     tone: float,
 ) -> None:
@@ -332,35 +335,36 @@ def _draw_leg(
     upper, lower = first + (0 if is_right else 1), first + 4 + (0 if is_right else 1)
     foot = 6 if is_right else 5
     trousers = figure.lower == "trousers"
-    pen.ident = lower
+    pen.segment_id = lower
     pen.limb(
         knee, ankle, 0.07 if trousers else 0.06, 0.058 if trousers else 0.04, cloth if trousers else skin
     )
-    pen.ident = upper
+    pen.segment_id = upper
     pen.limb(hip, knee, 0.1 if trousers else 0.094, 0.074 if trousers else 0.062, cloth if trousers else skin)
     if figure.lower == "shorts":
         hem = (hip[0] + (knee[0] - hip[0]) * 0.62, hip[1] + (knee[1] - hip[1]) * 0.62)
         pen.limb(hip, hem, 0.104, 0.096, cloth)
-    pen.ident = foot
+    pen.segment_id = foot
     toe = joints.toes[index]
     pen.limb((ankle[0], ankle[1] - 0.012), toe, 0.05, 0.046, shoes)
-    lines[upper], lines[lower] = _Line(hip, knee, 0.05), _Line(knee, ankle, 0.036)
-    lines[foot] = _Line(ankle, (toe[0], toe[1] - 0.02), 0.026)
+    axes[upper], axes[lower] = _PartAxis(hip, knee, 0.05), _PartAxis(knee, ankle, 0.036)
+    axes[foot] = _PartAxis(ankle, (toe[0], toe[1] - 0.02), 0.026)
 
 
-def _draw_skirt(pen: Pen, figure: Figure, hip: float, colour: Colour, right_first: bool) -> None:
+def _draw_skirt(pen: Pen, figure: Figure, hip: float, colour: Colour) -> None:
     hem = 0.2 if figure.long_skirt else 0.3
     flare = hip * (1.75 if figure.long_skirt else 1.55)
     waist = 0.585 if figure.lower == "skirt" else 0.5
     first = 7 if figure.from_behind else 9
-    for sign, is_right in ((-1, right_first), (1, not right_first)):
-        pen.ident = first + (0 if is_right else 1)
+    for sign in (-1, 1):
+        is_right = (sign == 1) == figure.from_behind
+        pen.segment_id = first + (0 if is_right else 1)
         tone = 1.0 if sign == pen.light.side else 0.86
         pen.polygon(
             ((0, 0.455), (sign * hip * 1.12, 0.49), (sign * flare, hem), (0, hem - 0.012)),
             shade(colour, tone),
         )
-    pen.ident = 1 if figure.from_behind else 2
+    pen.segment_id = 1 if figure.from_behind else 2
     pen.polygon(
         ((-hip * 0.95, waist), (hip * 0.95, waist), (hip * 1.14, 0.48), (0, 0.44), (-hip * 1.14, 0.48)),
         colour,
@@ -402,7 +406,7 @@ def _draw_arm(
     joints: _Joints,
     index: int,
     is_right: bool,
-    lines: dict[int, _Line],
+    axes: dict[int, _PartAxis],
     colours: tuple[Colour, Colour],
     tone: float,
 ) -> None:
@@ -412,9 +416,9 @@ def _draw_arm(
     upper, lower = first + (1 if is_right else 0), first + 4 + (1 if is_right else 0)
     hand = 3 if is_right else 4
     is_long = figure.sleeves == "long"
-    pen.ident = hand
+    pen.segment_id = hand
     pen.limb(wrist, joints.hands[index], 0.036, 0.034, skin)
-    pen.ident = upper
+    pen.segment_id = upper
     pen.limb(shoulder, elbow, 0.06, 0.048, cloth if is_long else skin)
     if figure.sleeves == "short":
         middle = (
@@ -422,19 +426,19 @@ def _draw_arm(
             shoulder[1] + (elbow[1] - shoulder[1]) * 0.55,
         )
         pen.limb(shoulder, middle, 0.064, 0.064, cloth)
-    pen.ident = lower
+    pen.segment_id = lower
     pen.limb(
         elbow, wrist, 0.05 if is_long else 0.044, 0.044 if is_long else 0.034, cloth if is_long else skin
     )
-    lines[upper], lines[lower] = _Line(shoulder, elbow, 0.032), _Line(elbow, wrist, 0.024)
-    lines[hand] = _Line(wrist, joints.hands[index], 0.018)
+    axes[upper], axes[lower] = _PartAxis(shoulder, elbow, 0.032), _PartAxis(elbow, wrist, 0.024)
+    axes[hand] = _PartAxis(wrist, joints.hands[index], 0.018)
 
 
 def _draw_head(pen: Pen, figure: Figure, head: Point, skin: Colour, hair: Colour, right_first: bool) -> None:
     x, y = head
     halves = ((-1, 23 if right_first else 24), (1, 24 if right_first else 23))
-    for sign, ident in halves:
-        pen.ident = ident
+    for sign, segment_id in halves:
+        pen.segment_id = segment_id
         tone = 1.02 if sign == pen.light.side else 0.86
         pen.polygon(
             ((x, 0.835), (x + sign * 0.026, 0.84), (x + sign * 0.026, 0.9), (x, 0.9)), shade(skin, tone * 0.9)
@@ -453,12 +457,12 @@ def _draw_head(pen: Pen, figure: Figure, head: Point, skin: Colour, hair: Colour
         pen.oval(x + sign * 0.02, y - 0.006, 0.007, 0.008, shade(skin, 0.3), detail=True)
 
 
-def _uv_map(parts: NDArray[np.uint8], lines: dict[int, _Line], pen: Pen) -> NDArray[np.uint8]:
-    """U across and V along each visible part, 0 to 255: uint8 [height, width, 2]."""
+def _uv_map(parts: NDArray[np.uint8], axes: dict[int, _PartAxis], pen: Pen) -> NDArray[np.uint8]:
+    """Return U across and V along each visible part, 0 to 255: uint8 [height, width, 2]."""
     height, width = parts.shape
     unit = np.float32(pen.canvas.width_px)
     uv = np.zeros((height, width, 2), np.uint8)
-    for part, line in lines.items():
+    for part, line in axes.items():
         rows, columns = np.nonzero(parts == part)
         if not rows.size:
             continue

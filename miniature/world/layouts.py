@@ -31,7 +31,7 @@ DEEPFASHION_HEIGHT, DEEPFASHION_WIDTH = 1101, 750
 
 
 def picture_rng(seed: int, kind: str, *place: int) -> np.random.Generator:
-    """The generator of one picture, from the seed, the data set's name and its place there (split, index)."""
+    """Return the generator of one picture, from the seed, the data set's name and split and index in it."""
     # The spawn key keeps these pictures apart from those the miniature base is trained on.
     return np.random.default_rng(np.random.SeedSequence([seed, _KINDS.index(kind), *place], spawn_key=(1,)))
 
@@ -174,7 +174,7 @@ def _scene_category(rendered: Rendered) -> str:
 
 
 def _object_info(pixels: NDArray[np.int64], presence: NDArray[np.int64]) -> str:
-    """The class table with each class's share of pixels and number of pictures; cells padded with spaces."""
+    """Return the table of each class's share of pixels and number of pictures; spaces pad its cells."""
     lines = ["Idx\tRatio\tTrain\tVal\tName"]
     total = max(int(pixels.sum()), 1)
     for number, name in enumerate(CLASS_NAMES, start=1):

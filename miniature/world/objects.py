@@ -8,9 +8,9 @@ import numpy as np
 
 from miniature.world.backdrops import paint_backdrop
 from miniature.world.colours import NAMED, pick, vary
-from miniature.world.phrases import counted, listed
+from miniature.world.phrases import count_phrase, join_phrases
 from miniature.world.rendered import Canvas, Colour, Light, Pen, Rendered, finish_image
-from miniature.world.surroundings import textured
+from miniature.world.surroundings import add_texture
 from miniature.world.things import (
     draw_ball,
     draw_boat,
@@ -89,7 +89,7 @@ _DRAWERS: dict[str, Callable[[Pen, np.random.Generator, Colour], None]] = {
 
 
 def render_object(rng: np.random.Generator, size_px: int) -> Rendered:
-    """One to three large things before a simple background.
+    """Render one to three large things before a simple background.
 
     Args:
         rng: its state alone decides the picture.
@@ -102,7 +102,7 @@ def render_object(rng: np.random.Generator, size_px: int) -> Rendered:
     kind = str(rng.choice(list(_PLACES)))
     place = str(rng.choice(_PLACES[kind]))
     backdrop = paint_backdrop(canvas, rng, place)
-    first_thing = len(canvas.instances)
+    first_thing = len(canvas.segments)
     count = int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))
     kinds = [kind, *(str(rng.choice(_COMPANIONS[kind])) for _ in range(count - 1))]
     widest = sum(_SIZES[one][0] * _SIZES[one][1] for one in kinds)
@@ -123,26 +123,26 @@ def render_object(rng: np.random.Generator, size_px: int) -> Rendered:
         x = starts[index] + _SIZES[one][0] * zoom * width / 2
         _draw(canvas, rng, one, (x, float(feet[index])), size, backdrop.light)
     labels = canvas.labels()
-    image = finish_image(textured(canvas.image(), labels, rng, backdrop.light))
-    shares = np.bincount(canvas.small_idents().ravel(), minlength=len(canvas.instances)) / labels.size
+    image = finish_image(add_texture(canvas.image(), labels, rng, backdrop.light))
+    shares = np.bincount(canvas.segment_map().ravel(), minlength=len(canvas.segments)) / labels.size
     seen = [
-        instance
-        for number, instance in enumerate(canvas.instances)
+        segment
+        for number, segment in enumerate(canvas.segments)
         if number >= first_thing and shares[number] >= _MIN_SEEN_SHARE
     ]
-    words = list(dict.fromkeys(instance.word for instance in seen))
+    words = list(dict.fromkeys(segment.word for segment in seen))
     phrases, plain = [], []
     for word in words:
-        same = [instance for instance in seen if instance.word == word]
-        colours = {instance.colour for instance in same}
-        phrases.append(counted(word, len(same), colours.pop() if len(colours) == 1 else ""))
-        plain.append(counted(word, len(same)))
-    body = listed(phrases)
+        same = [segment for segment in seen if segment.word == word]
+        colours = {segment.colour for segment in same}
+        phrases.append(count_phrase(word, len(same), colours.pop() if len(colours) == 1 else ""))
+        plain.append(count_phrase(word, len(same)))
+    body = join_phrases(phrases)
     captions = (
         f"{body} {backdrop.phrase}",
         f"a photo of {body} {backdrop.phrase}",
-        f"{listed(phrases[::-1])}, {backdrop.phrase}",
-        f"a picture of {listed(plain)} {backdrop.phrase}",
+        f"{join_phrases(phrases[::-1])}, {backdrop.phrase}",
+        f"a picture of {join_phrases(plain)} {backdrop.phrase}",
         f"{'there are' if len(seen) > 1 else 'there is'} {body} {backdrop.phrase}",
     )
     return Rendered(image, labels, captions, tuple(dict.fromkeys([*words, backdrop.word])))
@@ -157,11 +157,11 @@ def _draw(
     light: Light,
 ) -> None:
     name, colour = pick(rng, *_COLOURS[kind]) if kind in _COLOURS else ("", NAMED["white"])
-    ident = canvas.add_instance(CLASS_IDS.get(_LABELS.get(kind, kind), 0), kind, name)
+    segment_id = canvas.add_segment(CLASS_IDS.get(_LABELS.get(kind, kind), 0), kind, name)
     canvas.darken(
         (foot[0] - light.side * size * 0.06, foot[1]), size * _SIZES[kind][1] * 0.52, size * 0.07, 0.68
     )
-    pen = Pen(canvas, foot, size, light, ident, mirrored=bool(rng.random() < 0.5))
+    pen = Pen(canvas, foot, size, light, segment_id, mirrored=bool(rng.random() < 0.5))
     if kind == "tree":
         draw_tree(pen, rng, str(rng.choice(["round", "conifer"])))
     elif kind == "person":

@@ -24,12 +24,12 @@ PLURALS: dict[str, str] = {
 
 
 def with_article(words: str) -> str:
-    """'a' or 'an' before the words."""
+    """Return the words after 'a' or 'an'."""
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def counted(word: str, count: int, colour: str = "") -> str:
-    """'a red house', 'two trees', 'several cars'."""
+def count_phrase(word: str, count: int, colour: str = "") -> str:
+    """Return for example 'a red house', 'two trees' or 'several cars'."""
     coloured = f"{colour} " if colour else ""
     if count == 1:
         return with_article(f"{coloured}{word}")
@@ -37,8 +37,8 @@ def counted(word: str, count: int, colour: str = "") -> str:
     return f"{number} {coloured}{PLURALS[word]}"
 
 
-def listed(phrases: Sequence[str]) -> str:
-    """'a, b and c'."""
+def join_phrases(phrases: Sequence[str]) -> str:
+    """Return phrases as one: 'a, b and c'."""
     if len(phrases) < 2:
         return "".join(phrases)
     return f"{', '.join(phrases[:-1])} and {phrases[-1]}"

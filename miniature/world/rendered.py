@@ -59,8 +59,8 @@ class Light:
 
 
 @dataclass
-class Instance:
-    """One thing drawn: its class id, the word captions use for it and its colour word ('' for none)."""
+class Segment:
+    """One thing or ground: its class id, the word captions use for it, its colour word ('' for none)."""
 
     label: int
     word: str
@@ -69,22 +69,22 @@ class Instance:
 
 @dataclass
 class Canvas:
-    """Colours and instance numbers at ``oversampling`` times the picture's size."""
+    """Colours and segment ids at ``oversampling`` times the picture's size."""
 
     height_px: int
     width_px: int
     oversampling: int = 0
     colours: NDArray[np.uint8] = field(init=False)
-    idents: NDArray[np.uint8] = field(init=False)
-    instances: list[Instance] = field(init=False)
+    segment_ids: NDArray[np.uint8] = field(init=False)
+    segments: list[Segment] = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.oversampling:
             self.oversampling = 4 if self.width_px <= 128 else 2
         shape = (self.height_px * self.oversampling, self.width_px * self.oversampling)
         self.colours = np.zeros((*shape, 3), np.uint8)
-        self.idents = np.zeros(shape, np.uint8)
-        self.instances = [Instance(0, "")]
+        self.segment_ids = np.zeros(shape, np.uint8)
+        self.segments = [Segment(0, "")]
 
     @property
     def unit(self) -> float:
@@ -96,19 +96,21 @@ class Canvas:
         """The lower edge, in units."""
         return self.height_px / self.width_px
 
-    def add_instance(self, label: int, word: str, colour: str = "") -> int:
-        """The number under which the next shapes of one thing are recorded."""
-        self.instances.append(Instance(label, word, colour))
-        return len(self.instances) - 1
+    def add_segment(self, label: int, word: str, colour: str = "") -> int:
+        """Register one thing or ground; return the id to draw its shapes with."""
+        self.segments.append(Segment(label, word, colour))
+        return len(self.segments) - 1
 
-    def polygon(self, points: Points, colour: Colour, ident: int | None) -> None:
-        """Fill a polygon; with ``ident`` None it is a detail of whatever lies under it."""
+    def polygon(self, points: Points, colour: Colour, segment_id: int | None) -> None:
+        """Fill a polygon; with ``segment_id`` None it is a detail of whatever lies under it."""
         corners = np.rint((np.asarray(points) * self.unit - 0.5) * (1 << _SHIFT_BITS)).astype(np.int32)
         cv2.fillPoly(self.colours, [corners], clip_colour(colour), shift=_SHIFT_BITS)
-        if ident is not None:
-            cv2.fillPoly(self.idents, [corners], [ident], shift=_SHIFT_BITS)
+        if segment_id is not None:
+            cv2.fillPoly(self.segment_ids, [corners], [segment_id], shift=_SHIFT_BITS)
 
-    def rows(self, top: float, bottom: float, top_colour: Colour, bottom_colour: Colour, ident: int) -> None:
+    def rows(
+        self, top: float, bottom: float, top_colour: Colour, bottom_colour: Colour, segment_id: int
+    ) -> None:
         """Fill the full width between two heights with a vertical gradient."""
         first, last = (round(min(max(edge, 0.0), self.bottom) * self.unit) for edge in (top, bottom))
         if last <= first:
@@ -119,11 +121,11 @@ class Canvas:
             + np.asarray(bottom_colour, np.float32) * weights
         )
         self.colours[first:last] = np.clip(gradient + 0.5, 0, 255).astype(np.uint8)[:, None]
-        self.idents[first:last] = ident
+        self.segment_ids[first:last] = segment_id
 
     def darken(self, centre: tuple[float, float], radius_x: float, radius_y: float, factor: float) -> None:
-        """A soft shadow on the ground: an ellipse within which colours are multiplied by ``factor``."""
-        height, width = self.idents.shape
+        """Draw a soft shadow on the ground: an ellipse within which colours are multiplied by ``factor``."""
+        height, width = self.segment_ids.shape
         x0, x1 = (int((centre[0] + sign * radius_x) * self.unit) for sign in (-1, 1))
         y0, y1 = (int((centre[1] + sign * radius_y) * self.unit) for sign in (-1, 1))
         x0, x1, y0, y1 = max(x0, 0), min(x1, width), max(y0, 0), min(y1, height)
@@ -137,19 +139,19 @@ class Canvas:
         region[:] = (region * strength[..., None]).astype(np.uint8)
 
     def image(self) -> NDArray[np.float32]:
-        """The colours averaged down, with a lens's slight softness: float32 [height, width, 3], 0 to 255."""
+        """Return the colours averaged down, softened as by a lens: float32 [height, width, 3], 0 to 255."""
         small = cv2.resize(self.colours, (self.width_px, self.height_px), interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.sepFilter2D(small.astype(np.float32), -1, _SOFTNESS, _SOFTNESS), np.float32)
 
-    def small_idents(self) -> NDArray[np.uint8]:
-        """The instance number at each pixel's centre: uint8 [height, width]."""
+    def segment_map(self) -> NDArray[np.uint8]:
+        """Return the segment id at each pixel's centre: uint8 [height, width]."""
         middle = self.oversampling // 2
-        return self.idents[middle :: self.oversampling, middle :: self.oversampling]
+        return self.segment_ids[middle :: self.oversampling, middle :: self.oversampling]
 
     def labels(self) -> NDArray[np.uint8]:
-        """The class id at each pixel's centre: uint8 [height, width]."""
-        table = np.array([instance.label for instance in self.instances], np.uint8)
-        return table[self.small_idents()]
+        """Return the class id at each pixel's centre: uint8 [height, width]."""
+        table = np.array([segment.label for segment in self.segments], np.uint8)
+        return table[self.segment_map()]
 
 
 @dataclass
@@ -160,13 +162,13 @@ class Pen:
     foot: tuple[float, float]
     size: float
     light: Light
-    ident: int | None
+    segment_id: int | None
     squeeze: float = 1.0
     mirrored: bool = False
     tilt: float = 0.0
 
     def place(self, points: Points) -> NDArray[np.float64]:
-        """Own coordinates [n, 2] as canvas units [n, 2]."""
+        """Return own coordinates [n, 2] as canvas units [n, 2]."""
         own = np.asarray(points, np.float64) * (
             self.size * (-self.squeeze if self.mirrored else self.squeeze),
             -self.size,
@@ -180,22 +182,22 @@ class Pen:
         """Fill a polygon; a detail lies inside what was drawn before and needs no label of its own."""
         tint = self.light.tint
         lit = (colour[0] * tint[0], colour[1] * tint[1], colour[2] * tint[2])
-        self.canvas.polygon(self.place(points), lit, None if detail else self.ident)
+        self.canvas.polygon(self.place(points), lit, None if detail else self.segment_id)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour, detail: bool = False) -> None:
-        """An upright rectangle."""
+        """Draw an upright rectangle."""
         self.polygon(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), colour, detail)
 
     def oval(
         self, x: float, y: float, radius_x: float, radius_y: float, colour: Colour, detail: bool = False
     ) -> None:
-        """An ellipse with upright axes."""
+        """Draw an ellipse with upright axes."""
         self.polygon(_CIRCLE * (radius_x, radius_y) + (x, y), colour, detail)
 
     def ball(
         self, x: float, y: float, radius_x: float, radius_y: float, colour: Colour, depth: float = 0.3
     ) -> None:
-        """An ellipse shaded as a round body: darker away from the light."""
+        """Draw an ellipse shaded as a round body: darker away from the light."""
         side = self.light.side * (-1 if self.mirrored else 1)
         self.oval(x, y, radius_x, radius_y, shade(colour, 1 - depth))
         for step, share in ((1, 0.86), (2, 0.66), (3, 0.42)):
@@ -219,7 +221,7 @@ class Pen:
         colour: Colour,
         detail: bool = False,
     ) -> None:
-        """A tapered stroke with round ends."""
+        """Draw a tapered stroke with round ends."""
         direction = np.subtract(end, start)
         angle = math.atan2(direction[1], direction[0])
         turns = np.linspace(math.pi / 2, 3 * math.pi / 2, 7) + angle
@@ -229,7 +231,7 @@ class Pen:
 
 
 def clip_colour(colour: Colour) -> tuple[int, int, int]:
-    """A colour as whole numbers from 0 to 255."""
+    """Return a colour as whole numbers from 0 to 255."""
     return (
         min(max(round(colour[0]), 0), 255),
         min(max(round(colour[1]), 0), 255),
@@ -238,14 +240,14 @@ def clip_colour(colour: Colour) -> tuple[int, int, int]:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """A colour made darker (factor below 1) or lighter (above 1: towards white)."""
+    """Return a colour made darker (factor below 1) or lighter (above 1: towards white)."""
     if factor <= 1:
         return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
     return blend(colour, (255.0, 255.0, 255.0), min(factor - 1, 1.0))
 
 
 def blend(first: Colour, second: Colour, weight: float) -> Colour:
-    """The mixture of two colours, ``weight`` of the second."""
+    """Return the mixture of two colours, ``weight`` of the second."""
     keep = 1 - weight
     return (
         first[0] * keep + second[0] * weight,
@@ -257,7 +259,7 @@ def blend(first: Colour, second: Colour, weight: float) -> Colour:
 def value_noise(
     rng: np.random.Generator, rows: int, columns: int, height_px: int, width_px: int
 ) -> NDArray[np.float32]:
-    """Smooth noise from -1 to 1 about 0 on a lattice of rows x columns: float32 [height, width]."""
+    """Return smooth noise from -1 to 1 about 0 on a lattice of rows x columns: float32 [height, width]."""
     lattice = rng.integers(0, 256, (rows, columns), dtype=np.uint8)
     smooth = cv2.resize(lattice, (width_px, height_px), interpolation=cv2.INTER_LINEAR_EXACT)
     return (smooth.astype(np.float32) - np.float32(127.5)) / np.float32(127.5)

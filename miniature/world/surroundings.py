@@ -66,7 +66,7 @@ class Weather:
 
 
 def random_weather(rng: np.random.Generator) -> Weather:
-    """Day, evening or an overcast sky, with the light from either side."""
+    """Return day, evening or an overcast sky, with light from either side."""
     side = int(rng.choice([-1, 1]))
     draw = rng.random()
     shift = float(rng.uniform(-1, 1))
@@ -90,9 +90,9 @@ def random_weather(rng: np.random.Generator) -> Weather:
 
 
 def paint_sky(canvas: Canvas, rng: np.random.Generator, weather: Weather, horizon: float) -> int:
-    """Sky from the top to a little below the horizon, with clouds, a sun or a moon; its instance number."""
-    ident = canvas.add_instance(CLASS_IDS["sky"], "sky")
-    height, width = canvas.idents.shape
+    """Paint the sky to just below the horizon, with clouds, a sun or a moon; return its segment id."""
+    segment_id = canvas.add_segment(CLASS_IDS["sky"], "sky")
+    height, width = canvas.segment_ids.shape
     last = min(round((horizon + 0.04) * canvas.unit), height)
     columns = SKY_ROWS
     down = np.linspace(0, 1, SKY_ROWS, dtype=np.float32)[:, None, None]
@@ -112,7 +112,7 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator, weather: Weather, horizo
     canvas.colours[:last] = cv2.resize(
         np.clip(sky, 0, 255).astype(np.uint8), (width, last), interpolation=cv2.INTER_LINEAR_EXACT
     )
-    canvas.idents[:last] = ident
+    canvas.segment_ids[:last] = segment_id
     shows_sun = rng.random() < 0.55 and weather.sky != "grey"
     x = 0.5 + weather.light.side * float(rng.uniform(0.15, 0.42))
     y = horizon * float(rng.uniform(0.2, 0.5) if weather.sky == "blue" else rng.uniform(0.5, 0.9))
@@ -122,29 +122,29 @@ def paint_sky(canvas: Canvas, rng: np.random.Generator, weather: Weather, horizo
         for share, weight in ((1.5, 0.35), (1.0, 1.0)):
             turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
             ring = np.stack([np.cos(turns), np.sin(turns)], axis=1) * radius * share + (x, y)
-            canvas.polygon(ring, blend(weather.horizon, core, weight), ident)
-    return ident
+            canvas.polygon(ring, blend(weather.horizon, core, weight), segment_id)
+    return segment_id
 
 
 def paint_ground(
     canvas: Canvas, name: str, top: float, bottom: float, light: Light, label: str | None = None
 ) -> int:
-    """A ground over the full width between two heights; its instance number."""
-    ident = canvas.add_instance(CLASS_IDS.get(label or name, 0), label or name)
-    far, near = (tinted(colour, light) for colour in GROUNDS[name])
-    canvas.rows(top, bottom, far, near, ident)
-    return ident
+    """Paint a ground over the full width between two heights; return its segment id."""
+    segment_id = canvas.add_segment(CLASS_IDS.get(label or name, 0), label or name)
+    far, near = (tint_colour(colour, light) for colour in GROUNDS[name])
+    canvas.rows(top, bottom, far, near, segment_id)
+    return segment_id
 
 
-def tinted(colour: Colour, light: Light) -> Colour:
-    """A colour under the light."""
+def tint_colour(colour: Colour, light: Light) -> Colour:
+    """Return a colour under the light."""
     return (colour[0] * light.tint[0], colour[1] * light.tint[1], colour[2] * light.tint[2])
 
 
-def textured(
+def add_texture(
     image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator, light: Light
 ) -> NDArray[np.float32]:
-    """Each class's own low-contrast texture and a gentle fall of light across the picture."""
+    """Return the image with each class's low-contrast texture, and light that falls off to one side."""
     height, width = labels.shape
     rows = max(round(18 * height / width), 2)
     fields = (

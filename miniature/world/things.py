@@ -35,7 +35,7 @@ TRUNK: Colour = (96.0, 70.0, 50.0)
 
 
 def draw_house(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A house 1 wide with a gable to the front and its roof running back to one side."""
+    """Draw a house 1 wide with a gable to the front and its roof running back to one side."""
     front = float(rng.uniform(0.4, 0.52))
     wall = float(rng.uniform(0.42, 0.52))
     ridge = wall + float(rng.uniform(0.26, 0.36))
@@ -73,7 +73,7 @@ def draw_house(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_building(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A tall block 1 high with a grid of windows and a shaded side."""
+    """Draw a tall block 1 high with a grid of windows and a shaded side."""
     width = float(rng.uniform(0.42, 0.62))
     depth = float(rng.uniform(0.08, 0.16))
     sign = pen.light.side * (-1 if pen.mirrored else 1)
@@ -106,7 +106,7 @@ def draw_building(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_tree(pen: Pen, rng: np.random.Generator, shape: str) -> None:
-    """A tree 1 high: 'round', 'conifer' or 'palm'."""
+    """Draw a tree 1 high: 'round', 'conifer' or 'palm'."""
     if shape == "conifer":
         _draw_conifer(pen, rng)
     elif shape == "palm":
@@ -172,7 +172,7 @@ def _draw_palm(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def draw_car(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A car from the side, 1 long."""
+    """Draw a car from the side, 1 long."""
     roof = float(rng.uniform(0.38, 0.44))
     back = float(rng.choice([-0.46, -0.32, -0.26]))
     body = ((-0.5, 0.1), (0.5, 0.1), (0.5, 0.22), (0.44, 0.27), (0.22, 0.29), (-0.48, 0.28), (-0.5, 0.22))
@@ -197,7 +197,7 @@ def draw_car(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_car_end(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A car from behind or in front, 1 wide."""
+    """Draw a car from behind or in front, 1 wide."""
     behind = bool(rng.random() < 0.5)
     for x in (-0.34, 0.34):
         pen.box(x - 0.1, 0, x + 0.1, 0.2, TYRE)
@@ -211,7 +211,7 @@ def draw_car_end(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_boat(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A sailing boat or a motor boat, 1 long."""
+    """Draw a sailing boat or a motor boat, 1 long."""
     if rng.random() < 0.6:
         pen.limb((0.0, 0.15), (0.0, 1.0), 0.04, 0.03, shade(TRUNK, 0.9))
         sail = vary(rng, (244.0, 240.0, 228.0), 8)
@@ -231,7 +231,7 @@ def draw_boat(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_fence(pen: Pen, left: float, right: float, colour: Colour) -> None:
-    """A fence 1 high between two places: two rails and posts."""
+    """Draw a fence 1 high between two places: two rails and posts."""
     pen.box(left, 0.3, right, 0.48, shade(colour, 0.86))
     pen.box(left, 0.66, right, 0.84, shade(colour, 0.92))
     count = max(round((right - left) / 0.85), 1)
@@ -241,7 +241,7 @@ def draw_fence(pen: Pen, left: float, right: float, colour: Colour) -> None:
 
 
 def draw_person(pen: Pen, rng: np.random.Generator, shirt: Colour, trousers: Colour) -> None:
-    """A standing or walking person 1 high."""
+    """Draw a standing or walking person 1 high."""
     skin = SKINS[int(rng.integers(len(SKINS)))]
     hair = list(HAIRS.values())[int(rng.integers(len(HAIRS)))]
     stride, swing = float(rng.uniform(0.02, 0.13)), float(rng.uniform(0.03, 0.2))
@@ -258,7 +258,7 @@ def draw_person(pen: Pen, rng: np.random.Generator, shirt: Colour, trousers: Col
 
 
 def draw_ball(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A ball 1 across, plain or with a band."""
+    """Draw a ball 1 across, plain or with a band."""
     pen.ball(0, 0.5, 0.5, 0.5, colour, 0.36)
     style = int(rng.integers(3))
     if style == 1:
@@ -269,7 +269,7 @@ def draw_ball(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_cup(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A cup with a handle, 1 high."""
+    """Draw a cup with a handle, 1 high."""
     pen.oval(0.42, 0.52, 0.24, 0.28, shade(colour, 0.8))
     hole = shade(colour, 0.42)
     pen.oval(0.42, 0.52, 0.12, 0.16, hole, detail=True)
@@ -287,7 +287,7 @@ def draw_cup(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_dog(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A dog from the side, about 1 long and .8 high."""
+    """Draw a dog from the side, about 1 long and .8 high."""
     dark = shade(colour, 0.74)
     for x in (-0.3, 0.2):
         pen.limb((x + 0.07, 0.35), (x + 0.09, 0.04), 0.13, 0.09, dark)
@@ -305,7 +305,7 @@ def draw_dog(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_bottle(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A bottle with a label, 1 high."""
+    """Draw a bottle with a label, 1 high."""
     pen.box(-0.09, 0.6, 0.09, 0.96, colour)
     pen.polygon(((-0.2, 0), (0.2, 0), (0.2, 0.52), (0.09, 0.7), (-0.09, 0.7), (-0.2, 0.52)), colour)
     sign = -pen.light.side * (-1 if pen.mirrored else 1)
@@ -316,7 +316,7 @@ def draw_bottle(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
 
 
 def draw_flower(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
-    """A flower on a stem with two leaves, 1 high."""
+    """Draw a flower on a stem with two leaves, 1 high."""
     stem = vary(rng, (70.0, 130.0, 60.0))
     pen.limb((0, 0), (0, 0.7), 0.07, 0.06, stem)
     pen.limb((0, 0.2), (-0.26, 0.42), 0.07, 0.14, stem)

@@ -12,7 +12,7 @@ from miniature.world.backdrops import BACKDROPS, paint_backdrop
 from miniature.world.colours import NAMED, vary
 from miniature.world.phrases import with_article
 from miniature.world.rendered import Canvas, Colour, Light, Pen, Rendered, finish_image, shade
-from miniature.world.surroundings import textured
+from miniature.world.surroundings import add_texture
 
 MARKINGS = ("plain", "stripes", "spots", "star", "band", "zigzag")
 DARK: Colour = (40.0, 40.0, 46.0)
@@ -110,7 +110,7 @@ KINDS = tuple(dict.fromkeys(toy.kind for toy in SUBJECTS.values()))
 
 
 def random_toy(rng: np.random.Generator) -> Toy:
-    """A toy of any kind in any colours."""
+    """Return a toy of any kind in any colours."""
     words = list(NAMED)
     main, second, accent = (words[int(index)] for index in rng.choice(len(words), 3, replace=False))
     return Toy(
@@ -126,7 +126,7 @@ def random_toy(rng: np.random.Generator) -> Toy:
 
 
 def render_toy(rng: np.random.Generator, toy: Toy, size_px: int, place: str | None = None) -> Rendered:
-    """A toy from a random side, at a random size, before a random background.
+    """Render a toy from a random side, at a random size, before a random background.
 
     Args:
         rng: its state decides view and background.
@@ -152,14 +152,14 @@ def render_toy(rng: np.random.Generator, toy: Toy, size_px: int, place: str | No
         foot,
         size,
         light,
-        canvas.add_instance(0, toy.kind, toy.main_word),
+        canvas.add_segment(0, toy.kind, toy.main_word),
         squeeze=float(rng.uniform(0.8, 1.08)),
         mirrored=bool(rng.random() < 0.5),
         tilt=float(rng.uniform(-0.14, 0.14)),
     )
     _DRAWERS[toy.kind](pen, toy)
     labels = canvas.labels()
-    image = finish_image(textured(canvas.image(), labels, rng, light))
+    image = finish_image(add_texture(canvas.image(), labels, rng, light))
     coloured = with_article(f"{toy.main_word} {toy.kind}")
     plain = with_article(toy.kind)
     captions = (
@@ -173,7 +173,7 @@ def render_toy(rng: np.random.Generator, toy: Toy, size_px: int, place: str | No
 
 
 def _mark(pen: Pen, toy: Toy, x: float, y: float, width: float, height: float) -> None:
-    """The toy's marking within a box around (x, y)."""
+    """Draw the toy's marking within a box around (x, y)."""
     colour = toy.accent
     half_w = width / 2
     if toy.marking == "stripes":
@@ -207,7 +207,7 @@ def _mark(pen: Pen, toy: Toy, x: float, y: float, width: float, height: float) -
 
 
 def _shadow_side(pen: Pen) -> int:
-    """The toy's own side that lies in shadow, 1 for its right."""
+    """Return the toy's own side that lies in shadow, 1 for its right."""
     return -pen.light.side * (-1 if pen.mirrored else 1)
 
 

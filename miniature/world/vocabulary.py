@@ -23,12 +23,12 @@ several nothing
 
 
 def words_of(text: str) -> list[str]:
-    """The words and commas of a caption or prompt, in order."""
+    """Return the words and commas of a caption or prompt, in order."""
     return re.findall(r"[a-z]+|[,.]", text)
 
 
 def world_words() -> tuple[str, ...]:
-    """All lower-case words, the comma and the full stop that captions and prompts are made of, sorted."""
+    """Return the lower-case words, comma and full stop that make up captions and prompts, sorted."""
     words = set(_WORDS.split()) | {",", "."}
     words |= {*NAMED, *HAIRS, *RUG_COLOURS, *TABLE_COLOURS, *KINDS, *NUMBERS, *PLURALS, *PLURALS.values()}
     for prompt in (*OBJECT_PROMPTS, *LIVE_PROMPTS):

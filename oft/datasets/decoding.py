@@ -12,7 +12,7 @@ from PIL import Image
 
 from oft.datasets.landmarks import load_landmarks
 from oft.pictures import PictureError, load_labels, load_picture, load_stored, turn_array
-from oft.types import Annotation, AnnotationKind, Counts, Example, Source
+from oft.types import Annotation, AnnotationKind, ByteSource, Counts, Example
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def iterate_pictures(examples: Iterable[Example], counts: Counts, wanted: Wanted
         yield decoded
 
 
-def _load_annotation(source: Source, wanted: Wanted) -> NDArray[Any]:
+def _load_annotation(source: ByteSource, wanted: Wanted) -> NDArray[Any]:
     match wanted.annotation:
         case "labels":
             return load_labels(source, wanted.annotation_channel)

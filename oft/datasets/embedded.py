@@ -18,7 +18,7 @@ row group."""
 
 @dataclass(frozen=True)
 class Embedded:
-    """A value in a Parquet file, opened as a path is (see `oft.types.Source`); small, and fit for pickling.
+    """A value in a Parquet file, opened like a path (see `oft.types.ByteSource`); small and picklable.
 
     Attributes:
         file: the Parquet file.

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.pictures import PictureError, open_source
-from oft.types import Source
+from oft.types import ByteSource
 
 NUM_LANDMARKS = 68
 MAX_FILE_BYTES = 1 << 16
 
 
-def load_landmarks(source: Source) -> NDArray[np.float64]:
+def load_landmarks(source: ByteSource) -> NDArray[np.float64]:
     """Return the points of a file, [68, 2]: x and y in pixels, in the order of the 68-point mark-up of iBUG.
 
     Raises:

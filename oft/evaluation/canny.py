@@ -14,7 +14,7 @@ import numpy as np
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_same_shape
-from oft.evaluation.measure import Compared, Measured, Pictures
+from oft.evaluation.measure import Compared, Measurements, Pictures
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def compute_canny(
 
 
 def measure_edges(
-    compared: Compared, edges: Callable[[Pictures], Pictures], real: Pictures, measured: Measured
+    compared: Compared, edges: Callable[[Pictures], Pictures], real: Pictures, measured: Measurements
 ) -> None:
     """Add IoU and F1 of the edges (reference protocol), and each picture's F1.
 
@@ -86,7 +86,7 @@ def measure_edges(
             measured.scores["canny_f1"] = [float(score) for score in score_edges(truth[sources], found)[1]]
 
 
-def _measure(task: EvaluatedTask, measured: Measured) -> None:
+def _measure(task: EvaluatedTask, measured: Measurements) -> None:
     from oft.conditions.canny import extract_canny
 
     thresholds = task.conditions.canny

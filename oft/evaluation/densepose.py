@@ -11,7 +11,7 @@ import numpy as np
 
 from oft.errors import DataError
 from oft.evaluation.diagrams import confusion_rows
-from oft.evaluation.measure import Compared, Measured, Pictures, score_accuracy
+from oft.evaluation.measure import Compared, Measurements, Pictures, score_accuracy
 from oft.evaluation.metric import Metric, MetricFamily
 from oft.evaluation.segmentation import compute_class_iou, confusion_matrix, extract_label_maps
 
@@ -71,7 +71,7 @@ def compute_part_accuracy(confusion: Int64[np.ndarray, "25 25"]) -> dict[str, fl
 
 
 def measure_parts(
-    compared: Compared, parts: Pictures, judge: Judge, settings: Evaluation, measured: Measured
+    compared: Compared, parts: Pictures, judge: Judge, settings: Evaluation, measured: Measurements
 ) -> None:
     """Add the accuracy of body parts by the judge, and each picture's."""
     for suffix, (pictures, sources) in compared.items():
@@ -84,7 +84,7 @@ def measure_parts(
             measured.scores["part_accuracy"] = score_accuracy(predicted, truth, truth > 0)
 
 
-def _measure(task: EvaluatedTask, measured: Measured) -> None:
+def _measure(task: EvaluatedTask, measured: Measurements) -> None:
     measure_parts(
         task.compared, task.labels, task.judges.segmenter("part_segmenter"), task.settings, measured
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_features, check_same_width
-from oft.evaluation.measure import Measured, Pictures
+from oft.evaluation.measure import Measurements, Pictures
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def measure_distribution(
     extract: Callable[[Pictures], NDArray[np.float32]],
     settings: Evaluation,
     rng: np.random.Generator,
-    measured: Measured,
+    measured: Measurements,
 ) -> None:
     """Add FID and KID of generated and of other real pictures (the ceiling) against the real ones."""
     truth = extract(real)
@@ -136,7 +136,7 @@ def measure_distribution(
     measured.metrics["num_ceiling_images"] = len(other_real)
 
 
-def _measure(task: EvaluatedTask, measured: Measured) -> None:
+def _measure(task: EvaluatedTask, measured: Measurements) -> None:
     # The ceiling is the distance between two sets of real pictures.
     others = task.other_real
     if others is None or min(len(task.real), len(others), len(task.generated.pictures)) < MIN_IMAGES:

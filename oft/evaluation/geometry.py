@@ -94,9 +94,9 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
     Raises:
         CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
     """
-    from oft.models.adapted import load_onto
+    from oft.models.adapted import load_adapter_onto
 
-    adapter = load_onto(base, adapter_folder)
+    adapter = load_adapter_onto(base, adapter_folder)
     layers = adapter.adapted_layers()
     before = measure_energies(base.unet, layers)
     with adapter.merging():

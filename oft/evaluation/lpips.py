@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.errors import DataError
-from oft.evaluation.measure import Generated, Measured, Pictures
+from oft.evaluation.measure import Generated, Measurements, Pictures
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def compute_diversity(
 
 
 def measure_diversity(
-    generated: Generated, pyramid: Callable[[Pictures], list[NDArray[np.float32]]], measured: Measured
+    generated: Generated, pyramid: Callable[[Pictures], list[NDArray[np.float32]]], measured: Measurements
 ) -> None:
     """Add LPIPS diversity of the generated pictures; nothing where there is one of each prompt."""
     if len(np.unique(generated.sources)) == len(generated.sources):
@@ -101,7 +101,7 @@ def measure_diversity(
     measured.add({"lpips_diversity": compute_diversity(by_prompt)["lpips_diversity"]})
 
 
-def _measure(task: EvaluatedTask, measured: Measured) -> None:
+def _measure(task: EvaluatedTask, measured: Measurements) -> None:
     measure_diversity(task.generated, task.judges.pyramid, measured)
 
 

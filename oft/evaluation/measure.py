@@ -1,4 +1,4 @@
-"""What measuring a task gives: flat metrics, a score for each picture, rows for plots."""
+"""The results of evaluating a task: flat metrics, a score for each picture, rows for plots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Generated:
         pictures: uint8 [m, h, w, 3].
         sources: for each, the index of its real picture (tasks with a condition) or of its prompt (subjects).
         prompts: the prompt of each.
-        requests: key and number of each: which sample (or prompt) it is of, and which repeat.
+        requests: key and repeat of each: which sample (or prompt) it is of, and which repeat of that.
     """
 
     pictures: Pictures
@@ -30,14 +30,14 @@ class Generated:
 
 
 @dataclass
-class Measured:
+class Measurements:
     """Flat metrics, a score for each picture, and rows for plots.
 
     Attributes:
         metrics: the values of ``metrics.json``.
         scores: by name, one for each picture; NaN where it does not exist.
         confusion: rows of the confusion plot.
-        requests: which picture each score belongs to, by key and number.
+        requests: key and repeat of the picture that each score belongs to.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -50,10 +50,10 @@ class Measured:
         return [
             {
                 "key": key,
-                "index": index,
+                "index": repeat,
                 **{name: _round(scores[row]) for name, scores in self.scores.items()},
             }
-            for row, (key, index) in enumerate(self.requests)
+            for row, (key, repeat) in enumerate(self.requests)
             if self.scores
         ]
 
@@ -64,11 +64,11 @@ class Measured:
         }
 
     def add(self, metrics: Mapping[str, float], suffix: str = "") -> None:
-        """Take in metrics under their names and a suffix."""
+        """Add metrics under their names and a suffix."""
         self.metrics.update({f"{name}{suffix}": value for name, value in metrics.items()})
 
     def add_scores(self, name: str, scores: NDArray[np.float64]) -> None:
-        """Take in a score for each picture, and their mean as the metric."""
+        """Add a score for each picture, and their mean as the metric."""
         self.scores[name] = scores.tolist()
         self.metrics[name] = float(scores.mean())
 
@@ -80,11 +80,11 @@ Compared = dict[str, tuple[Pictures, NDArray[np.int64]]]
 
 def compared_pictures(generated: Generated, real: Pictures, reconstructed: Pictures) -> Compared:
     """Return pictures and their sources by the suffix of their metrics."""
-    everyone = np.arange(len(real))
+    all_indices = np.arange(len(real))
     return {
         "": (generated.pictures, generated.sources),
-        "_ceiling": (real, everyone),
-        "_reconstruction": (reconstructed, everyone),
+        "_ceiling": (real, all_indices),
+        "_reconstruction": (reconstructed, all_indices),
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from oft.evaluation.measure import Measured
+    from oft.evaluation.measure import Measurements
     from oft.evaluation.task import EvaluatedTask
 
 Direction = Literal["higher", "lower", "neither"]
@@ -58,7 +58,7 @@ class MetricFamily:
     """
 
     metrics: tuple[Metric, ...]
-    measure: Callable[[EvaluatedTask, Measured], None]
+    measure: Callable[[EvaluatedTask, Measurements], None]
     tasks: Literal["control", "subject", "any"] = "control"
     conditions: tuple[str, ...] = ()
     judges: tuple[str, ...] = ()

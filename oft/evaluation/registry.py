@@ -17,7 +17,7 @@ from oft.evaluation import (
     segmentation,
     similarity,
 )
-from oft.evaluation.measure import Measured
+from oft.evaluation.measure import Measurements
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ def headline_metrics(condition: str) -> tuple[str, ...]:
     return tuple(name for family in FAMILIES if family.is_for(condition) for name in family.headline)
 
 
-def measure_task(task: EvaluatedTask) -> Measured:
+def measure_task(task: EvaluatedTask) -> Measurements:
     """Return all metrics of the families that are for a task.
 
     Raises:
         DataError: the task's shards lack what a family needs.
         CheckpointError: a judge is missing or damaged.
     """
-    measured = Measured(requests=task.generated.requests)
+    measured = Measurements(requests=task.generated.requests)
     for family in FAMILIES:
         if family.is_for(task.condition):
             family.measure(task, measured)

@@ -9,7 +9,7 @@ import numpy as np
 from oft.errors import CheckpointError, DataError
 from oft.evaluation.checks import check_pictures, check_same_shape
 from oft.evaluation.diagrams import confusion_rows
-from oft.evaluation.measure import Compared, Measured, Pictures, score_accuracy
+from oft.evaluation.measure import Compared, Measurements, Pictures, score_accuracy
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def compute_segmentation(confusion: Int64[np.ndarray, "c c"]) -> dict[str, float
 
 
 def measure_segmentation(
-    compared: Compared, labels: Pictures, judge: Judge, settings: Evaluation, measured: Measured
+    compared: Compared, labels: Pictures, judge: Judge, settings: Evaluation, measured: Measurements
 ) -> None:
     """Add mIoU, mAcc and aAcc of the judge's maps against ADE20K ids, and each picture's accuracy."""
     from oft.conditions.ade20k_classes import CLASS_NAMES, NUM_CLASSES
@@ -140,7 +140,7 @@ def measure_segmentation(
             measured.scores["aacc"] = score_accuracy(predicted, truth, truth > 0)
 
 
-def _measure(task: EvaluatedTask, measured: Measured) -> None:
+def _measure(task: EvaluatedTask, measured: Measurements) -> None:
     measure_segmentation(
         task.compared, task.labels, task.judges.segmenter("segmenter"), task.settings, measured
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_features, check_same_shape, check_same_width
-from oft.evaluation.measure import Generated, Measured, Pictures
+from oft.evaluation.measure import Generated, Measurements, Pictures
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def measure_text(
     prompts: Sequence[str],
     images: Callable[[Pictures], NDArray[np.float32]],
     texts: Callable[[Sequence[str]], NDArray[np.float32]],
-    measured: Measured,
+    measured: Measurements,
     real: tuple[Pictures, Sequence[str]] | None = None,
 ) -> None:
     """Add CLIP-T: the mean cosine of each picture and its prompt, and of real pictures and their captions.
@@ -100,7 +100,7 @@ def measure_subject(
     real: Pictures,
     images: Callable[[Pictures], NDArray[np.float32]],
     features: Callable[[Pictures], NDArray[np.float32]],
-    measured: Measured,
+    measured: Measurements,
 ) -> None:
     """Add CLIP-I and the DINO-like similarity: mean cosines to the subject's real pictures.
 
@@ -112,7 +112,7 @@ def measure_subject(
         measured.add({name: compute_pairwise_ceiling(truth)}, "_ceiling")
 
 
-def _measure_text(task: EvaluatedTask, measured: Measured) -> None:
+def _measure_text(task: EvaluatedTask, measured: Measurements) -> None:
     measure_text(
         task.generated,
         task.prompts,
@@ -123,7 +123,7 @@ def _measure_text(task: EvaluatedTask, measured: Measured) -> None:
     )
 
 
-def _measure_subject(task: EvaluatedTask, measured: Measured) -> None:
+def _measure_subject(task: EvaluatedTask, measured: Measurements) -> None:
     measure_subject(task.generated, task.real, task.judges.clip_images, task.judges.features, measured)
 
 

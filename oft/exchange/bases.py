@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Identity:
+class BaseIdentity:
     """Name (where it came from) and hash of a base: what adapters are tied to."""
 
     name: str
     hash: str
 
 
-def identify_base(folder: Path) -> Identity:
+def identify_base(folder: Path) -> BaseIdentity:
     """Return a base's identity: as recorded when the pipeline placed it, else computed the same way.
 
     Raises:
@@ -34,8 +34,8 @@ def identify_base(folder: Path) -> Identity:
         )
     if (folder / CARD_NAME).is_file():
         card = read_card(folder)
-        return Identity(str(card["origin"]), str(card["hash"]))
-    return Identity(folder.resolve().name, hash_weights(folder, PARTS))
+        return BaseIdentity(str(card["origin"]), str(card["hash"]))
+    return BaseIdentity(folder.resolve().name, hash_weights(folder, PARTS))
 
 
 def load_unet(folder: Path) -> UNet2DConditionModel:

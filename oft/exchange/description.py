@@ -27,9 +27,9 @@ from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.storage import read_json
 
-Part = Literal["rotation", "magnitude", "hint_encoder"]
+AdapterPart = Literal["rotation", "magnitude", "hint_encoder"]
 
-PART_FILES: Mapping[str, Part] = {
+PART_FILES: Mapping[str, AdapterPart] = {
     ROTATION_FILE: "rotation",
     MAGNITUDE_FILE: "magnitude",
     HINT_ENCODER_FILE: "hint_encoder",
@@ -38,7 +38,7 @@ NEUMANN_CONVENTION = (
     "x R with R near (I + S)(I - S)^-1, S = U - U^T: PEFT's truncated Cayley-Neumann series, which turns the "
     "other way than the exact transform and is only nearly orthogonal"
 )
-_TENSOR_NAMES: Mapping[Part, re.Pattern[str]] = {
+_TENSOR_NAMES: Mapping[AdapterPart, re.Pattern[str]] = {
     "rotation": re.compile(f"{re.escape(PEFT_PREFIX)}.+{re.escape(PEFT_SUFFIX)}"),
     "magnitude": re.compile(r".+\.log_scale"),
     "hint_encoder": re.compile(r"convs\.\d+\.(weight|bias)"),
@@ -49,8 +49,8 @@ _TITLES: Mapping[str, str] = {
     "magnitude": "the magnitudes of an OFT adapter",
     "hint_encoder": "a hint encoder",
 }
-# Entries of the metadata that have a field of their own here, or say nothing.
-_TOLD = frozenset(
+# Entries of the metadata that have a field of their own in a Description, or carry no information.
+_DESCRIBED_KEYS = frozenset(
     (
         "format",
         "base_hash",
@@ -87,7 +87,7 @@ class Contents:
         max_abs_skew: of rotations, the largest |entry| of any S.
     """
 
-    part: Part
+    part: AdapterPart
     layers: int
     parameters: int
     metadata: dict[str, str]
@@ -188,7 +188,7 @@ def read_contents(source: Path) -> Contents:
     Raises:
         CheckpointError: the file is damaged, or holds something else.
     """
-    with _opened(source) as file:
+    with _open_safetensors(source) as file:
         names = list(file.keys())
         metadata = dict(file.metadata() or {})
         sizes = [math.prod(file.get_slice(name).get_shape()) for name in names]
@@ -200,8 +200,8 @@ def read_contents(source: Path) -> Contents:
         largest = 0.0
         for name in names:
             packed = file.get_tensor(name)
-            groups[_blocks_of(source, name, packed)] += 1
-            largest = max(largest, _largest(source, name, packed))
+            groups[_block_shape(source, name, packed)] += 1
+            largest = max(largest, _max_abs(source, name, packed))
         blocks = tuple(Blocks(count, rows, size) for (rows, size), count in sorted(groups.items()))
         return Contents(part, layers, sum(sizes), metadata, blocks, largest)
 
@@ -218,22 +218,22 @@ def _describe_folder(folder: Path) -> Description:
             f"{folder}: an adapter's folder holds {ROTATION_FILE}, and this one "
             f"{', '.join(names) or 'nothing'}; give the folder that a training wrote"
         )
-    held = {name: read_contents(folder / name) for name in PART_FILES if (folder / name).is_file()}
-    for name, contents in held.items():
+    parts = {name: read_contents(folder / name) for name in PART_FILES if (folder / name).is_file()}
+    for name, contents in parts.items():
         if contents.part != PART_FILES[name]:
             raise CheckpointError(
                 f"{folder / name}: must hold {_TITLES[PART_FILES[name]]}, and holds "
                 f"{_TITLES[contents.part]}; copy the adapter again"
             )
-    hashes = {name: contents.metadata.get("base_hash") for name, contents in held.items()}
+    hashes = {name: contents.metadata.get("base_hash") for name, contents in parts.items()}
     if len({recorded for recorded in hashes.values() if recorded is not None}) > 1:
         raise CheckpointError(
             f"{folder}: its files must belong to one base, and record "
             f"{', '.join(f'{recorded} ({name})' for name, recorded in hashes.items())}; "
             "copy the adapter again"
         )
-    parameters = {str(contents.part): contents.parameters for contents in held.values()}
-    return _describe(folder, "adapter", held[ROTATION_FILE], parameters, _read_config(folder / CONFIG_FILE))
+    parameters = {str(contents.part): contents.parameters for contents in parts.values()}
+    return _describe(folder, "adapter", parts[ROTATION_FILE], parameters, _read_config(folder / CONFIG_FILE))
 
 
 def _describe_tensors(folder: Path, kind: str) -> Description:
@@ -243,7 +243,7 @@ def _describe_tensors(folder: Path, kind: str) -> Description:
     num_tensors = 0
     files = sorted(folder.glob("*.safetensors"))
     for path in files:
-        with _opened(path) as file:
+        with _open_safetensors(path) as file:
             metadata |= file.metadata() or {}
             names = list(file.keys())
             sizes = [math.prod(file.get_slice(name).get_shape()) for name in names]
@@ -262,7 +262,7 @@ def _describe_tensors(folder: Path, kind: str) -> Description:
         base_hash=metadata.get("base_hash"),
         max_abs_skew=None,
         parameters=parameters,
-        metadata={key: value for key, value in sorted(metadata.items()) if key not in _TOLD},
+        metadata={key: value for key, value in sorted(metadata.items()) if key not in _DESCRIBED_KEYS},
         files={path.name: path.stat().st_size for path in files},
     )
 
@@ -296,7 +296,7 @@ def _describe(
         base_hash=metadata.get("base_hash"),
         max_abs_skew=contents.max_abs_skew,
         parameters=parameters,
-        metadata={key: value for key, value in sorted(metadata.items()) if key not in _TOLD},
+        metadata={key: value for key, value in sorted(metadata.items()) if key not in _DESCRIBED_KEYS},
         files={
             name: (folder / name).stat().st_size
             for name in (CONFIG_FILE, *PART_FILES)
@@ -321,7 +321,7 @@ def _read_config(source: Path) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[Any]:
+def _open_safetensors(source: Path) -> Iterator[Any]:
     try:
         with safe_open(source, framework="pt") as file:
             yield file
@@ -331,7 +331,7 @@ def _opened(source: Path) -> Iterator[Any]:
         ) from fault
 
 
-def _part_of(source: Path, names: Sequence[str]) -> Part:
+def _part_of(source: Path, names: Sequence[str]) -> AdapterPart:
     for part, pattern in _TENSOR_NAMES.items():
         if names and all(pattern.fullmatch(name) for name in names):
             return part
@@ -343,7 +343,7 @@ def _part_of(source: Path, names: Sequence[str]) -> Part:
     )
 
 
-def _blocks_of(source: Path, name: str, packed: Tensor) -> tuple[int, int]:
+def _block_shape(source: Path, name: str, packed: Tensor) -> tuple[int, int]:
     try:
         rows, _ = packed.shape
         if not rows:
@@ -356,7 +356,7 @@ def _blocks_of(source: Path, name: str, packed: Tensor) -> tuple[int, int]:
         ) from fault
 
 
-def _largest(source: Path, name: str, packed: Tensor) -> float:
+def _max_abs(source: Path, name: str, packed: Tensor) -> float:
     check_numbers(str(source), {name: packed})
     return float(packed.abs().max())
 

@@ -1,4 +1,4 @@
-"""From this project's adapters to what other programs load."""
+"""Export this project's adapters to what other programs load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from oft.adapters.registry import load_adapter
 from oft.adapters.tensors import file_metadata
 from oft.errors import ParamsError
-from oft.exchange.bases import Identity, identify_base, load_unet
+from oft.exchange.bases import BaseIdentity, identify_base, load_unet
 from oft.exchange.delta import write_delta
 from oft.exchange.merged import write_merged
 from oft.exchange.weights import adapted_weights
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MAX_STRENGTH = 10  # as in params.yaml
-Form = Literal["peft", "delta", "diffusers"]
+ExportFormat = Literal["peft", "delta", "diffusers"]
 Precision = Literal["fp32", "fp16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16}
 
@@ -31,7 +31,7 @@ def export_adapter(
     adapter: Path,
     base: Path,
     target: Path,
-    form: Form,
+    form: ExportFormat,
     precision: Precision = "fp32",
     strength: float = 1.0,
 ) -> list[str]:
@@ -80,7 +80,7 @@ def export_adapter(
 def write_weights(
     target: Path,
     base: Path,
-    identity: Identity,
+    identity: BaseIdentity,
     unet: nn.Module,
     weights: Mapping[str, Tensor],
     form: Literal["delta", "diffusers"],

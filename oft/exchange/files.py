@@ -6,7 +6,7 @@ from pathlib import Path
 
 from oft.errors import CheckpointError
 
-# What PEFT and the reference implementation call the file in a folder of theirs; the safe format first.
+# The names that PEFT and the reference implementation give the file; the safe format first.
 FILE_NAMES = (
     "adapter_model.safetensors",
     "adapter_model.bin",

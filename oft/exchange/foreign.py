@@ -1,4 +1,4 @@
-"""An adapter out of another program's file, in this project's terms, and how it is put on a model."""
+"""An adapter from another program's file, in this project's terms, and its injection into a model."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class ForeignAdapter:
     notes: tuple[str, ...] = ()
 
 
-def put_foreign_on(unet: nn.Module, foreign: ForeignAdapter) -> OrthogonalAdapter:
-    """Put a foreign adapter on ``unet``; all is checked before the model is touched.
+def inject_foreign(unet: nn.Module, foreign: ForeignAdapter) -> OrthogonalAdapter:
+    """Put a foreign adapter on ``unet``, after checking everything.
 
     Raises:
         CheckpointError: a layer is unknown, a shape differs, or a value is no number.
         ParamsError: the model has an adapter already.
     """
     check_numbers(foreign.source, {**foreign.packed, **(foreign.log_scales or {})})
-    config = config_of(foreign, unet)
+    config = infer_config(foreign, unet)
     if foreign.log_scales is not None:
         check_magnitudes(foreign.source, foreign.log_scales, unet)
     encoder = None
@@ -66,7 +66,7 @@ def put_foreign_on(unet: nn.Module, foreign: ForeignAdapter) -> OrthogonalAdapte
     return OrthogonalAdapter.put_on(unet, config, foreign.packed, foreign.log_scales, encoder)
 
 
-def config_of(foreign: ForeignAdapter, unet: nn.Module) -> OFTConfig:
+def infer_config(foreign: ForeignAdapter, unet: nn.Module) -> OFTConfig:
     """Return the configuration under which ``unet``'s layers have the parameters of a foreign adapter.
 
     Raises:
@@ -195,7 +195,7 @@ def check_matrices(source: str, matrices: Mapping[str, Tensor], weights: Mapping
 def packed_from_matrices(matrices: Tensor, bound: float | None) -> Tensor:
     """Return the packed form of full parameters P, ``[r, b, b]`` or ``[b, b]``, with S = (P - Pᵀ) / 2.
 
-    With a ``bound``, P is first brought into the ball of that Frobenius norm, as its program does on each
+    With a ``bound``, P is first projected onto the ball of that Frobenius norm, as its program does on each
     forward pass (COFT).
     """
     matrices = matrices.float().reshape(-1, *matrices.shape[-2:])

@@ -1,4 +1,4 @@
-"""From other programs' adapters to this project's."""
+"""Import other programs' adapters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oft.errors import CheckpointError, ParamsError
 from oft.exchange.bases import identify_base, load_unet
 from oft.exchange.exports import Precision, refuse_target, write_weights
 from oft.exchange.files import find_checkpoint
-from oft.exchange.foreign import ForeignAdapter, put_foreign_on
+from oft.exchange.foreign import ForeignAdapter, inject_foreign
 from oft.exchange.peft import Cayley, TruncatedAdapter, is_peft, read_peft
 from oft.exchange.reference import Sign, is_reference, read_reference
 from oft.exchange.weights import truncated_weights
@@ -64,7 +64,7 @@ def import_adapter(
             target, base, identity, unet, weights, "delta" if as_delta else "diffusers", precision, what
         )
     else:
-        adapter = put_foreign_on(unet, foreign)
+        adapter = inject_foreign(unet, foreign)
         with atomic_folder(target) as partial:
             adapter.save(
                 partial,

@@ -42,7 +42,7 @@ def write_merged(
         shutil.copytree(
             base,
             partial,
-            ignore=lambda folder, names: _left_out(Path(folder) == base, folder, names),
+            ignore=lambda folder, names: _ignored_names(Path(folder) == base, folder, names),
             dirs_exist_ok=True,
         )
         (partial / "unet").mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def write_merged(
                 if key.endswith(".weight") and adapted.shape == tensors[key].shape:
                     tensors[key] = adapted
                     missing.discard(key)
-            write_tensors(partial / "unet" / source.name, _converted(tensors, dtype), metadata)
+            write_tensors(partial / "unet" / source.name, _cast(tensors, dtype), metadata)
         if missing:
             raise CheckpointError(
                 f"{base / 'unet'}: must hold a weight for each adapted layer, of its shape, and has none for "
@@ -71,13 +71,13 @@ def _is_part(path: Path) -> bool:
     return path.suffix == ".json" and path.name != CARD_NAME
 
 
-def _left_out(at_top: bool, folder: str, names: list[str]) -> set[str]:
-    left_out = shutil.ignore_patterns(*PICKLED)(folder, names)
+def _ignored_names(at_top: bool, folder: str, names: list[str]) -> set[str]:
+    ignored = shutil.ignore_patterns(*PICKLED)(folder, names)
     if at_top:  # whole checkpoints in one file, version control and caches may lie there
-        left_out |= {name for name in names if not _is_part(Path(folder) / name)}
+        ignored |= {name for name in names if not _is_part(Path(folder) / name)}
     if Path(folder).name == "unet":
-        left_out |= shutil.ignore_patterns("*.safetensors")(folder, names)
-    return left_out
+        ignored |= shutil.ignore_patterns("*.safetensors")(folder, names)
+    return ignored
 
 
 def _unet_files(base: Path) -> list[Path]:
@@ -86,5 +86,5 @@ def _unet_files(base: Path) -> list[Path]:
     return [whole] if whole.is_file() else sorted(whole.parent.glob(f"{WEIGHTS_NAME}-*.safetensors"))
 
 
-def _converted(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+def _cast(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     return {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}

@@ -1,4 +1,4 @@
-"""An adapter and the base it belongs to: made for it, loaded onto it, saved with its hash."""
+"""Make an adapter for a base, load it onto the base, save it with the base's hash."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def init_adapter(
     return create_adapter(base.unet, settings, with_condition=with_condition, generator=generator)
 
 
-def load_onto(base: Base, folder: Path) -> Adapter:
+def load_adapter_onto(base: Base, folder: Path) -> Adapter:
     """Put a saved adapter on the base it was made from.
 
     Raises:
@@ -30,6 +30,6 @@ def load_onto(base: Base, folder: Path) -> Adapter:
     return load_adapter(folder, base.unet, base_hash=base.hash)
 
 
-def store(folder: Path, adapter: Adapter, base: Base) -> None:
+def save_with_base(folder: Path, adapter: Adapter, base: Base) -> None:
     """Save an adapter with the hash and the origin of its base."""
     adapter.save(folder, base_hash=base.hash, base_name=base.origin)

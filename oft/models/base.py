@@ -1,4 +1,4 @@
-"""The base checkpoint in diffusers' layout: placing it, hashing it, loading its parts."""
+"""Place, hash and load the base checkpoint, in diffusers' layout."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def place_base(source: Path, target: Path, origin: str, variant: str | None = No
     refuse_pickled(source, variant)
     ending = f".{variant}.safetensors" if variant else ".safetensors"
 
-    def left_out(folder: str, names: list[str]) -> set[str]:
+    def ignored_names(folder: str, names: list[str]) -> set[str]:
         others = {name for name in names if name.endswith(".safetensors") and not name.endswith(ending)}
         return shutil.ignore_patterns(*PICKLED)(folder, names) | others
 
     with atomic_folder(target) as partial:
         for part in PARTS:
-            shutil.copytree(source / part, partial / part, ignore=left_out)
+            shutil.copytree(source / part, partial / part, ignore=ignored_names)
         for path in sorted(partial.rglob(f"*{ending}")):
             path.rename(path.with_name(path.name.removesuffix(ending) + ".safetensors"))
         shutil.copy(source / INDEX_NAME, partial / INDEX_NAME)
@@ -166,11 +166,11 @@ def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
         hash=card["hash"],
         origin=card["origin"],
     )
-    _refuse_misfits(base, folder)
+    _check_compatibility(base, folder)
     return base
 
 
-def _refuse_misfits(base: Base, folder: Path) -> None:
+def _check_compatibility(base: Base, folder: Path) -> None:
     unet, vae, text = base.unet.config, base.vae.config, base.text_encoder.config
     widths = {
         "unet in_channels": (unet.in_channels, "vae latent_channels", vae.latent_channels),

@@ -14,7 +14,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from oft.adapters.tensors import read_tensors
 from oft.errors import CheckpointError, first_line
 
-# What files begin with that hold no weights at all: what a download left in their place.
+# The first bytes of what a failed download leaves in place of weights.
 NO_WEIGHTS = {
     b"<": "a web page (the download was refused, or needs you to log in)",
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself (run git lfs pull)",

@@ -1,4 +1,4 @@
-"""Pictures as the base's autoencoder describes them."""
+"""The latents of pictures, by the base's autoencoder."""
 
 from __future__ import annotations
 

@@ -15,18 +15,18 @@ from oft.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-State = Mapping[str, "Tensor"]
+StateDict = Mapping[str, "Tensor"]
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
 TEXT_PREFIX = "cond_stage_model."
-AVERAGED_PREFIX = "model_ema."
+EMA_PREFIX = "model_ema."
 SDXL_PREFIX = "conditioner.embedders."
 OPEN_CLIP_PREFIX = "cond_stage_model.model."
-SHOWN = 3
+MAX_SHOWN = 3
 
 
-def refuse_others(source: Path, state: State) -> None:
+def refuse_other_models(source: Path, state: StateDict) -> None:
     """Refuse what is no whole checkpoint of Stable Diffusion 1 or 2.
 
     Raises:
@@ -47,12 +47,12 @@ def refuse_others(source: Path, state: State) -> None:
     if missing:
         raise CheckpointError(
             f"{source}: must hold UNet, autoencoder and text encoder of Stable Diffusion 1 or 2 under Latent "
-            f"Diffusion's names, and has no {', no '.join(missing)}; it holds {shown(sorted(state))}; "
+            f"Diffusion's names, and has no {', no '.join(missing)}; it holds {first_names(sorted(state))}; "
             "set base.source in params.yaml to a whole checkpoint"
         )
 
 
-def averaged(source: Path, state: State) -> State:
+def with_ema_weights(source: Path, state: StateDict) -> StateDict:
     """Return the state with the UNet's moving averages in place of its weights; as it is if it has none.
 
     Latent Diffusion keeps them under the weight's name without dots: ``model_ema.diffusion_modelout0weight``.
@@ -60,37 +60,37 @@ def averaged(source: Path, state: State) -> State:
     Raises:
         CheckpointError: averages of some weights are missing.
     """
-    places = {
-        name: AVERAGED_PREFIX + name.removeprefix("model.").replace(".", "")
+    ema_names = {
+        name: EMA_PREFIX + name.removeprefix("model.").replace(".", "")
         for name in state
         if name.startswith(UNET_PREFIX)
     }
-    missing = [name for name, place in places.items() if place not in state]
-    if len(missing) == len(places):  # pruned files keep the averages under the weights' own names
+    missing = [name for name, ema_name in ema_names.items() if ema_name not in state]
+    if len(missing) == len(ema_names):  # pruned files keep the averages under the weights' own names
         return state
     if missing:
         raise CheckpointError(
-            f"{source}: holds moving averages ({AVERAGED_PREFIX}*) of only some weights of the UNet; "
-            f"{len(missing)} have none, {shown(missing)}; set base.use_ema to false in params.yaml"
+            f"{source}: holds moving averages ({EMA_PREFIX}*) of only some weights of the UNet; "
+            f"{len(missing)} have none, {first_names(missing)}; set base.use_ema to false in params.yaml"
         )
-    return {**state, **{name: state[place] for name, place in places.items()}}
+    return {**state, **{name: state[ema_name] for name, ema_name in ema_names.items()}}
 
 
-def convert_unet(state: State, unet: Any) -> dict[str, Tensor]:
+def convert_unet(state: StateDict, unet: Any) -> dict[str, Tensor]:
     """Return the UNet's weights under diffusers' names."""
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     return dict(convert_ldm_unet_checkpoint(dict(state), dict(unet.config)))
 
 
-def convert_vae(state: State, vae: Any) -> dict[str, Tensor]:
+def convert_vae(state: StateDict, vae: Any) -> dict[str, Tensor]:
     """Return the autoencoder's weights under diffusers' names."""
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     return dict(convert_ldm_vae_checkpoint(dict(state), dict(vae.config)))
 
 
-def convert_text_encoder(state: State, text_encoder: Any) -> dict[str, Tensor]:
+def convert_text_encoder(state: StateDict, text_encoder: Any) -> dict[str, Tensor]:
     """Return the text encoder's weights under transformers' names, of CLIP (SD 1) or of OpenCLIP (SD 2)."""
     from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
 
@@ -98,20 +98,20 @@ def convert_text_encoder(state: State, text_encoder: Any) -> dict[str, Tensor]:
         converted = convert_open_clip_checkpoint(text_encoder, dict(state), OPEN_CLIP_PREFIX)
     else:
         converted = convert_ldm_clip_checkpoint(dict(state))
-    # What the text encoder of a text-to-image model has no use for.
+    # The text encoder of a text-to-image model does not use these.
     unused = ("embeddings.position_ids", "text_projection.weight", "logit_scale")
     named = {name.removeprefix("text_model."): value for name, value in converted.items()}
     return {name: value for name, value in named.items() if name not in unused}
 
 
-CONVERTERS: Mapping[str, Callable[[State, Any], dict[str, Tensor]]] = {
+CONVERTERS: Mapping[str, Callable[[StateDict, Any], dict[str, Tensor]]] = {
     "unet": convert_unet,
     "vae": convert_vae,
     "text_encoder": convert_text_encoder,
 }
 
 
-def convert(source: Path, state: State, part: str, network: nn.Module) -> dict[str, Tensor]:
+def convert(source: Path, state: StateDict, part: str, network: nn.Module) -> dict[str, Tensor]:
     """Return the weights of one part, by the names that ``network`` has; no value is copied or changed.
 
     Args:
@@ -138,7 +138,7 @@ def convert(source: Path, state: State, part: str, network: nn.Module) -> dict[s
         if name in weights and weights[name].shape != shape
     ]
     faults = [
-        f"{len(names)} {what}: {shown(names)}"
+        f"{len(names)} {what}: {first_names(names)}"
         for names, what in ((missing, "missing"), (unknown, "unknown"), (others, "of another shape"))
         if names
     ]
@@ -150,6 +150,6 @@ def convert(source: Path, state: State, part: str, network: nn.Module) -> dict[s
     return weights
 
 
-def shown(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
     """Return the first few names, and that there are more."""
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(names[:MAX_SHOWN]) + (", ..." if len(names) > MAX_SHOWN else "")

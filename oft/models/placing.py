@@ -23,8 +23,8 @@ WEIGHTS_NAMES = {
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
 }
-# As files of the hub have it; transformers 5 itself does without.
-PREFIXES = {"unet": "", "vae": "", "text_encoder": "text_model."}
+# The names in the hub's files; transformers 5 itself writes no prefix.
+KEY_PREFIXES = {"unet": "", "vae": "", "text_encoder": "text_model."}
 
 
 def place(settings: BaseSettings, target: Path) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def place(settings: BaseSettings, target: Path) -> dict[str, Any]:
     if source.is_dir():
         return place_base(source, target, source.name, settings.variant)
     if source.is_file() and source.suffix in LDM_SUFFIXES:
-        return place_ldm(source, target, settings)
+        return convert_ldm(source, target, settings)
     if not source.exists() and is_hub_id(settings.source):
         folder = download(settings.source, weight_patterns(settings.variant), "base.source")
         return place_base(folder, target, settings.source, settings.variant)
@@ -57,7 +57,7 @@ def weight_patterns(variant: str | None) -> list[str]:
     return [INDEX_NAME, *CONFIGS, *TOKENIZER_FILES, *weights]
 
 
-def place_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str, Any]:
+def convert_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str, Any]:
     """Convert a file of Latent Diffusion's to ``target`` and return its card, which holds the file's SHA-256.
 
     Raises:
@@ -70,7 +70,7 @@ def place_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str, A
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from oft.models.checkpoints import read_checkpoint
-    from oft.models.ldm import State, averaged, convert, refuse_others
+    from oft.models.ldm import StateDict, convert, refuse_other_models, with_ema_weights
     from oft.models.loading import load_part
 
     with atomic_folder(target) as partial:
@@ -87,17 +87,17 @@ def place_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str, A
                 "vae": AutoencoderKL.from_config(configs["vae"]),
                 "text_encoder": CLIPTextModel(configs["text_encoder"]),
             }
-        state: State = read_checkpoint(source)
-        refuse_others(source, state)
+        state: StateDict = read_checkpoint(source)
+        refuse_other_models(source, state)
         if settings.use_ema:
-            state = averaged(source, state)
+            state = with_ema_weights(source, state)
         for part in NETWORKS:
             weights = convert(source, state, part, networks[part])
-            named = {f"{PREFIXES[part]}{name}": weight.contiguous() for name, weight in weights.items()}
+            named = {f"{KEY_PREFIXES[part]}{name}": weight.contiguous() for name, weight in weights.items()}
             file = partial / part / f"{WEIGHTS_NAMES[part]}.safetensors"
             save_file(named, file, metadata={"format": "pt"})
             file.chmod(0o644)  # the library lets nobody else read it
-        write_json(partial / INDEX_NAME, index(partial))
+        write_json(partial / INDEX_NAME, model_index(partial))
         return write_card(partial, source.name, source_sha256=sha256_file(source))
 
 
@@ -112,21 +112,21 @@ def place_configs(settings: BaseSettings, folder: Path) -> None:
         write_configs(settings.config, folder)  # type: ignore[arg-type]
         known = None
     else:
-        known = _local(settings.config, (*CONFIGS, *TOKENIZER_FILES), "base.config")
+        known = _resolve_folder(settings.config, (*CONFIGS, *TOKENIZER_FILES), "base.config")
         for part in needed:
-            _copy(known / part, folder / part, "base.config", "*config.json")
+            _copy_files(known / part, folder / part, "base.config", "*config.json")
     if settings.tokenizer is not None:
-        known = _local(settings.tokenizer, TOKENIZER_FILES, "base.tokenizer")
+        known = _resolve_folder(settings.tokenizer, TOKENIZER_FILES, "base.tokenizer")
     if known is None:
         raise CheckpointError(
             f"base.tokenizer is null, and base.config ({settings.config}) brings none: a file of Latent "
             "Diffusion's has no vocabulary; set base.tokenizer in params.yaml to a folder that holds "
             f"tokenizer/ of such a checkpoint, or to {HUB_FORM} on the hub"
         )
-    _copy(known / "tokenizer", folder / "tokenizer", "base.tokenizer", "*")
+    _copy_files(known / "tokenizer", folder / "tokenizer", "base.tokenizer", "*")
 
 
-def index(folder: Path) -> dict[str, Any]:
+def model_index(folder: Path) -> dict[str, Any]:
     """Return diffusers' index of a checkpoint (model_index.json): the class of each part."""
     import diffusers
 
@@ -145,7 +145,7 @@ def index(folder: Path) -> dict[str, Any]:
     }
 
 
-def _local(name: str, patterns: tuple[str, ...], what: str) -> Path:
+def _resolve_folder(name: str, patterns: tuple[str, ...], what: str) -> Path:
     """Return a folder of the user's as it is, or that of the files of a repository on the hub."""
     folder = Path(name)
     if folder.is_dir():
@@ -159,7 +159,7 @@ def _local(name: str, patterns: tuple[str, ...], what: str) -> Path:
     )
 
 
-def _copy(source: Path, target: Path, what: str, pattern: str) -> None:
+def _copy_files(source: Path, target: Path, what: str, pattern: str) -> None:
     files = [path for path in sorted(source.glob(pattern)) if path.is_file()]
     if not files:
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Prompts as the base's text encoder reads them."""
+"""The hidden states of prompts, by the base's text encoder."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from oft.report.reading import (
     read_scores,
 )
 from oft.report.results import (
-    Cell,
+    ConfusionCell,
     CountsRow,
     Curve,
     Failure,
@@ -45,7 +45,7 @@ from oft.report.results import (
     ShownSample,
     TaskResults,
 )
-from oft.report.scores import choose_score, is_better_low
+from oft.report.scores import choose_score, lower_is_better
 from oft.shards.shards import Sample
 from oft.types import Split
 
@@ -121,7 +121,7 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
         shown = list(real)
 
     comparisons = [
-        _compare(root, key, real.get(key), {a: _first(stored[a], key) for a in adapters}, notes)
+        _make_row(root, key, real.get(key), {a: _first_output(stored[a], key) for a in adapters}, notes)
         for key in shown
     ]
     return TaskResults(
@@ -182,7 +182,7 @@ def _collect_run(
             curves.extend(found)
             piece: Piece = "magnitude" if phase == "magnitude" else "curves"
             summaries[phase] = read_metrics(root, f"{folder}/{phase}/summary.json", stage, piece, notes)
-    confusion: tuple[Cell, ...] = ()
+    confusion: tuple[ConfusionCell, ...] = ()
     confusion_name = f"{folder}/plots/confusion.json"
     if kind.condition in _CONFUSED or (root / confusion_name).is_file():
         confusion = read_confusion(root, confusion_name, notes)
@@ -207,11 +207,11 @@ def _choose_keys(stored: Mapping[str, Mapping[SampleKey, Any]], rng: np.random.G
     return [keys[position] for position in rng.permutation(len(keys))]
 
 
-def _first(outputs: Mapping[SampleKey, StoredOutput], key: str) -> tuple[int, StoredOutput] | None:
+def _first_output(outputs: Mapping[SampleKey, StoredOutput], key: str) -> tuple[int, StoredOutput] | None:
     return next(((index, output) for (other, index), output in outputs.items() if other == key), None)
 
 
-def _compare(
+def _make_row(
     root: Path,
     key: str,
     sample: Sample | None,
@@ -259,7 +259,8 @@ def _find_worst(
         return "", []
     scored = [(p.scores[score], p.key, p.index) for p in pictures if score in p.scores]
     # Equal scores in the keys' order, whichever direction is better.
-    ordered = sorted(scored, key=lambda entry: (-entry[0] if is_better_low(score) else entry[0], *entry[1:]))
+    sign = -1 if lower_is_better(score) else 1
+    ordered = sorted(scored, key=lambda entry: (sign * entry[0], *entry[1:]))
     return score, ordered[:NUM_FAILURES]
 
 
@@ -274,7 +275,7 @@ def _collect_failures(
         for score, key, index in scored:
             output = stored[adapter].get((key, index))
             chosen = {adapter: (index, output) if output else None}
-            yield Failure(adapter, score_name, score, _compare(root, key, real.get(key), chosen, notes))
+            yield Failure(adapter, score_name, score, _make_row(root, key, real.get(key), chosen, notes))
 
 
 def _collect_counts(

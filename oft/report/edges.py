@@ -1,4 +1,4 @@
-"""The condition found again in generated pictures, where that is cheap: edges need no model."""
+"""Extract the condition from generated pictures again, where that is cheap: edges need no model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Reextract = Callable[[str, NDArray[np.uint8]], NDArray[np.uint8] | None]
 
 
 def edge_reextractor(params: Params) -> Reextract:
-    """Return what finds edges again for the canny tasks of a run, with the run's thresholds."""
+    """Return the function that extracts edges for the canny tasks of a run, with the run's thresholds."""
     thresholds = params.conditions.canny
 
     def reextract(task: str, picture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

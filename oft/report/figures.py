@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from oft.report.results import Cell, Curve
+from oft.report.results import ConfusionCell, Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def draw_curves(lines: Sequence[Line], name: str, label: str, *, is_noisy: bool)
         return _to_svg(figure, name, label)
 
 
-def draw_confusion(cells: Sequence[Cell], name: str, label: str) -> str:
+def draw_confusion(cells: Sequence[ConfusionCell], name: str, label: str) -> str:
     """Return a confusion table: a row for each actual class, the darker the more of its pixels.
 
     Args:
@@ -173,7 +173,7 @@ def _to_svg(figure: Figure, name: str, label: str) -> str:
 def _thin(
     steps: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """At most `_MAX_POINTS` points: more cannot be seen and make the page heavy."""
+    """Return at most `_MAX_POINTS` points: more cannot be seen and make the page heavy."""
     if len(steps) <= _MAX_POINTS:
         return steps, values
     chosen = np.unique(np.linspace(0, len(steps) - 1, _MAX_POINTS).round().astype(np.int64))

@@ -92,11 +92,11 @@ ANGLE_FORMS: dict[str, tuple[str, str]] = {
 ANGLE_COLUMNS = ("Input", *(title for title, _ in ANGLE_FORMS.values()))
 """Heads of its columns."""
 
-UNINFORMED = (
+MEAN_PICTURE_BASELINE = (
     "Mean training picture",
     "one average picture for every input: the score of knowing nothing of it",
 )
-"""What they are held against: ``mean_picture`` in the metrics."""
+"""Their baseline: ``mean_picture`` in the metrics."""
 
 TERMS: dict[str, str] = {
     "Base": "the text-to-image model before any finetuning; its weights stay frozen.",

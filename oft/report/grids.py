@@ -42,7 +42,7 @@ class GridRow:
     Attributes:
         pictures: one for each column, None where there is none.
         caption: below the row; '' for none.
-        below: smaller findings under each picture (the condition found again in it); empty for none.
+        below: what stands under each picture (the condition extracted from it); empty for none.
     """
 
     pictures: Sequence[Picture | None]
@@ -270,7 +270,7 @@ def _paste_line(
 
 
 def _split_word(word: str, width_px: float, bold: bool) -> list[str]:
-    """A word wider than the line, in pieces that fit."""
+    """Return a word wider than the line, in pieces that fit."""
     pieces = []
     while font(bold).getlength(word) > width_px and len(word) > 1:
         length = len(word) - 1

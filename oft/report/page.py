@@ -18,14 +18,14 @@ from oft.report.edges import Reextract
 from oft.report.glossary import (
     ANGLE_COLUMNS,
     ANGLE_FORMS,
+    MEAN_PICTURE_BASELINE,
     REASONS,
     STAGES,
     TERMS,
-    UNINFORMED,
 )
 from oft.report.grids import printable
 from oft.report.results import (
-    Angles,
+    AnglesResults,
     CountsRow,
     ReportData,
     StageTelemetry,
@@ -44,7 +44,7 @@ from oft.report.scores import (
 from oft.report.sheets import ANGLES_GRID, GRIDS_FOLDER, draw_sheets
 from oft.report.views import (
     DIRECTIONS,
-    FoundAgain,
+    Reextracted,
     anchor,
     figure_of,
     notes_by_piece,
@@ -74,7 +74,7 @@ def render(report: ReportData, out: Path, *, reextract: Reextract | None = None)
         reextract: finds the condition again in a generated picture (`oft.report.edge_reextractor`); it is
             shown below each picture for which it returns one.
     """
-    found_again = {task.name: _find_again(task, reextract) for task in report.tasks}
+    reextracted = {task.name: _reextract_conditions(task, reextract) for task in report.tasks}
     words = {run.adapter: run.words for task in report.tasks for run in task.runs}
     adapters = sorted(words, key=lambda adapter: words[adapter].place)
     html = (
@@ -88,7 +88,7 @@ def render(report: ReportData, out: Path, *, reextract: Reextract | None = None)
             num_samples=sum(run.num_samples for task in report.tasks for run in task.runs),
             angles=_view_angles(report.angles) if report.angles else None,
             headlines=[_view_headline(task, adapters) for task in report.tasks],
-            tasks=[view_task(task, found_again[task.name]) for task in report.tasks],
+            tasks=[view_task(task, reextracted[task.name]) for task in report.tasks],
             counts=_view_counts(report.counts),
             count_splits=list(dict.fromkeys(row.split for row in report.counts)),
             notes=notes_by_piece(report.notes),
@@ -100,7 +100,7 @@ def render(report: ReportData, out: Path, *, reextract: Reextract | None = None)
     with atomic_file(out / PAGE_NAME) as partial:
         # Captions are other people's text: half a surrogate pair must not stop the page.
         partial.write_bytes(html.encode("utf-8", errors="replace"))
-    for name, sheet in draw_sheets(report, found_again).items():
+    for name, sheet in draw_sheets(report, reextracted).items():
         with atomic_file(out / GRIDS_FOLDER / f"{name}.png") as partial:
             partial.write_bytes(encode_png(sheet))
 
@@ -142,7 +142,7 @@ def _without_unit(key: str) -> str:
     return re.sub(r"_?(seconds|bytes)$", "", key).replace("_", " ") or "time"
 
 
-def _find_again(task: TaskResults, reextract: Reextract | None) -> FoundAgain:
+def _reextract_conditions(task: TaskResults, reextract: Reextract | None) -> Reextracted:
     if reextract is None or task.is_subject:
         return {}
     pictures = {
@@ -154,7 +154,7 @@ def _find_again(task: TaskResults, reextract: Reextract | None) -> FoundAgain:
 
 
 def _view_sources(report: ReportData) -> list[tuple[str, str]]:
-    """The names of the data sets by where they come from, in words."""
+    """Return the names of the data sets by where they come from, in words."""
     by_source: dict[str, dict[str, None]] = {}
     for task in report.tasks:
         by_source.setdefault(task.source, {})[task.dataset] = None
@@ -187,7 +187,7 @@ def _view_headline(task: TaskResults, adapters: Sequence[str]) -> dict[str, Any]
 
 
 def _view_counts(rows: Sequence[CountsRow]) -> list[dict[str, Any]]:
-    """One line for each stage and what it worked on, its splits beside each other."""
+    """Return one line for each stage and what it worked on, its splits beside each other."""
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         line = lines.setdefault(
@@ -210,7 +210,7 @@ def _view_counts(rows: Sequence[CountsRow]) -> list[dict[str, Any]]:
     return list(lines.values())
 
 
-def _view_angles(angles: Angles) -> dict[str, Any]:
+def _view_angles(angles: AnglesResults) -> dict[str, Any]:
     return {
         "columns": ANGLE_COLUMNS,
         "rows": [
@@ -222,13 +222,13 @@ def _view_angles(angles: Angles) -> dict[str, Any]:
         ],
         "grid": f"{GRIDS_FOLDER}/{ANGLES_GRID}.png",
         "beats_mean": _beats_mean(angles.metrics),
-        "forms": {**ANGLE_FORMS, "mean_picture": UNINFORMED},
+        "forms": {**ANGLE_FORMS, "mean_picture": MEAN_PICTURE_BASELINE},
         "metrics": angles.metrics,
     }
 
 
 def _beats_mean(metrics: Mapping[str, Any]) -> dict[str, bool] | None:
-    """Whether pictures from the angle, and from the magnitude, alone are nearer than the mean picture."""
+    """Return whether pictures from the angle alone, and from the magnitude alone, beat the mean picture."""
     psnr = {form: number(metrics.get(f"psnr_{form}")) for form in ("angle", "magnitude", "mean_picture")}
     angle, magnitude, mean = psnr.values()
     if angle is None or magnitude is None or mean is None:

@@ -23,8 +23,8 @@ from oft.errors import UserError
 from oft.prepare.card_text import CARD_NAME, describe_card
 from oft.report.glossary import ANGLE_COLUMNS
 from oft.report.results import (
-    Angles,
-    Cell,
+    AnglesResults,
+    ConfusionCell,
     CountsRow,
     Curve,
     Note,
@@ -41,7 +41,7 @@ from oft.types import SPLITS, Request, Split
 _TAR_END_BYTES = 1024
 
 SampleKey = tuple[str, int]
-"""Key of the condition or prompt, and which of its pictures."""
+"""Key of the condition or prompt, and which repeat of it."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def read_mapping(root: Path, name: str, stage: str, piece: Piece, notes: list[No
 def read_records(root: Path, name: str, stage: str, piece: Piece, notes: list[Note]) -> list[dict[str, Any]]:
     """Return a JSON file's list of mappings, [] and a note where there is none."""
     value = _read_json(root, name, stage, piece, notes)
-    sound = isinstance(value, list) and all(isinstance(record, dict) for record in value)
-    if value is not None and not sound:
+    is_valid = isinstance(value, list) and all(isinstance(record, dict) for record in value)
+    if value is not None and not is_valid:
         notes.append(Note(piece, damaged(name, "it does not hold a list of named values")))
-    return value if sound else []
+    return value if is_valid else []
 
 
 def read_metrics(root: Path, name: str, stage: str, piece: Piece, notes: list[Note]) -> dict[str, Any]:
@@ -86,13 +86,13 @@ def read_metrics(root: Path, name: str, stage: str, piece: Piece, notes: list[No
     return flatten(read_mapping(root, name, stage, piece, notes))
 
 
-def read_confusion(root: Path, name: str, notes: list[Note]) -> tuple[Cell, ...]:
+def read_confusion(root: Path, name: str, notes: list[Note]) -> tuple[ConfusionCell, ...]:
     """Return the cells of a confusion table; those without a share are left out."""
     cells = []
     for record in read_records(root, name, "evaluate", "confusion", notes):
         match record:
             case {"actual": actual, "predicted": predicted, "share": share} if number(share) is not None:
-                cells.append(Cell(str(actual), str(predicted), float(share)))
+                cells.append(ConfusionCell(str(actual), str(predicted), float(share)))
     return tuple(cells)
 
 
@@ -193,9 +193,9 @@ def index_samples(
         for stem, (offset_bytes, size_bytes) in pictures.items():
             if request := requests.get(stem):
                 found[request.key, request.index] = StoredOutput(archive, offset_bytes, size_bytes, request)
-        if lonely := len(pictures) - sum(stem in requests for stem in pictures):
+        if unmatched := len(pictures) - sum(stem in requests for stem in pictures):
             notes.append(
-                Note("samples", f"{name}: {lonely} pictures without a readable json file are left out.")
+                Note("samples", f"{name}: {unmatched} pictures without a readable json file are left out.")
             )
     return dict(sorted(found.items()))
 
@@ -222,7 +222,7 @@ def decode_picture(data: bytes | None) -> Picture | None:
         return None
 
 
-def read_angles(root: Path, notes: list[Note]) -> Angles | None:
+def read_angles(root: Path, notes: list[Note]) -> AnglesResults | None:
     """Return the experiment with angles, None where it was not run; what is damaged becomes a note."""
     folder = "runs/angles"
     if not any((root / folder / name).is_file() for name in ("metrics.json", "grid.png")):
@@ -231,15 +231,15 @@ def read_angles(root: Path, notes: list[Note]) -> Angles | None:
     name = f"{folder}/grid.png"
     if not (root / name).is_file():
         notes.append(Note("angles", absent(name, "angles")))
-        return Angles(metrics, ())
+        return AnglesResults(metrics, ())
     grid = decode_picture((root / name).read_bytes())
     num_columns = len(ANGLE_COLUMNS)
     side_px = 0 if grid is None else grid.shape[1] // num_columns
     if grid is None or not side_px or grid.shape[1] % num_columns or grid.shape[0] % side_px:
         notes.append(Note("angles", damaged(name, f"it is no picture of {num_columns} columns of squares")))
-        return Angles(metrics, ())
+        return AnglesResults(metrics, ())
     cells = grid.reshape(-1, side_px, num_columns, side_px, 3).swapaxes(1, 2)
-    return Angles(metrics, tuple(tuple(row) for row in cells))
+    return AnglesResults(metrics, tuple(tuple(row) for row in cells))
 
 
 def count_shard_samples(root: Path, task: str, notes: list[Note]) -> dict[str, int]:

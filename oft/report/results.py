@@ -58,7 +58,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """One cell of a confusion table: which share of the actual class's pixels was given the predicted one."""
 
     actual: str
@@ -81,7 +81,7 @@ class Output:
 
     Attributes:
         picture: RGB.
-        index: which of the pictures of its condition or prompt it is.
+        index: which repeat of its condition or prompt it is.
         prompt: the text it was drawn from.
         seed: what its noise was drawn with.
     """
@@ -150,7 +150,7 @@ class RunResults:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
     summaries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    confusion: tuple[Cell, ...] = ()
+    confusion: tuple[ConfusionCell, ...] = ()
 
     def number(self, metric: str) -> float | None:
         """Return a metric's value, None where there is none that is a finite number."""
@@ -221,7 +221,7 @@ class CountsRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Angles:
+class AnglesResults:
     """The toy experiment: pictures drawn from one form of activations.
 
     Attributes:
@@ -249,10 +249,10 @@ class ReportData:
     tasks: tuple[TaskResults, ...]
     counts: tuple[CountsRow, ...]
     notes: tuple[Note, ...]
-    angles: Angles | None = None
+    angles: AnglesResults | None = None
 
 
 def number(value: Any) -> float | None:
     """Return a finite number as float, None for anything else."""
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if sound else None
+    is_finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_finite else None

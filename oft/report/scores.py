@@ -14,7 +14,7 @@ from oft.evaluation.registry import find_metric, headline_metrics
 from oft.report.glossary import CEILING, GROUP_TITLES
 from oft.report.results import PictureScores, RunResults, number
 
-NOTHING = "–"
+NO_VALUE = "–"
 """What a table shows where there is no value."""
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -86,11 +86,11 @@ def closed_share(value: float, base: float | None, ceiling: float | None, metric
     """Return (value - base) / (ceiling - base), None where the ceiling is not better than the base."""
     if base is None or ceiling is None:
         return None
-    distance = base - ceiling if is_better_low(metric) else ceiling - base
+    distance = base - ceiling if lower_is_better(metric) else ceiling - base
     return (value - base) / (ceiling - base) if distance > 0 else None
 
 
-def is_better_low(metric: str) -> bool:
+def lower_is_better(metric: str) -> bool:
     """Return whether lower values of a metric are better."""
     known = find_metric(metric)
     return known is not None and known.direction == "lower"
@@ -117,7 +117,7 @@ def format_value(value: Any) -> str:
     """Return a value of ``metrics.json`` as a reader expects it: 1,024; 0.512; 3.1 × 10⁻⁷; yes."""
     match value:
         case None:
-            return NOTHING
+            return NO_VALUE
         case bool():
             return "yes" if value else "no"
         case int():
@@ -132,7 +132,7 @@ def format_value(value: Any) -> str:
 
 def format_share(share: float | None) -> str:
     """Return a share in per cent, without decimals."""
-    return NOTHING if share is None else f"{round(100 * share)} %".replace("-", "−")
+    return NO_VALUE if share is None else f"{round(100 * share)} %".replace("-", "−")
 
 
 def _format_float(value: float) -> str:
@@ -194,8 +194,8 @@ def _metric_row(key: str, runs: Sequence[RunResults]) -> MetricRow:
         title=known.label if known else key.replace("_", " "),
         meaning=known.explanation if known else "",
         better=better,
-        cells=tuple(write(run.metrics[key]) if key in run.metrics else NOTHING for run in runs),
+        cells=tuple(write(run.metrics[key]) if key in run.metrics else NO_VALUE for run in runs),
         best=tuple(best is not None and value == best for value in values),
         ceiling_key=ceiling_key if ceilings else "",
-        ceiling=" / ".join(ceilings) if ceilings else NOTHING,
+        ceiling=" / ".join(ceilings) if ceilings else NO_VALUE,
     )

@@ -8,22 +8,22 @@ from PIL import Image
 
 from oft.report.glossary import ANGLE_COLUMNS
 from oft.report.grids import GridRow, comparison_grid, contact_sheet, stack
-from oft.report.results import Angles, ReportData, TaskResults
-from oft.report.views import FoundAgain, anchor, condition_words, sheet_name, task_columns, task_title
+from oft.report.results import AnglesResults, ReportData, TaskResults
+from oft.report.views import Reextracted, anchor, condition_words, sheet_name, task_columns, task_title
 
 GRIDS_FOLDER = "grids"
 ANGLES_GRID = "why-angles"  # a hyphen: no task of the params is called so
 
 
-def draw_sheets(report: ReportData, found_again: Mapping[str, FoundAgain]) -> dict[str, Image.Image]:
+def draw_sheets(report: ReportData, reextracted: Mapping[str, Reextracted]) -> dict[str, Image.Image]:
     """Return every grid of a report by its file's name; where there is nothing to show there is none."""
-    sheets = {anchor(task.name): _draw_comparison(task, found_again[task.name]) for task in report.tasks}
+    sheets = {anchor(task.name): _draw_comparison(task, reextracted[task.name]) for task in report.tasks}
     sheets |= {sheet_name(task): _draw_data(task) for task in report.tasks}
     sheets[ANGLES_GRID] = _draw_angles(report.angles)
     return {name: sheet for name, sheet in sheets.items() if sheet is not None}
 
 
-def _draw_comparison(task: TaskResults, found_again: FoundAgain) -> Image.Image | None:
+def _draw_comparison(task: TaskResults, reextracted: Reextracted) -> Image.Image | None:
     if not task.comparisons:
         return None
     columns = task_columns(task)
@@ -31,7 +31,7 @@ def _draw_comparison(task: TaskResults, found_again: FoundAgain) -> Image.Image 
         GridRow(
             [column.picture(row) for column in columns],
             row.caption,
-            [column.found_again(row, found_again) for column in columns] if found_again else (),
+            [column.reextracted(row, reextracted) for column in columns] if reextracted else (),
         )
         for row in task.comparisons
     ]
@@ -54,7 +54,7 @@ def _draw_data(task: TaskResults) -> Image.Image | None:
     return contact_sheet(rows, columns, f"{task_title(task)}: data")
 
 
-def _draw_angles(angles: Angles | None) -> Image.Image | None:
+def _draw_angles(angles: AnglesResults | None) -> Image.Image | None:
     if angles is None or not angles.rows:
         return None
     title = "Drawn from activations and from parts of them"

@@ -31,8 +31,8 @@ DIRECTIONS: dict[Direction, str] = {
     "neither": "",
 }
 
-FoundAgain = Mapping[tuple[str, str], Picture]
-"""By key and adapter, the condition found again in the output."""
+Reextracted = Mapping[tuple[str, str], Picture]
+"""By key and adapter, the condition extracted from the output."""
 
 _JPEG_QUALITY = 90
 _CURVE_TITLES = {"loss": "loss", "val_loss": "validation loss", "learning_rate": "learning rate"}
@@ -55,8 +55,8 @@ class Column:
             return output.picture if output else None
         return row.condition if self.part == "condition" else row.target
 
-    def found_again(self, row: SampleRow, found: FoundAgain) -> Picture | None:
-        """Return the condition found again in the column's picture of a row."""
+    def reextracted(self, row: SampleRow, found: Reextracted) -> Picture | None:
+        """Return the condition extracted from the column's picture of a row."""
         return found.get((row.key, self.adapter))
 
 
@@ -77,7 +77,7 @@ def picture_uri(picture: Picture) -> str:
 
 
 def figure_of(picture: Picture | None, label: str, alt: str, again: Picture | None = None) -> dict[str, Any]:
-    """Return a picture with its label, and below it the condition found again in it."""
+    """Return a picture with its label, and below it the condition extracted from it."""
     return {
         "src": picture_uri(picture) if picture is not None else "",
         "small": picture is not None and max(picture.shape[:2]) <= MIN_SIDE_PX,
@@ -124,7 +124,7 @@ def notes_by_piece(notes: Iterable[Note]) -> dict[str, list[str]]:
     return grouped
 
 
-def view_task(task: TaskResults, found_again: FoundAgain) -> dict[str, Any]:
+def view_task(task: TaskResults, reextracted: Reextracted) -> dict[str, Any]:
     """Return all that the template shows of a task."""
     columns = task_columns(task)
     titles = {run.adapter: run.words.title for run in task.runs}
@@ -136,10 +136,10 @@ def view_task(task: TaskResults, found_again: FoundAgain) -> dict[str, Any]:
         "is_subject": task.is_subject,
         "runs": task.runs,
         "columns": [column.label for column in columns],
-        "rows": [_view_row(row, columns, found_again) for row in task.comparisons],
+        "rows": [_view_row(row, columns, reextracted) for row in task.comparisons],
         "more_rows": [_view_row(row, columns, {}) for row in task.more_comparisons],
         "has_same_seeds": all(len(row.seeds) == 1 for row in task.comparisons),
-        "has_found_again": bool(found_again),
+        "has_reextracted": bool(reextracted),
         "instances": [figure_of(e.picture, "", f"the subject's own picture {e.key}") for e in task.instances],
         "groups": [
             {"title": title, "is_protocol": group == "protocol", "rows": rows}
@@ -161,7 +161,7 @@ def view_task(task: TaskResults, found_again: FoundAgain) -> dict[str, Any]:
     }
 
 
-def _view_row(row: SampleRow, columns: Sequence[Column], found: FoundAgain) -> dict[str, Any]:
+def _view_row(row: SampleRow, columns: Sequence[Column], found: Reextracted) -> dict[str, Any]:
     caption = printable(row.caption)
     return {
         "caption": caption,
@@ -173,7 +173,7 @@ def _view_row(row: SampleRow, columns: Sequence[Column], found: FoundAgain) -> d
                 column.picture(row),
                 column.label,
                 f"{column.label}: {caption or row.key}",
-                column.found_again(row, found),
+                column.reextracted(row, found),
             )
             for column in columns
         ],
@@ -246,7 +246,7 @@ def _view_confusion(task: TaskResults, run: RunResults) -> dict[str, str]:
 
 
 def _view_magnitude(run: RunResults) -> dict[str, Any] | None:
-    """The validation loss before and after magnitude fitting; None where it left none."""
+    """Return the validation loss before and after magnitude fitting; None where it left none."""
     summary = run.summaries.get("magnitude", {})
     if not {"val_loss_before", "val_loss_after"} & summary.keys():
         return None
@@ -256,7 +256,7 @@ def _view_magnitude(run: RunResults) -> dict[str, Any] | None:
 
 
 def _view_summaries(runs: Sequence[RunResults]) -> dict[str, Any]:
-    """Every value of the training summaries, a line for each, a column for each adapter that trained."""
+    """Return the values of the training summaries: a line for each, a column for each trained adapter."""
     trained = [run for run in runs if any(run.summaries.values())]
     lines = []
     for phase, title in _PHASE_TITLES.items():

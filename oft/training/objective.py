@@ -44,7 +44,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingSource:
     """Samples to train on; ``name`` sets their randomness apart, ``weight`` is that of their loss."""
 
     data: TrainingSet
@@ -177,7 +177,7 @@ def denoising_losses(
 def data_objective(
     base: Base,
     denoiser: nn.Module,
-    sources: Sequence[Source],
+    sources: Sequence[TrainingSource],
     settings: Optimization,
     seed: int,
     ranks: Ranks = ALONE,

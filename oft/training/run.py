@@ -14,7 +14,7 @@ from oft.seeding import derive_seed
 from oft.training.distributed import ALONE, Ranks
 from oft.training.log import mirror, training_log
 from oft.training.loop import TrainingLoop
-from oft.training.objective import Denoiser, Source, data_objective
+from oft.training.objective import Denoiser, TrainingSource, data_objective
 from oft.training.setup import make_accelerator, prepare_unet
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Validation:
 def train_adapter(
     base: Base,
     adapter: Adapter,
-    sources: Sequence[Source],
+    sources: Sequence[TrainingSource],
     settings: Optimization,
     workplace: Workplace,
     *,

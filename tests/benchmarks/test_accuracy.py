@@ -1,4 +1,4 @@
-"""The yardstick is independent, and every computation is held to it."""
+"""The reference is independent, and every computation is compared with it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from benchmarks.accuracy import (
     draw_packed,
     exact_cayley,
     measure_accuracy,
-    orthogonality_defect,
+    orthogonality_error,
     our_rotations,
     peft_rotations,
 )
 from tests.benchmarks.conftest import CPU
 
 
-def test_the_yardstick_solves_the_definition() -> None:
+def test_the_reference_solves_the_definition() -> None:
     packed = np.array([[0.3, -0.2, 0.5]])
     skew = np.array([[0, 0.3, -0.2], [-0.3, 0, 0.5], [0.2, -0.5, 0]])
     rotation = exact_cayley(packed, 3)[0]
     np.testing.assert_allclose(rotation @ (np.eye(3) + skew), np.eye(3) - skew, atol=1e-15)
-    assert orthogonality_defect(rotation[None]) < 1e-15
+    assert orthogonality_error(rotation[None]) < 1e-15
 
 
-def test_the_defect_is_the_largest_entry_of_rrt_minus_one() -> None:
-    assert orthogonality_defect(np.eye(2)[None] * 1.5) == pytest.approx(1.25)
+def test_the_error_is_the_largest_entry_of_rrt_minus_one() -> None:
+    assert orthogonality_error(np.eye(2)[None] * 1.5) == pytest.approx(1.25)
 
 
 def test_all_three_compute_the_same_rotation_of_small_parameters() -> None:

@@ -33,7 +33,7 @@ def test_a_block_takes_the_work_of_its_products(tiny_case: Case) -> None:
     assert forward_flops(tiny_case) == expected
 
 
-def test_a_step_of_the_frozen_base_goes_there_and_back(tiny_case: Case) -> None:
+def test_a_step_of_the_frozen_base_is_forward_and_backward(tiny_case: Case) -> None:
     changed = [
         tiny_case,
         replace(tiny_case, checkpointing=True),

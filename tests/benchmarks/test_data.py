@@ -61,7 +61,7 @@ def test_variants_are_measured_in_turn_each_in_its_own_process(monkeypatch: pyte
         seconds = {"stages": 1.0, "plain": 2.0, "work": 0.5, "floor": 0.4}[name] * len(asked)
         return {"seconds": seconds, "cpu_seconds": 3 * seconds, "peak_mib": 6.0 + len(asked)}
 
-    monkeypatch.setattr(data, "_in_own_process", taken)
+    monkeypatch.setattr(data, "_run_in_subprocess", taken)
     result = data.measure_data(rounds=2, count=2)
     assert asked == ["stages", "plain", "work", "floor", "floor", "work", "plain", "stages"]
     row = result["rows"][0]
@@ -81,5 +81,5 @@ def test_variants_are_measured_in_turn_each_in_its_own_process(monkeypatch: pyte
 
 @pytest.mark.parametrize("variant", ["work", "floor"])
 def test_a_variant_s_process_prints_what_it_took(pictures: Path, variant: str) -> None:
-    taken = data._in_own_process(variant, pictures)
+    taken = data._run_in_subprocess(variant, pictures)
     assert taken["seconds"] > 0 and taken["cpu_seconds"] > 0 and taken["peak_mib"] > 10

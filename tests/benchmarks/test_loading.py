@@ -31,7 +31,7 @@ def test_both_sources_give_the_same_batches(samples: Any, tmp_path: Path) -> Non
 def test_the_measurement_counts_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "NUM_PICTURES", 5)
     monkeypatch.setattr(loading, "PICTURE_PX", 32)
-    monkeypatch.setattr(loading, "_memory_in_own_process", lambda folder, after: [{"num_samples": after[0]}])
+    monkeypatch.setattr(loading, "_memory_in_subprocess", lambda folder, after: [{"num_samples": after[0]}])
     result = loading.measure_loading(rounds=2, batches=2, memory_after=[30])
     assert result["num_samples"] == 32 and result["memory"] == [{"num_samples": 30}]
     assert [(row["source"], row["workers"]) for row in result["rows"]] == [

@@ -71,7 +71,7 @@ def test_an_interrupted_run_keeps_what_it_measured(tmp_path: Path, monkeypatch: 
     ]
 
 
-def test_accuracy_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accuracy_can_be_measured_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = dict.fromkeys(("std", "ours", "peft_exact", "peft_neumann", "ours_deviation"), 0.5) | {
         "block_size": 16
     }
@@ -82,7 +82,7 @@ def test_accuracy_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.Monke
     assert results["cases"] == [] and results["accuracy"] == [{"device": "cpu", "rows": [row]}]
 
 
-def test_data_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_can_be_measured_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "measure_data", lambda rounds: {"rows": [], "rounds": rounds})
     out = tmp_path / "results.json"
     command.main(["--cases", "data", "--rounds", "3", "--out", str(out)])
@@ -90,7 +90,7 @@ def test_data_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert results["cases"] == [] and results["data"] == [{"rows": [], "rounds": 3}]
 
 
-def test_loading_is_a_part_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loading_can_be_measured_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"source": "shards", "workers": 1, "samples_per_second": 60.0, "median_samples_per_second": 50.0}
     measured = {
         "num_samples": 64,

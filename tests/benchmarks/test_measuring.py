@@ -15,7 +15,7 @@ def ticking(*times: float) -> Callable[[], float]:
     return lambda: next(ticks)
 
 
-def test_every_round_takes_each_once_there_and_back() -> None:
+def test_every_round_runs_each_once_every_second_one_reversed() -> None:
     taken: list[str] = []
     actions = {name: (lambda name=name: taken.append(name)) for name in "abc"}
     seconds, failures = interleave(actions, rounds=3)
@@ -24,7 +24,7 @@ def test_every_round_takes_each_once_there_and_back() -> None:
     assert failures == {}
 
 
-def test_no_order_lasts_two_rounds() -> None:
+def test_consecutive_rounds_have_different_orders() -> None:
     assert round_order(["a", "b"], 0) != round_order(["a", "b"], 1)
     assert sorted(round_order(["a", "b"], 1)) == ["a", "b"]
 
@@ -36,7 +36,7 @@ def test_seconds_are_those_of_the_clock() -> None:
     assert seconds == {"a": [1, 4], "b": [2, 3]}
 
 
-def test_what_fails_takes_no_further_part_and_says_why() -> None:
+def test_a_failed_action_is_not_run_again_and_has_its_message() -> None:
     calls = []
 
     def fail_on_second_call() -> None:
@@ -54,7 +54,7 @@ def test_what_fails_takes_no_further_part_and_says_why() -> None:
     assert len(steps) == 8  # a bar that counts steps still arrives
 
 
-def test_a_bug_is_no_measurement() -> None:
+def test_other_exceptions_propagate() -> None:
     def broken() -> None:
         raise TypeError("ours")
 
@@ -62,7 +62,7 @@ def test_a_bug_is_no_measurement() -> None:
         interleave({"a": broken}, 1)
 
 
-def test_the_garbage_collector_rests_while_time_is_taken_and_works_after() -> None:
+def test_the_garbage_collector_is_off_while_a_step_is_timed() -> None:
     seen = []
     seconds_of(lambda: seen.append(gc.isenabled()))
     assert seen == [False]

@@ -1,4 +1,4 @@
-"""The meter gives the bytes that are known from the shapes."""
+"""The measured peak equals the bytes that follow from the shapes."""
 
 from __future__ import annotations
 

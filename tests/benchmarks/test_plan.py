@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.cases import Case, forward_flops
-from benchmarks.plan import MEMORY_STEPS, OVERHEAD, choose, describe_plan, make_plan, step_tflop
+from benchmarks.plan import MEMORY_STEPS, OVERHEAD, describe_plan, make_plan, match_names, step_tflop
 from benchmarks.variants import Variant
 from oft.errors import ParamsError
 from tests.benchmarks.conftest import CPU, WIDTH
@@ -66,10 +66,10 @@ def test_steps_and_seconds_follow_from_the_items(tiny_case: Case, variants: dict
 
 def test_patterns_choose_names_in_their_own_order() -> None:
     names = ["block-1-b1", "block-1-b4", "sd15"]
-    assert choose(None, names, "--cases") == names
-    assert choose(["sd15", "block-*-b1"], names, "--cases") == ["block-1-b1", "sd15"]
+    assert match_names(None, names, "--cases") == names
+    assert match_names(["sd15", "block-*-b1"], names, "--cases") == ["block-1-b1", "sd15"]
 
 
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     with pytest.raises(ParamsError, match=r"--cases: 'sdxl' matches none of a, b"):
-        choose(["a", "sdxl"], ["a", "b"], "--cases")
+        match_names(["a", "sdxl"], ["a", "b"], "--cases")

@@ -44,7 +44,7 @@ def test_what_cannot_be_built_is_reported_and_others_go_on(
     assert len(steps) == 2 * (rounds + 2)
 
 
-def test_a_variant_that_goes_astray_is_reported(tiny_case: Case, frozen: nn.Module) -> None:
+def test_a_variant_that_diverges_is_reported(tiny_case: Case, frozen: nn.Module) -> None:
     def spoil(network: nn.Module) -> None:
         linear = network.get_submodule("ff.net.2")
         assert isinstance(linear, nn.Linear)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.table import accuracy_table, case_table, document, markdown_table, milliseconds, read_results
+from benchmarks.table import accuracy_table, case_table, markdown_table, milliseconds, read_results, render
 from oft.errors import DataError
 from oft.storage import write_json
 from tests.conftest import ROOT
@@ -98,7 +98,7 @@ def test_a_failure_is_no_figure(results: dict[str, Any]) -> None:
 
 
 def test_the_document_says_what_made_it(results: dict[str, Any]) -> None:
-    text = document([Path("docs/benchmarks/a.json")], [results])
+    text = render([Path("docs/benchmarks/a.json")], [results])
     for expected in (
         "python -m benchmarks --table docs/benchmarks/a.json",
         "`python -m benchmarks --rounds 2`",
@@ -118,7 +118,7 @@ def test_runs_stand_side_by_side(results: dict[str, Any]) -> None:
         **results,
         "machines": {"cuda": {"cpu": "Some CPU", "gpu": "Some GPU", "cores": 2, "threads": 1}},
     }
-    text = document([Path("a.json"), Path("b.json")], [results, other])
+    text = render([Path("a.json"), Path("b.json")], [results, other])
     assert text.index("## Some CPU") < text.index("## Some GPU")
 
 
@@ -155,7 +155,7 @@ def test_the_published_document_is_made_of_the_published_results() -> None:
     sources = sorted((ROOT / "docs" / "benchmarks").glob("*.json"))
     if not sources and not published.exists():
         pytest.skip("no measurement is published")
-    text = document(
+    text = render(
         [source.relative_to(ROOT) for source in sources], [read_results(source) for source in sources]
     )
     assert published.read_text(encoding="utf-8") == text, (

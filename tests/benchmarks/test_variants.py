@@ -111,7 +111,7 @@ def test_ours_and_pefts_exact_path_are_one_function(
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_a_copy_shares_memory_and_may_be_pointed_elsewhere(frozen: nn.Module) -> None:
+def test_a_copy_shares_memory_and_may_be_rebound(frozen: nn.Module) -> None:
     twin = weight_sharing_copy(frozen)
     parameter, original = next(twin.parameters()), next(frozen.parameters())
     assert parameter is not original

@@ -1,4 +1,4 @@
-"""Pretraining: a network depends on its recipe and the networks before it, never on which run trained it."""
+"""A network depends on its settings and the networks before it, never on which run trained it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from miniature.pool import Pool, render
-from miniature.pretrain import CHAINS, Pools, PretrainRecipes, train_chain
-from miniature.training import Recipe
+from miniature.pretrain import CHAINS, Pools, PretrainSettings, train_chain
+from miniature.training import FitSettings
 from oft.storage import sha256_file
 
-RECIPE = Recipe(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=1)
-RECIPES = PretrainRecipes(4, *[RECIPE] * 8)
+RECIPE = FitSettings(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=1)
+RECIPES = PretrainSettings(4, *[RECIPE] * 8)
 
 
 def pool(*kinds: str) -> Pool:
@@ -29,10 +29,10 @@ def pools() -> Pools:
     return Pools(pool("scene", "scene", "object", "toy"), pool("figure", "figure"), pool(*["toy"] * 8))
 
 
-def test_every_network_has_a_recipe_and_one_place_in_a_chain() -> None:
+def test_every_network_has_settings_and_one_place_in_a_chain() -> None:
     networks = [name for chain in CHAINS for name in chain]
-    recipes = {field.name for field in dataclasses.fields(PretrainRecipes)} - {"pool_images"}
-    assert sorted(networks) == sorted(recipes)
+    settings = {field.name for field in dataclasses.fields(PretrainSettings)} - {"pool_images"}
+    assert sorted(networks) == sorted(settings)
 
 
 def test_an_interrupted_chain_goes_on_to_the_same_weights(pools: Pools, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from miniature.networks import instance_loss, random_crops
+from miniature.networks import nt_xent_loss, random_crops
 from miniature.pool import VIEWS_PER_TOY, render
 from miniature.pretrain import ade_targets
-from miniature.training import Recipe, fit, rate_factor, to_tensor
+from miniature.training import FitSettings, fit, rate_factor, to_tensor
 
 
 def fit_line(seed: int) -> tuple[torch.Tensor, list[float]]:
@@ -26,7 +26,7 @@ def fit_line(seed: int) -> tuple[torch.Tensor, list[float]]:
         return loss
 
     (averaged,), rows = fit(
-        "line", [line], compute_loss, 64, Recipe(200, 16, 0.05, warmup_steps=5, ema_decay=0.9), seed
+        "line", [line], compute_loss, 64, FitSettings(200, 16, 0.05, warmup_steps=5, ema_decay=0.9), seed
     )
     return averaged.weight.clone(), [float(row["loss"]) for row in rows]
 
@@ -38,9 +38,9 @@ def test_fitting_follows_the_seed_and_minimises() -> None:
 
 
 def test_the_rate_warms_up_and_decays_to_zero() -> None:
-    recipe = Recipe(100, 1, 1.0, warmup_steps=10)
-    assert rate_factor(0, recipe) == 0.1 and rate_factor(10, recipe) == 1.0
-    assert rate_factor(100, recipe) < 1e-12
+    settings = FitSettings(100, 1, 1.0, warmup_steps=10)
+    assert rate_factor(0, settings) == 0.1 and rate_factor(10, settings) == 1.0
+    assert rate_factor(100, settings) < 1e-12
 
 
 def test_a_rendered_picture_depends_on_seed_kind_and_index() -> None:
@@ -61,10 +61,10 @@ def test_targets_ignore_other_and_start_at_zero() -> None:
     assert ade_targets(labels).tolist() == [[255, 0], [149, 2]]
 
 
-def test_the_instance_loss_is_least_where_pairs_agree() -> None:
+def test_the_nt_xent_loss_is_least_where_pairs_agree() -> None:
     features = torch.eye(4)
-    agreeing = instance_loss(torch.cat([features, features]))
-    crossed = instance_loss(torch.cat([features, features.roll(1, 0)]))
+    agreeing = nt_xent_loss(torch.cat([features, features]))
+    crossed = nt_xent_loss(torch.cat([features, features.roll(1, 0)]))
     assert agreeing < 0.01 < crossed
 
 

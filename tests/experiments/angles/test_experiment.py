@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.angles.experiment import run_experiment, spread, tile
+from experiments.angles.experiment import evenly_spaced, run_experiment, tile_columns
 from experiments.angles.pictures import PictureSets
 from oft.settings.evaluation import Angles
 
@@ -22,7 +22,7 @@ def result(sets: PictureSets, settings: Angles) -> Result:
     return experiment(sets, settings)
 
 
-def test_angles_draw_the_picture_and_magnitudes_do_not(result: Result) -> None:
+def test_angles_reconstruct_the_picture_and_magnitudes_do_not(result: Result) -> None:
     metrics, _ = result
     assert metrics["psnr_full"] > metrics["psnr_angle"] > metrics["psnr_mean_picture"]
     assert metrics["psnr_angle"] > metrics["psnr_magnitude"] + 3
@@ -56,12 +56,12 @@ def test_equal_seeds_give_equal_bytes(sets: PictureSets, settings: Angles) -> No
 @pytest.mark.parametrize(
     ("number", "places"), [(1, [0]), (3, [0, 4, 9]), (10, list(range(10))), (99, range(10))]
 )
-def test_shown_pictures_are_spread_and_never_twice(number: int, places: list[int]) -> None:
+def test_shown_pictures_are_evenly_spaced_and_unique(number: int, places: list[int]) -> None:
     pictures = np.arange(10, dtype=np.uint8)[:, None, None, None]
-    assert spread(pictures, number).ravel().tolist() == list(places)
+    assert evenly_spaced(pictures, number).ravel().tolist() == list(places)
 
 
 def test_a_column_is_a_form_and_a_row_a_picture() -> None:
     columns = [np.full((2, 1, 1, 3), level, np.uint8) for level in (10, 20, 30)]
     columns[1][1] = 21
-    assert tile(columns)[..., 0].tolist() == [[10, 20, 30], [10, 21, 30]]
+    assert tile_columns(columns)[..., 0].tolist() == [[10, 20, 30], [10, 21, 30]]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from experiments.angles.activations import FORMS, Form
 from experiments.angles.autoencoder import Autoencoder
-from experiments.angles.reconstruction import BATCH_SIZE, calibrate, reconstruct, root_mean_squares
+from experiments.angles.reconstruction import BATCH_SIZE, calibrate, channel_rms, reconstruct
 from experiments.angles.training import to_pictures, to_tensor
 
 
@@ -40,7 +40,7 @@ def test_every_channel_of_every_layer_has_the_size_it_had_in_training(
     full = feature_maps(autoencoder, x, "full", ones)
     formed = feature_maps(autoencoder, x, form, calibrate(autoencoder, x, form))
     for one, other in zip(full, formed, strict=True):
-        torch.testing.assert_close(root_mean_squares(other), root_mean_squares(one))
+        torch.testing.assert_close(channel_rms(other), channel_rms(one))
 
 
 def test_the_full_activation_needs_no_scaling(autoencoder: Autoencoder, pictures: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from experiments.angles.scores import ROUNDING_ERROR, correlation, peak_signal_to_noise
+from experiments.angles.scores import ROUNDING_ERROR, correlation, psnr_db
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 def test_psnr_is_the_mean_of_scikit_images(pair: tuple[np.ndarray, np.ndarray]) -> None:
     drawn, originals = pair
     each = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(originals, drawn, strict=True)]
-    assert peak_signal_to_noise(drawn, originals) == pytest.approx(np.mean(each))
+    assert psnr_db(drawn, originals) == pytest.approx(np.mean(each))
 
 
 def test_correlation_is_the_mean_of_numpys(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -34,7 +34,7 @@ def test_an_exact_copy_has_the_highest_scores_and_they_are_finite(
     pair: tuple[np.ndarray, np.ndarray],
 ) -> None:
     _, originals = pair
-    assert peak_signal_to_noise(originals, originals) == pytest.approx(10 * np.log10(255**2 / ROUNDING_ERROR))
+    assert psnr_db(originals, originals) == pytest.approx(10 * np.log10(255**2 / ROUNDING_ERROR))
     assert correlation(originals, originals) == pytest.approx(1)
     assert correlation(255 - originals, originals) == pytest.approx(-1)
 

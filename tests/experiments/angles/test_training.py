@@ -23,7 +23,7 @@ def test_equal_seeds_give_equal_bytes(sets: PictureSets, settings: Angles) -> No
     assert weights(sets, short, 0) != weights(sets, short, 1)
 
 
-def test_an_endless_loss_is_an_error_of_the_settings(sets: PictureSets, settings: Angles) -> None:
+def test_a_loss_that_is_not_finite_is_an_error_of_the_settings(sets: PictureSets, settings: Angles) -> None:
     wild = settings.model_copy(update={"learning_rate": 1e30})
     with pytest.raises(TrainingError, match=r"angles\.learning_rate \(1e\+30\)"):
         train_autoencoder(sets.train, wild, "cpu", torch.Generator().manual_seed(0))

@@ -19,12 +19,12 @@ from oft.adapters.registry import METHODS, create_adapter, load_adapter, recogni
 from oft.errors import CheckpointError, ParamsError
 from oft.evaluation.geometry import measure_geometry, report_energy
 from oft.exchange.description import describe_adapter
-from oft.models.adapted import init_adapter, load_onto, store
+from oft.models.adapted import init_adapter, load_adapter_onto, save_with_base
 from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import generate, plan, task_conditions, task_prompts
 from oft.seeding import generator_for
-from oft.training.objective import Source
+from oft.training.objective import TrainingSource
 from oft.training.run import Workplace, train_adapter
 from tests.conftest import SIZE_PX
 from tests.oft.training.conftest import training_set
@@ -66,13 +66,13 @@ def test_a_saved_adapter_comes_back_as_it_was(
     base: Base, base_folder: Path, params: Params, tmp_path: Path, name: str
 ) -> None:
     adapter = moved(base, params.adapters[name])
-    store(tmp_path / "saved", adapter, base)
+    save_with_base(tmp_path / "saved", adapter, base)
     assert recognise(tmp_path / "saved").name == params.adapters[name].method == adapter.method
     other = load_base(base_folder)
-    loaded = load_onto(other, tmp_path / "saved")
+    loaded = load_adapter_onto(other, tmp_path / "saved")
     assert list(loaded.trained_parameters()) == list(adapter.trained_parameters())
     assert torch.equal(predict(other, loaded), predict(base, adapter))
-    store(tmp_path / "again", loaded, other)
+    save_with_base(tmp_path / "again", loaded, other)
     for file in (tmp_path / "saved").iterdir():
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
@@ -111,7 +111,7 @@ def test_a_hint_encoder_alone_needs_a_condition(base: Base, params: Params) -> N
 
 
 def test_the_hint_encoder_of_another_kind_is_no_adapter(base: Base, params: Params, tmp_path: Path) -> None:
-    store(tmp_path, moved(base, params.adapters["oft"]), base)
+    save_with_base(tmp_path, moved(base, params.adapters["oft"]), base)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (tmp_path / name).unlink()
     with pytest.raises(CheckpointError, match=r"and there is hint_encoder\.safetensors"):
@@ -121,7 +121,7 @@ def test_the_hint_encoder_of_another_kind_is_no_adapter(base: Base, params: Para
 def test_an_energy_without_changed_weights_is_refused(
     base: Base, base_folder: Path, params: Params, tmp_path: Path
 ) -> None:
-    store(tmp_path, moved(base, params.adapters["hint"]), base)
+    save_with_base(tmp_path, moved(base, params.adapters["hint"]), base)
     with pytest.raises(ParamsError, match="changes no weights"):
         report_energy(load_base(base_folder), tmp_path)
 
@@ -263,7 +263,7 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     log = train_adapter(
         base,
         adapter,
-        [Source(training_set(shards_folder), "instance")],
+        [TrainingSource(training_set(shards_folder), "instance")],
         params.train.model_copy(update=short),
         Workplace(None, tmp_path / "scratch", tmp_path / "logs"),
         seed=0,
@@ -271,7 +271,7 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     )
     assert log[-1]["step"] == 3 and adapter.trained_parameters()["value"].abs().max() > 0
     assert not adapter.add_magnitudes()
-    store(tmp_path / "saved", adapter, base)
+    save_with_base(tmp_path / "saved", adapter, base)
 
     fresh = load_base(base_folder)
     metrics, layers = measure_geometry(fresh, tmp_path / "saved")

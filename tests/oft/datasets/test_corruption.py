@@ -19,7 +19,7 @@ from oft.datasets.decoding import Decoded, iterate_pictures
 from oft.datasets.embedded import Embedded, _column
 from oft.errors import UserError
 from oft.prepare.checking import check_beside, wanted_of
-from oft.types import SPLITS, Counts, Source
+from oft.types import SPLITS, ByteSource, Counts
 from tests.layouts import ROOTS
 from tests.oft.test_pictures import png_header
 
@@ -130,7 +130,7 @@ def restore(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def file_of(source: Source | None) -> Path | None:
+def file_of(source: ByteSource | None) -> Path | None:
     return source.file if isinstance(source, Embedded) else source if isinstance(source, Path) else None
 
 

@@ -13,12 +13,12 @@ from oft.conditions import CONDITIONS
 from oft.datasets import READERS, read
 from oft.errors import DataError
 from oft.keys import KEY_PATTERN
-from oft.types import SPLITS, Counts, Source
+from oft.types import SPLITS, ByteSource, Counts
 from tests.conftest import ROOT
 from tests.layouts import ROOTS
 
 
-def opens(source: Source) -> bool:
+def opens(source: ByteSource) -> bool:
     with source.open("rb") as stream:
         return stream.readable()
 

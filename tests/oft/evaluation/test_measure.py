@@ -15,7 +15,7 @@ from oft.evaluation.densepose import measure_parts
 from oft.evaluation.distribution import measure_distribution
 from oft.evaluation.features import Judge, extract_features, extract_pyramid
 from oft.evaluation.lpips import measure_diversity
-from oft.evaluation.measure import Generated, Measured, compared_pictures
+from oft.evaluation.measure import Generated, Measurements, compared_pictures
 from oft.evaluation.segmentation import extract_label_maps, measure_segmentation
 from oft.evaluation.similarity import (
     compute_pairwise_ceiling,
@@ -46,7 +46,7 @@ def colour(pictures: np.ndarray) -> np.ndarray:
 
 
 def test_metrics_become_plain_json_of_eight_digits() -> None:
-    measured = Measured()
+    measured = Measurements()
     measured.add({"a": 1 / 3, "b": float("nan"), "c": 7})
     measured.add({"a": float(np.float64(123456.789012))}, "_ceiling")
     measured.metrics["name"] = "miniature"
@@ -58,7 +58,7 @@ def test_metrics_become_plain_json_of_eight_digits() -> None:
 
 def test_every_picture_has_a_row_and_a_missing_score_is_null(pictures: np.ndarray) -> None:
     requests = generated_from(pictures[:2], [0, 1]).requests
-    measured = Measured(scores={"f1": [0.123456789012, math.nan], "aacc": [1.0, 0.0]}, requests=requests)
+    measured = Measurements(scores={"f1": [0.123456789012, math.nan], "aacc": [1.0, 0.0]}, requests=requests)
     assert measured.score_rows() == [
         {"key": "k0", "index": 0, "f1": 0.12345679, "aacc": 1.0},
         {"key": "k1", "index": 0, "f1": None, "aacc": 0.0},
@@ -66,7 +66,7 @@ def test_every_picture_has_a_row_and_a_missing_score_is_null(pictures: np.ndarra
 
 
 def test_without_scores_there_are_no_rows(pictures: np.ndarray) -> None:
-    measured = Measured(requests=generated_from(pictures[:2], [0, 1]).requests)
+    measured = Measurements(requests=generated_from(pictures[:2], [0, 1]).requests)
     assert measured.score_rows() == []
 
 
@@ -89,7 +89,7 @@ def test_segmentation_is_measured_against_the_map_of_each_picture_s_own_source(
     labels[7] = 0
     sources = [3, 0, 0, 2, 7]
     generated = generated_from(pictures[sources], sources)
-    measured = Measured()
+    measured = Measurements()
     compared = compared_pictures(generated, pictures, pictures)
     measure_segmentation(compared, labels, segmenter, params.evaluate, measured)
     # Another batch may turn a tie.
@@ -110,7 +110,7 @@ def test_parts_are_measured_where_there_is_a_figure(
     parts = predicted.copy()
     parts[1::2] += 1
     sources = [1, 0, 5]
-    measured = Measured()
+    measured = Measurements()
     compared = compared_pictures(generated_from(pictures[sources], sources), pictures, pictures)
     measure_parts(compared, parts, segmenter, params.evaluate, measured)
     right = 1.0 if parts[0].any() else math.nan
@@ -129,7 +129,7 @@ def test_edges_are_compared_with_those_of_the_source(pictures: np.ndarray) -> No
     real = pictures.copy()
     real[2] = 0
     generated = generated_from(np.stack([real[4], 255 - real[1], real[2]]), [4, 1, 2])
-    measured = Measured()
+    measured = Measurements()
     measure_edges(compared_pictures(generated, real, real), edges, real, measured)
     assert measured.scores["canny_f1"] == pytest.approx([1, 0, math.nan], nan_ok=True)
     assert (measured.metrics["canny_f1"], measured.metrics["canny_empty"]) == (0.5, 1)
@@ -142,7 +142,7 @@ def test_the_distance_of_distributions_is_zero_for_equal_pictures_and_follows_th
     pictures: np.ndarray, params: Params
 ) -> None:
     def measure(generated: np.ndarray, others: np.ndarray) -> dict[str, float]:
-        measured = Measured()
+        measured = Measurements()
         rng = np.random.default_rng(0)
         measure_distribution(generated, pictures, others, colour, params.evaluate, rng, measured)
         return measured.metrics
@@ -165,7 +165,7 @@ def test_each_picture_is_paired_with_its_own_prompt(pictures: np.ndarray) -> Non
 
     generated = generated_from(pictures[:4], [0, 1, 2, 3])
     named = [str(value) for value in pictures[:4, 0, 0, 0]]
-    alone, paired, shuffled = Measured(), Measured(), Measured()
+    alone, paired, shuffled = Measurements(), Measurements(), Measurements()
     measure_text(generated, named, images, texts, alone)
     assert alone.metrics == {"clip_t": pytest.approx(1)}
     measure_text(generated, named, images, texts, paired, real=(pictures[4:5], ["0"]))
@@ -183,8 +183,8 @@ def test_a_subject_s_pictures_are_compared_with_all_real_ones_and_within_a_promp
     pyramid = partial(extract_pyramid, judge=extractor, batch_size=4)
     real = pictures[4:]
 
-    def measure(chosen: list[int]) -> Measured:
-        measured = Measured()
+    def measure(chosen: list[int]) -> Measurements:
+        measured = Measurements()
         generated = generated_from(pictures[chosen], [0, 0, 1, 1])
         measure_subject(generated, real, colour, features, measured)
         measure_diversity(generated, pyramid, measured)

@@ -11,7 +11,7 @@ import yaml
 
 from oft.conditions.registry import CONDITIONS
 from oft.evaluation import registry
-from oft.evaluation.measure import Measured
+from oft.evaluation.measure import Measurements
 from oft.evaluation.metric import SUBJECT, Metric, MetricFamily
 from oft.evaluation.registry import FAMILIES, all_metrics, headline_metrics, markdown_table, score_names
 from tests.conftest import ROOT
@@ -54,7 +54,7 @@ def test_the_page_on_metrics_has_the_table() -> None:
 
 
 def test_a_new_family_is_measured_where_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def count_pictures(task: Any, measured: Measured) -> None:
+    def count_pictures(task: Any, measured: Measurements) -> None:
         measured.metrics["brightness"] = 0.5
 
     brightness = Metric("brightness", "Brightness", "How bright it is.", "higher", per_picture=True)

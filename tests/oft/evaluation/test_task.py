@@ -12,7 +12,7 @@ import torch
 from oft.errors import DataError
 from oft.evaluation import distribution
 from oft.evaluation.features import Judge, extract_clip_images, extract_clip_texts
-from oft.evaluation.measure import Measured
+from oft.evaluation.measure import Measurements
 from oft.evaluation.metric import SUBJECT
 from oft.evaluation.registry import measure_task
 from oft.evaluation.similarity import score_text_image
@@ -95,7 +95,7 @@ def control_task(tmp_path: Path, pictures: np.ndarray) -> tuple[Path, Path]:
 
 def measure_control_task(
     condition: str, folders: tuple[Path, Path], base: Base, judges: Path, params: Params
-) -> Measured:
+) -> Measurements:
     """Measure a task whose shards and samples lie in two folders."""
     files = TaskFiles(*folders, num_sample_shards=2)
     return measure_task(read_task(condition, files, base, judges, params.evaluate, params.conditions, seed=0))

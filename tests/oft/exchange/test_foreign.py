@@ -10,7 +10,7 @@ import torch
 from oft.adapters.oft.config import UNET_CONTROL_TARGETS
 from oft.adapters.oft.targets import find_targets
 from oft.errors import CheckpointError
-from oft.exchange.foreign import ForeignAdapter, config_of, packed_from_matrices, target_patterns
+from oft.exchange.foreign import ForeignAdapter, infer_config, packed_from_matrices, target_patterns
 
 from .conftest import linear_names
 
@@ -39,14 +39,14 @@ def test_what_is_equal_in_all_layers_configures_them(unet: Any) -> None:
         next(n for n in linear_names(unet) if unet.get_submodule(n).in_features == width)
         for width in (96, 128)
     )
-    assert config_of(foreign(unet, {narrow: (6, 16), wide: (8, 16)}), unet).block_size == 16
-    assert config_of(foreign(unet, {narrow: (4, 24), wide: (4, 32)}), unet).num_blocks == 4
+    assert infer_config(foreign(unet, {narrow: (6, 16), wide: (8, 16)}), unet).block_size == 16
+    assert infer_config(foreign(unet, {narrow: (4, 24), wide: (4, 32)}), unet).num_blocks == 4
     by_size = foreign(unet, {wide: (4, 32)}, blocks_by="block_size")
-    assert config_of(by_size, unet).block_size == 32
-    shared = config_of(foreign(unet, {narrow: (1, 24), wide: (1, 32)}, block_share=True, eps=1e-4), unet)
+    assert infer_config(by_size, unet).block_size == 32
+    shared = infer_config(foreign(unet, {narrow: (1, 24), wide: (1, 32)}, block_share=True, eps=1e-4), unet)
     assert (shared.num_blocks, shared.block_share, shared.coft, shared.eps) == (4, True, True, 1e-4)
     with pytest.raises(CheckpointError, match=r"got numbers \[2, 8\] and sizes \[16, 48\]"):
-        config_of(foreign(unet, {narrow: (2, 48), wide: (8, 16)}), unet)
+        infer_config(foreign(unet, {narrow: (2, 48), wide: (8, 16)}), unet)
 
 
 def test_the_symmetric_part_of_a_matrix_is_dropped(generator: torch.Generator) -> None:

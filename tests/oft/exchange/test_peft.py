@@ -16,7 +16,7 @@ from torch import Tensor
 from oft.adapters.oft.rotation import cayley, skew_from_packed
 from oft.adapters.oft.saving import PEFT_PREFIX
 from oft.errors import CheckpointError, ParamsError
-from oft.exchange.foreign import ForeignAdapter, put_foreign_on
+from oft.exchange.foreign import ForeignAdapter, inject_foreign
 from oft.exchange.imports import read_foreign
 from oft.exchange.peft import TruncatedAdapter
 from oft.exchange.weights import truncated_weights
@@ -65,7 +65,7 @@ def test_the_exact_transform_gives_pefts_outputs(
     base = output(unet, unet_inputs)
     foreign = read_foreign(tmp_path, unet)
     assert isinstance(foreign, ForeignAdapter) and not foreign.notes
-    put_foreign_on(unet, foreign)
+    inject_foreign(unet, foreign)
     expected = output(theirs, unet_inputs)
     assert (expected - base).abs().max() > 1e-3
     torch.testing.assert_close(output(unet, unet_inputs), expected, atol=1e-5, rtol=1e-5)
@@ -80,7 +80,7 @@ def test_of_the_truncated_transform_the_rotation_it_approximates_is_taken(
     theirs = make(peft, unet, tmp_path / "forty", num_cayley_neumann_terms=40, std=0.05, **options)
     foreign = read_foreign(tmp_path / "five", unet)
     assert isinstance(foreign, ForeignAdapter)
-    put_foreign_on(unet, foreign)
+    inject_foreign(unet, foreign)
     torch.testing.assert_close(output(unet, unet_inputs), output(theirs, unet_inputs), atol=1e-5, rtol=1e-5)
 
 
@@ -166,7 +166,7 @@ def test_the_layout_of_peft_014_gives_its_weights(unet: Any, tmp_path: Path, con
         expected[name] = reference_weight(weight, raw, flipped=False, bound=bound, scale=magnitudes[name])
     foreign = read_foreign(tmp_path, unet)
     assert isinstance(foreign, ForeignAdapter)
-    loaded = put_foreign_on(unet, foreign)
+    loaded = inject_foreign(unet, foreign)
     assert loaded.magnitude is not None
     with loaded.rotations.merging(), loaded.magnitude.merging():
         for name, weight in expected.items():
@@ -232,7 +232,7 @@ def test_layers_that_are_not_the_unets_are_refused(
     assert isinstance(foreign, ForeignAdapter)
     names = list(unet.state_dict())
     with pytest.raises(CheckpointError, match=message):
-        put_foreign_on(unet, foreign)
+        inject_foreign(unet, foreign)
     assert list(unet.state_dict()) == names, "the model was touched"
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oft.errors import CheckpointError
-from oft.exchange.foreign import ForeignAdapter, put_foreign_on
+from oft.exchange.foreign import ForeignAdapter, inject_foreign
 from oft.exchange.imports import read_foreign
 from oft.exchange.reference import Sign
 
@@ -68,7 +68,7 @@ def load(file: Path, unet: Any, **options: Any) -> ForeignAdapter:
 
 
 def merged(unet: Any, foreign: ForeignAdapter) -> dict[str, Tensor]:
-    loaded = put_foreign_on(unet, foreign)
+    loaded = inject_foreign(unet, foreign)
     loaded.rotations.merge()
     if loaded.magnitude is not None:
         loaded.magnitude.merge()
@@ -100,7 +100,7 @@ def test_control_checkpoints_give_the_references_weights(
 
 def test_the_bound_goes_on_holding(unet: Any, tmp_path: Path) -> None:
     torch.save(ldm_state(unet, raw_matrices(unet, linear_names(unet), False)), tmp_path / "x.ckpt")
-    config = put_foreign_on(unet, load(tmp_path / "x.ckpt", unet, coft_eps=1e-4)).rotations.config
+    config = inject_foreign(unet, load(tmp_path / "x.ckpt", unet, coft_eps=1e-4)).rotations.config
     assert config.coft and config.eps == 1e-4 and config.num_blocks == BLOCKS
 
 
@@ -130,7 +130,7 @@ def test_the_hint_encoder_gives_the_references_features(
             value.data = torch.randn(value.shape, generator=generator) * 0.1
             state[f"control_model.input_hint_block.{2 * index}.{kind}"] = value.data
     torch.save(state, tmp_path / "x.ckpt")
-    loaded = put_foreign_on(unet, load(tmp_path / "x.ckpt", unet))
+    loaded = inject_foreign(unet, load(tmp_path / "x.ckpt", unet))
     images = torch.rand(1, 3, 32, 32, generator=generator)
     expected = images
     for index, conv in enumerate(convs):
@@ -181,7 +181,7 @@ def test_another_base_is_refused(unet: Any, tmp_path: Path) -> None:
 def test_a_checkpoint_in_half_precision_belongs_to_its_base(unet: Any, tmp_path: Path) -> None:
     state = ldm_state(unet, raw_matrices(unet, linear_names(unet), False))
     torch.save({key: value.half() for key, value in state.items()}, tmp_path / "x.ckpt")
-    put_foreign_on(unet, load(tmp_path / "x.ckpt", unet))
+    inject_foreign(unet, load(tmp_path / "x.ckpt", unet))
 
 
 def test_convolutions_are_refused(unet: Any, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-def test_lightnings_classes_are_passed_over_without_lightning(
+def test_lightnings_classes_are_skipped_without_lightning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "pytorch_lightning.callbacks"

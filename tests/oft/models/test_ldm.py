@@ -11,7 +11,7 @@ from torch import nn
 
 from oft.errors import CheckpointError
 from oft.models.architectures import CheckpointName, write_configs
-from oft.models.ldm import averaged, convert, refuse_others
+from oft.models.ldm import convert, refuse_other_models, with_ema_weights
 from tests.oft.models.ldm_layout import checkpoint, read_configs, with_averages
 
 FILE = Path("model.ckpt")
@@ -38,7 +38,7 @@ def networks(folder: Path) -> dict[str, nn.Module]:
 def test_every_weight_of_a_full_size_checkpoint_finds_its_place(name: CheckpointName, tmp_path: Path) -> None:
     write_configs(name, tmp_path)
     state = checkpoint(read_configs(tmp_path))
-    refuse_others(FILE, state)
+    refuse_other_models(FILE, state)
     for part, network in networks(tmp_path).items():
         converted = convert(FILE, state, part, network)
         assert sum(weight.numel() for weight in converted.values()) == NUMBERS[name][part]
@@ -89,10 +89,10 @@ def test_missing_weights_are_counted_and_the_first_named(tmp_path: Path) -> None
 def test_averages_take_the_place_of_the_weights() -> None:
     state = {f"model.diffusion_model.out.{i}.weight": torch.full((2,), float(i)) for i in range(3)}
     state["first_stage_model.x"] = torch.zeros(1)
-    assert averaged(FILE, state) is state
+    assert with_ema_weights(FILE, state) is state
     pruned = {**state, "model_ema.decay": torch.ones(()), "model_ema.num_updates": torch.ones(())}
-    assert averaged(FILE, pruned) is pruned
-    chosen = averaged(FILE, with_averages(state))
+    assert with_ema_weights(FILE, pruned) is pruned
+    chosen = with_ema_weights(FILE, with_averages(state))
     assert [float(chosen[f"model.diffusion_model.out.{i}.weight"][0]) for i in range(3)] == [1, 2, 3]
     assert torch.equal(chosen["first_stage_model.x"], torch.zeros(1))
 
@@ -103,7 +103,7 @@ def test_averages_of_some_weights_alone_are_refused() -> None:
     with pytest.raises(
         CheckpointError, match=r"1 have none, model\.diffusion_model\.out\.1\.weight; set base"
     ):
-        averaged(FILE, state)
+        with_ema_weights(FILE, state)
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_averages_of_some_weights_alone_are_refused() -> None:
 )
 def test_what_is_no_whole_checkpoint_is_refused(names: list[str], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        refuse_others(FILE, {name: torch.zeros(1) for name in names})
+        refuse_other_models(FILE, {name: torch.zeros(1) for name in names})

@@ -9,7 +9,7 @@ from oft.params import parse_params
 from oft.report.edges import edge_reextractor
 
 
-def test_edges_are_found_for_canny_tasks_alone(values: dict[str, Any]) -> None:
+def test_edges_are_extracted_for_canny_tasks_alone(values: dict[str, Any]) -> None:
     picture = np.zeros((16, 16, 3), dtype=np.uint8)
     picture[4:12, 4:12] = 255
     reextract = edge_reextractor(parse_params(values))

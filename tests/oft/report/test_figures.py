@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from oft.report.figures import Line, draw_confusion, draw_curves, running_mean
-from oft.report.results import Cell, Curve
+from oft.report.results import ConfusionCell, Curve
 
 CURVES = [
     Line(Curve("train", "loss", tuple(range(100)), tuple(1 / (1 + step) for step in range(100))), "OFT", 1),
     Line(Curve("train", "loss", (0.0, 1.0), (1.0, 0.5)), "<&$\\frac", 99),
 ]
-CELLS = [Cell("sky", "sky", 0.75), Cell("sky", "--></svg>", 0.25), Cell("$x", "sky", 1.0)]
+CELLS = [
+    ConfusionCell("sky", "sky", 0.75),
+    ConfusionCell("sky", "--></svg>", 0.25),
+    ConfusionCell("$x", "sky", 1.0),
+]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def test_confusion_writes_per_cents(confusion: str) -> None:
 
 
 def test_labels_without_glyphs_are_no_warning() -> None:
-    assert "天空" in draw_confusion([Cell("天空", "天空", 1.0)], "three", "x")
+    assert "天空" in draw_confusion([ConfusionCell("天空", "天空", 1.0)], "three", "x")
 
 
 def test_running_mean_looks_back_alone() -> None:

@@ -89,7 +89,7 @@ def test_captions_and_names_are_drawn() -> None:
     assert (np.asarray(with_caption) == INK).all(axis=2).any()
 
 
-def test_findings_stand_below_their_picture() -> None:
+def test_reextracted_conditions_stand_below_their_picture() -> None:
     grid = comparison_grid([GridRow([plain(RED), plain(RED)], "", [None, plain(BLUE)])], ["", ""])
     pixels = np.asarray(grid)
     top, second = MARGIN_PX + GAP_PX, MARGIN_PX + 128 + GAP_PX

@@ -141,7 +141,7 @@ def test_grids_head_their_columns(page: Page, rendered: Path) -> None:
     ]
 
 
-def test_conditions_found_again_are_shown_for_canny_alone(page: Page) -> None:
+def test_reextracted_conditions_are_shown_for_canny_alone(page: Page) -> None:
     again = [image["alt"] for image in page.tags("img") if "again" in image.get("class", "")]
     assert len(again) == 3 * 3
     assert "Below each generated picture are the edges found again" in page.text()

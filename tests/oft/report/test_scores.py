@@ -18,7 +18,7 @@ BASE = RunResults("none", metrics={"miou": 0.1, "miou_ceiling": 0.9, "fid": 50.0
 OFT = RunResults("oft", metrics={"miou": 0.5, "miou_ceiling": 0.9, "fid": 30.0, "num_images": 96, "odd": "x"})
 
 
-def test_closed_share_is_the_issues_formula() -> None:
+def test_closed_share_is_zero_at_the_base_and_one_at_the_ceiling() -> None:
     assert closed_share(0.5, 0.1, 0.9, "miou") == pytest.approx((0.5 - 0.1) / (0.9 - 0.1))
     assert closed_share(0.1, 0.1, 0.9, "miou") == 0
     assert closed_share(0.9, 0.1, 0.9, "miou") == 1

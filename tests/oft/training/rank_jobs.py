@@ -18,7 +18,7 @@ from oft.seeding import generator_for
 from oft.settings.training import Optimization, Training
 from oft.training.distributed import Ranks
 from oft.training.loop import TrainingLoop
-from oft.training.objective import Denoiser, Source, data_objective, validation_loss
+from oft.training.objective import Denoiser, TrainingSource, data_objective, validation_loss
 from oft.training.run import Validation, Workplace, train_adapter
 from tests.oft.training.conftest import training_set
 
@@ -36,7 +36,7 @@ def measure(
         for number, parameter in enumerate(trained.values()):
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
     data = training_set(shards, with_condition=False)
-    sources = [Source(data, "instance"), Source(data, "class", 0.5)]
+    sources = [TrainingSource(data, "instance"), TrainingSource(data, "class", 0.5)]
     denoiser = Denoiser(base.unet)
     loss = 0.0
     for part in data_objective(base, denoiser, sources, settings, 0, ranks)(2):
@@ -74,9 +74,9 @@ def train(
             raise KeyboardInterrupt
         return Image.new("RGB", (8, 8))
 
-    sources = [Source(training_set(shards, with_condition=with_condition), "instance")]
+    sources = [TrainingSource(training_set(shards, with_condition=with_condition), "instance")]
     if not with_condition:
-        sources.append(Source(training_set(shards, with_condition=False), "class", 0.5))
+        sources.append(TrainingSource(training_set(shards, with_condition=False), "class", 0.5))
     log = train_adapter(
         base,
         loaded,

@@ -18,7 +18,7 @@ from oft.shards.shards import pack_sample, write_shards
 from oft.shards.store import ShardFolder
 from oft.storage import read_json, write_json
 from oft.training.encoded import Encoded, open_encoded, write_encoded
-from oft.training.objective import Source
+from oft.training.objective import TrainingSource
 from oft.training.run import Workplace, train_adapter
 from tests.conftest import SIZE_PX
 from tests.oft.training.conftest import training_set
@@ -76,7 +76,7 @@ def test_training_with_it_is_training_without(
         log = train_adapter(
             fresh,
             loaded,
-            [Source(training_set(shards_folder, encoded), "instance")],
+            [TrainingSource(training_set(shards_folder, encoded), "instance")],
             settings,
             Workplace(tmp_path / name, tmp_path / name / "scratch", tmp_path / "logs"),
             seed=1,

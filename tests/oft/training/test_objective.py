@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from oft.models.adapted import init_adapter, load_onto, store
+from oft.models.adapted import init_adapter, load_adapter_onto, save_with_base
 from oft.models.base import Base, load_base
 from oft.params import Params
 from oft.seeding import generator_for
@@ -17,7 +17,7 @@ from oft.training.dataset import TrainingSet
 from oft.training.objective import (
     Batch,
     Denoiser,
-    Source,
+    TrainingSource,
     data_objective,
     denoising_losses,
     draw_batch,
@@ -88,12 +88,12 @@ def test_prior_preservation_adds_the_weighted_class_loss(
     settings = params.train_subject.model_copy(update={"batch_size": 2})
     denoiser = Denoiser(base.unet)
 
-    def loss(*sources: Source) -> float:
+    def loss(*sources: TrainingSource) -> float:
         with torch.no_grad():
             return float(sum(data_objective(base, denoiser, sources, settings, seed=0)(3)))
 
-    instance, prior = loss(Source(plain, "instance")), loss(Source(plain, "class"))
-    both = loss(Source(plain, "instance"), Source(plain, "class", weight=0.5))
+    instance, prior = loss(TrainingSource(plain, "instance")), loss(TrainingSource(plain, "class"))
+    both = loss(TrainingSource(plain, "instance"), TrainingSource(plain, "class", weight=0.5))
     assert instance != prior
     assert both == pytest.approx(instance + 0.5 * prior, rel=1e-5)
 
@@ -126,7 +126,7 @@ def test_objectives_of_two_names_see_other_batches(base: Base, plain: TrainingSe
     denoiser = Denoiser(base.unet)
     with torch.no_grad():
         instance, again, other = (
-            float(sum(data_objective(base, denoiser, [Source(plain, name)], settings, 0)(0)))
+            float(sum(data_objective(base, denoiser, [TrainingSource(plain, name)], settings, 0)(0)))
             for name in ("a", "a", "b")
         )
     assert instance == again != other
@@ -139,7 +139,7 @@ def test_workers_that_read_ahead_change_no_loss(
     denoiser = Denoiser(base.unet)
 
     def losses() -> list[float]:
-        objective = data_objective(base, denoiser, [Source(plain, "instance")], settings, seed=0)
+        objective = data_objective(base, denoiser, [TrainingSource(plain, "instance")], settings, seed=0)
         with torch.no_grad():
             trained = [float(sum(objective(step))) for step in (3, 4)]
         return [*trained, validation_loss(base, denoiser, plain, 3, seed=1, rounds=2)]
@@ -155,7 +155,7 @@ def test_a_stored_adapter_comes_back_as_it_was(base_folder: Path, params: Params
     with torch.no_grad():
         for number, parameter in enumerate(loaded.trained_parameters().values()):
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
-    store(tmp_path, loaded, base)
-    again = load_onto(load_base(base_folder), tmp_path).trained_parameters()
+    save_with_base(tmp_path, loaded, base)
+    again = load_adapter_onto(load_base(base_folder), tmp_path).trained_parameters()
     for name, parameter in loaded.trained_parameters().items():
         assert torch.equal(parameter, again[name])

@@ -14,7 +14,7 @@ from oft.models.adapted import init_adapter
 from oft.models.base import load_base
 from oft.params import Params
 from oft.seeding import generator_for
-from oft.training.objective import Source
+from oft.training.objective import TrainingSource
 from oft.training.run import GRID_PADDING_PX, Validation, Workplace, tile, train_adapter
 from tests.oft.training.conftest import training_set
 
@@ -58,7 +58,7 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
         train_adapter(
             base,
             loaded,
-            [Source(training_set(shards_folder), "instance")],
+            [TrainingSource(training_set(shards_folder), "instance")],
             settings,
             Workplace(scratch / "out", scratch, scratch / "logs"),
             seed=1,

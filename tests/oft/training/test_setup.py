@@ -18,7 +18,7 @@ from oft.seeding import generator_for
 from oft.settings.training import Training
 from oft.training import setup
 from oft.training.dataset import TrainingSet
-from oft.training.objective import Denoiser, Source, data_objective
+from oft.training.objective import Denoiser, TrainingSource, data_objective
 from oft.training.setup import make_accelerator, make_optimizer, prepare_unet
 
 
@@ -33,7 +33,7 @@ def gradients(
     """The gradients of one step."""
     trained = adapter.trained_parameters()
     denoiser = Denoiser(base.unet, adapter, settings.attention)
-    objective = data_objective(base, denoiser, [Source(data, "instance")], settings, seed=0)
+    objective = data_objective(base, denoiser, [TrainingSource(data, "instance")], settings, seed=0)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         losses = iter(objective(0))
         while (loss := next(losses, None)) is not None:
