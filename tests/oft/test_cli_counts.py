@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.cli import app, main
-from oft.models.adapted import init_adapter, store
+from oft.models.adapted import init_adapter, save_adapter
 from oft.models.base import load_base
 from oft.params import load_params
 from tests.conftest import ROOT
@@ -45,7 +45,7 @@ def adapter_folder(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
         for parameter in loaded.rotations.adapter_parameters():
             parameter.normal_(std=0.1, generator=generator)
     folder = tmp_path_factory.mktemp("adapter")
-    store(folder, loaded, base)
+    save_adapter(folder, loaded, base)
     return folder
 
 

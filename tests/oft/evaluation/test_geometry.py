@@ -12,7 +12,7 @@ from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError
 from oft.evaluation.energy import hyperspherical_energy
 from oft.evaluation.geometry import measure_energies, measure_geometry, report_energy
-from oft.models.adapted import init_adapter, store
+from oft.models.adapted import init_adapter, save_adapter
 from oft.models.base import load_base
 from oft.params import Params
 
@@ -28,7 +28,7 @@ def test_a_rotation_keeps_the_energy_and_the_base_comes_back(
     with torch.no_grad():
         for parameter in loaded.rotations.adapter_parameters():
             parameter.normal_(std=0.1, generator=generator)
-    store(tmp_path, loaded, base)
+    save_adapter(tmp_path, loaded, base)
     adapted = load_base(base_folder)
     metrics, rows = measure_geometry(adapted, tmp_path)
     assert 0 < metrics["energy_change"] <= 1e-5
@@ -58,7 +58,7 @@ def test_magnitudes_do_not_change_the_energy_and_come_off(
     with torch.no_grad():
         for parameter in [*loaded.rotations.adapter_parameters(), *loaded.magnitude.adapter_parameters()]:
             parameter.normal_(std=0.1, generator=generator)
-    store(tmp_path, loaded, base)
+    save_adapter(tmp_path, loaded, base)
     adapted = load_base(base_folder)
     names = set(adapted.unet.state_dict())
     assert 0 < measure_geometry(adapted, tmp_path)[0]["energy_change"] <= 1e-5

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from oft.models.adapted import init_adapter, load_adapter_onto, store
+from oft.models.adapted import init_adapter, load_adapter_onto, save_adapter
 from oft.models.base import Base, load_base
 from oft.params import Params
 from oft.seeding import generator_for
@@ -155,7 +155,7 @@ def test_a_stored_adapter_comes_back_as_it_was(base_folder: Path, params: Params
     with torch.no_grad():
         for number, parameter in enumerate(loaded.trained_parameters().values()):
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
-    store(tmp_path, loaded, base)
+    save_adapter(tmp_path, loaded, base)
     again = load_adapter_onto(load_base(base_folder), tmp_path).trained_parameters()
     for name, parameter in loaded.trained_parameters().items():
         assert torch.equal(parameter, again[name])
