@@ -6,7 +6,7 @@ import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oft.params import Params, load_params
 from oft.storage import atomic_folder, write_json
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/magnitude: the adapter with magnitudes, its curves, summary.json.
 
-    The summary holds the validation loss before and after. An adapter whose method has no magnitudes stays as
-    it was trained, and both are one.
+    The summary holds the validation loss before and after; both are one where the method has no magnitudes.
     """
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
@@ -48,11 +47,7 @@ def main(arguments: list[str]) -> None:
     folder = paths.run(task, adapter)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "train"]
-    described = {
-        "seed": params.seed,
-        "shards": shards.index_sha256,
-        "fit_magnitude": settings.model_dump(exclude={"log_to"}),
-    }
+    described = describe(params, shards)
     scratch = paths.CHECKPOINTS / run_key(described, inputs, source_closure(Path(__file__)))
 
     ranks = join_ranks()
@@ -61,7 +56,6 @@ def main(arguments: list[str]) -> None:
     base = load_base(paths.BASE, choose_device())
     loaded = load_adapter_onto(base, folder / "train")
     has_magnitudes = loaded.add_magnitudes()
-
     data, held_out = open_data(base, params, task, shards)
 
     def measure() -> float:
@@ -85,12 +79,19 @@ def main(arguments: list[str]) -> None:
         if partial is not None:
             save_with_base(partial, loaded, base)
             write_settings(partial, {**described, "task": task, "adapter": adapter, "base": base.hash})
-            write_json(
-                partial / "summary.json",
-                {"val_loss_before": before, "val_loss_after": after, "num_val_images": len(held_out)},
-            )
+            losses = {"val_loss_before": before, "val_loss_after": after}
+            write_json(partial / "summary.json", {**losses, "num_val_images": len(held_out)})
     if ranks.first:  # There is nothing left to resume.
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def describe(params: Params, shards: ShardStore) -> dict[str, Any]:
+    """Return the settings that decide what a fit gives, beside its inputs."""
+    return {
+        "seed": params.seed,
+        "shards": shards.index_sha256,
+        "fit_magnitude": params.fit_magnitude.model_dump(exclude={"log_to"}),
+    }
 
 
 def open_data(base: Base, params: Params, task: str, shards: ShardStore) -> tuple[TrainingSet, TrainingSet]:

@@ -5,6 +5,8 @@ left and right foot, 7 to 10 upper legs (right back, left back, right front, lef
 likewise, 15 to 18 upper arms (left inner, right inner, left outer, right outer), 19 to 22 lower arms
 likewise, 23 and 24 right and left half of the head. Seen from the front a figure shows torso 2, the front
 legs and the inner arms; the person's right side is on the picture's left.
+
+One file: pose, body, clothes and their id maps are drawn in one order on one canvas.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Outdoor scenes with ADE20K's class ids: country, town, coast and lake."""
+"""Outdoor scenes with ADE20K's class ids: country, town, coast and lake.
+
+One file: the four share their ground, sky and plants, and the order of their random draws.
+"""
 
 from __future__ import annotations
 
