@@ -10,8 +10,8 @@ A convolution's W is ``[out, in k k]``, its input the unfolded windows: R turns 
 channel in the order of the weight, and a group's filters are turned among themselves. Blocks of k² entries
 are one rotation per input channel (arXiv 2306.07280, appendix D).
 
-Layers, their autograd functions and their rules under autocast stand in one file: each relies on the types and
-the order of operations of the others.
+Layers, their autograd functions and their rules under autocast stand in one file: each relies on the types
+and the order of operations of the others.
 """
 
 from __future__ import annotations
