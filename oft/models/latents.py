@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ PIXELS_A_PASS = 8 * 512 * 512
 @torch.no_grad()
 def encode_pictures(
     base: Base, pictures: UInt8[Tensor, "n 3 height width"]
-) -> Float32[Tensor, "n 2 channels rows columns"]:
+) -> Float[Tensor, "n 2 channels rows columns"]:
     """Return the posteriors of pictures' latents, means and deviations, at the autoencoder's reduced size.
 
     Both are scaled so that latents have about unit variance. What else is in the batch changes a posterior by
@@ -31,7 +31,7 @@ def encode_pictures(
 
 def _posteriors(
     base: Base, pictures: UInt8[Tensor, "n 3 height width"]
-) -> Float32[Tensor, "n 2 channels rows columns"]:
+) -> Float[Tensor, "n 2 channels rows columns"]:
     posterior = base.vae.encode(pictures.to(base.vae.device).float() / 127.5 - 1).latent_dist
     scaled: Tensor = torch.stack([posterior.mean, posterior.std], dim=1) * base.vae.config.scaling_factor
     return scaled.cpu()

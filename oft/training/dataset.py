@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PICTURE = ("jpg", "png")
 
-Latents = Float32[Tensor, "batch channels rows columns"]
+Latents = Float[Tensor, "batch channels rows columns"]
 
 
 @dataclass(frozen=True)
