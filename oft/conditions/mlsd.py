@@ -51,7 +51,7 @@ def load_mlsd(settings: Settings, device: str) -> BatchExtractor:
     side_px = settings["resolution_px"]
     thresholds = settings["score_threshold"], settings["distance_threshold"]
 
-    def detect(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    def detect(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "seen_h seen_w 3"]:
         import cv2
 
         seen = resize_image(picture, side_px)
