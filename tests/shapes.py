@@ -1,8 +1,8 @@
 """Shapes and types in signatures, checked at every call while the tests run: import this before the project.
 
 A name that a module imports for type checkers alone is not checked, what stands beside it is. The metrics are
-left out: they look at the shapes of what they are given at every run, and their tests give them wrong ones. So
-is oft.pictures: beartype takes no io.BytesIO for an IO[bytes].
+left out: they look at the shapes of what they are given at every run, and their tests give them wrong ones.
+So is oft.pictures: beartype takes no io.BytesIO for an IO[bytes].
 """
 
 from __future__ import annotations

@@ -95,10 +95,8 @@ HOSTILE: list[tuple[Asked, str]] = [
     ({"webhook": "http://example.org/hook"}, "webhook: must begin with https://"),
     ({"webhook": "https://localhost.planted@10.0.0.1/"}, "webhook: must have no user name"),
     ({"webhook": "https://[fd00:ec2::254]/"}, "webhook: leads to fd00:ec2::254"),
-    (
-        {"adapter": "lora"},
-        "adapter: must be one of those of profile 'miniature' that can learn a subject, oft, coft; it is 'lora'",
-    ),
+    ({"adapter": "lora"}, "profile 'miniature' that can learn a subject, oft, coft; it is 'lora'"),
+    ({"adapter": "hint"}, "profile 'miniature' that can learn a subject, oft, coft; it is 'hint'"),
     ({"max_train_steps": 10**400}, "max_train_steps: input should be less than or equal to 20000"),
     ({"max_train_steps": True}, "max_train_steps: input should be a valid integer"),
     ({"learning_rate": float("nan")}, "learning_rate: input should be"),
