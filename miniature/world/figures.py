@@ -25,16 +25,14 @@ from miniature.world.rendered import (
     Light,
     Pen,
     Rendered,
-    blend,
     finish_image,
     shade,
-    value_noise,
 )
 from miniature.world.things import HAIRS, SKINS
 
 NUM_PARTS = 24
-SHIRT_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "grey")
-TROUSER_COLOURS = ("blue", "black", "grey", "brown", "green", "white", "red")
+SHIRT_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black")
+TROUSER_COLOURS = ("blue", "black", "brown", "green", "white", "red")
 BACKDROP_COLOURS: dict[str, Colour] = {
     "grey": (206.0, 206.0, 208.0),
     "white": (238.0, 237.0, 234.0),
@@ -57,7 +55,6 @@ class Figure:
     upper: str
     upper_colour: str
     sleeves: str
-    pattern: str
     lower: str
     lower_colour: str
     long_skirt: bool
@@ -88,7 +85,6 @@ def random_figure(rng: np.random.Generator) -> Figure:
                 ["long", "short", "no"], p=[0.42, 0.42, 0.16] if person == "woman" else [0.5, 0.5, 0.0]
             )
         ),
-        pattern=str(rng.choice(["", "striped", "dotted"], p=[0.66, 0.22, 0.12])),
         lower=lower,
         lower_colour=lower_colour,
         long_skirt=bool(rng.random() < 0.4),
@@ -99,22 +95,21 @@ def random_figure(rng: np.random.Generator) -> Figure:
 
 def describe_figure(figure: Figure) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return five captions and the class words they name."""
-    pattern = f"{figure.pattern} " if figure.pattern else ""
     sleeves = f"{figure.sleeves} sleeves"
     skirt = "long" if figure.long_skirt else "short"
     hair = f"{'long' if figure.long_hair else 'short'} {figure.hair} hair"
     behind = " seen from behind" if figure.from_behind else ""
     if figure.upper == "dress":
-        plain = with_article(f"{pattern}{figure.upper_colour} dress with {sleeves}")
-        brief = with_article(f"{skirt} {pattern}{figure.upper_colour} dress")
+        plain = with_article(f"{figure.upper_colour} dress with {sleeves}")
+        brief = with_article(f"{skirt} {figure.upper_colour} dress")
         names: tuple[str, ...] = (figure.person, "dress")
     else:
         lower_name = f"{figure.lower_colour} {figure.lower}"
         lower = with_article(lower_name) if figure.lower == "skirt" else lower_name
-        plain = f"{with_article(f'{pattern}{figure.upper_colour} shirt')} with {sleeves} and {lower}"
+        plain = f"{with_article(f'{figure.upper_colour} shirt')} with {sleeves} and {lower}"
         if figure.lower == "skirt":
             lower = with_article(f"{skirt} {lower_name}")
-        brief = f"{with_article(f'{pattern}{figure.upper_colour} shirt')} and {lower}"
+        brief = f"{with_article(f'{figure.upper_colour} shirt')} and {lower}"
         names = (figure.person, "shirt", figure.lower)
     person = with_article(figure.person)
     captions = (
@@ -159,7 +154,7 @@ def _random_joints(rng: np.random.Generator, shoulder: float, hip: float) -> _Jo
     ankles: list[Point] = []
     toes: list[Point] = []
     pose = str(rng.choice(["rest", "hips", "free", "wide"], p=[0.4, 0.2, 0.28, 0.12]))
-    stance = float(rng.uniform(0, 9))
+    stance = float(rng.uniform(3, 11))
     for side in (-1, 1):
         at = (side * shoulder + sway, 0.805)
         if pose == "rest":
@@ -226,14 +221,12 @@ def draw_figure(figure: Figure, rng: np.random.Generator, height_px: int, width_
     )
     canvas.darken((foot[0] - light.side * 0.05, foot[1] - 0.01), 0.24, 0.045, 0.72)
     man = figure.person == "man"
-    shoulder, hip = (0.112, 0.078) if man else (0.094, 0.084)
+    shoulder, hip = (0.128, 0.1) if man else (0.112, 0.106)
     joints = _random_joints(rng, shoulder, hip)
     pen = Pen(canvas, foot, size, light, 0, squeeze=float(rng.uniform(0.86, 1.04)))
     axes = _draw_body(pen, figure, joints, shoulder, hip, rng)
     parts = canvas.segment_map().copy()
     image = canvas.image()
-    folds = value_noise(rng, 9, 6, height_px, width_px)
-    image *= (1 + np.where(parts > 0, np.float32(0.05), np.float32(0.015)) * folds)[..., None]
     captions, names = describe_figure(figure)
     return Rendered(finish_image(image), parts, captions, names, _uv_map(parts, axes, pen))
 
@@ -271,7 +264,7 @@ def _draw_body(
         tone = 1.02 if (index == 0) == (pen.light.side < 0) else 0.8
         _draw_arm(pen, figure, joints, index, is_right, axes, (skin, upper), tone)
     _draw_head(pen, figure, joints.head, skin, hair, right_first)
-    axes[23] = axes[24] = _PartAxis((joints.head[0], 1.0), (joints.head[0], 0.85), 0.06)
+    axes[23] = axes[24] = _PartAxis((joints.head[0], 1.0), (joints.head[0], 0.85), 0.08)
     return axes
 
 
@@ -280,7 +273,7 @@ def _draw_hair_behind_shoulders(pen: Pen, x: float, hair: Colour) -> None:
     for sign, segment_id in ((-1, 23), (1, 24)):
         pen.segment_id = segment_id
         pen.polygon(
-            ((x + sign * 0.062, 0.93), (x + sign * 0.07, 0.82), (x, 0.8), (x, 0.95)), shade(hair, 0.8)
+            ((x + sign * 0.082, 0.93), (x + sign * 0.094, 0.8), (x, 0.78), (x, 0.95)), shade(hair, 0.8)
         )
 
 
@@ -315,7 +308,6 @@ def _draw_torso(
             ((hip * 1.13, 0.52), (hip * 1.12, 0.475), (0, 0.44), (-hip * 1.12, 0.475), (-hip * 1.13, 0.52)),
             lower,
         )
-    _draw_pattern(pen, figure, upper, hip, joints)
     if not figure.from_behind:
         neck = shade(skin, 0.86)
         pen.polygon(((head[0] - 0.032, 0.855), (head[0] + 0.032, 0.855), (head[0], 0.8)), neck, detail=True)
@@ -339,18 +331,18 @@ def _draw_leg(
     trousers = figure.lower == "trousers"
     pen.segment_id = lower
     pen.limb(
-        knee, ankle, 0.07 if trousers else 0.06, 0.058 if trousers else 0.04, cloth if trousers else skin
+        knee, ankle, 0.1 if trousers else 0.086, 0.086 if trousers else 0.068, cloth if trousers else skin
     )
     pen.segment_id = upper
-    pen.limb(hip, knee, 0.1 if trousers else 0.094, 0.074 if trousers else 0.062, cloth if trousers else skin)
+    pen.limb(hip, knee, 0.13 if trousers else 0.12, 0.104 if trousers else 0.092, cloth if trousers else skin)
     if figure.lower == "shorts":
         hem = (hip[0] + (knee[0] - hip[0]) * 0.62, hip[1] + (knee[1] - hip[1]) * 0.62)
-        pen.limb(hip, hem, 0.104, 0.096, cloth)
+        pen.limb(hip, hem, 0.136, 0.128, cloth)
     pen.segment_id = foot
     toe = joints.toes[index]
-    pen.limb((ankle[0], ankle[1] - 0.012), toe, 0.05, 0.046, shoes)
-    axes[upper], axes[lower] = _PartAxis(hip, knee, 0.05), _PartAxis(knee, ankle, 0.036)
-    axes[foot] = _PartAxis(ankle, (toe[0], toe[1] - 0.02), 0.026)
+    pen.limb((ankle[0], ankle[1] - 0.012), toe, 0.074, 0.066, shoes)
+    axes[upper], axes[lower] = _PartAxis(hip, knee, 0.065), _PartAxis(knee, ankle, 0.05)
+    axes[foot] = _PartAxis(ankle, (toe[0], toe[1] - 0.02), 0.037)
 
 
 def _draw_skirt(pen: Pen, figure: Figure, hip: float, colour: Colour) -> None:
@@ -376,32 +368,6 @@ def _draw_skirt(pen: Pen, figure: Figure, hip: float, colour: Colour) -> None:
         pen.polygon(((hip * x, 0.44), (flare * (x + 0.1), hem), (flare * (x - 0.06), hem)), fold, detail=True)
 
 
-def _draw_pattern(pen: Pen, figure: Figure, upper: Colour, hip: float, joints: _Joints) -> None:
-    if not figure.pattern:
-        return
-    mark = blend(upper, (250.0, 250.0, 250.0) if sum(upper) < 480 else (70.0, 70.0, 90.0), 0.62)
-    if figure.pattern == "striped":
-        for level in range(4):
-            y = 0.755 - 0.068 * level
-            half = hip * (1.02 if level < 2 else 0.9)
-            middle = joints.head[0] * (0.8 - 0.12 * level)
-            pen.polygon(
-                (
-                    (middle - half, y),
-                    (middle + half, y),
-                    (middle + half, y - 0.03),
-                    (middle - half, y - 0.03),
-                ),
-                mark,
-                True,
-            )
-        return
-    for row in range(3):
-        for column in (-1, 0, 1):
-            x = (column + (0.5 if row % 2 else 0.0)) * 0.052 - (0.026 if row % 2 else 0.0)
-            pen.oval(x + joints.head[0] * 0.5, 0.745 - 0.075 * row, 0.017, 0.017, mark, detail=True)
-
-
 def _draw_arm(
     pen: Pen,
     figure: Figure,
@@ -419,21 +385,21 @@ def _draw_arm(
     hand = 3 if is_right else 4
     is_long = figure.sleeves == "long"
     pen.segment_id = hand
-    pen.limb(wrist, joints.hands[index], 0.036, 0.034, skin)
+    pen.limb(wrist, joints.hands[index], 0.062, 0.06, skin)
     pen.segment_id = upper
-    pen.limb(shoulder, elbow, 0.06, 0.048, cloth if is_long else skin)
+    pen.limb(shoulder, elbow, 0.086, 0.074, cloth if is_long else skin)
     if figure.sleeves == "short":
         middle = (
             shoulder[0] + (elbow[0] - shoulder[0]) * 0.55,
             shoulder[1] + (elbow[1] - shoulder[1]) * 0.55,
         )
-        pen.limb(shoulder, middle, 0.064, 0.064, cloth)
+        pen.limb(shoulder, middle, 0.092, 0.088, cloth)
     pen.segment_id = lower
     pen.limb(
-        elbow, wrist, 0.05 if is_long else 0.044, 0.044 if is_long else 0.034, cloth if is_long else skin
+        elbow, wrist, 0.074 if is_long else 0.066, 0.068 if is_long else 0.056, cloth if is_long else skin
     )
-    axes[upper], axes[lower] = _PartAxis(shoulder, elbow, 0.032), _PartAxis(elbow, wrist, 0.024)
-    axes[hand] = _PartAxis(wrist, joints.hands[index], 0.018)
+    axes[upper], axes[lower] = _PartAxis(shoulder, elbow, 0.043), _PartAxis(elbow, wrist, 0.037)
+    axes[hand] = _PartAxis(wrist, joints.hands[index], 0.031)
 
 
 def _draw_head(pen: Pen, figure: Figure, head: Point, skin: Colour, hair: Colour, right_first: bool) -> None:
@@ -443,20 +409,20 @@ def _draw_head(pen: Pen, figure: Figure, head: Point, skin: Colour, hair: Colour
         pen.segment_id = segment_id
         tone = 1.02 if sign == pen.light.side else 0.86
         pen.polygon(
-            ((x, 0.835), (x + sign * 0.026, 0.84), (x + sign * 0.026, 0.9), (x, 0.9)), shade(skin, tone * 0.9)
+            ((x, 0.835), (x + sign * 0.036, 0.84), (x + sign * 0.036, 0.9), (x, 0.9)), shade(skin, tone * 0.9)
         )
         turns = np.linspace(-math.pi / 2, math.pi / 2, 10)
-        skull = np.stack([sign * np.cos(turns) * 0.058 + x, np.sin(turns) * 0.067 + y + 0.004], axis=1)
+        skull = np.stack([sign * np.cos(turns) * 0.08 + x, np.sin(turns) * 0.082 + y], axis=1)
         pen.polygon(skull, shade(hair, tone))
         if figure.from_behind:
             if figure.long_hair:
                 pen.polygon(
-                    ((x, y), (x + sign * 0.058, y), (x + sign * 0.062, 0.79), (x, 0.77)), shade(hair, tone)
+                    ((x, y), (x + sign * 0.08, y), (x + sign * 0.086, 0.78), (x, 0.76)), shade(hair, tone)
                 )
             continue
-        face = np.stack([sign * np.cos(turns) * 0.046 + x, np.sin(turns) * 0.055 + y - 0.012], axis=1)
+        face = np.stack([sign * np.cos(turns) * 0.062 + x, np.sin(turns) * 0.064 + y - 0.016], axis=1)
         pen.polygon(face, shade(skin, tone), detail=True)
-        pen.oval(x + sign * 0.02, y - 0.006, 0.007, 0.008, shade(skin, 0.3), detail=True)
+        pen.oval(x + sign * 0.026, y - 0.006, 0.011, 0.013, shade(skin, 0.3), detail=True)
 
 
 def _uv_map(parts: NDArray[np.uint8], axes: dict[int, _PartAxis], pen: Pen) -> NDArray[np.uint8]:

@@ -10,15 +10,13 @@ PLURALS: dict[str, str] = {
     "boat": "boats",
     "building": "buildings",
     "car": "cars",
-    "fence": "fences",
     "house": "houses",
     "mountain": "mountains",
     "tree": "trees",
+    "fir tree": "fir trees",
     "ball": "balls",
     "cup": "cups",
     "dog": "dogs",
-    "cat": "cats",
-    "bottle": "bottles",
     "flower": "flowers",
 }
 

@@ -41,6 +41,7 @@ class Rendered:
         captions: five paraphrases, the first the plainest.
         names: the class words that the captions name.
         uv: uint8 [height, width, 2], U and V within each body part (figures only).
+        depth: float32 [height, width], 0 at the horizon to 1 at the foot of the picture (scenes and objects).
     """
 
     image: NDArray[np.uint8]
@@ -48,6 +49,7 @@ class Rendered:
     captions: tuple[str, ...]
     names: tuple[str, ...]
     uv: NDArray[np.uint8] | None = None
+    depth: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,19 @@ class Light:
 
 @dataclass
 class Segment:
-    """One thing or ground: its class id, the word captions use for it, its colour word ('' for none)."""
+    """One thing or ground.
+
+    Attributes:
+        label: its class id.
+        word: what captions call it.
+        colour: its colour word, '' for none.
+        foot: height at which it stands on the ground, in units; None for what reaches to the horizon.
+    """
 
     label: int
     word: str
     colour: str = ""
+    foot: float | None = None
 
 
 @dataclass
@@ -74,6 +84,8 @@ class Canvas:
     height_px: int
     width_px: int
     oversampling: int = 0
+    # Where the ground meets the sky or the wall, in units: what is below is nearer the lower it is.
+    horizon: float = 0.0
     colours: NDArray[np.uint8] = field(init=False)
     segment_ids: NDArray[np.uint8] = field(init=False)
     segments: list[Segment] = field(init=False)
@@ -96,9 +108,9 @@ class Canvas:
         """The lower edge, in units."""
         return self.height_px / self.width_px
 
-    def add_segment(self, label: int, word: str, colour: str = "") -> int:
+    def add_segment(self, label: int, word: str, colour: str = "", foot: float | None = None) -> int:
         """Register one thing or ground; return the id to draw its shapes with."""
-        self.segments.append(Segment(label, word, colour))
+        self.segments.append(Segment(label, word, colour, foot))
         return len(self.segments) - 1
 
     def polygon(self, points: Points, colour: Colour, segment_id: int | None) -> None:
@@ -152,6 +164,20 @@ class Canvas:
         """Return the class id at each pixel's centre: uint8 [height, width]."""
         table = np.array([segment.label for segment in self.segments], np.uint8)
         return table[self.segment_map()]
+
+    def depth(self) -> NDArray[np.float32]:
+        """Return how near each pixel's centre is: float32 [height, width], 0 at the horizon, 1 at the foot.
+
+        The ground comes nearer linearly from the horizon down; a thing is all as near as the ground it
+        stands on.
+        """
+        heights = (np.arange(self.height_px, dtype=np.float32) + np.float32(0.5)) / np.float32(self.width_px)
+        feet = np.array([np.nan if each.foot is None else each.foot for each in self.segments], np.float32)
+        standing = feet[self.segment_map()]
+        foot = np.where(np.isnan(standing), heights[:, None], standing)
+        horizon = np.float32(self.horizon)
+        near = (foot - horizon) / (np.float32(self.bottom) - horizon)
+        return np.asarray(np.clip(near, 0, 1), np.float32)
 
 
 @dataclass
@@ -254,15 +280,6 @@ def blend(first: Colour, second: Colour, weight: float) -> Colour:
         first[1] * keep + second[1] * weight,
         first[2] * keep + second[2] * weight,
     )
-
-
-def value_noise(
-    rng: np.random.Generator, rows: int, columns: int, height_px: int, width_px: int
-) -> NDArray[np.float32]:
-    """Return smooth noise from -1 to 1 about 0 on a lattice of rows x columns: float32 [height, width]."""
-    lattice = rng.integers(0, 256, (rows, columns), dtype=np.uint8)
-    smooth = cv2.resize(lattice, (width_px, height_px), interpolation=cv2.INTER_LINEAR_EXACT)
-    return (smooth.astype(np.float32) - np.float32(127.5)) / np.float32(127.5)
 
 
 def finish_image(image: NDArray[np.float32]) -> NDArray[np.uint8]:
