@@ -41,6 +41,8 @@ class Rendered:
         captions: five paraphrases, the first the plainest.
         names: the class words that the captions name.
         uv: uint8 [height, width, 2], U and V within each body part (figures only).
+        landmarks: float64 [68, 2], x and y in pixels from the picture's upper left corner (faces only).
+        depth: float32 [height, width], 0 at the farthest to 1 at the nearest, where the renderer knows it.
     """
 
     image: NDArray[np.uint8]
@@ -48,6 +50,8 @@ class Rendered:
     captions: tuple[str, ...]
     names: tuple[str, ...]
     uv: NDArray[np.uint8] | None = None
+    landmarks: NDArray[np.float64] | None = None
+    depth: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

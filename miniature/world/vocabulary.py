@@ -17,6 +17,7 @@ the there this toy under wearing with near next to
 sky cloudy clear evening day daylight sun moon clouds mountain grass field sand sea water road house building
 tree car boat fence person people snow city table floor wooden rug room wall brick window pavement
 ball cup dog bottle flower
+bald brows circle closed eyes face level mouth open portrait raised smiling
 woman man dress shirt skirt trousers shorts sleeves long short no hair striped dotted
 several nothing
 """
