@@ -150,7 +150,7 @@ def draw_face(face: Face, rng: np.random.Generator, size_px: int) -> Rendered:
     _draw_behind(head, Pen(canvas, centre, size, light, 0), face)
     _draw_head(head, face, shape)
     captions, names = describe_face(face)
-    landmarks = head.place(shape.landmarks) * size_px
+    landmarks = head.place(shape.landmarks) * size_px - 0.5
     return Rendered(finish_image(canvas.image()), canvas.labels(), captions, names, landmarks=landmarks)
 
 

@@ -41,7 +41,7 @@ class Rendered:
         captions: five paraphrases, the first the plainest.
         names: the class words that the captions name.
         uv: uint8 [height, width, 2], U and V within each body part (figures only).
-        landmarks: float64 [68, 2], x and y in pixels from the picture's upper left corner (faces only).
+        landmarks: float64 [68, 2], x and y in pixels, whole numbers at the pixels' centres (faces only).
         depth: float32 [height, width], 0 at the farthest to 1 at the nearest, where the renderer knows it.
     """
 
