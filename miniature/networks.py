@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from miniature import architecture
 from miniature.pool import VIEWS_PER_TOY, Pool
-from miniature.training import FitSettings, fit, to_tensor
+from miniature.training import to_tensor
 from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import (
-        CLIPModel,
-        CLIPTextModel,
-        CLIPTokenizer,
-        ResNetModel,
-        SegformerForSemanticSegmentation,
-    )
+    from transformers import CLIPTextModel, CLIPTokenizer
 
-Log = list[dict[str, "float | int | str"]]
+LossFunction = Callable[[np.ndarray, np.random.Generator, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What `miniature.training.fit` needs of a network.
+
+    Attributes:
+        modules: its parts, trained together, by the folder that each is saved in ('' for its own).
+        compute_loss: the loss of the examples with given indices.
+        num_examples: how many examples there are.
+    """
+
+    modules: dict[str, nn.Module]
+    compute_loss: LossFunction
+    num_examples: int
+
 
 PROMPT_DROPOUT = 0.1
 # Small against the reconstruction terms (about .03): it only keeps the latents near a unit Gaussian.
 KL_WEIGHT = 1e-4
 TEMPERATURE = 0.1
 ENCODE_BATCH = 64
-# The lower, the more the training is about shapes and colours, the less about texture.
-REFINING_SNR_GAMMA = 2.0
+SNR_GAMMA = 5.0
 
 
 @contextmanager
@@ -45,41 +55,33 @@ def half_precision() -> Iterator[None]:
         yield
 
 
-def fit_vae(
-    pool: Pool, settings: FitSettings, seed: int, *, start: AutoencoderKL | None = None
-) -> tuple[AutoencoderKL, Log]:
-    """Train the autoencoder on absolute and squared error and a little KL; its latents get unit variance.
+def vae_objective(pool: Pool) -> Objective:
+    """Train an autoencoder on colours and edges and a little KL.
 
-    ``start`` is refined: its decoder alone goes on, so that its latents stay what they are, and edges count
-    as much as colours (the gradient difference loss of Mathieu et al. 2016).
+    Edges are the gradient difference loss of Mathieu et al. 2016 (arXiv 1511.05440), exponent 1.
     """
-    vae = start or architecture.build_vae()
-    trained = vae if start is None else vae.decoder
-    encoder_gradients = nullcontext if start is None else torch.no_grad
+    vae = architecture.build_vae()
 
     def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
         images = to_tensor(pool.images[indices])
         if rng.random() < 0.5:
             images = images.flip(3)
         with half_precision():
-            with encoder_gradients():
-                posterior = vae.encode(images).latent_dist
-                latents = posterior.sample(generator)
+            posterior = vae.encode(images).latent_dist
+            latents = posterior.sample(generator)
             decoded = vae.decode(latents).sample
         difference = decoded.float() - images
-        loss = difference.abs().mean() + 2 * difference.square().mean()
-        if start is None:
-            return loss + KL_WEIGHT * posterior.kl().mean() / latents[0].numel()
-        return loss + difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+        colours = difference.abs().mean() + 2 * difference.square().mean()
+        edges = difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+        return colours + edges + KL_WEIGHT * posterior.kl().mean() / latents[0].numel()
 
-    name = "vae" if start is None else "refined_vae"
-    (averaged,), log = fit(name, [trained], compute_loss, len(pool), settings, seed)
-    if start is not None:
-        vae.decoder.load_state_dict(averaged.state_dict())
-        return vae, log
-    latents = encode_pool(averaged, pool.images[:: max(1, len(pool) // 1024)])
-    averaged.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
-    return averaged, log
+    return Objective({"": vae}, compute_loss, len(pool))
+
+
+def scale_latents(vae: AutoencoderKL, pool: Pool) -> None:
+    """Give the autoencoder the factor that brings its latents to unit variance, measured on some pictures."""
+    latents = encode_pool(vae, pool.images[:: max(1, len(pool) // 1024)])
+    vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
 
 
 @torch.inference_mode()
@@ -95,22 +97,19 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
     return tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
 
 
-def fit_denoiser(
+def denoiser_objective(
     pool: Pool,
     vae: AutoencoderKL,
     tokenizer: CLIPTokenizer,
-    settings: FitSettings,
-    seed: int,
-    *,
     start: tuple[UNet2DConditionModel, CLIPTextModel] | None = None,
-) -> tuple[tuple[UNet2DConditionModel, CLIPTextModel], Log]:
-    """Train UNet and text encoder together to predict the noise, captions only, some of them dropped.
+) -> Objective:
+    """Train UNet and text encoder together to predict the velocity, captions only, some of them dropped.
 
-    ``start`` is refined: its training goes on with Min-SNR weights, on the timesteps that shapes come from.
+    Min-SNR's weights keep steps with little noise, where there is texture alone to learn, from filling the
+    loss. ``start`` is trained on.
     """
     unet, text_encoder = start or (architecture.build_unet(), architecture.build_text_encoder(tokenizer))
     scheduler = architecture.build_scheduler()
-    snr_gamma = 0.0 if start is None else REFINING_SNR_GAMMA
     latents = encode_pool(vae, pool.images) * vae.config.scaling_factor
 
     def compute_loss(indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
@@ -125,23 +124,13 @@ def fit_denoiser(
         with half_precision():
             hidden_states = text_encoder(tokenize(tokenizer, captions))[0]
             predicted = unet(noisy, timesteps, hidden_states).sample
-        return prediction_loss(scheduler, predicted, noise, timesteps, snr_gamma)
+        velocity = scheduler.get_velocity(clean, noise, timesteps)
+        return prediction_loss(scheduler, predicted, velocity, timesteps, SNR_GAMMA)
 
-    name = "denoiser" if start is None else "refined_denoiser"
-    averaged, log = fit(name, [unet, text_encoder], compute_loss, len(pool), settings, seed)
-    return (averaged[0], averaged[1]), log
+    return Objective({"unet": unet, "text_encoder": text_encoder}, compute_loss, len(pool))
 
 
-def fit_segmenter(
-    pool: Pool,
-    labels: np.ndarray,
-    num_labels: int,
-    settings: FitSettings,
-    seed: int,
-    *,
-    name: str,
-    mirror: bool,
-) -> tuple[SegformerForSemanticSegmentation, Log]:
+def segmenter_objective(pool: Pool, labels: np.ndarray, num_labels: int, *, mirror: bool) -> Objective:
     """Train a SegFormer on label maps uint8 [n, 64, 64]; 255 is ignored.
 
     The pictures change a little in light and sharpness, so that the judge does not hang on details that a
@@ -159,8 +148,7 @@ def fit_segmenter(
         logits = F.interpolate(logits.float(), size=truth.shape[1:], mode="bilinear")
         return F.cross_entropy(logits, truth, ignore_index=255)
 
-    (averaged,), log = fit(name, [segmenter], compute_loss, len(pool), settings, seed)
-    return averaged, log
+    return Objective({"": segmenter}, compute_loss, len(pool))
 
 
 def augment(images: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
@@ -176,9 +164,7 @@ def augment(images: Tensor, rng: np.random.Generator, generator: torch.Generator
     return (images + noise).clamp(-1, 1)
 
 
-def fit_clip(
-    pool: Pool, toys: Pool, tokenizer: CLIPTokenizer, settings: FitSettings, seed: int
-) -> tuple[CLIPModel, Log]:
+def clip_objective(pool: Pool, toys: Pool, tokenizer: CLIPTokenizer) -> Objective:
     """Train the image-text judge on CLIP's symmetric contrastive loss (Radford et al. 2021) and image pairs.
 
     The second term is that of SLIP (Mu et al. 2022), its pairs two views of one toy: captions name a toy's
@@ -201,11 +187,10 @@ def fit_clip(
         contrast = (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
         return contrast + nt_xent_loss(image[len(indices) :])
 
-    (averaged,), log = fit("clip", [clip], compute_loss, len(pool), settings, seed)
-    return averaged, log
+    return Objective({"": clip}, compute_loss, len(pool))
 
 
-def fit_extractor(pool: Pool, toys: Pool, settings: FitSettings, seed: int) -> tuple[ResNetModel, Log]:
+def extractor_objective(pool: Pool, toys: Pool) -> Objective:
     """Train the feature extractor without labels, by telling pictures apart (Wu et al. 2018; SimCLR's loss).
 
     Half of each batch are pairs of two views of one toy, half are two crops of one picture of the mixture, so
@@ -225,8 +210,7 @@ def fit_extractor(pool: Pool, toys: Pool, settings: FitSettings, seed: int) -> t
             features = extractor(images).pooler_output.flatten(1)
         return nt_xent_loss(F.normalize(features.float(), dim=1))
 
-    (averaged,), log = fit("extractor", [extractor], compute_loss, len(pool), settings, seed)
-    return averaged, log
+    return Objective({"": extractor}, compute_loss, len(pool))
 
 
 def toy_pairs(toys: Pool, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """Make the miniature base and its judges: render, train each network, measure, save.
 
-Each network is kept as soon as it is trained (in ``scratch``), so an interrupted run goes on with the next
-one. A network depends on the seed, its settings and the networks before it, never on which run trained it.
+Each network is kept as soon as it is trained (in ``scratch``), and its training's state now and then, so an
+interrupted run goes on where it was. A network depends on the seed, its settings and the networks before it,
+never on which run trained it. Networks that are there already can be kept and others made anew.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,12 @@ import numpy as np
 
 from miniature import architecture, networks, quality
 from miniature.pool import Pool, render_mixture, render_pool
-from miniature.training import FitSettings
+from miniature.training import FitSettings, fit
 from miniature.world.vocabulary import world_words
 from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel
+    from diffusers import AutoencoderKL
 
 NUM_PARTS = 25
 NUM_ADE_CLASSES = 150
@@ -33,59 +34,44 @@ NUM_ADE_CLASSES = 150
 HELD_OUT_SEED_OFFSET = 1000
 # Networks that are trained one after the other; the chains side by side, the longest first.
 CHAINS = (
-    ("vae", "refined_vae", "denoiser", "refined_denoiser"),
-    ("segmenter",),
-    ("part_segmenter",),
-    ("clip",),
-    ("extractor",),
+    ("vae", "denoiser"),
+    ("extractor", "segmenter", "part_segmenter", "clip"),
 )
+JUDGES = tuple(name for chain in CHAINS[1:] for name in chain)
+# Where the parts of a network of the base lie in a finished folder, by their folder in the scratch.
+PLACES = {
+    "vae": {"": "base/vae"},
+    "denoiser": {"unet": "base/unet", "text_encoder": "base/text_encoder"},
+}
+# How many threads add up a sum decides how it is rounded, so each network has a fixed number.
+THREADS = {"denoiser": 2}
 
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """Pool size in pictures and the settings of every network's training."""
+    """Pictures in the pool, and how each network of ``CHAINS`` is trained."""
 
     pool_images: int
-    vae: FitSettings
-    refined_vae: FitSettings
-    denoiser: FitSettings
-    refined_denoiser: FitSettings
-    segmenter: FitSettings
-    part_segmenter: FitSettings
-    clip: FitSettings
-    extractor: FitSettings
-
-
-@dataclass(frozen=True)
-class Pools:
-    """The pictures every network learns from: the mixture of all kinds, and more figures and toys."""
-
-    mixture: Pool
-    figures: Pool
-    toys: Pool
+    networks: Mapping[str, FitSettings]
 
 
 def pretrain(folder: Path, scratch: Path, settings: PretrainSettings, seed: int) -> dict[str, float]:
     """Write base and judges to ``folder`` and return the quality they reach.
 
-    ``folder`` gets ``base/`` (diffusers layout), ``judges/{segmenter,part_segmenter,clip,extractor}``,
-    ``training_log.json``, ``quality.json`` and ``hashes.json`` (SHA-256 of every weight file).
+    ``folder`` gets ``base/`` (diffusers layout), ``judges/<name>``, ``training_log.json``, ``quality.json``
+    and ``hashes.json`` (SHA-256 of every weight file).
     """
+    scratch.mkdir(parents=True, exist_ok=True)
     if missing := [chain for chain in CHAINS if not all((scratch / name).is_dir() for name in chain)]:
-        pools = Pools(
-            render_mixture(settings.pool_images, seed),
-            render_pool("figure", settings.pool_images // 3, seed),
-            render_pool("toy", settings.pool_images // 3, seed),
-        )
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as workers:
-            runs = [workers.submit(train_chain, chain, scratch, pools, settings, seed) for chain in missing]
+            runs = [workers.submit(train_chain, chain, scratch, settings, seed) for chain in missing]
             for run in as_completed(runs):
                 run.result()
 
     tokenizer = architecture.build_tokenizer(world_words())
     with atomic_folder(folder) as partial:
         _assemble_base(partial / "base", scratch, tokenizer)
-        for judge in ("segmenter", "part_segmenter", "clip", "extractor"):
+        for judge in JUDGES:
             shutil.copytree(
                 scratch / judge, partial / "judges" / judge, ignore=shutil.ignore_patterns("log.json")
             )
@@ -105,30 +91,85 @@ def pretrain(folder: Path, scratch: Path, settings: PretrainSettings, seed: int)
     return metrics
 
 
-def train_chain(
-    chain: tuple[str, ...], scratch: Path, pools: Pools, settings: PretrainSettings, seed: int
-) -> None:
-    """Train networks that build on each other and keep each in ``scratch`` unless an earlier run has.
+def keep_networks(folder: Path, scratch: Path, remade: Sequence[str]) -> None:
+    """Copy from a finished ``folder`` to ``scratch`` every network but those to be remade.
 
-    Each has one thread: chains share the cores without waiting for each other.
+    What is built on a remade network is remade too: a denoiser knows the latents of its autoencoder alone.
     """
+    log = read_json(folder / "training_log.json")
+    for chain in CHAINS:
+        for name in chain:
+            if name in remade or (chain == CHAINS[0] and set(chain[: chain.index(name)]) & set(remade)):
+                continue
+            if (scratch / name).is_dir():
+                continue
+            with atomic_folder(scratch / name) as partial:
+                for part, place in PLACES.get(name, {"": f"judges/{name}"}).items():
+                    _copy_weights(folder / place, partial / part)
+                write_json(partial / "log.json", [row for row in log if row["network"] == name])
+
+
+def _copy_weights(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in (source / "config.json", *source.glob("*.safetensors")):
+        shutil.copyfile(path, target / path.name)
+
+
+def train_chain(chain: Sequence[str], scratch: Path, settings: PretrainSettings, seed: int) -> None:
+    """Train networks that build on each other and keep each in ``scratch`` unless an earlier run has."""
     import torch
 
     from oft.models.device import make_deterministic
 
     make_deterministic()
+    inputs = Inputs(settings.pool_images, seed, scratch)
     for name in chain:
         if (scratch / name).is_dir():
             continue
-        training = TrainingInputs(pools, getattr(settings, name), seed, scratch)
+        torch.set_num_threads(THREADS.get(name, 1))
         # Networks initialise themselves from the global generator, which is left as it was.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            modules, log = TRAIN_FUNCTIONS[name](training)
+            objective = OBJECTIVES[name](inputs)
+        checkpoint = scratch / f"{name}.checkpoint"
+        averaged, log = fit(
+            name,
+            list(objective.modules.values()),
+            objective.compute_loss,
+            objective.num_examples,
+            settings.networks[name],
+            seed,
+            checkpoint,
+        )
+        if name == "vae":
+            networks.scale_latents(averaged[0], inputs.mixture)
         with atomic_folder(scratch / name) as partial:
-            for part, module in modules.items():
+            for part, module in zip(objective.modules, averaged, strict=True):
                 module.half().save_pretrained(partial / part if part else partial)
             write_json(partial / "log.json", log)
+        checkpoint.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What networks are trained from: pictures, rendered when they are first asked for, and other networks.
+
+    Attributes:
+        pool_images: pictures in the mixture of all kinds; there are a third as many more toys and figures.
+        seed: what they are rendered from.
+        scratch: holds the networks trained before.
+    """
+
+    pool_images: int
+    seed: int
+    scratch: Path
+
+    @cached_property
+    def mixture(self) -> Pool:
+        return render_mixture(self.pool_images, self.seed)
+
+    def more(self, kind: str) -> Pool:
+        return render_pool(kind, self.pool_images // 3, self.seed)
 
 
 def ade_targets(labels: np.ndarray) -> np.ndarray:
@@ -136,33 +177,10 @@ def ade_targets(labels: np.ndarray) -> np.ndarray:
     return np.where(labels == 0, 255, labels - 1).astype(np.uint8)
 
 
-def _select_kinds(pool: Pool, *kinds: str) -> Pool:
-    """Return the part of a mixture made of some kinds."""
-    from miniature.pool import MIXTURE
-
-    order = list(MIXTURE)
-    bounds = np.concatenate([[0], np.cumsum([round(len(pool) * MIXTURE[kind]) for kind in order])])
-    chosen = np.concatenate([np.arange(bounds[order.index(k)], bounds[order.index(k) + 1]) for k in kinds])
-    return Pool(
-        pool.images[chosen],
-        pool.labels[chosen],
-        [pool.captions[index] for index in chosen],
-        [pool.names[index] for index in chosen],
-    )
-
-
 def _load_vae(folder: Path) -> AutoencoderKL:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL.from_pretrained(folder).float().eval()
-
-
-def _load_denoiser(folder: Path) -> tuple[UNet2DConditionModel, CLIPTextModel]:
-    from diffusers import UNet2DConditionModel
-    from transformers import CLIPTextModel
-
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
-    return unet.float(), CLIPTextModel.from_pretrained(folder / "text_encoder").float()
 
 
 def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
@@ -172,12 +190,12 @@ def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
     from transformers import CLIPTextModel
 
     pipeline = StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(scratch / "refined_vae", dtype=torch.float16),
+        vae=AutoencoderKL.from_pretrained(scratch / "vae", dtype=torch.float16),
         text_encoder=CLIPTextModel.from_pretrained(
-            scratch / "refined_denoiser" / "text_encoder", dtype=torch.float16
+            scratch / "denoiser" / "text_encoder", dtype=torch.float16
         ),
         tokenizer=tokenizer,
-        unet=UNet2DConditionModel.from_pretrained(scratch / "refined_denoiser" / "unet", dtype=torch.float16),
+        unet=UNet2DConditionModel.from_pretrained(scratch / "denoiser" / "unet", dtype=torch.float16),
         scheduler=architecture.build_scheduler(),
         safety_checker=None,
         feature_extractor=None,
@@ -189,100 +207,31 @@ def _assemble_base(folder: Path, scratch: Path, tokenizer: Any) -> None:
         write_json(path, {key: value for key, value in read_json(path).items() if key != "_name_or_path"})
 
 
-@dataclass(frozen=True)
-class TrainingInputs:
-    """What a network is trained from: pictures, settings, the seed, and the networks trained before it."""
-
-    pools: Pools
-    settings: FitSettings
-    seed: int
-    scratch: Path
-
-
-# A network's parts by their folder ("" if it is one), and its log.
-Trained = tuple[dict[str, Any], networks.Log]
-
-
-def _train_vae(training: TrainingInputs) -> Trained:
-    vae, log = networks.fit_vae(training.pools.mixture, training.settings, training.seed)
-    return {"": vae}, log
-
-
-def _train_refined_vae(training: TrainingInputs) -> Trained:
-    start = _load_vae(training.scratch / "vae")
-    vae, log = networks.fit_vae(training.pools.mixture, training.settings, training.seed, start=start)
-    return {"": vae}, log
-
-
-def _train_denoiser(training: TrainingInputs) -> Trained:
-    return _fit_denoiser(training, training.pools.mixture, start=None)
-
-
-def _train_refined_denoiser(training: TrainingInputs) -> Trained:
-    # Toys are few words and many looks: the refinement sees more of them.
-    pool = training.pools.mixture + training.pools.toys
-    return _fit_denoiser(training, pool, start=_load_denoiser(training.scratch / "denoiser"))
-
-
-def _fit_denoiser(
-    training: TrainingInputs, pool: Pool, *, start: tuple[UNet2DConditionModel, CLIPTextModel] | None
-) -> Trained:
+def _denoiser(inputs: Inputs) -> networks.Objective:
     tokenizer = architecture.build_tokenizer(world_words())
-    # The refined autoencoder has the same encoder, so the latents are its own too.
-    vae = _load_vae(training.scratch / "vae")
-    (unet, text_encoder), log = networks.fit_denoiser(
-        pool, vae, tokenizer, training.settings, training.seed, start=start
-    )
-    return {"unet": unet, "text_encoder": text_encoder}, log
+    return networks.denoiser_objective(inputs.mixture, _load_vae(inputs.scratch / "vae"), tokenizer)
 
 
-def _train_segmenter(training: TrainingInputs) -> Trained:
-    scenes = _select_kinds(training.pools.mixture, "scene", "object")
-    segmenter, log = networks.fit_segmenter(
-        scenes,
-        ade_targets(scenes.labels),
-        NUM_ADE_CLASSES,
-        training.settings,
-        training.seed,
-        name="segmenter",
-        mirror=True,
-    )
-    return {"": segmenter}, log
+def _segmenter(inputs: Inputs) -> networks.Objective:
+    pool = render_mixture(inputs.pool_images, inputs.seed, ("scene", "object"))
+    return networks.segmenter_objective(pool, ade_targets(pool.labels), NUM_ADE_CLASSES, mirror=True)
 
 
-def _train_part_segmenter(training: TrainingInputs) -> Trained:
-    figures = training.pools.figures
-    segmenter, log = networks.fit_segmenter(
-        figures,
-        figures.labels,
-        NUM_PARTS,
-        training.settings,
-        training.seed,
-        name="part_segmenter",
-        mirror=False,
-    )
-    return {"": segmenter}, log
+def _part_segmenter(inputs: Inputs) -> networks.Objective:
+    figures = inputs.more("figure")
+    return networks.segmenter_objective(figures, figures.labels, NUM_PARTS, mirror=False)
 
 
-def _train_clip(training: TrainingInputs) -> Trained:
-    pools, tokenizer = training.pools, architecture.build_tokenizer(world_words())
-    clip, log = networks.fit_clip(pools.mixture, pools.toys, tokenizer, training.settings, training.seed)
-    return {"": clip}, log
+def _clip(inputs: Inputs) -> networks.Objective:
+    tokenizer = architecture.build_tokenizer(world_words())
+    return networks.clip_objective(inputs.mixture, inputs.more("toy"), tokenizer)
 
 
-def _train_extractor(training: TrainingInputs) -> Trained:
-    pools = training.pools
-    extractor, log = networks.fit_extractor(pools.mixture, pools.toys, training.settings, training.seed)
-    return {"": extractor}, log
-
-
-TRAIN_FUNCTIONS: dict[str, Callable[[TrainingInputs], Trained]] = {
-    "vae": _train_vae,
-    "refined_vae": _train_refined_vae,
-    "denoiser": _train_denoiser,
-    "refined_denoiser": _train_refined_denoiser,
-    "segmenter": _train_segmenter,
-    "part_segmenter": _train_part_segmenter,
-    "clip": _train_clip,
-    "extractor": _train_extractor,
+OBJECTIVES: dict[str, Callable[[Inputs], networks.Objective]] = {
+    "vae": lambda inputs: networks.vae_objective(inputs.mixture),
+    "denoiser": _denoiser,
+    "extractor": lambda inputs: networks.extractor_objective(inputs.mixture, inputs.more("toy")),
+    "segmenter": _segmenter,
+    "part_segmenter": _part_segmenter,
+    "clip": _clip,
 }

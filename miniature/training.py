@@ -6,14 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from oft.storage import atomic_file
+
 LOG_EVERY_STEPS = 50
+CHECKPOINT_EVERY_STEPS = 500
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -52,11 +56,13 @@ def fit(
     num_examples: int,
     settings: FitSettings,
     seed: int,
+    checkpoint: Path | None = None,
 ) -> tuple[list[Module], list[dict[str, float | int | str]]]:
     """Train ``modules`` together and return their averaged copies and the log.
 
     ``compute_loss(indices, rng, generator)`` gets the step's example indices and two sources of randomness
-    that depend on the seed and the step alone.
+    that depend on the seed and the step alone. The state goes to the file ``checkpoint`` now and then; where
+    it is there, training goes on from it, to the same weights.
     """
     # Channels last is the layout the processor's convolutions are fastest in.
     modules = [module.to(memory_format=torch.channels_last) for module in modules]
@@ -69,7 +75,22 @@ def fit(
         module.train()
     rows: list[dict[str, float | int | str]] = []
     recent: list[float] = []
-    for step in (bar := tqdm(range(settings.steps), desc=name, mininterval=10, unit="step")):
+    first_step = 0
+    if checkpoint is not None and checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        for module, weights in zip([*modules, *averaged], state["modules"], strict=True):
+            module.load_state_dict(weights)
+        optimizer.load_state_dict(state["optimizer"])
+        rows, first_step = state["rows"], state["step"]
+    bar = tqdm(
+        range(first_step, settings.steps),
+        desc=name,
+        initial=first_step,
+        total=settings.steps,
+        mininterval=10,
+        unit="step",
+    )
+    for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_factor(step, settings)
         rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
@@ -86,7 +107,26 @@ def fit(
             rows.append({"network": name, "step": step + 1, "loss": round(float(np.mean(recent)), 6)})
             bar.set_postfix(loss=f"{rows[-1]['loss']:.4f}")
             recent.clear()
+        if checkpoint is not None and (step + 1) % CHECKPOINT_EVERY_STEPS == 0:
+            _save_state(checkpoint, [*modules, *averaged], optimizer, rows, step + 1)
     return [module.eval() for module in averaged], rows
+
+
+def _save_state(
+    checkpoint: Path,
+    modules: Sequence[nn.Module],
+    optimizer: torch.optim.Optimizer,
+    rows: list[dict[str, float | int | str]],
+    step: int,
+) -> None:
+    state: dict[str, Any] = {
+        "modules": [module.state_dict() for module in modules],
+        "optimizer": optimizer.state_dict(),
+        "rows": rows,
+        "step": step,
+    }
+    with atomic_file(checkpoint) as partial:
+        torch.save(state, partial)
 
 
 @torch.no_grad()

@@ -77,9 +77,7 @@ class Pretraining(Section):
     seed: NaturalInt
     pool_images: Annotated[int, Field(ge=64)]
     vae: NetworkRecipe
-    refined_vae: NetworkRecipe
     denoiser: NetworkRecipe
-    refined_denoiser: NetworkRecipe
     segmenter: NetworkRecipe
     part_segmenter: NetworkRecipe
     clip: NetworkRecipe

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
     }
     scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], source_closure(Path(__file__)))
     make_deterministic()
-    trainings = PretrainSettings(pool_images=settings.pool_images, **networks)
+    trainings = PretrainSettings(settings.pool_images, networks)
     reached = pretrain(paths.MINIATURE, scratch, trainings, settings.seed)
     for name, value in sorted(reached.items()):
         print(f"{name}: {value}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from miniature.world.circles import render_circle
+from miniature.world.faces import render_face
 from miniature.world.figures import render_figure
 from miniature.world.objects import render_object
 from miniature.world.rendered import Rendered
@@ -14,6 +16,8 @@ __all__ = [
     "Rendered",
     "Toy",
     "random_toy",
+    "render_circle",
+    "render_face",
     "render_figure",
     "render_object",
     "render_scene",

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from miniature.world.layouts import write_ade20k, write_coco, write_deepfashion, write_dreambooth
+from miniature.world.layouts import (
+    write_ade20k,
+    write_celeba_hq,
+    write_coco,
+    write_deepfashion,
+    write_dreambooth,
+    write_fill50k,
+)
 
 # The readers take the first line as the pictures' licence tag, in place of the real archives'.
 LICENCE_TEXT = "CC0 1.0\nRendered by the miniature world of this project; no photograph is in it.\n"
 
 WRITERS: dict[str, Callable[..., None]] = {
     "ade20k": write_ade20k,
+    "celeba_hq": write_celeba_hq,
     "coco": write_coco,
     "deepfashion": write_deepfashion,
+    "fill50k": write_fill50k,
 }
 
 

@@ -1,4 +1,4 @@
-"""The miniature world in the official layouts of ADE20K, COCO, DeepFashion-MultiModal and google/dreambooth.
+"""The miniature world in the official layouts of the data sets that it stands in for.
 
 Each picture's generator comes from (seed, kind, split, index) alone, so more pictures never change earlier
 ones, and the same arguments give byte-identical files.
@@ -6,6 +6,7 @@ ones, and the same arguments give byte-identical files.
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from miniature.world.backdrops import BACKDROPS
+from miniature.world.circles import draw_circle, draw_outline, random_circle
+from miniature.world.faces import render_face
 from miniature.world.figures import Figure, draw_figure, random_figure
 from miniature.world.objects import render_object
 from miniature.world.prompts import LIVE_PROMPTS, OBJECT_PROMPTS
@@ -22,9 +25,13 @@ from miniature.world.rendered import Rendered
 from miniature.world.scenes import render_scene
 from miniature.world.toys import SUBJECTS, render_toy
 from oft.conditions.ade20k_classes import CLASS_NAMES, NUM_CLASSES
+from oft.datasets.celeba_hq import MARKED_SIDE_PX
+from oft.datasets.fill50k import VAL_PERCENT
+from oft.datasets.splits import hashed_split
 from oft.types import SPLITS, Split
 
-_KINDS = ("ade20k", "coco", "deepfashion", "dreambooth")
+# New kinds come last: a picture's generator hangs on its kind's place.
+_KINDS = ("ade20k", "coco", "deepfashion", "dreambooth", "celeba_hq", "fill50k")
 _ADE_FOLDERS: dict[Split, str] = {"train": "training", "val": "validation"}
 _SCENE_SHARE = 0.25
 DEEPFASHION_HEIGHT, DEEPFASHION_WIDTH = 1101, 750
@@ -137,6 +144,57 @@ def write_deepfashion(
             names.append(f"{stem}.jpg")
         _write_text(root / f"{split}.txt", "".join(f"{name}\n" for name in names))
     _write_text(root / "captions.json", json.dumps(captions))
+
+
+def write_celeba_hq(
+    root: Path, *, seed: int, num_train_images: int, num_val_images: int, size_px: int
+) -> None:
+    """Write CelebA-HQ's pictures, their landmarks in pixels of 1024, and the prompt file of each split.
+
+    ``train.txt`` and ``val.txt`` list the file names of each split.
+    """
+    images, landmarks = root / "CelebA-HQ-img", root / "landmarks"
+    images.mkdir(parents=True, exist_ok=True)
+    landmarks.mkdir(parents=True, exist_ok=True)
+    for split_number, (split, count) in enumerate(_counts(num_train_images, num_val_images)):
+        prompts: list[dict[str, str]] = []
+        for index in range(count):
+            rendered = render_face(picture_rng(seed, "celeba_hq", split_number, index), size_px)
+            assert rendered.landmarks is not None
+            number = 2 * index + split_number
+            _save_jpeg(rendered.image, images / f"{number}.jpg")
+            points = (rendered.landmarks + 0.5) * (MARKED_SIDE_PX / size_px) - 0.5
+            _write_text(landmarks / f"{number}.txt", "".join(f"{x:.3f} {y:.3f}\n" for x, y in points))
+            prompts.append({"image": f"{number}.jpg", "prompt": rendered.captions[0]})
+        _write_text(root / f"prompt_{split}_blip.json", json.dumps(prompts))
+        _write_text(root / f"{split}.txt", "".join(f"{prompt['image']}\n" for prompt in prompts))
+
+
+def write_fill50k(root: Path, *, seed: int, num_train_images: int, num_val_images: int, size_px: int) -> None:
+    """Write fill50k's circles, their outlines and the listing of both, ``train.jsonl``.
+
+    A hash of its name says which split a picture belongs to, so the numbers have gaps.
+    """
+    images, outlines = root / "images", root / "conditioning_images"
+    images.mkdir(parents=True, exist_ok=True)
+    outlines.mkdir(parents=True, exist_ok=True)
+    entries: list[tuple[int, dict[str, str]]] = []
+    for split_number, (split, count) in enumerate(_counts(num_train_images, num_val_images)):
+        of_split = (n for n in itertools.count() if hashed_split(f"images/{n}.png", VAL_PERCENT) == split)
+        for index, number in enumerate(itertools.islice(of_split, count)):
+            rng = picture_rng(seed, "fill50k", split_number, index)
+            circle = random_circle(rng)
+            rendered = draw_circle(circle, rng, size_px)
+            Image.fromarray(rendered.image).save(images / f"{number}.png")
+            Image.fromarray(draw_outline(circle, size_px)).save(outlines / f"{number}.png")
+            entry = {
+                "text": rendered.captions[0],
+                "image": f"images/{number}.png",
+                "conditioning_image": f"conditioning_images/{number}.png",
+            }
+            entries.append((number, entry))
+    lines = [json.dumps(entry) for _, entry in sorted(entries, key=lambda listed: listed[0])]
+    _write_text(root / "train.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def write_dreambooth(root: Path, *, seed: int, size_px: int, num_images: int = 5) -> None:

@@ -161,9 +161,11 @@ def _describe(seen: list[Segment], backdrop: Backdrop) -> tuple[str, ...]:
         colours = [segment.colour for segment in seen if segment.word == word]
         same = len(set(colours)) == 1
         # Two of a kind in two colours are named one by one.
-        phrases += [count_phrase(word, len(colours), colours[0])] if same else [
-            count_phrase(word, 1, colour) for colour in colours
-        ]
+        phrases += (
+            [count_phrase(word, len(colours), colours[0])]
+            if same
+            else [count_phrase(word, 1, colour) for colour in colours]
+        )
         plain.append(count_phrase(word, len(colours)))
     body = join_phrases(phrases)
     return (

@@ -41,7 +41,8 @@ class Rendered:
         captions: five paraphrases, the first the plainest.
         names: the class words that the captions name.
         uv: uint8 [height, width, 2], U and V within each body part (figures only).
-        depth: float32 [height, width], 0 at the horizon to 1 at the foot of the picture (scenes and objects).
+        landmarks: float64 [68, 2], x and y in pixels, whole numbers at the pixels' centres (faces only).
+        depth: float32 [height, width], 0 at the horizon to 1 at the picture's foot (scenes, objects, toys).
     """
 
     image: NDArray[np.uint8]
@@ -49,6 +50,7 @@ class Rendered:
     captions: tuple[str, ...]
     names: tuple[str, ...]
     uv: NDArray[np.uint8] | None = None
+    landmarks: NDArray[np.float64] | None = None
     depth: NDArray[np.float32] | None = None
 
 

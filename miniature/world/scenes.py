@@ -44,7 +44,7 @@ _DRAWN: dict[str, Callable[[Pen, Colour], None]] = {
     "car": draw_car,
     "boat": draw_boat,
 }
-# Height (width for cars, houses and boats) of a thing that stands at the lower edge, in units, and half its width.
+# Height (of cars, houses and boats the width) at the lower edge of the picture, in units, and half the width.
 _SIZES: dict[str, tuple[float, float]] = {
     "house": (0.62, 0.5),
     "building": (0.92, 0.24),

@@ -30,7 +30,7 @@ class Weather:
 
 
 def random_weather(rng: np.random.Generator, skies: tuple[str, ...] = ("blue", "orange", "grey")) -> Weather:
-    """Return a blue, an orange (evening) or a grey sky, most often a blue one, with light from either side."""
+    """Return a blue, an orange (evening) or a grey sky, lit from either side; blue is the most frequent."""
     weights = np.array([{"blue": 0.5, "orange": 0.28, "grey": 0.22}[sky] for sky in skies])
     sky = str(rng.choice(skies, p=weights / weights.sum()))
     side = int(rng.choice([-1, 1]))
@@ -54,7 +54,7 @@ def paint_sky(canvas: Canvas, weather: Weather, horizon: float) -> None:
 def paint_ground(
     canvas: Canvas, name: str, top: float, bottom: float, light: Light, label: str | None = None
 ) -> None:
-    """Paint one of ``GROUNDS`` over the full width between two heights, labelled with its name or ``label``."""
+    """Paint one of ``GROUNDS`` over the full width between two heights; ``label`` is another class for it."""
     segment_id = canvas.add_segment(CLASS_IDS.get(label or name, 0), label or name)
     far, near = (tint_colour(colour, light) for colour in GROUNDS[name])
     canvas.rows(top, bottom, far, near, segment_id)

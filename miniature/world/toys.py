@@ -15,7 +15,7 @@ import numpy as np
 from miniature.world.backdrops import BACKDROPS, paint_backdrop
 from miniature.world.colours import NAMED, vary
 from miniature.world.phrases import with_article
-from miniature.world.rendered import Canvas, Colour, Light, Pen, Rendered, finish_image, shade
+from miniature.world.rendered import Canvas, Colour, Pen, Rendered, finish_image, shade
 from miniature.world.things import TYRE, shadow_side
 
 MARKINGS = ("plain", "stripe", "spot", "star")
@@ -147,12 +147,7 @@ def _mark(pen: Pen, toy: Toy, colour: Colour, y: float, radius: float, half_widt
     elif toy.marking == "star":
         turns = np.linspace(0, 2 * math.pi, 10, endpoint=False) + math.pi / 2
         radii = np.where(np.arange(10) % 2 == 0, 1.3, 0.58) * radius
-        pen.polygon(
-            np.stack([np.cos(turns) * radii, np.sin(turns) * radii + y], axis=1), colour, detail=True
-        )
-
-
-
+        pen.polygon(np.stack([np.cos(turns) * radii, np.sin(turns) * radii + y], axis=1), colour, detail=True)
 
 
 def _draw_robot(pen: Pen, toy: Toy, colours: Colours) -> None:
@@ -194,7 +189,13 @@ def _draw_rocket(pen: Pen, toy: Toy, colours: Colours) -> None:
         main,
     )
     pen.polygon(
-        ((side * 0.17, 0.1), (side * 0.22, 0.4), (side * 0.18, 0.72), (side * 0.11, 0.72), (side * 0.11, 0.1)),
+        (
+            (side * 0.17, 0.1),
+            (side * 0.22, 0.4),
+            (side * 0.18, 0.72),
+            (side * 0.11, 0.72),
+            (side * 0.11, 0.1),
+        ),
         shade(main, 0.78),
         detail=True,
     )

@@ -18,7 +18,7 @@ sky clear evening day daylight mountain grass sand sea water road house building
 tree fir car boat person people snow city table floor room wall
 ball cup dog flower
 woman man dress shirt skirt trousers shorts sleeves long short no hair
-face smiling mouth open closed eyes neutral bald circle
+bald brows circle closed eyes face level mouth open portrait raised smiling
 several nothing
 """
 
@@ -31,7 +31,10 @@ def words_of(text: str) -> list[str]:
 def world_words() -> tuple[str, ...]:
     """Return the lower-case words, comma and full stop that make up captions and prompts, sorted."""
     words = set(_WORDS.split()) | {",", "."}
-    words |= {*NAMED, *HAIRS, *WALL_COLOURS, *TABLE_COLOURS, *KINDS, *MARKINGS, *PARTS.values(), *NUMBERS, *PLURALS, *PLURALS.values()}
+    words |= {*NAMED, *HAIRS, *WALL_COLOURS, *TABLE_COLOURS, *NUMBERS}
+    words |= {*KINDS, *MARKINGS, *PARTS.values()}
+    for words_in_one in (*PLURALS, *PLURALS.values()):
+        words.update(words_of(words_in_one))
     for prompt in (*OBJECT_PROMPTS, *LIVE_PROMPTS):
         words.update(words_of(prompt))
     return tuple(sorted(words))

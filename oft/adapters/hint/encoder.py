@@ -37,23 +37,39 @@ CHILD_NAME = "hint_encoder"
 SILU_GAIN = 2.81
 
 
+# ControlNet's widths, for the 320 channels of Stable Diffusion's conv_in.
+SD_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
+SD_OUT_CHANNELS = 320
+
+
+def proportional_widths(out_channels: int) -> tuple[int, ...]:
+    """Return the encoder's inner widths for a UNet whose ``conv_in`` has ``out_channels``.
+
+    They are Stable Diffusion's for 320 channels and in that proportion for others, in whole fours, so that
+    the encoder of a narrow UNet does not outweigh what is adapted in it.
+    """
+    return tuple(max(4, 4 * round(width * out_channels / SD_OUT_CHANNELS / 4)) for width in SD_WIDTHS)
+
+
 class HintEncoder(nn.Module):
     """Conditioning images ``[n, conditioning_channels, 8 h, 8 w]`` to features ``[n, out_channels, h, w]``.
 
     Eight 3x3 convolutions with SiLU between; the third, fifth and seventh halve the resolution. 1,086,480
-    parameters for 320 output channels.
+    parameters for 320 output channels. ``block_out_channels`` are the inner widths, None for
+    `proportional_widths`.
     """
 
     def __init__(
         self,
         conditioning_channels: int = 3,
         out_channels: int = 320,
-        block_out_channels: Sequence[int] = (16, 16, 32, 32, 96, 96, 256),
+        block_out_channels: Sequence[int] | None = None,
         *,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        widths = (conditioning_channels, *block_out_channels, out_channels)
+        inner = proportional_widths(out_channels) if block_out_channels is None else block_out_channels
+        widths = (conditioning_channels, *inner, out_channels)
         self.convs = nn.ModuleList(
             _conv(width_in, width_out, 2 if index in (2, 4, 6) else 1, generator)
             for index, (width_in, width_out) in enumerate(pairwise(widths))

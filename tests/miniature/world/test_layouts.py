@@ -10,15 +10,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from miniature.world.layouts import write_ade20k, write_coco, write_deepfashion, write_dreambooth
+from miniature.world.circles import random_circle
+from miniature.world.faces import render_face
+from miniature.world.layouts import (
+    picture_rng,
+    write_ade20k,
+    write_celeba_hq,
+    write_coco,
+    write_deepfashion,
+    write_dreambooth,
+    write_fill50k,
+)
 from miniature.world.toys import SUBJECTS
 from miniature.world.vocabulary import words_of, world_words
+from oft.datasets import read
+from oft.datasets.decoding import Wanted, iterate_pictures
+from oft.types import Counts
 
 Writer = Callable[..., None]
 SPLIT_WRITERS: dict[str, Writer] = {
     "ade20k": write_ade20k,
+    "celeba_hq": write_celeba_hq,
     "coco": write_coco,
     "deepfashion": write_deepfashion,
+    "fill50k": write_fill50k,
 }
 
 
@@ -26,6 +41,15 @@ def _files(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
     }
+
+
+def _pictures(files: dict[str, bytes]) -> list[bytes]:
+    """Return the pictures without what lies beside them."""
+    return [
+        content
+        for name, content in files.items()
+        if name.endswith(".jpg") or (name.startswith("images/") and name.endswith(".png"))
+    ]
 
 
 def _write(writer: Writer, root: Path, train: int = 4, seed: int = 7) -> dict[str, bytes]:
@@ -41,16 +65,16 @@ def test_same_arguments_give_the_same_bytes(writer: Writer, tmp_path: Path) -> N
 @pytest.mark.parametrize("writer", SPLIT_WRITERS.values(), ids=SPLIT_WRITERS)
 def test_more_pictures_leave_earlier_ones_alone(writer: Writer, tmp_path: Path) -> None:
     few, more = _write(writer, tmp_path / "few"), _write(writer, tmp_path / "more", train=6)
-    pictures = {name: content for name, content in few.items() if name.endswith((".jpg", ".png"))}
-    assert pictures and all(more[name] == content for name, content in pictures.items())
-    assert len([name for name in more if name.endswith(".jpg")]) == 8
+    made = [name for name in few if name.endswith((".jpg", ".png")) or name.startswith("landmarks/")]
+    assert made and all(more[name] == few[name] for name in made)
+    assert len(_pictures(more)) == 8
 
 
 @pytest.mark.parametrize("writer", SPLIT_WRITERS.values(), ids=SPLIT_WRITERS)
 def test_no_two_pictures_are_alike(writer: Writer, tmp_path: Path) -> None:
-    pictures = [content for name, content in _write(writer, tmp_path).items() if name.endswith(".jpg")]
+    pictures = _pictures(_write(writer, tmp_path / "one"))
     assert len(set(pictures)) == len(pictures) == 6
-    assert len({*pictures, *_write(writer, tmp_path / "other", seed=8).values()} & set(pictures)) == 6
+    assert not set(_pictures(_write(writer, tmp_path / "other", seed=8))) & set(pictures)
 
 
 def test_ade20k_layout(tmp_path: Path) -> None:
@@ -111,6 +135,56 @@ def test_deepfashion_layout(tmp_path: Path) -> None:
             assert densepose.mode == "RGB" and densepose.size == (64, 94)
             parts = np.asarray(densepose)[..., 2]
         assert parts.max() == 24 and parts.min() == 0
+
+
+def test_celeba_hq_layout(tmp_path: Path) -> None:
+    _write(write_celeba_hq, tmp_path)
+    for split_number, (split, count) in enumerate((("train", 4), ("val", 2))):
+        names = (tmp_path / f"{split}.txt").read_text().split()
+        prompts = json.loads((tmp_path / f"prompt_{split}_blip.json").read_text())
+        assert [prompt["image"] for prompt in prompts] == names and len(names) == count
+        for index, (name, prompt) in enumerate(zip(names, prompts, strict=True)):
+            rendered = render_face(picture_rng(7, "celeba_hq", split_number, index), 64)
+            assert prompt["prompt"] == rendered.captions[0]
+            with Image.open(tmp_path / "CelebA-HQ-img" / name) as picture:
+                assert picture.size == (64, 64)
+            points = np.loadtxt(tmp_path / "landmarks" / f"{Path(name).stem}.txt")
+            # Pixels of 1024, centres at whole numbers.
+            assert points.shape == (68, 2) and rendered.landmarks is not None
+            np.testing.assert_allclose((points + 0.5) / 16 - 0.5, rendered.landmarks, atol=1e-3)
+
+
+def test_celeba_hq_landmarks_come_back_in_pixels_of_the_picture(tmp_path: Path) -> None:
+    _write(write_celeba_hq, tmp_path)
+    decoded = list(
+        iterate_pictures(
+            read("celeba_hq", tmp_path, "val", Counts()), Counts(), Wanted(annotation="landmarks")
+        )
+    )
+    for index, found in enumerate(decoded):
+        rendered = render_face(picture_rng(7, "celeba_hq", 1, index), 64)
+        assert found.annotation is not None and rendered.landmarks is not None
+        np.testing.assert_allclose(found.annotation, rendered.landmarks, atol=1e-3)
+    assert len(decoded) == 2
+
+
+def test_fill50k_layout(tmp_path: Path) -> None:
+    _write(write_fill50k, tmp_path)
+    entries = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [set(entry) for entry in entries] == [{"text", "image", "conditioning_image"}] * 6
+    numbers = [int(Path(entry["image"]).stem) for entry in entries]
+    assert numbers == sorted(set(numbers))
+    # Of the first numbers 1 % validate: four train, and the two that do not lie far behind.
+    assert numbers[:4] == [0, 1, 2, 3]
+    circles = [random_circle(picture_rng(7, "fill50k", *place)) for place in ((0, 0), (0, 1), (0, 2), (0, 3))]
+    for entry, circle in zip(entries, circles, strict=False):
+        assert entry["text"] == f"{circle.colour} circle with {circle.background} background"
+        with (
+            Image.open(tmp_path / entry["image"]) as picture,
+            Image.open(tmp_path / entry["conditioning_image"]) as outline,
+        ):
+            assert picture.size == outline.size == (64, 64) and picture.mode == outline.mode == "RGB"
+            assert set(np.unique(np.asarray(outline))) == {0, 255}
 
 
 def test_dreambooth_layout(tmp_path: Path) -> None:

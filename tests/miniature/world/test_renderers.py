@@ -10,6 +10,8 @@ import pytest
 from miniature.world import (
     Rendered,
     random_toy,
+    render_circle,
+    render_face,
     render_figure,
     render_object,
     render_scene,
@@ -25,6 +27,8 @@ RENDERERS: dict[str, Renderer] = {
     "scene": render_scene,
     "object": render_object,
     "figure": lambda rng, size_px: render_figure(rng, round(size_px * 1101 / 750), size_px),
+    "face": render_face,
+    "circle": render_circle,
     "toy": lambda rng, size_px: render_toy(rng, random_toy(rng), size_px),
 }
 every_kind = pytest.mark.parametrize("render", RENDERERS.values(), ids=RENDERERS)
