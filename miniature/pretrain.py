@@ -43,8 +43,10 @@ PLACES = {
     "vae": {"": "base/vae"},
     "denoiser": {"unet": "base/unet", "text_encoder": "base/text_encoder"},
 }
+# Pictures that the spread of the latents is measured on.
+NUM_MEASURED = 2048
 # How many threads add up a sum decides how it is rounded, so each network has a fixed number.
-THREADS = {"denoiser": 2}
+THREADS = {"vae": 2, "denoiser": 2}
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def train_chain(chain: Sequence[str], scratch: Path, settings: PretrainSettings,
             checkpoint,
         )
         if name == "vae":
-            networks.scale_latents(averaged[0], inputs.mixture)
+            mixture = inputs.mixture
+            networks.even_latents(averaged[0], mixture.images[:: max(1, len(mixture) // NUM_MEASURED)])
         with atomic_folder(scratch / name) as partial:
             for part, module in zip(objective.modules, averaged, strict=True):
                 module.half().save_pretrained(partial / part if part else partial)

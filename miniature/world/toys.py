@@ -56,6 +56,8 @@ SUBJECTS: dict[str, Toy] = {
     )
 }
 KINDS = tuple(toy.kind for toy in SUBJECTS.values())
+# Width of each kind at size 1, the parts that stick out included.
+_WIDTHS: dict[str, float] = {"robot": 0.9, "duck": 1.34, "rocket": 0.8, "teapot": 1.3, "backpack": 0.96}
 PARTS: dict[str, str] = {
     "robot": "arms",
     "duck": "beak",
@@ -96,7 +98,7 @@ def render_toy(rng: np.random.Generator, toy: Toy, size_px: int, place: str | No
     canvas = Canvas(size_px, size_px)
     any_place = str(rng.choice(list(BACKDROPS)))
     backdrop = paint_backdrop(canvas, rng, place or any_place)
-    size = float(rng.uniform(0.6, 0.78))
+    size = float(rng.uniform(0.6, 0.78)) * min(1.0, 0.96 / _WIDTHS[toy.kind])
     foot = (float(rng.uniform(0.42, 0.58)), float(rng.uniform(backdrop.top, backdrop.bottom)) + 0.03)
     canvas.darken(foot, size * 0.42, size * 0.07, 0.72)
     pen = Pen(

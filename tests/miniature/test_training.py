@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import count
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -12,7 +16,10 @@ from miniature.pretrain import ade_targets
 from miniature.training import FitSettings, fit, rate_factor, to_tensor
 
 
-def fit_line(seed: int) -> tuple[torch.Tensor, list[float]]:
+def fit_line(
+    seed: int, checkpoint: Path | None = None, stop_at_step: int | None = None
+) -> tuple[torch.Tensor, list[float]]:
+    steps = count()
     torch.manual_seed(0)
     line = nn.Linear(2, 1)
     inputs = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
@@ -21,13 +28,14 @@ def fit_line(seed: int) -> tuple[torch.Tensor, list[float]]:
     def compute_loss(
         indices: np.ndarray, rng: np.random.Generator, generator: torch.Generator
     ) -> torch.Tensor:
+        if next(steps) == stop_at_step:
+            raise KeyboardInterrupt
         chosen = torch.from_numpy(indices)
         loss: torch.Tensor = (line(inputs[chosen]) - targets[chosen]).square().mean()
         return loss
 
-    (averaged,), rows = fit(
-        "line", [line], compute_loss, 64, FitSettings(200, 16, 0.05, warmup_steps=5, ema_decay=0.9), seed
-    )
+    settings = FitSettings(200, 16, 0.05, warmup_steps=5, ema_decay=0.9)
+    (averaged,), rows = fit("line", [line], compute_loss, 64, settings, seed, checkpoint)
     return averaged.weight.clone(), [float(row["loss"]) for row in rows]
 
 
@@ -35,6 +43,17 @@ def test_fitting_follows_the_seed_and_minimises() -> None:
     first, losses = fit_line(3)
     assert torch.equal(first, fit_line(3)[0])
     assert losses[-1] < 0.05 * losses[0]
+
+
+def test_a_fit_that_was_interrupted_ends_as_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("miniature.training.CHECKPOINT_EVERY_STEPS", 50)
+    whole, losses = fit_line(3)
+    with pytest.raises(KeyboardInterrupt):
+        fit_line(3, tmp_path / "state", stop_at_step=130)
+    resumed, again = fit_line(3, tmp_path / "state")
+    assert torch.equal(whole, resumed) and losses == again
 
 
 def test_the_rate_warms_up_and_decays_to_zero() -> None:
@@ -45,13 +64,13 @@ def test_the_rate_warms_up_and_decays_to_zero() -> None:
 
 def test_a_rendered_picture_depends_on_seed_kind_and_index() -> None:
     first, again = render("scene", 1, 5), render("scene", 1, 5)
-    assert np.array_equal(first[0], again[0]) and first[2] == again[2]
-    assert not np.array_equal(first[0], render("scene", 2, 5)[0])
-    assert render("figure", 1, 0)[0].shape == (64, 64, 3)
+    assert np.array_equal(first.image, again.image) and first.captions == again.captions
+    assert not np.array_equal(first.image, render("scene", 2, 5).image)
+    assert render("figure", 1, 0).image.shape == (64, 64, 3)
 
 
 def test_views_in_a_row_show_one_toy() -> None:
-    captions = [render("toy", 0, index)[2][1].split(" on ")[0] for index in range(2 * VIEWS_PER_TOY)]
+    captions = [render("toy", 0, index).captions[1] for index in range(2 * VIEWS_PER_TOY)]
     colours = [" ".join(caption.split()[:3]) for caption in captions]
     assert len(set(colours[:VIEWS_PER_TOY])) == 1
 
