@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +12,9 @@ import numpy as np
 
 from miniature.pool import render_pool
 from miniature.training import to_tensor
+from miniature.world.colours import NAMED
+from miniature.world.objects import OBJECT_KINDS
+from miniature.world.phrases import with_article
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, StableDiffusionPipeline
@@ -27,16 +33,20 @@ FOUND_SHARE = 0.01
 
 
 def measure(folder: Path, seed: int) -> dict[str, float]:
-    """Return reconstruction PSNR (dB), judges' mIoU, retrieval rates and the share of prompt classes found.
+    """Return reconstruction PSNR (dB), judges' mIoU, retrieval rates and what judges find of prompts.
 
-    ``folder`` is laid out as ``pretrain`` writes it; ``seed`` renders the held-out pictures.
+    ``folder`` is laid out as ``pretrain`` writes it; ``seed`` renders the held-out pictures. Of scenes it is
+    the share of the classes named that the segmenter finds; of single things the share whose class, and
+    colour, the image-text judge tells from all others, in rendered pictures and in the base's.
     """
     import torch
     from diffusers import StableDiffusionPipeline
 
-    from oft.evaluation.features import load_segmenter
+    from oft.evaluation.features import load_clip, load_segmenter
 
-    pools = {kind: render_pool(kind, NUM_HELD_OUT, seed) for kind in ("scene", "object", "figure", "toy")}
+    pools = {
+        kind: render_pool(kind, NUM_HELD_OUT, seed) for kind in ("scene", "object", "figure", "toy", "face")
+    }
     scenes = pools["scene"]
     pipeline = StableDiffusionPipeline.from_pretrained(folder / "base", dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
@@ -46,6 +56,10 @@ def measure(folder: Path, seed: int) -> dict[str, float]:
     text, image = _clip_features(judges / "clip", scenes)
     features = _extractor_features(judges / "extractor", pools["toy"])
     pictures = _sample(pipeline, [captions[0] for captions in scenes.captions[:NUM_PROMPTS]])
+    clip = load_clip(judges / "clip")
+    single = single_things(pools["object"])
+    drawn = _sample(pipeline, [thing.caption for thing in single])
+    rendered = pools["object"].images[[thing.index for thing in single]]
     metrics = {
         **psnr,
         "psnr_db": float(np.mean(list(psnr.values()))),
@@ -55,8 +69,64 @@ def measure(folder: Path, seed: int) -> dict[str, float]:
         "extractor_same_toy_top1": _retrieval(features[0::4], features[1::4], 1),
         "classes_found_real": _found_share(scenes.images, scenes.names, segmenter),
         "classes_found_generated": _found_share(pictures, scenes.names[:NUM_PROMPTS], segmenter),
+        "things_told_real": _told_share(rendered, single, thing_rivals, clip),
+        "things_told_generated": _told_share(drawn, single, thing_rivals, clip),
+        "colours_told_real": _told_share(rendered, single, colour_rivals, clip),
+        "colours_told_generated": _told_share(drawn, single, colour_rivals, clip),
     }
     return {key: round(value, 4) for key, value in metrics.items()}
+
+
+@dataclass(frozen=True)
+class SingleThing:
+    """A caption of one thing, in its parts: 'a' colour kind phrase; ``index`` is that of its picture."""
+
+    index: int
+    caption: str
+    colour: str
+    kind: str
+    phrase: str
+
+
+def single_things(pool: Pool) -> list[SingleThing]:
+    """Return the captions of pictures with one thing in them."""
+    kinds = "|".join(sorted(OBJECT_KINDS, key=len, reverse=True))
+    form = re.compile(rf"an? (?:({'|'.join(NAMED)}) )?({kinds}) ((?:on|in|under|with) .*)")
+    found = []
+    for index, captions in enumerate(pool.captions):
+        if match := form.fullmatch(captions[0]):
+            found.append(SingleThing(index, captions[0], match[1] or "", match[2], match[3]))
+    return found
+
+
+def thing_rivals(thing: SingleThing) -> list[str]:
+    """Return the caption without its colour, and those that name each other kind of thing instead."""
+    others = [kind for kind in OBJECT_KINDS if kind != thing.kind]
+    return [f"{with_article(kind)} {thing.phrase}" for kind in (thing.kind, *others)]
+
+
+def colour_rivals(thing: SingleThing) -> list[str]:
+    """Return the caption, and those with each other colour of its kind; nothing for what has no colour."""
+    if not thing.colour:
+        return []
+    others = [colour for colour in OBJECT_KINDS[thing.kind].colours if colour != thing.colour]
+    return [f"{with_article(f'{colour} {thing.kind}')} {thing.phrase}" for colour in (thing.colour, *others)]
+
+
+def _told_share(
+    pictures: np.ndarray, things: list[SingleThing], rivals: Callable[[SingleThing], list[str]], clip: Judge
+) -> float:
+    """Return the share of pictures that the judge finds nearer to the first of its rivals than to others."""
+    from oft.evaluation.features import extract_clip_images, extract_clip_texts
+
+    images = extract_clip_images(pictures, clip, batch_size=JUDGING_BATCH)
+    told = []
+    for image, thing in zip(images, things, strict=True):
+        if captions := rivals(thing):
+            texts = extract_clip_texts(captions, clip, batch_size=JUDGING_BATCH)
+            scores = texts @ image / np.linalg.norm(texts, axis=1)
+            told.append(float(scores.argmax() == 0))
+    return float(np.mean(told))
 
 
 def _psnr_db(vae: AutoencoderKL, pool: Pool) -> float:

@@ -96,7 +96,10 @@ def fit(
         rng = np.random.default_rng(np.random.SeedSequence([seed, step]))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         indices = rng.choice(num_examples, size=min(settings.batch_size, num_examples), replace=False)
-        loss = compute_loss(indices, rng, generator)
+        # Dropout draws from the global generator.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator.initial_seed())
+            loss = compute_loss(indices, rng, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from miniature.pool import Pool, render
-from miniature.pretrain import CHAINS, Pools, PretrainSettings, train_chain
+from miniature.pretrain import CHAINS, JUDGES, OBJECTIVES, PretrainSettings, keep_networks, train_chain
 from miniature.training import FitSettings
-from oft.storage import sha256_file
+from oft.params import Pretraining
+from oft.storage import read_json, sha256_file, write_json
 
+NETWORKS = [name for chain in CHAINS for name in chain]
 RECIPE = FitSettings(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=1)
-RECIPES = PretrainSettings(4, *[RECIPE] * 8)
+SETTINGS = PretrainSettings(50, dict.fromkeys(NETWORKS, RECIPE))
 
 
-def pool(*kinds: str) -> Pool:
-    rows = [render(kind, 0, index) for index, kind in enumerate(kinds)]
-    images, labels, captions, names = zip(*rows, strict=True)
-    return Pool(np.stack(images), np.stack(labels), list(captions), list(names))
+def test_every_network_has_settings_an_objective_and_one_place_in_a_chain() -> None:
+    settings = set(Pretraining.model_fields) - {"seed", "pool_images"}
+    assert sorted(NETWORKS) == sorted(settings) == sorted(OBJECTIVES)
 
 
-@pytest.fixture(scope="module")
-def pools() -> Pools:
-    return Pools(pool("scene", "scene", "object", "toy"), pool("figure", "figure"), pool(*["toy"] * 8))
-
-
-def test_every_network_has_settings_and_one_place_in_a_chain() -> None:
-    networks = [name for chain in CHAINS for name in chain]
-    settings = {field.name for field in dataclasses.fields(PretrainSettings)} - {"pool_images"}
-    assert sorted(networks) == sorted(settings)
-
-
-def test_an_interrupted_chain_goes_on_to_the_same_weights(pools: Pools, tmp_path: Path) -> None:
-    chain = ("vae", "refined_vae", "denoiser", "refined_denoiser")
-    train_chain(chain, tmp_path / "whole", pools, RECIPES, seed=0)
-    train_chain(chain[:2], tmp_path / "resumed", pools, RECIPES, seed=0)
-    train_chain(chain, tmp_path / "resumed", pools, RECIPES, seed=0)
+def test_an_interrupted_chain_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    chain = ("vae", "denoiser")
+    train_chain(chain, tmp_path / "whole", SETTINGS, seed=0)
+    train_chain(chain[:1], tmp_path / "resumed", SETTINGS, seed=0)
+    train_chain(chain, tmp_path / "resumed", SETTINGS, seed=0)
     assert hashes(tmp_path / "whole") == hashes(tmp_path / "resumed")
+    assert not list(tmp_path.rglob("*.checkpoint"))
 
 
-@pytest.mark.parametrize("network", ["segmenter", "part_segmenter", "clip", "extractor"])
+@pytest.mark.parametrize("network", JUDGES)
 def test_a_network_that_is_there_is_kept_and_one_that_is_not_comes_out_the_same(
-    network: str, pools: Pools, tmp_path: Path
+    network: str, tmp_path: Path
 ) -> None:
-    train_chain((network,), tmp_path, pools, RECIPES, seed=0)
+    train_chain((network,), tmp_path, SETTINGS, seed=0)
     made = hashes(tmp_path)
     log = tmp_path / network / "log.json"
     log.write_text("kept", encoding="utf-8")
-    train_chain((network,), tmp_path, pools, RECIPES, seed=0)
+    train_chain((network,), tmp_path, SETTINGS, seed=0)
     assert log.read_text(encoding="utf-8") == "kept"
     shutil.rmtree(tmp_path / network)
-    train_chain((network,), tmp_path, pools, RECIPES, seed=0)
+    train_chain((network,), tmp_path, SETTINGS, seed=0)
     assert hashes(tmp_path) == made
+
+
+@pytest.mark.parametrize(("remade", "kept"), [("clip", {*NETWORKS} - {"clip"}), ("vae", {*JUDGES})])
+def test_one_network_is_remade_with_what_is_built_on_it_and_the_others_are_kept(
+    remade: str, kept: set[str], tmp_path: Path
+) -> None:
+    finished = tmp_path / "finished"
+    for place in ("vae", "unet", "text_encoder"):
+        _write_network(finished / "base" / place, place)
+    for judge in JUDGES:
+        _write_network(finished / "judges" / judge, judge)
+    write_json(finished / "training_log.json", [{"network": name, "step": 1} for name in NETWORKS])
+    keep_networks(finished, tmp_path / "scratch", [remade])
+    assert {path.name for path in (tmp_path / "scratch").iterdir()} == kept
+    for name in kept:
+        assert read_json(tmp_path / "scratch" / name / "log.json") == [{"network": name, "step": 1}]
+    if "denoiser" in kept:
+        weights = tmp_path / "scratch" / "denoiser" / "unet" / "weights.safetensors"
+        assert weights.read_bytes() == b"unet"
+
+
+def _write_network(folder: Path, content: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "weights.safetensors").write_bytes(content.encode())
 
 
 def hashes(folder: Path) -> dict[str, str]:
