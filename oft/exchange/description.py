@@ -61,6 +61,7 @@ _DESCRIBED_KEYS = frozenset(
         "coft",
         "eps",
         "eps_convention",
+        "parameter_scale",
         "application",
     )
 )
@@ -108,6 +109,8 @@ class Description:
         coft: S is kept within a bound.
         eps: COFT's freedom, in ``eps_convention``.
         eps_convention: whose, see ``coft_bound``.
+        parameter_scale: what was trained, the stored values (``none``) or multiples of them (``block_size``),
+            see ``oft.adapters.oft.rotation.parameter_scale``.
         convention: how R is made of the stored values, and which way it is applied.
         base_hash: of the base it was trained on.
         max_abs_skew: the largest |entry| of any S.
@@ -124,6 +127,7 @@ class Description:
     coft: bool | None
     eps: float | None
     eps_convention: str | None
+    parameter_scale: str | None
     convention: str | None
     base_hash: str | None
     max_abs_skew: float | None
@@ -147,6 +151,7 @@ class Description:
             + shared,
             "convention": self.convention,
             "COFT": self._coft_text(),
+            "scale": self.parameter_scale,
             "max |S|": None if self.max_abs_skew is None else f"{self.max_abs_skew:.4g}",
             "trained": ", ".join(f"{count:,} ({part})" for part, count in self.parameters.items()),
             "base hash": self.base_hash or "not recorded",
@@ -258,6 +263,7 @@ def _describe_tensors(folder: Path, kind: str) -> Description:
         coft=None,
         eps=None,
         eps_convention=None,
+        parameter_scale=None,
         convention=None,
         base_hash=metadata.get("base_hash"),
         max_abs_skew=None,
@@ -292,6 +298,7 @@ def _describe(
         eps_convention=None
         if eps is None
         else metadata.get("eps_convention", "reference" if "eps" in metadata else "peft"),
+        parameter_scale=metadata.get("parameter_scale"),
         convention=convention,
         base_hash=metadata.get("base_hash"),
         max_abs_skew=contents.max_abs_skew,

@@ -138,7 +138,7 @@ class OrthogonalAdapter(HintAdapter):
         """Return rotations and hint encoder by name; with magnitudes, these alone."""
         if self.magnitude is not None:
             return {f"magnitude.{name}": value for name, value in self.magnitude.named_values()}
-        rotations = {f"rotation.{name}": value for name, value in self.rotations.named_packed()}
+        rotations = {f"rotation.{name}": value for name, value in self.rotations.named_values()}
         return rotations | super().trained_parameters()
 
     def before_step(self, seed: int) -> None:

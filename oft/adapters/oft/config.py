@@ -9,7 +9,7 @@ from typing import get_args
 from torch import nn
 
 from oft.adapters.oft.layers import Application, num_features, num_groups
-from oft.adapters.oft.rotation import EpsConvention
+from oft.adapters.oft.rotation import EpsConvention, ParameterScale
 from oft.errors import ParamsError
 
 # Subject-driven generation: the eight attention linears of each transformer block.
@@ -43,6 +43,9 @@ class OFTConfig:
         eps: COFT's freedom of rotation.
         eps_convention: what eps means, see ``coft_bound``.
         dropout: probability with which training leaves a block out of a step.
+        parameter_scale: what the trained parameters are to S, ``none`` (its entries) or ``block_size`` (those
+            are 32 / b times the parameters, so that a learning rate does for every block size), see
+            ``oft.adapters.oft.rotation.parameter_scale``.
         application: what a forward pass turns, ``weight`` or ``input``; ``auto`` takes, layer by layer, what
             needs fewer operations. The results are the same but for rounding.
 
@@ -58,6 +61,7 @@ class OFTConfig:
     eps: float = 1e-3
     eps_convention: EpsConvention = "reference"
     dropout: float = 0.0
+    parameter_scale: ParameterScale = "none"
     application: Application = "auto"
 
     def __post_init__(self) -> None:
@@ -83,6 +87,7 @@ class OFTConfig:
             )
         for key, value, known in (
             ("eps_convention", self.eps_convention, get_args(EpsConvention)),
+            ("parameter_scale", self.parameter_scale, get_args(ParameterScale)),
             ("application", self.application, get_args(Application)),
         ):
             if value not in known:

@@ -50,10 +50,12 @@ from oft.adapters.oft.rotation import (
     cayley,
     coft_bound,
     orthogonality_error,
+    parameter_scale,
     project_skew,
     scale_packed,
     skew_from_packed,
     skew_norm,
+    unscale_packed,
 )
 from oft.adapters.oft.targets import find_targets
 
@@ -71,9 +73,13 @@ class _Cached(NamedTuple):
 class OFTAdapter(LayerAdapter):
     """The packed skew parameters of a model's adapted layers, and the rotations made from them.
 
+    What is trained, ``named_values``, is S (``named_packed``) divided by the constant that
+    ``config.parameter_scale`` gives the layer's blocks. All else is told of S: files, COFT's bound, strength.
+
     Made by ``inject_oft``; the model's child ``oft_adapter``, or ``oft_adapter_<name>``.
 
     Attributes:
+        scales: what a layer's parameters are multiplied by to give the entries of S.
         dropout_generator: what dropout draws from, on the CPU; see ``seed_dropout``.
     """
 
@@ -90,21 +96,33 @@ class OFTAdapter(LayerAdapter):
             layer.application = config.application
         self.config = config
         self.block_shapes = {key: config.blocks_of(layer, key) for key, layer in targets.items()}
+        self.scales = {
+            key: parameter_scale(block_size, config.parameter_scale)
+            for key, (_, block_size) in self.block_shapes.items()
+        }
         self.dropout_generator = torch.Generator().manual_seed(0)
         self._cache: dict[str, _Cached] = {}
         self._hook = model.register_forward_pre_hook(_Updater(self))
 
-    def named_packed(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield (layer name, packed parameter ``[r, b(b-1)/2]``, one row where blocks are shared)."""
-        return self.named_values()
+    def named_packed(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield (layer name, packed entries of S, ``[r, b(b-1)/2]``, one row where blocks are shared).
+
+        Without a scale they are the parameters themselves.
+        """
+        for name, parameter in self.named_values():
+            scale = self.scales[name]
+            yield name, parameter if scale == 1.0 else scale_packed(parameter, scale)
 
     def load_packed(self, packed: Mapping[str, Tensor]) -> None:
-        """Take over packed parameters by layer name; a merged adapter is merged anew.
+        """Take over packed entries of S by layer name; a merged adapter is merged anew.
 
         Raises:
             CheckpointError: a layer is missing or unexpected, or a shape differs.
         """
-        self.load_values(packed)
+        # Names of other layers have no scale; load_values refuses them.
+        self.load_values(
+            {name: unscale_packed(value, self.scales.get(name, 1.0)) for name, value in packed.items()}
+        )
 
     def layer_value(self, name: str) -> Tensor:
         """Return the rotations of layer ``name``, ``[r, b, b]`` or ``[1, b, b]``, in the autograd graph."""
@@ -132,27 +150,28 @@ class OFTAdapter(LayerAdapter):
         """
         self._check_bound()
         groups: dict[tuple[object, ...], list[tuple[str, nn.Parameter]]] = {}
-        for name, packed in self.named_packed():
-            key = packed.shape[1], packed.dtype, packed.device, packed.requires_grad
-            groups.setdefault(key, []).append((name, packed))
+        for name, parameter in self.named_values():
+            key = parameter.shape[1], parameter.dtype, parameter.device, parameter.requires_grad
+            groups.setdefault(key, []).append((name, parameter))
         # The graph is made whatever the caller's mode: a forward pass without gradient (evaluation, the first
         # pass of reentrant checkpointing) must leave rotations that the next one can train through.
         with torch.inference_mode(False), torch.enable_grad():
             for batch in chain.from_iterable(map(_batches, groups.values())):
-                together = torch.cat([packed for _, packed in batch])
-                drops = self._drops(batch[0][1])
-                rotations = cayley(skew_from_packed(self._in_force(together, drops)))
-                parts = rotations.split([packed.shape[0] for _, packed in batch])
-                for (name, packed), part in zip(batch, parts, strict=True):
-                    self._cache[name] = _Cached(part, self._state(packed))
+                together = torch.cat([parameter for _, parameter in batch])
+                name, parameter = batch[0]  # blocks of one size have one scale
+                in_force = self._in_force(together, self.scales[name], self._drops(parameter))
+                rotations = cayley(skew_from_packed(in_force))
+                parts = rotations.split([parameter.shape[0] for _, parameter in batch])
+                for (name, parameter), part in zip(batch, parts, strict=True):
+                    self._cache[name] = _Cached(part, self._state(parameter))
 
     def update(self) -> None:
         """Compute the rotations anew if a parameter, the strength or the mode has changed since."""
         if not self.enabled or self._folded:
             return
-        for name, packed in self.named_packed():
+        for name, parameter in self.named_values():
             cached = self._cache.get(name)
-            if cached is None or cached.state != self._state(packed):
+            if cached is None or cached.state != self._state(parameter):
                 self.refresh()
                 return
 
@@ -163,8 +182,8 @@ class OFTAdapter(LayerAdapter):
         Done after each optimizer step by itself; call it after changing parameters by other means.
         """
         if self.config.coft:
-            for name, packed in self.named_packed():
-                packed.copy_(project_skew(packed, self._bound(name)))
+            for name, parameter in self.named_values():
+                parameter.copy_(project_skew(parameter, self._bound(name) / self.scales[name]))
 
     def after_optimizer_step(self) -> None:
         super().after_optimizer_step()
@@ -194,21 +213,29 @@ class OFTAdapter(LayerAdapter):
         if self.config.dropout > 0:
             self._cache.clear()
 
-    def _drops(self, packed: Tensor) -> bool:
+    def _drops(self, parameter: Tensor) -> bool:
         # What no optimizer moves has no steps to draw anew for.
-        return self.training and self.config.dropout > 0 and packed.requires_grad and not self.merged
+        return self.training and self.config.dropout > 0 and parameter.requires_grad and not self.merged
 
-    def _in_force(self, packed: Tensor, drops: bool) -> Tensor:
-        """Return the parameters that apply: scaled by the strength, those of dropped blocks zero."""
-        if self._strength != 1.0:
-            packed = scale_packed(packed, self._strength)
+    def _in_force(self, parameters: Tensor, scale: float, drops: bool) -> Tensor:
+        """Return the entries of S that apply: times the strength, those of dropped blocks zero."""
+        packed = parameters
+        for factor in (scale, self._strength):
+            if factor != 1.0:
+                packed = scale_packed(packed, factor)
         if drops:
             kept = torch.rand(len(packed), 1, generator=self.dropout_generator) >= self.config.dropout
             packed = scale_packed(packed, kept.to(packed))
         return packed
 
-    def _state(self, packed: Tensor) -> tuple[object, ...]:
-        return packed._version, packed.data_ptr(), packed.requires_grad, self._strength, self._drops(packed)
+    def _state(self, parameter: Tensor) -> tuple[object, ...]:
+        return (
+            parameter._version,
+            parameter.data_ptr(),
+            parameter.requires_grad,
+            self._strength,
+            self._drops(parameter),
+        )
 
     def _bound(self, name: str) -> float:
         num_blocks, block_size = self.block_shapes[name]

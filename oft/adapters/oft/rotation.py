@@ -34,6 +34,10 @@ from torch.autograd.function import once_differentiable
 
 # Whose eps bounds COFT, the paper's implementation's or PEFT's (see coft_bound).
 EpsConvention = Literal["reference", "peft"]
+# What the skew parameters are multiples of (see parameter_scale).
+ParameterScale = Literal["none", "block_size"]
+# The block size whose parameters are the entries of S under either scale: PEFT's default.
+REFERENCE_BLOCK_SIZE = 32
 # Below this size a batched library call beats products of still smaller blocks.
 LEAF_SIZE = 20
 
@@ -68,6 +72,39 @@ def scale_packed(
     A block whose factor is zero is the identity; any factor leaves rotations rotations.
     """
     return _ScalePacked.apply(packed, factor)
+
+
+def parameter_scale(block_size: int, scale: ParameterScale) -> float:
+    """Return c of S = c P for blocks of ``block_size``, where P is what an optimizer steps.
+
+    ``none``: 1. ``block_size``: 32 / b, so that one learning rate does for every block size.
+
+    Adam moves every entry of P by about the learning rate η, whatever the size of its gradient, and S by
+    δ = c η with signs σ. As R = I - 2 S + O(S²), coordinate i of an activation x then moves by
+    2 δ |Σⱼ σᵢⱼ xⱼ|, over the b - 1 others of its block. Signs of pure noise would let that grow as δ √b; the
+    signs of a gradient, a sum of products with x itself, agree with those of x and let it grow as δ b. Their
+    limit is a block of equal signs, which turns by ‖2 S‖₂ = 2 δ cot(π / 2b), for all b near 4 δ b / π. So c
+    falls as 1 / b, as Adam's rate does with the width of a hidden layer under μP (Yang et al., "Tensor
+    Programs V", arXiv 2203.03466). docs/learning-rates.md has the measurements.
+    """
+    return 1.0 if scale == "none" else REFERENCE_BLOCK_SIZE / block_size
+
+
+def unscale_packed(
+    packed: Float[Tensor, "*blocks entries"], factor: float
+) -> Float[Tensor, "*blocks entries"]:
+    """Return what ``scale_packed`` makes ``packed`` of, to the bit where that is possible; float32 at least.
+
+    A saved adapter that is loaded and saved again so gives the same bytes.
+    """
+    packed = packed.to(torch.promote_types(packed.dtype, torch.float32))
+    quotient = (packed.double() / factor).to(packed.dtype)
+    # A product is rounded, and so is the quotient: what it was made of may be either neighbour.
+    for limit in (-math.inf, math.inf):
+        neighbour = torch.nextafter(quotient, torch.full_like(quotient, limit))
+        meant = (quotient * factor != packed) & (neighbour * factor == packed)
+        quotient = torch.where(meant, neighbour, quotient)
+    return quotient
 
 
 def packed_from_skew(skew: Float[Tensor, "*blocks b b"]) -> Float[Tensor, "*blocks entries"]:

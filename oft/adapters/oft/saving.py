@@ -7,8 +7,9 @@
 
 ``PeftModel.from_pretrained(unet, folder)`` reproduces the rotations, and so does a UNet of diffusers after
 ``unet.add_adapter(PeftConfig.from_pretrained(folder))`` and ``set_peft_model_state_dict`` (names without
-``base_model.model.``). Each tensor file's metadata names the base it belongs to, by origin and hash, and the
-version that wrote it. Equal adapters give equal bytes. Nothing is pickled.
+``base_model.model.``). The rotations' file holds the entries of S, whatever multiple of them was trained.
+Each tensor file's metadata names the base it belongs to, by origin and hash, and the version that wrote it.
+Equal adapters give equal bytes. Nothing is pickled.
 
 What other programs write is read and written by ``oft.exchange``.
 """
@@ -31,7 +32,7 @@ from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.layers import Application, is_adaptable, is_pointwise, weight_of
 from oft.adapters.oft.magnitude import MagnitudeAdapter
 from oft.adapters.oft.module import OFTAdapter
-from oft.adapters.oft.rotation import EpsConvention
+from oft.adapters.oft.rotation import EpsConvention, ParameterScale
 from oft.adapters.oft.targets import find_targets
 from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
@@ -46,7 +47,7 @@ class Saved:
     """The contents of an adapter's folder, checked against a model that does not carry them yet.
 
     Attributes:
-        packed: skew parameters ``[r, b(b-1)/2]`` by layer name.
+        packed: entries of S, ``[r, b(b-1)/2]``, by layer name, whatever was trained.
         log_scales: log-magnitudes ``[out]`` by layer name; None for none.
         encoder: the hint encoder, not yet attached; None for none.
         metadata: of the rotations' file.
@@ -98,6 +99,7 @@ def save_adapter(
             "coft": str(config.coft).lower(),
             "eps": repr(config.eps),
             "eps_convention": config.eps_convention,
+            "parameter_scale": config.parameter_scale,
             "application": config.application,
         },
     )
@@ -221,6 +223,8 @@ def _config_from_peft(source: Path, metadata: Mapping[str, str], packed: Mapping
         eps=float(eps),
         eps_convention=cast("EpsConvention", metadata.get("eps_convention", "reference") if ours else "peft"),
         dropout=float(values.get("module_dropout", 0.0)),
+        # PEFT trains the entries of S, and so did this project before it recorded what it trains.
+        parameter_scale=cast("ParameterScale", metadata.get("parameter_scale", "none")),
         application=cast("Application", metadata.get("application", "auto")),
     )
 

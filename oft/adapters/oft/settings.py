@@ -21,6 +21,7 @@ class OFTSettings(AdapterSettings):
     eps: PositiveFloat = 1e-3
     eps_convention: Literal["reference", "peft"] = "reference"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    parameter_scale: Literal["none", "block_size"] = "block_size"
     application: Literal["auto", "weight", "input"] = "auto"
     target_modules: list[str] | None = None
 

@@ -55,6 +55,7 @@ def test_a_folder_is_described_by_what_was_saved(saved: Path, adapter: OFTAdapte
     assert described.blocks == (Blocks(1, 2, 8), Blocks(1, 2, 12))
     assert (described.coft, described.eps, described.eps_convention) == (True, 2e-3, "reference")
     assert (described.block_share, described.convention) == (False, CONVENTION)
+    assert described.parameter_scale == "none"
     metadata = {"task": "canny", "project": f"oft-pipeline {oft.__version__}"}
     assert (described.base_hash, described.metadata) == ("abc", metadata)
     convs = [(3, 4), (4, 4), (4, 8)]

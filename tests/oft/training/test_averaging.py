@@ -59,7 +59,7 @@ def test_an_adapter_turns_by_the_averages_inside_the_block_and_by_its_own_values
 ) -> None:
     adapter = inject_oft(mlp, OFTConfig(MLP_TARGETS, num_blocks=4))
     inputs = torch.randn(3, 16, generator=generator)
-    parameters = dict(adapter.named_packed())
+    parameters = dict(adapter.named_values())
     average = MovingAverage(parameters, 0.99)
     at_identity = mlp(inputs)
     with torch.no_grad():

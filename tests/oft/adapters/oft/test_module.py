@@ -407,6 +407,10 @@ def test_autocast_computes_in_its_type_from_exact_rotations(
         ({"num_blocks": 2, "dropout": 1.0}, "dropout must be a probability below 1, got 1.0"),
         ({"num_blocks": 2, "application": "output"}, "application must be one of auto, weight, input"),
         ({"num_blocks": 2, "eps_convention": "ours"}, "eps_convention must be one of reference, peft"),
+        (
+            {"num_blocks": 2, "parameter_scale": "b"},
+            "parameter_scale must be one of none, block_size, got 'b'",
+        ),
     ],
 )
 def test_a_config_that_breaks_a_rule_is_refused(options: dict[str, Any], message: str) -> None:

@@ -13,6 +13,7 @@ from oft.adapters.oft.rotation import (
     coft_bound,
     orthogonality_error,
     packed_from_skew,
+    parameter_scale,
     project_skew,
     rotate_input,
     rotate_weight,
@@ -20,6 +21,7 @@ from oft.adapters.oft.rotation import (
     scale_packed,
     skew_from_packed,
     skew_norm,
+    unscale_packed,
 )
 
 # The blocks of Stable Diffusion's layers, and an odd size that halves unevenly.
@@ -38,6 +40,26 @@ def test_packing_is_the_upper_triangle_row_by_row() -> None:
 def test_packing_round_trip(generator: torch.Generator) -> None:
     packed = random_packed(generator, 3, 7)
     assert torch.equal(packed_from_skew(skew_from_packed(packed)), packed)
+
+
+@pytest.mark.parametrize("block_size", [2, 7, 24, 32, 45, 320])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_was_scaled_comes_back_to_the_bit(
+    generator: torch.Generator, block_size: int, dtype: torch.dtype
+) -> None:
+    scale = parameter_scale(block_size, "block_size")
+    scaled = scale_packed(random_packed(generator, 40, 24).to(dtype), scale)
+    assert torch.equal(scale_packed(unscale_packed(scaled, scale), scale), scaled)
+
+
+def test_half_precision_values_are_unscaled_in_single() -> None:
+    assert torch.equal(unscale_packed(torch.ones(1, dtype=torch.bfloat16), 3.0), torch.tensor([1 / 3]))
+
+
+def test_blocks_of_pefts_default_size_have_the_scale_one() -> None:
+    assert parameter_scale(32, "block_size") == 1
+    assert parameter_scale(8, "block_size") == 4 and parameter_scale(128, "block_size") == 0.25
+    assert parameter_scale(8, "none") == 1
 
 
 @pytest.mark.parametrize("length", [0, 2, 5])

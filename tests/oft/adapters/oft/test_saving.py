@@ -78,6 +78,7 @@ def test_loading_gives_back_what_was_saved(
         "coft": "true",
         "eps": "0.02",
         "eps_convention": "reference",
+        "parameter_scale": "none",
         "application": "auto",
         "format": "pt",
         "num_blocks": "",
@@ -245,6 +246,7 @@ def test_every_setting_and_convolutions_come_back(generator: torch.Generator, tm
         eps=0.5,
         eps_convention="peft",
         dropout=0.25,
+        parameter_scale="block_size",
         application="input",
     )
     adapter = inject_oft(model, config)

@@ -1,0 +1,53 @@
+"""Print the best learning rate for each number of blocks, with scaled parameters and without.
+
+`python -m experiments.rates` finetunes the base that `make repro` has placed: with the miniature base about
+five minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+BASE = Path("data/models/base")
+NUM_BLOCKS = (1, 2, 4, 8, 16)
+RATES = tuple(1e-3 * 2**power for power in range(7))
+MAX_TRAIN_STEPS = 40
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Finetune the base at every rate for every number of blocks and print scores and table."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.rates", description=__doc__)
+    parser.add_argument("--base", type=Path, default=BASE, help="a placed base (default: %(default)s)")
+    parser.add_argument("--num-blocks", type=int, nargs="+", default=NUM_BLOCKS, help="the rotations' r")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=RATES, help="ascending, equal factors apart"
+    )
+    parser.add_argument("--max-train-steps", type=int, default=MAX_TRAIN_STEPS)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+
+    from experiments.rates.finetuning import Finetuning
+    from experiments.rates.sweep import SCALES, markdown_table, sweep
+    from oft.models.base import load_base
+    from oft.models.device import choose_device
+
+    finetuning = Finetuning(load_base(options.base, choose_device()), options.seed)
+    print(f"held-out loss of the base: {finetuning.held_out_loss():.4f}", flush=True)
+    first_steps = {
+        scale: {number: finetuning.first_step(number, scale) for number in options.num_blocks}
+        for scale in SCALES
+    }
+    scores = sweep(finetuning, options.num_blocks, options.rates, options.max_train_steps)
+    for scale, rows in scores.items():
+        for number, row in rows.items():
+            print(
+                f"{scale}, r = {number}: " + ", ".join(f"{rate:.1e} {loss:.4f}" for rate, loss in row.items())
+            )
+    print(markdown_table(scores, first_steps))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

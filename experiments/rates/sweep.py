@@ -1,0 +1,66 @@
+"""Rates against numbers of blocks: the best rate of each row of scores, and the table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import get_args
+
+from experiments.rates.finetuning import Finetuning
+from oft.adapters.oft.rotation import ParameterScale
+from oft.progress import progress
+
+SCALES: tuple[ParameterScale, ...] = get_args(ParameterScale)
+
+
+def sweep(
+    finetuning: Finetuning, num_blocks: Sequence[int], rates: Sequence[float], max_train_steps: int
+) -> dict[ParameterScale, dict[int, dict[float, float]]]:
+    """Return the held-out loss of every rate, for each number of blocks and scale of the parameters."""
+    scores: dict[ParameterScale, dict[int, dict[float, float]]] = {
+        scale: {number: {} for number in num_blocks} for scale in SCALES
+    }
+    with progress(len(SCALES) * len(num_blocks) * len(rates), "rates", "training") as bar:
+        for scale, rows in scores.items():
+            for number, row in rows.items():
+                for rate in rates:
+                    row[rate] = finetuning.train(number, scale, rate, max_train_steps)
+                    bar.advance()
+    return scores
+
+
+def best_rate(scores: Mapping[float, float]) -> float | None:
+    """Return the rate at the lowest point of the parabola through the lowest score and its neighbours.
+
+    The rates must be equal factors apart, in ascending order. None where the lowest stands at either end: the
+    best rate then lies outside.
+    """
+    rates, losses = list(scores), list(scores.values())
+    place = losses.index(min(losses))
+    if place in (0, len(losses) - 1):
+        return None
+    before, lowest, after = losses[place - 1 : place + 2]
+    offset = (before - after) / (2 * (before - 2 * lowest + after))
+    return rates[place] * math.exp(offset * math.log(rates[place + 1] / rates[place]))
+
+
+def markdown_table(
+    scores: Mapping[ParameterScale, Mapping[int, Mapping[float, float]]],
+    first_steps: Mapping[ParameterScale, Mapping[int, float]],
+) -> str:
+    """Return, for each number of blocks, the best rate, its nearest score and the first step's effect."""
+    lines = [
+        "| r | " + " | ".join(f"best rate, `{scale}` | loss | first step" for scale in scores) + " |",
+        "| --- |" + " --- | --- | --- |" * len(scores),
+    ]
+    for number in next(iter(scores.values())):
+        cells = [str(number)]
+        for scale, rows in scores.items():
+            rate = best_rate(rows[number])
+            cells += [
+                "outside" if rate is None else f"{rate:.1e}",
+                f"{min(rows[number].values()):.4f}",
+                f"{first_steps[scale][number]:.0f}",
+            ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
