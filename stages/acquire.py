@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from oft.acquire.folder import count_layout, place_folder, place_remote
+from oft.acquire.sources import RENDERED_SOURCES
 from oft.params import load_params
 from oft.storage import atomic_folder, is_remote, write_json
 from oft.types import SPLITS
@@ -21,11 +22,12 @@ def main(arguments: list[str]) -> None:
     dataset = params.datasets[known("dataset", options.dataset, params.datasets)]
     target = paths.raw(options.dataset)
     source = dataset.acquire.source
-    if source == "world":
+    if source in RENDERED_SOURCES:
         from miniature.world.acquire import render_dataset
 
         with atomic_folder(target) as partial:
             render_dataset(
+                source,
                 dataset.reader,
                 partial,
                 seed=params.seed,

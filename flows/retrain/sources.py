@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oft.acquire.sources import RENDERED_SOURCES
 from oft.errors import DataError
 from oft.storage import is_remote, list_versions, read_json, sha256_file, write_json
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from oft.params import Params
 
 # Sources that are no place: made here, or fetched as their pins say.
-GENERATED_SOURCES = ("world", "photos")
+GENERATED_SOURCES = (*RENDERED_SOURCES, "photos")
 DOWNLOAD = "download"
 GENERATED_CAPTIONS = ("own", "blip")
 HASHES_FILE = "hashes.json"

@@ -23,6 +23,7 @@ from miniature.world.objects import render_object
 from miniature.world.prompts import LIVE_PROMPTS, OBJECT_PROMPTS
 from miniature.world.rendered import Rendered
 from miniature.world.scenes import render_scene
+from miniature.world.styles import render_in_style
 from miniature.world.toys import SUBJECTS, render_toy
 from oft.conditions.ade20k_classes import CLASS_NAMES, NUM_CLASSES
 from oft.datasets.celeba_hq import MARKED_SIDE_PX
@@ -31,7 +32,8 @@ from oft.datasets.splits import hashed_split
 from oft.types import SPLITS, Split
 
 # New kinds come last: a picture's generator hangs on its kind's place.
-_KINDS = ("ade20k", "coco", "deepfashion", "dreambooth", "celeba_hq", "fill50k")
+_KINDS = ("ade20k", "coco", "deepfashion", "dreambooth", "celeba_hq", "fill50k", "style")
+_HUB_FOLDERS: dict[Split, str] = {"train": "train", "val": "validation"}
 _ADE_FOLDERS: dict[Split, str] = {"train": "training", "val": "validation"}
 _SCENE_SHARE = 0.25
 DEEPFASHION_HEIGHT, DEEPFASHION_WIDTH = 1101, 750
@@ -210,6 +212,26 @@ def write_dreambooth(root: Path, *, seed: int, size_px: int, num_images: int = 5
             number = index + (index >= 2)
             _save_jpeg(rendered.image, folder / f"{number:02d}.jpg")
     _write_text(root / "dataset" / "prompts_and_classes.txt", _prompts_and_classes())
+
+
+def write_style(
+    root: Path, *, style: str, seed: int, num_train_images: int, num_val_images: int, size_px: int
+) -> None:
+    """Write a set in the hub's layout of pictures in one manner; no caption names the manner.
+
+    The same seed draws the same pictures in every manner.
+    """
+    for split_number, (split, count) in enumerate(_counts(num_train_images, num_val_images)):
+        folder = root / _HUB_FOLDERS[split]
+        folder.mkdir(parents=True, exist_ok=True)
+        lines: list[str] = []
+        for index in range(count):
+            rng = picture_rng(seed, "style", split_number, index)
+            rendered = render_in_style(style, rng, size_px)
+            name = f"{index:06d}.jpg"
+            _save_jpeg(rendered.image, folder / name)
+            lines.append(json.dumps({"file_name": name, "text": rendered.captions[0]}))
+        _write_text(folder / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def _counts(num_train_images: int, num_val_images: int) -> tuple[tuple[Split, int], ...]:

@@ -99,4 +99,10 @@ def _first(values: dict[str, Any], columns: tuple[str, ...]) -> Any:
     return next((values[column] for column in columns if column in values), None)
 
 
-READER = Reader("hub", "sets of the Hugging Face hub", read_hub, brings=(CONDITIONING_PICTURE,))
+READER = Reader(
+    "hub",
+    "sets of the Hugging Face hub",
+    read_hub,
+    sources=("world-ink", "world-blueprint"),
+    brings=(CONDITIONING_PICTURE,),
+)

@@ -18,6 +18,7 @@ NUM_TRAIN, NUM_HELD_OUT, SIDE_PX = 96, 12, 32
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("scenes")
     render_dataset(
+        "world",
         "ade20k",
         root,
         seed=0,

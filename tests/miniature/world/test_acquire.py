@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from miniature.world.acquire import WRITERS, render_dataset
+from miniature.world.styles import STYLES
+from oft.acquire.sources import RENDERED_SOURCES
 from oft.datasets import read
 from oft.datasets.registry import readers_of_sources
 from oft.pictures import load_picture
@@ -12,7 +14,7 @@ from oft.types import Counts, Split
 
 
 def render(reader: str, root: Path, seed: int = 3) -> dict[str, bytes]:
-    render_dataset(reader, root, seed=seed, num_train_images=2, num_val_images=1, size_px=32)
+    render_dataset("world", reader, root, seed=seed, num_train_images=2, num_val_images=1, size_px=32)
     return {
         path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
     }
@@ -49,5 +51,20 @@ def test_files_follow_from_the_seed(reader: str, tmp_path: Path) -> None:
     assert render(reader, tmp_path / "other", seed=4) != once
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_a_style_is_read_back_with_captions_that_do_not_name_it(style: str, tmp_path: Path) -> None:
+    render_dataset(
+        f"world-{style}", "hub", tmp_path, seed=3, num_train_images=3, num_val_images=2, size_px=32
+    )
+    for split, size in (("train", 3), ("val", 2)):
+        examples = list(read("hub", tmp_path, split, Counts()))
+        assert len(examples) == size
+        assert all(example.captions and style not in example.captions[0] for example in examples)
+        assert {example.licence for example in examples} == {"CC0 1.0"}
+
+
 def test_params_know_what_the_world_renders() -> None:
-    assert set(readers_of_sources()["world"]) == {*WRITERS, "dreambooth"}
+    sources = readers_of_sources()
+    assert set(sources["world"]) == {*WRITERS, "dreambooth"}
+    assert {f"world-{style}" for style in STYLES} == set(RENDERED_SOURCES) - {"world"}
+    assert all(sources[f"world-{style}"] == ("hub",) for style in STYLES)
