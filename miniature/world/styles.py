@@ -1,4 +1,4 @@
-"""The same pictures drawn in two manners: what a style adapter learns, since captions do not name the manner."""
+"""The same pictures drawn in two manners, for styles to learn: captions do not name the manner."""
 
 from __future__ import annotations
 
