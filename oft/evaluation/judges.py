@@ -18,7 +18,9 @@ from oft.evaluation.features import (
     extract_features,
     extract_pyramid,
     load_clip,
+    load_depth_judge,
     load_extractor,
+    load_landmark_judge,
     load_segmenter,
 )
 
@@ -31,7 +33,8 @@ class Judges:
     """The networks below a folder.
 
     Attributes:
-        folder: holds segmenter/, part_segmenter/, clip/ and extractor/; a task needs those of its metrics.
+        folder: holds segmenter/, part_segmenter/, landmarks/, depth/, clip/ and extractor/; a task needs
+            those of its metrics.
         device: what they compute on.
         batch_size: pictures a batch.
 
@@ -46,6 +49,16 @@ class Judges:
     def segmenter(self, name: str) -> Judge:
         """Return the segmenter in a folder of this name."""
         return load_segmenter(self.folder / name, self.device)
+
+    @property
+    def landmarks(self) -> Judge:
+        """Return the judge of landmarks."""
+        return load_landmark_judge(self.folder / "landmarks", self.device)
+
+    @property
+    def depth(self) -> Judge:
+        """Return the judge of depth."""
+        return load_depth_judge(self.folder / "depth", self.device)
 
     @cached_property
     def _clip(self) -> Judge:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 from oft.evaluation import (
     canny,
+    circles,
     densepose,
+    depth,
     distribution,
     geometry,
+    landmarks,
     lpips,
     protocol,
     segmentation,
@@ -27,6 +30,9 @@ FAMILIES: tuple[MetricFamily, ...] = (
     segmentation.FAMILY,
     canny.FAMILY,
     densepose.FAMILY,
+    landmarks.FAMILY,
+    circles.FAMILY,
+    depth.FAMILY,
     distribution.FAMILY,
     similarity.SUBJECT_FAMILY,
     lpips.FAMILY,
