@@ -68,4 +68,4 @@ def _split_of(name: str) -> Split:
     return hashed_split(stem, _VAL_PERCENT)
 
 
-READER = Reader("celeba_hq", "CelebA-HQ", read_celeba_hq, brings=(FACE_LANDMARKS,))
+READER = Reader("celeba_hq", "CelebA-HQ", read_celeba_hq, brings=(FACE_LANDMARKS,), official="CelebA-HQ")

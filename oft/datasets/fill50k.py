@@ -57,5 +57,10 @@ def read_fill50k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
 
 
 READER = Reader(
-    "fill50k", "fill50k", read_fill50k, brings=(CIRCLE_OUTLINES, CONDITIONING_PICTURE), sources=("download",)
+    "fill50k",
+    "fill50k",
+    read_fill50k,
+    brings=(CIRCLE_OUTLINES, CONDITIONING_PICTURE),
+    sources=("download",),
+    official="fill50k",
 )

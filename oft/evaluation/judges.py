@@ -56,11 +56,11 @@ class Judges:
         return load_extractor(self.folder / "extractor", self.device)
 
     def clip_images(self, pictures: UInt8[np.ndarray, "n height width 3"]) -> Float32[np.ndarray, "n d"]:
-        """Return CLIP's embedding of each picture."""
+        """Return the image-text model's embedding of each picture."""
         return extract_clip_images(pictures, self._clip, self.batch_size)
 
     def clip_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """Return CLIP's embedding of each prompt."""
+        """Return the image-text model's embedding of each prompt."""
         return extract_clip_texts(texts, self._clip, self.batch_size)
 
     def features(self, pictures: UInt8[np.ndarray, "n height width 3"]) -> Float32[np.ndarray, "n d"]:
