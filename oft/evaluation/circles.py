@@ -11,7 +11,7 @@ import numpy as np
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_pictures, check_same_shape
-from oft.evaluation.measure import Compared, Measurements, Pictures
+from oft.evaluation.measure import Compared, Measurements, Pictures, beside_generated
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -90,9 +90,8 @@ def measure_circles(compared: Compared, outlines: Pictures, real: Pictures, meas
         measured.add(
             {"circle_iou": float(iou.mean()), "circle_colour_error": float(colour_error.mean())}, suffix
         )
-        if not suffix:
-            measured.scores["circle_iou"] = iou.tolist()
-            measured.scores["circle_colour_error"] = colour_error.tolist()
+        for name, scores in (("circle_iou", iou), ("circle_colour_error", colour_error)):
+            measured.scores[f"{name}{suffix}"] = beside_generated(compared, suffix, scores.tolist())
 
 
 def _lab(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float32[np.ndarray, "n h w 3"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oft.evaluation.checks import check_pictures, check_same_shape
-from oft.evaluation.measure import Compared, Measurements, Pictures
+from oft.evaluation.measure import Compared, Measurements, Pictures, beside_generated
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def measure_depth(
     for suffix, (pictures, sources) in compared.items():
         error = score_depth(extract_depth(pictures, judge, settings.batch_size), depth[sources])
         measured.add({"depth_rmse": float(error.mean())}, suffix)
-        if not suffix:
-            measured.scores["depth_rmse"] = error.tolist()
+        measured.scores[f"depth_rmse{suffix}"] = beside_generated(compared, suffix, error.tolist())
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
@@ -89,10 +88,10 @@ FAMILY = MetricFamily(
             direction="lower",
             unit="grey levels",
             per_picture=True,
+            judge="depth",
         ),
     ),
     measure=_measure,
     conditions=("depth",),
-    judges=("depth",),
     headline=("depth_rmse",),
 )

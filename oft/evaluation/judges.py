@@ -46,6 +46,10 @@ class Judges:
     device: torch.device
     batch_size: int
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a judge of this name."""
+        return (self.folder / name).is_dir()
+
     def segmenter(self, name: str) -> Judge:
         """Return the segmenter in a folder of this name."""
         return load_segmenter(self.folder / name, self.device)
@@ -69,11 +73,11 @@ class Judges:
         return load_extractor(self.folder / "extractor", self.device)
 
     def clip_images(self, pictures: UInt8[np.ndarray, "n height width 3"]) -> Float32[np.ndarray, "n d"]:
-        """Return CLIP's embedding of each picture."""
+        """Return the image-text model's embedding of each picture."""
         return extract_clip_images(pictures, self._clip, self.batch_size)
 
     def clip_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """Return CLIP's embedding of each prompt."""
+        """Return the image-text model's embedding of each prompt."""
         return extract_clip_texts(texts, self._clip, self.batch_size)
 
     def features(self, pictures: UInt8[np.ndarray, "n height width 3"]) -> Float32[np.ndarray, "n d"]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_pictures, check_same_shape
-from oft.evaluation.measure import Compared, Measurements
+from oft.evaluation.measure import Compared, Measurements, beside_generated
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -134,12 +134,15 @@ def measure_landmarks(
         error, nme = score_landmarks(predicted, landmarks[sources], found)
         error *= REFERENCE_SIDE_PX / pictures.shape[1]
         measured.add(compute_landmarks(error, nme), suffix)
-        if not suffix:
-            measured.scores["landmark_auc"] = score_auc(nme).tolist()
-            measured.scores["landmark_nme"] = nme.tolist()
+        for name, scores in (("landmark_auc", score_auc(nme)), ("landmark_nme", nme)):
+            measured.scores[f"{name}{suffix}"] = beside_generated(compared, suffix, scores.tolist())
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
+    if not task.judges.has("landmarks"):
+        # No network of this kind is published.
+        print(f"{task.judges.folder}: there is no landmarks/, so landmarks are not measured", flush=True)
+        return
     measure_landmarks(task.compared, task.landmarks, task.judges.landmarks, task.settings, measured)
 
 
@@ -154,6 +157,7 @@ FAMILY = MetricFamily(
             direction="higher",
             unit="share",
             per_picture=True,
+            judge="landmarks",
         ),
         Metric(
             "landmark_nme",
@@ -163,6 +167,7 @@ FAMILY = MetricFamily(
             direction="lower",
             unit="eye distances",
             per_picture=True,
+            judge="landmarks",
         ),
         Metric(
             "landmark_error_px",
@@ -170,6 +175,7 @@ FAMILY = MetricFamily(
             "The same distance in pixels of a picture of 512 px, whatever the run's size is.",
             direction="lower",
             unit="px at 512",
+            judge="landmarks",
         ),
         Metric(
             "landmark_failure_rate",
@@ -177,10 +183,10 @@ FAMILY = MetricFamily(
             "The share of pictures in which the judge sees no face; the two errors leave them out.",
             direction="lower",
             unit="share",
+            judge="landmarks",
         ),
     ),
     measure=_measure,
     conditions=("landmarks",),
-    judges=("landmarks",),
     headline=("landmark_auc", "landmark_nme"),
 )

@@ -103,10 +103,14 @@ class EvaluatedTask:
         return stack_conditions(self.real_samples)
 
     @cached_property
+    def reconstructed(self) -> Pictures:
+        """The real pictures after the base's autoencoder, uint8 [n, side, side, 3]."""
+        return reconstruct(self.base, self.real, self.settings.batch_size)
+
+    @cached_property
     def compared(self) -> Compared:
         """The generated pictures, the real ones, and those after the base's autoencoder."""
-        reconstructed = reconstruct(self.base, self.real, self.settings.batch_size)
-        return compared_pictures(self.generated, self.real, reconstructed)
+        return compared_pictures(self.generated, self.real, self.reconstructed)
 
     @cached_property
     def other_real(self) -> Pictures | None:

@@ -91,5 +91,5 @@ def test_measuring_pairs_each_picture_with_its_own_circle() -> None:
     outlines = np.stack([outline_of(30, 24, 12), outline_of(40, 40, 16)])
     measured = Measurements()
     measure_circles({"": (real[::-1], np.array([1, 0]))}, outlines, real, measured)
-    assert measured.metrics["circle_iou"] > 0.95 and measured.metrics["circle_colour_error"] == 0
+    assert measured.metrics["circle_iou"] > 0.93 and measured.metrics["circle_colour_error"] == 0
     assert len(measured.scores["circle_iou"]) == len(measured.scores["circle_colour_error"]) == 2

@@ -71,7 +71,7 @@ def test_measuring_pairs_each_picture_with_its_own_condition() -> None:
     truth = extract_depth(pictures, JUDGE, batch_size=2)
     measured = Measurements()
     settings: Any = SimpleNamespace(batch_size=2)
-    compared = {"": (pictures[::-1], np.array([1, 0])), "_ceiling": (pictures, np.array([1, 0]))}
+    compared = {"": (pictures[::-1], np.array([1, 0])), "_real": (pictures, np.array([1, 0]))}
     measure_depth(compared, truth, JUDGE, settings, measured)
-    assert measured.metrics["depth_rmse"] == 0 and measured.metrics["depth_rmse_ceiling"] > 100
+    assert measured.metrics["depth_rmse"] == 0 and measured.metrics["depth_rmse_real"] > 100
     assert measured.scores["depth_rmse"] == [0.0, 0.0]
