@@ -27,7 +27,7 @@ from oft.storage import list_remote
 
 BUCKET = "team"
 REMOTE = f"s3://{BUCKET}/results"
-SETTING, VALUE = "evaluate.kid_subsets", 40
+SETTING, VALUE = "evaluate.kernel_distance_subsets", 40
 SERVER_SECONDS = 60
 _RUNS = re.compile(r"Running stage '(.+)':")
 _RESTORES = re.compile(r"Stage '(.+)' is cached - skipping run")

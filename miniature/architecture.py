@@ -13,12 +13,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oft.datasets.landmarks import NUM_LANDMARKS
+
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import (
         CLIPModel,
         CLIPTextModel,
         CLIPTokenizer,
+        DPTForDepthEstimation,
         ResNetModel,
         SegformerForSemanticSegmentation,
     )
@@ -161,6 +164,39 @@ def build_segmenter(num_labels: int) -> SegformerForSemanticSegmentation:
         decoder_hidden_size=96,
     )
     return SegformerForSemanticSegmentation(config)
+
+
+def build_landmark_judge() -> SegformerForSemanticSegmentation:
+    """Return an untrained judge of landmarks: a map of each of the 68 points, and one of "a face is there".
+
+    `oft.evaluation.landmarks.extract_landmarks` says how its logits [n, 69, 32, 32] are read.
+    """
+    return build_segmenter(NUM_LANDMARKS + 1)
+
+
+def build_depth_judge() -> DPTForDepthEstimation:
+    """Return an untrained DPT: pictures [n, 3, 64, 64] to inverse depth [n, 128, 128], 0 or more."""
+    import torch
+    from transformers import DPTConfig, DPTForDepthEstimation
+
+    config = DPTConfig(
+        hidden_size=96,
+        intermediate_size=192,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=SIZE_PX,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        reassemble_factors=[4, 2, 1, 0.5],
+        neck_hidden_sizes=[24, 48, 72, 96],
+        fusion_hidden_size=32,
+        readout_type="ignore",
+        use_auxiliary_head=False,
+    )
+    network = DPTForDepthEstimation(config)
+    # The output passes a ReLU, which learns nothing while it is below 0.
+    torch.nn.init.constant_(network.head.head[-2].bias, 0.5)
+    return network
 
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:

@@ -1,4 +1,4 @@
-"""Measure the pictures of one adapter on one task, with the ceilings beside: judges, arithmetic, geometry."""
+"""Measure the pictures of one adapter on one task, real and autoencoded ones beside: judges, geometry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, scores by picture, energy by layer."""
+    """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, by picture, energy by layer."""
     from oft.evaluation.metric import SUBJECT
     from oft.evaluation.registry import measure_task
     from oft.evaluation.task import TaskFiles, read_task
@@ -42,13 +42,14 @@ def main(arguments: list[str]) -> None:
     if adapter != BASE_ALONE and not transfer:
         from oft.evaluation.geometry import measure_geometry
 
-        geometry, layers = measure_geometry(base, folder / "train")
+        geometry, layers = measure_geometry(base, folder / "magnitude")
         measured.add(geometry)
         measured.add(read_json(folder / "magnitude" / "summary.json"))
     measured.metrics.update(describe_run(params, adapter))
     with atomic_folder(folder / "plots") as partial:
         write_json(partial / "confusion.json", measured.confusion)
         write_json(partial / "per_image.json", measured.score_rows())
+        write_json(partial / "class_pixels.json", measured.class_pixel_rows())
         write_json(partial / "energy.json", layers)
     write_json(folder / "metrics.json", measured.rounded())
 

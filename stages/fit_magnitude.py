@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/magnitude: the adapter with magnitudes, its curves, summary.json.
 
-    The summary holds the validation loss before and after; both are one where the method has no magnitudes.
+    The summary holds the validation loss before and after; where the method has no magnitudes, before alone.
     """
     options = parse(arguments, __doc__, "task", "adapter")
     params = load_params()
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
         return validation_loss(base, denoiser, held_out, settings.batch_size, params.seed, ranks=ranks)
 
     with atomic_folder(folder / "magnitude") if ranks.first else nullcontext() as partial:
-        before = after = measure()
+        losses = {"val_loss_before": measure()}
         if has_magnitudes:
             train_adapter(
                 base,
@@ -75,11 +75,10 @@ def main(arguments: list[str]) -> None:
                 name=f"{task} {adapter} magnitude",
                 ranks=ranks,
             )
-            after = measure()
+            losses["val_loss_after"] = measure()
         if partial is not None:
             save_with_base(partial, loaded, base)
             write_settings(partial, {**described, "task": task, "adapter": adapter, "base": base.hash})
-            losses = {"val_loss_before": before, "val_loss_after": after}
             write_json(partial / "summary.json", {**losses, "num_val_images": len(held_out)})
     if ranks.first:  # There is nothing left to resume.
         shutil.rmtree(scratch, ignore_errors=True)

@@ -97,7 +97,7 @@ def test_a_second_run_runs_nothing(clone: Path) -> None:
 
 def test_a_setting_reruns_its_stage_and_what_follows_only(clone: Path) -> None:
     kept = (clone / "params.yaml").read_text(encoding="utf-8")
-    change(clone, "evaluate", "kid_subsets", 3)
+    change(clone, "evaluate", "kernel_distance_subsets", 3)
     # A dry run shows what changed itself, not yet what its new results will change.
     touched = ran(run(clone, "repro", "--dry"))
     assert "evaluate" in touched and touched <= {"evaluate", "report"}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.errors import UserError
+from oft.evaluation.intervals import Picture, average_by_condition, bootstrap_interval, mean_of
 
 if TYPE_CHECKING:
     from oft.settings.evaluation import Gate, GateMetric
@@ -18,17 +19,10 @@ ImageScores = Mapping[str, Any]
 ScoreRows = Sequence[ImageScores]
 
 Verdict = Literal["gain", "even", "loss not excluded"]
-# Scores are kept to eight digits; BCa divides by their spread.
-ROUNDING = 1e-9
-# Resampled values at a time: 80 MB of them.
-BATCH_VALUES = 10_000_000
 
 
 class Pairs(NamedTuple):
-    """One score of two models on the pictures they share, those of one condition averaged.
-
-    Pictures of one condition resemble each other: the bootstrap resamples conditions, not pictures.
-    """
+    """One score of two models on the pictures they share, those of one condition averaged."""
 
     promoted: NDArray[np.float64]
     candidate: NDArray[np.float64]
@@ -101,23 +95,16 @@ def pair_scores(
         UserError: they share fewer than ``min_conditions`` conditions.
     """
     before, after = _by_picture(promoted, metric), _by_picture(candidate, metric)
-    shared = sorted(before.keys() & after.keys())
-    keys = sorted({key for key, _ in shared})
+    keys, (of_promoted, of_candidate) = average_by_condition([before, after])
     if len(keys) < min_conditions:
         raise UserError(
             f"gate: {metric} of {task} can be compared over {len(keys)} conditions, and "
             f"gate.min_conditions asks for {min_conditions}; give the task more pictures for validation, or "
             "lower the bound in params.yaml"
         )
-    groups: dict[str, list[tuple[str, int]]] = {key: [] for key in keys}
-    for picture in shared:
-        groups[picture[0]].append(picture)
-    return Pairs(
-        np.array([np.mean([before[picture] for picture in group]) for group in groups.values()]),
-        np.array([np.mean([after[picture] for picture in group]) for group in groups.values()]),
-        len(shared),
-        len({_picture(row) for row in (*promoted, *candidate)}) - len(shared),
-    )
+    num_shared = len(before.keys() & after.keys())
+    num_seen = len({_picture(row) for row in (*promoted, *candidate)})
+    return Pairs(of_promoted, of_candidate, num_shared, num_seen - num_shared)
 
 
 def compare(
@@ -125,7 +112,13 @@ def compare(
 ) -> ScoreComparison:
     """Compare one score of both models; ``rule`` sets the least gain and the largest loss."""
     differences = pairs.candidate - pairs.promoted
-    low, high = bootstrap_interval(differences, level, num_resamples, np.random.default_rng(seed))
+    difference, low, high = bootstrap_interval(
+        mean_of(differences),
+        len(differences),
+        np.random.default_rng(seed),
+        level=level,
+        num_resamples=num_resamples,
+    )
     least_gain = low if rule.direction == "higher" else -high
     verdict: Verdict = "even"
     if rule.max_loss is not None and least_gain < -rule.max_loss:
@@ -137,7 +130,7 @@ def compare(
         metric,
         float(pairs.promoted.mean()),
         float(pairs.candidate.mean()),
-        float(differences.mean()),
+        difference,
         low,
         high,
         len(differences),
@@ -145,29 +138,6 @@ def compare(
         pairs.num_left_out,
         verdict,
     )
-
-
-def bootstrap_interval(
-    differences: NDArray[np.float64], level: float, num_resamples: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Return the interval of the mean of paired differences, at confidence ``level``: BCa (Efron 1987).
-
-    Where all differences are equal, but for rounding, every resample has the same mean: a point.
-    """
-    from scipy.stats import bootstrap
-
-    if np.ptp(differences) <= ROUNDING:
-        return float(differences.mean()), float(differences.mean())
-    interval = bootstrap(
-        (differences,),
-        np.mean,
-        confidence_level=level,
-        n_resamples=num_resamples,
-        batch=max(1, BATCH_VALUES // len(differences)),
-        method="BCa",
-        rng=rng,
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
 
 
 def decide(comparisons: Sequence[ScoreComparison]) -> tuple[bool, str]:
@@ -192,9 +162,9 @@ def _metrics_of(task: str, promoted: ScoreRows, candidate: ScoreRows, gate: Gate
     return metrics
 
 
-def _by_picture(rows: ScoreRows, metric: str) -> dict[tuple[str, int], float]:
+def _by_picture(rows: ScoreRows, metric: str) -> dict[Picture, float]:
     return {_picture(row): float(row[metric]) for row in rows if row.get(metric) is not None}
 
 
-def _picture(row: ImageScores) -> tuple[str, int]:
+def _picture(row: ImageScores) -> Picture:
     return str(row["key"]), int(row["index"])

@@ -13,6 +13,8 @@ from oft.datasets.landmarks import NUM_LANDMARKS
 STROKE_ENDS = frozenset({16, 21, 26, 30, 35, 41, 47, 67})
 POINT_COLOUR = (0, 255, 0)
 LINE_COLOUR = (255, 255, 255)
+# The least side of a drawing: in a smaller one strokes of one pixel would run into each other.
+DRAWN_PX = 256
 # Points further out than this cannot touch a picture; OpenCV's own numbers end a little beyond.
 _FAR_PX = 1 << 14
 
@@ -23,7 +25,8 @@ def extract_landmarks(points: Float[np.ndarray, "68 2"], size: tuple[int, int]) 
     As ``plot_kpts`` of the reference release of OFT draws them (github.com/Zeju1997/oft,
     oft-control/eval_landmark.py, with its default colour): point after point, each followed by the line to
     the next, so that eyes and mouth stay open. The release reads its conditioning images from files and does
-    not say how those were made; this is the drawing that it holds.
+    not say how those were made; this is the drawing that it holds. For pictures below 256 px it is made at a
+    multiple of their size and averaged down.
 
     Args:
         points: [68, 2], x and y in pixels of the drawing, in iBUG's order; they may lie outside.
@@ -31,15 +34,17 @@ def extract_landmarks(points: Float[np.ndarray, "68 2"], size: tuple[int, int]) 
     """
     import cv2
 
-    height, width = size
+    scale = -(-DRAWN_PX // min(size))
+    height, width = (side * scale for side in size)
     canvas = np.zeros((height, width, 3), dtype=np.uint8)
     radius = max(min(height, width) // 200, 1)
-    places = points.clip(-_FAR_PX, _FAR_PX).astype(int).tolist()
+    # Centres of pixels lie at whole numbers.
+    places = ((points + 0.5) * scale - 0.5).clip(-_FAR_PX, _FAR_PX).astype(int).tolist()
     for index, place in enumerate(places):
         cv2.circle(canvas, place, radius, POINT_COLOUR, 2 * radius)
         if index not in STROKE_ENDS:
             cv2.line(canvas, place, places[index + 1], LINE_COLOUR, radius)
-    return canvas
+    return canvas if scale == 1 else np.asarray(cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_AREA))
 
 
 def _mirrored() -> Integer[np.ndarray, " 68"]:

@@ -52,4 +52,5 @@ READER = Reader(
     read_ade20k,
     brings=(ADE20K_LABELS,),
     sources=("world", "download"),
+    official="ADE20K",
 )

@@ -68,4 +68,11 @@ def _split_of(name: str) -> Split:
     return hashed_split(stem, _VAL_PERCENT)
 
 
-READER = Reader("celeba_hq", "CelebA-HQ", read_celeba_hq, brings=(FACE_LANDMARKS,), sources=("world",))
+READER = Reader(
+    "celeba_hq",
+    "CelebA-HQ",
+    read_celeba_hq,
+    brings=(FACE_LANDMARKS,),
+    sources=("world",),
+    official="CelebA-HQ",
+)

@@ -72,4 +72,4 @@ def _listed(listing: Path) -> dict[str, tuple[tuple[str, ...], str | None]]:
         ) from error
 
 
-READER = Reader("coco", "COCO 2017", read_coco, sources=("world", "download"))
+READER = Reader("coco", "COCO 2017", read_coco, sources=("world", "download"), official="COCO")

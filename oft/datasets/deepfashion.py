@@ -74,5 +74,10 @@ def _hashed_split(name: str) -> Split:
 
 
 READER = Reader(
-    "deepfashion", "DeepFashion-MultiModal", read_deepfashion, brings=(DENSEPOSE_PARTS,), sources=("world",)
+    "deepfashion",
+    "DeepFashion-MultiModal",
+    read_deepfashion,
+    brings=(DENSEPOSE_PARTS,),
+    sources=("world",),
+    official="DeepFashion-MultiModal",
 )

@@ -146,4 +146,6 @@ def _template(path: Path, literal: str) -> str:
     return template
 
 
-READER = Reader("dreambooth", "google/dreambooth", read_dreambooth, sources=("world", "download"))
+READER = Reader(
+    "dreambooth", "google/dreambooth", read_dreambooth, sources=("world", "download"), official="DreamBooth"
+)

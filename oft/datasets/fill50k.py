@@ -62,4 +62,5 @@ READER = Reader(
     read_fill50k,
     brings=(CIRCLE_OUTLINES, CONDITIONING_PICTURE),
     sources=("world", "download"),
+    official="fill50k",
 )

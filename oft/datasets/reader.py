@@ -22,6 +22,7 @@ class Reader:
             key; nothing is decoded. See `oft.datasets.registry.read`.
         brings: what the data sets have beside each picture.
         sources: what ``acquire.source`` may be beside a folder: those that give this layout.
+        official: the published data set that the layout is of, as papers call it; '' for a layout of none.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Reader:
     read: Callable[[Path, Split, Counts], Iterator[Example]]
     brings: tuple[Annotation, ...] = ()
     sources: tuple[str, ...] = ()
+    official: str = ""
 
     def gives(self, annotation: Annotation | None) -> bool:
         """Return whether the data sets have this annotation."""

@@ -43,6 +43,30 @@ def find_reader(name: str) -> Reader:
     return READERS[name]
 
 
+def dataset_title(name: str, reader: str, source: str) -> str:
+    """Return what readers of a page, table or card call a data set: what it is, never what it looks like.
+
+    A published data set has its name where it was downloaded and checked. Of the miniature world, or of a
+    folder of the user's, the layout alone is known.
+
+    Args:
+        name: its name in params, which may be anything.
+        reader: the reader of its layout.
+        source: where it comes from, ``acquire.source``.
+    """
+    official = find_reader(reader).official
+    layout = f", in {official}'s layout" if official else ""
+    match source:
+        case "world":
+            return f"miniature world{layout}"
+        case "photos":
+            return "photographs of scikit-image and scikit-learn"
+        case "download":
+            return official or name
+        case _:
+            return f"own {'bucket' if '://' in source else 'folder'} “{name}”{layout}"
+
+
 def read(name: str, root: Path, split: Split, counts: Counts) -> Iterator[Example]:
     """Yield the examples of one split, sorted by key; nothing is decoded.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from oft.errors import DataError
 from oft.evaluation.checks import check_same_shape
-from oft.evaluation.measure import Compared, Measurements, Pictures
+from oft.evaluation.measure import Compared, Measurements, Pictures, beside_generated
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def compute_canny(
 def measure_edges(
     compared: Compared, edges: Callable[[Pictures], Pictures], real: Pictures, measured: Measurements
 ) -> None:
-    """Add IoU and F1 of the edges (reference protocol), and each picture's F1.
+    """Add IoU and F1 of the edges (reference protocol), and each picture's F1 with its source's.
 
     Args:
         edges: the run's own extractor on a stack of pictures.
@@ -82,8 +82,8 @@ def measure_edges(
     for suffix, (pictures, sources) in compared.items():
         found = edges(pictures)
         measured.add(compute_canny(truth[sources], found), suffix)
-        if not suffix:
-            measured.scores["canny_f1"] = [float(score) for score in score_edges(truth[sources], found)[1]]
+        f1 = score_edges(truth[sources], found)[1].tolist()
+        measured.scores[f"canny_f1{suffix}"] = beside_generated(compared, suffix, f1)
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oft.errors import DataError
+from oft.evaluation.class_pixels import count_class_pixels, mean_iou, pixel_accuracy
 from oft.evaluation.diagrams import confusion_rows
-from oft.evaluation.measure import Compared, Measurements, Pictures, score_accuracy
+from oft.evaluation.measure import Compared, Measurements, Pictures, beside_generated
 from oft.evaluation.metric import Metric, MetricFamily
-from oft.evaluation.segmentation import compute_class_iou, confusion_matrix, extract_label_maps
+from oft.evaluation.segmentation import confusion_matrix, extract_label_maps
 
 if TYPE_CHECKING:
-    from jaxtyping import Int64, UInt8
+    from jaxtyping import Float64, Int64, Shaped, UInt8
 
     from oft.evaluation.features import Judge
     from oft.evaluation.task import EvaluatedTask
@@ -56,32 +57,44 @@ def compute_part_accuracy(confusion: Int64[np.ndarray, "25 25"]) -> dict[str, fl
     Raises:
         DataError: no pixel of the truth belongs to a part.
     """
-    actual = confusion.sum(axis=1)
-    figure_pixels = actual[BACKGROUND_ID + 1 :].sum()
-    if figure_pixels == 0:
+    if confusion[BACKGROUND_ID + 1 :].sum() == 0:
         raise DataError("no pixel of the true part maps belongs to a part (ids 1-24); check the part maps")
-    part_iou = compute_class_iou(confusion)[BACKGROUND_ID + 1 :]
+    pixels = count_class_pixels(confusion)
     inside = confusion[BACKGROUND_ID + 1 :, BACKGROUND_ID + 1 :].sum()
     outside = confusion[BACKGROUND_ID, BACKGROUND_ID]
     return {
-        "part_accuracy": float(np.diag(confusion)[BACKGROUND_ID + 1 :].sum() / figure_pixels),
-        "part_miou": float(np.nanmean(part_iou)),
+        "part_accuracy": float(part_accuracy(pixels)),
+        "part_miou": float(part_miou(pixels)),
         "foreground_iou": float(inside / (confusion.sum() - outside)),
     }
+
+
+def part_accuracy(pixels: Shaped[np.ndarray, "*sets 25 3"]) -> Float64[np.ndarray, "*sets"]:
+    """Return the share of the parts' pixels that is given that very part; NaN where there is no part."""
+    return pixel_accuracy(pixels[..., BACKGROUND_ID + 1 :, :])
+
+
+def part_miou(pixels: Shaped[np.ndarray, "*sets 25 3"]) -> Float64[np.ndarray, "*sets"]:
+    """Return the mean IoU over the parts present in the truth; NaN where there is no part."""
+    return mean_iou(pixels[..., BACKGROUND_ID + 1 :, :])
 
 
 def measure_parts(
     compared: Compared, parts: Pictures, judge: Judge, settings: Evaluation, measured: Measurements
 ) -> None:
-    """Add the accuracy of body parts by the judge, and each picture's."""
+    """Add the accuracy of body parts by the judge, and each picture's pixels by part."""
     for suffix, (pictures, sources) in compared.items():
         predicted = extract_label_maps(pictures, judge, settings.batch_size)
         truth = parts[sources]
         confusion = part_confusion_matrix(predicted, truth)
         measured.add(compute_part_accuracy(confusion), suffix)
+        maps = zip(predicted, truth, strict=True)
+        pixels = [count_class_pixels(part_confusion_matrix(*pair)) for pair in maps]
+        measured.class_pixels[suffix] = beside_generated(compared, suffix, pixels)
+        accuracies = [float(part_accuracy(counts)) for counts in pixels]
+        measured.scores[f"part_accuracy{suffix}"] = beside_generated(compared, suffix, accuracies)
         if not suffix:
             measured.confusion = confusion_rows(confusion, list(PART_NAMES), settings.num_confusion_classes)
-            measured.scores["part_accuracy"] = score_accuracy(predicted, truth, truth > 0)
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
@@ -100,6 +113,8 @@ FAMILY = MetricFamily(
             direction="higher",
             unit="share",
             per_picture=True,
+            judge="part_segmenter",
+            pooled=part_accuracy,
         ),
         Metric(
             "part_miou",
@@ -107,6 +122,8 @@ FAMILY = MetricFamily(
             "Overlap of found and given parts, averaged over the parts.",
             direction="higher",
             unit="share",
+            judge="part_segmenter",
+            pooled=part_miou,
         ),
         Metric(
             "foreground_iou",
@@ -114,10 +131,10 @@ FAMILY = MetricFamily(
             "Overlap of found and given figure, whatever the parts.",
             direction="higher",
             unit="share",
+            judge="part_segmenter",
         ),
     ),
     measure=_measure,
     conditions=("densepose",),
-    judges=("part_segmenter",),
     headline=("part_accuracy", "part_miou", "foreground_iou"),
 )

@@ -1,4 +1,8 @@
-"""Distances between the feature distributions of real and generated pictures."""
+"""Distances between the feature distributions of real and generated pictures.
+
+The formulas are those of FID and KID. Both names mean the features of one published Inception network, which
+is no judge here, so no figure has them, whichever extractor made its features.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from numpy.typing import NDArray
 from oft.errors import DataError
 from oft.evaluation.checks import check_features, check_same_width
 from oft.evaluation.measure import Measurements, Pictures
-from oft.evaluation.metric import Metric, MetricFamily
+from oft.evaluation.metric import RECONSTRUCTION, Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
@@ -19,17 +23,20 @@ if TYPE_CHECKING:
     from oft.evaluation.task import EvaluatedTask
     from oft.settings.evaluation import Evaluation
 
-# The fewest pictures a distribution is taken over; below it FID and KID are left out.
+# The fewest pictures a distribution is taken over; below it distances are left out.
 MIN_IMAGES = 32
 
+TRAIN_VAL = "_train_val"
+"""``<metric>_train_val`` is the same between training and validation pictures, both real."""
 
-def compute_fid(real: Float[np.ndarray, "n d"], generated: Float[np.ndarray, "m d"]) -> float:
+
+def compute_frechet_distance(real: Float[np.ndarray, "n d"], generated: Float[np.ndarray, "m d"]) -> float:
     """Return the Fréchet distance of two Gaussians fitted to the features (Heusel et al. 2017, eq. 6), >= 0.
 
     |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)) in float64. With S = R^T R, where R comes from the QR
     decomposition of the centred features, Tr (S_r S_g)^(1/2) is the nuclear norm of R_r R_g^T: no root of a
     nearly singular matrix is taken, so sets smaller than D are exact as well. Below about
-    2,048 pictures a side the figure is biased upwards by much: read KID beside it.
+    2,048 pictures a side the figure is biased upwards by much: read the kernel distance beside it.
 
     Raises:
         DataError: fewer than 2 rows on a side, widths differ, or a value is not finite.
@@ -55,7 +62,7 @@ def compute_mmd(real: Float[np.ndarray, "n d"], generated: Float[np.ndarray, "m 
     return within - 2 * float(_kernel(real, generated).mean())
 
 
-def compute_kid(
+def compute_kernel_distance(
     real: Float[np.ndarray, "n d"],
     generated: Float[np.ndarray, "m d"],
     *,
@@ -63,10 +70,10 @@ def compute_kid(
     subset_size: int,
     rng: np.random.Generator,
 ) -> dict[str, float]:
-    """Return ``kid_mean`` and ``kid_std`` over ``subsets`` pairs of subsets drawn without replacement.
+    """Return ``kernel_distance`` and ``kernel_distance_std``: mean and spread of `compute_mmd` over subsets.
 
-    Unbiased whatever the number of pictures (Bińkowski et al. 2018). Published figures are often times 1,000:
-    these are not.
+    ``subsets`` pairs of subsets are drawn without replacement, as for KID (Bińkowski et al. 2018): unbiased
+    whatever the number of pictures. Published figures are often times 1,000: these are not.
 
     Raises:
         DataError: ``subset_size`` is below 2 or above the smaller set, ``subsets`` is below 1, widths differ,
@@ -76,8 +83,8 @@ def compute_kid(
     smaller = min(len(real), len(generated))
     if subsets < 1 or not 2 <= subset_size <= smaller:
         raise DataError(
-            f"KID needs subsets >= 1 and subset_size in 2..{smaller} (there are {len(real)} real and "
-            f"{len(generated)} generated pictures), not {subsets} and {subset_size}; "
+            f"the kernel distance needs subsets >= 1 and subset_size in 2..{smaller} (there are {len(real)} "
+            f"real and {len(generated)} generated pictures), not {subsets} and {subset_size}; "
             "set a smaller subset_size or sample more pictures"
         )
     values = [
@@ -87,7 +94,7 @@ def compute_kid(
         )
         for _ in range(subsets)
     ]
-    return {"kid_mean": float(np.mean(values)), "kid_std": float(np.std(values))}
+    return {"kernel_distance": float(np.mean(values)), "kernel_distance_std": float(np.std(values))}
 
 
 def _check_pair(
@@ -106,7 +113,7 @@ def _covariance_root(features: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray
 
 
 def _kernel(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:
-    """KID's polynomial kernel."""
+    """The polynomial kernel of KID."""
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
@@ -118,32 +125,42 @@ def _mean_off_diagonal(gram: Float64[np.ndarray, "n n"]) -> float:
 def measure_distribution(
     generated: Pictures,
     real: Pictures,
+    reconstructed: Pictures,
     other_real: Pictures,
     extract: Callable[[Pictures], NDArray[np.float32]],
     settings: Evaluation,
     rng: np.random.Generator,
     measured: Measurements,
 ) -> None:
-    """Add FID and KID of generated and of other real pictures (the ceiling) against the real ones."""
+    """Add the distances of generated pictures to the real ones, with two references.
+
+    These are the real pictures through the autoencoder, and as many real pictures of the training split:
+    under `TRAIN_VAL` stands how far real pictures of other conditions are at this n. It is no ceiling:
+    pictures drawn for the very conditions can come closer than that.
+    """
     truth = extract(real)
-    subset_size = min(settings.kid_subset_size, len(real), len(generated), len(other_real))
-    for suffix, pictures in {"": generated, "_ceiling": other_real}.items():
+    compared = {"": generated, RECONSTRUCTION: reconstructed, TRAIN_VAL: other_real}
+    subset_size = min(settings.kernel_distance_subset_size, len(real), *map(len, compared.values()))
+    for suffix, pictures in compared.items():
         features = extract(pictures)
-        kid = compute_kid(truth, features, subsets=settings.kid_subsets, subset_size=subset_size, rng=rng)
+        measured.add({"frechet_distance": compute_frechet_distance(truth, features)}, suffix)
         measured.add(
-            {"fid": compute_fid(truth, features), "kid": kid["kid_mean"], "kid_std": kid["kid_std"]}, suffix
+            compute_kernel_distance(
+                truth, features, subsets=settings.kernel_distance_subsets, subset_size=subset_size, rng=rng
+            ),
+            suffix,
         )
-    measured.metrics["num_ceiling_images"] = len(other_real)
+    measured.metrics["num_train_val_images"] = len(other_real)
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
-    # The ceiling is the distance between two sets of real pictures.
     others = task.other_real
     if others is None or min(len(task.real), len(others), len(task.generated.pictures)) < MIN_IMAGES:
         return
     measure_distribution(
         task.generated.pictures,
         task.real,
+        task.reconstructed,
         others,
         task.judges.features,
         task.settings,
@@ -152,32 +169,60 @@ def _measure(task: EvaluatedTask, measured: Measurements) -> None:
     )
 
 
+_OF_REAL_PICTURES = (
+    "Training pictures against validation pictures, both real: what other conditions alone do at this number "
+    "of pictures. A reference, no ceiling."
+)
+
 FAMILY = MetricFamily(
     metrics=(
         Metric(
-            "fid",
-            "Fréchet distance (FID)",
+            "frechet_distance",
+            "Fréchet distance",
             "How far the generated pictures as a whole are from real ones, by a network's features: the "
-            "distance of two Gaussians. 0 is identical. With fewer than 2,048 pictures it comes out too "
-            "large; compare only equal N.",
+            "distance of two Gaussians, as FID has it of Inception's features. 0 is identical. With fewer "
+            "than 2,048 pictures it comes out too large; compare only equal N.",
             direction="lower",
             unit="squared distance",
+            judge="extractor",
         ),
         Metric(
-            "kid",
-            "Kernel distance (KID)",
-            "The same question as FID, with an estimate that is fair for few pictures too. 0 is identical; "
-            "chance can make it slightly negative.",
+            f"frechet_distance{TRAIN_VAL}",
+            "Fréchet distance, training against validation pictures",
+            _OF_REAL_PICTURES,
+            unit="squared distance",
+            judge="extractor",
+        ),
+        Metric(
+            "kernel_distance",
+            "Kernel distance",
+            "The same question with an estimate that is fair for few pictures too, KID's of Inception's "
+            "features. 0 is identical; chance can make it slightly negative.",
             direction="lower",
             unit="squared distance",
+            judge="extractor",
         ),
         Metric(
-            "kid_std",
-            "Spread of KID",
-            "Standard deviation of KID over random subsets of the pictures.",
+            "kernel_distance_std",
+            "Spread of the kernel distance",
+            "Its standard deviation over random subsets of the pictures.",
             unit="squared distance",
+            judge="extractor",
+        ),
+        Metric(
+            f"kernel_distance{TRAIN_VAL}",
+            "Kernel distance, training against validation pictures",
+            _OF_REAL_PICTURES,
+            unit="squared distance",
+            judge="extractor",
+        ),
+        Metric(
+            f"kernel_distance_std{TRAIN_VAL}",
+            "Spread of that kernel distance",
+            "Its standard deviation over random subsets of the pictures.",
+            unit="squared distance",
+            judge="extractor",
         ),
     ),
     measure=_measure,
-    judges=("extractor",),
 )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from oft.conditions.depth import INVERSE_DEPTH
+from oft.datasets.landmarks import NUM_LANDMARKS
 from oft.errors import CheckpointError, DataError
 from oft.evaluation.checks import check_pictures
 from oft.evaluation.preprocessing import (
@@ -57,6 +59,44 @@ def load_segmenter(folder: str | Path, device: str | torch.device = "cpu") -> Ju
     from transformers import SegformerForSemanticSegmentation
 
     return _load_judge(SegformerForSemanticSegmentation, folder, device, wanted="segformer")
+
+
+def load_landmark_judge(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
+    """Return a SegFormer for `oft.evaluation.landmarks.extract_landmarks` from a folder or a hub id.
+
+    It has 69 maps in place of classes: one of where each of iBUG's 68 points is (logits), and the last, whose
+    mean is the logit that the picture shows a face.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another architecture, or has other maps.
+    """
+    judge = load_segmenter(folder, device)
+    if judge.model.config.num_labels != NUM_LANDMARKS + 1:
+        raise CheckpointError(
+            f"{folder}: it has {judge.model.config.num_labels} maps, a judge of landmarks has "
+            f"{NUM_LANDMARKS + 1}, one for each point and one for whether there is a face; point at the "
+            "right checkpoint"
+        )
+    return judge
+
+
+def load_depth_judge(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
+    """Return a network of inverse depth (DPT, Depth Anything) from a folder or a hub id.
+
+    ControlNet++'s protocol has Intel/dpt-large.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another architecture.
+    """
+    from transformers import AutoModelForDepthEstimation
+
+    found = _read_model_type(folder)
+    if found not in INVERSE_DEPTH:
+        raise CheckpointError(
+            f"{folder}: config.json describes a {found} model, {' or '.join(INVERSE_DEPTH)} is needed, which "
+            "predicts how near things are; point at the right checkpoint"
+        )
+    return _load_judge(AutoModelForDepthEstimation, folder, device)
 
 
 def load_extractor(folder: str | Path, device: str | torch.device = "cpu") -> Judge:

@@ -29,8 +29,21 @@ METRICS = (
     ),
     Metric(
         "hint_encoder_parameters",
-        "Parameters of the condition's encoder",
+        "Parameters of the hint encoder",
         "How many of them read the condition.",
+        group="adapter",
+    ),
+    Metric(
+        "magnitude_parameters",
+        "Magnitudes",
+        "How many of them scale neurons; they are fitted last, with everything else frozen.",
+        group="adapter",
+    ),
+    Metric(
+        "hint_encoder_share",
+        "Hint encoder's share of the parameters",
+        "The larger it is, the less a comparison of adapters says of anything but the hint encoder.",
+        unit="share",
         group="adapter",
     ),
     Metric(
@@ -89,7 +102,8 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
     ``energy_change`` is the largest relative change over the layers of the hyperspherical energy (sum over
     pairs of normalised neurons of 1 / ||w_i - w_j||, arXiv 2306.07280, eq. 1), ``orthogonality_error`` the
     largest entry of |R R^T - I|. Magnitudes change no direction, and so no energy. An adapter that changes no
-    weights has neither, and one without rotations no orthogonality.
+    weights has neither, and one without rotations no orthogonality. ``<part>_parameters`` counts what was
+    trained of each part, ``hint_encoder_share`` is that of the hint encoder in them all.
 
     Raises:
         CheckpointError: the adapter is damaged or another base's, or a neuron is zero.
@@ -109,7 +123,10 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
         metrics["orthogonality_error"] = error
     parts = adapter.count_parameters()
     metrics |= {f"{part}_parameters": count for part, count in parts.items()}
-    metrics["trainable_parameters"] = sum(parts.values())
+    total = sum(parts.values())
+    metrics["trainable_parameters"] = total
+    if total and "hint_encoder" in parts:
+        metrics["hint_encoder_share"] = parts["hint_encoder"] / total
     rows = [
         {
             "layer": name,

@@ -18,7 +18,9 @@ from oft.evaluation.features import (
     extract_features,
     extract_pyramid,
     load_clip,
+    load_depth_judge,
     load_extractor,
+    load_landmark_judge,
     load_segmenter,
 )
 
@@ -31,7 +33,8 @@ class Judges:
     """The networks below a folder.
 
     Attributes:
-        folder: holds segmenter/, part_segmenter/, clip/ and extractor/; a task needs those of its metrics.
+        folder: holds segmenter/, part_segmenter/, landmarks/, depth/, clip/ and extractor/; a task needs
+            those of its metrics.
         device: what they compute on.
         batch_size: pictures a batch.
 
@@ -43,9 +46,23 @@ class Judges:
     device: torch.device
     batch_size: int
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a judge of this name."""
+        return (self.folder / name).is_dir()
+
     def segmenter(self, name: str) -> Judge:
         """Return the segmenter in a folder of this name."""
         return load_segmenter(self.folder / name, self.device)
+
+    @property
+    def landmarks(self) -> Judge:
+        """Return the judge of landmarks."""
+        return load_landmark_judge(self.folder / "landmarks", self.device)
+
+    @property
+    def depth(self) -> Judge:
+        """Return the judge of depth."""
+        return load_depth_judge(self.folder / "depth", self.device)
 
     @cached_property
     def _clip(self) -> Judge:
@@ -56,11 +73,11 @@ class Judges:
         return load_extractor(self.folder / "extractor", self.device)
 
     def clip_images(self, pictures: UInt8[np.ndarray, "n height width 3"]) -> Float32[np.ndarray, "n d"]:
-        """Return CLIP's embedding of each picture."""
+        """Return the image-text model's embedding of each picture."""
         return extract_clip_images(pictures, self._clip, self.batch_size)
 
     def clip_texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "n d"]:
-        """Return CLIP's embedding of each prompt."""
+        """Return the image-text model's embedding of each prompt."""
         return extract_clip_texts(texts, self._clip, self.batch_size)
 
     def features(self, pictures: UInt8[np.ndarray, "n height width 3"]) -> Float32[np.ndarray, "n d"]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oft.evaluation.class_pixels import to_json
+from oft.evaluation.metric import REAL, RECONSTRUCTION
+
 Pictures = NDArray[np.uint8]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,17 @@ class Measurements:
 
     Attributes:
         metrics: the values of ``metrics.json``.
-        scores: by name, one for each picture; NaN where it does not exist.
+        scores: by name, one for each picture; NaN where it does not exist. With the suffix `REAL` or
+            `RECONSTRUCTION` the name is that of what its source scores, as it is or through the autoencoder:
+            beside each picture stands what it is compared with.
+        class_pixels: by suffix, the pixels of each picture counted by class, `oft.evaluation.class_pixels`.
         confusion: rows of the confusion plot.
         requests: key and repeat of the picture that each score belongs to.
     """
 
     metrics: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, list[float]] = field(default_factory=dict)
+    class_pixels: dict[str, list[NDArray[np.int64]]] = field(default_factory=dict)
     confusion: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, int]] = field(default_factory=list)
 
@@ -55,6 +63,21 @@ class Measurements:
             }
             for row, (key, repeat) in enumerate(self.requests)
             if self.scores
+        ]
+
+    def class_pixel_rows(self) -> list[dict[str, Any]]:
+        """Return one row a picture: the pixels of the classes in it, and of those in its source."""
+        return [
+            {
+                "key": key,
+                "index": repeat,
+                **{
+                    suffix.removeprefix("_") or "generated": to_json(pixels[row])
+                    for suffix, pixels in self.class_pixels.items()
+                },
+            }
+            for row, (key, repeat) in enumerate(self.requests)
+            if self.class_pixels
         ]
 
     def rounded(self) -> dict[str, Any]:
@@ -72,9 +95,21 @@ class Measurements:
         self.scores[name] = scores.tolist()
         self.metrics[name] = float(scores.mean())
 
+    def add_reference_scores(
+        self, name: str, suffix: str, scores: NDArray[np.float64], sources: NDArray[np.int64]
+    ) -> None:
+        """Add what the real pictures score under a suffix: the mean, and beside each picture its source's.
 
-# The pictures that a metric is taken on beside the generated ones: the real ones, whose score is the ceiling,
-# and the real ones through the base's autoencoder, which is as near to them as the base can draw.
+        Args:
+            scores: one for each real picture.
+            sources: for each generated picture, the index of its real one.
+        """
+        self.scores[f"{name}{suffix}"] = scores[sources].tolist()
+        self.metrics[f"{name}{suffix}"] = float(scores.mean())
+
+
+# The pictures that a metric is taken on beside the generated ones: the real ones, and the real ones through
+# the base's autoencoder, which is as near to them as anything drawn with that base can come.
 Compared = dict[str, tuple[Pictures, NDArray[np.int64]]]
 
 
@@ -83,16 +118,14 @@ def compared_pictures(generated: Generated, real: Pictures, reconstructed: Pictu
     all_indices = np.arange(len(real))
     return {
         "": (generated.pictures, generated.sources),
-        "_ceiling": (real, all_indices),
-        "_reconstruction": (reconstructed, all_indices),
+        REAL: (real, all_indices),
+        RECONSTRUCTION: (reconstructed, all_indices),
     }
 
 
-def score_accuracy(predicted: Pictures, truth: Pictures, counted: NDArray[np.bool_]) -> list[float]:
-    """Return for each picture the share of its counted pixels that are right; NaN where none counts."""
-    right = ((predicted == truth) & counted).sum(axis=(1, 2))
-    total = counted.sum(axis=(1, 2))
-    return [float(r / t) if t else float("nan") for r, t in zip(right, total, strict=True)]
+def beside_generated(compared: Compared, suffix: str, values: Sequence[Value]) -> list[Value]:
+    """Return for each generated picture its own value, or under a suffix that of its source."""
+    return [values[source] for source in compared[""][1]] if suffix else list(values)
 
 
 def _round(value: float) -> float | None:

@@ -2,6 +2,10 @@
 
 The report's glossary, the names that ``gate.metrics`` may have and docs/metrics.md are made of these
 declarations (`oft.evaluation.registry`).
+
+A key of ``metrics.json`` says what is computed, whoever judges. FID, CLIP score, DINO, LPIPS name a formula
+together with one published network; a figure by any other network has no right to them. What a figure is
+called where people read it, `Metric.title` says, and there its judge is part of the name.
 """
 
 from __future__ import annotations
@@ -11,6 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+
     from oft.evaluation.measure import Measurements
     from oft.evaluation.task import EvaluatedTask
 
@@ -20,6 +27,28 @@ Group = Literal["score", "adapter", "protocol", "other"]
 SUBJECT = "subject"
 """What stands for the condition of a task that learns one thing from a few pictures of it."""
 
+REAL = "_real"
+"""``<metric>_real`` is the same metric on the real pictures."""
+
+RECONSTRUCTION = "_reconstruction"
+"""``<metric>_reconstruction`` is the same on the real pictures through the base's autoencoder: the ceiling,
+since every generated picture comes through its decoder."""
+
+REFERENCES = (REAL, RECONSTRUCTION)
+
+MINIATURE_JUDGES = "miniature"
+"""The value of ``evaluate.judges`` that stands for the networks which ship with the repository."""
+
+JUDGES = {
+    "segmenter": "segmenter",
+    "part_segmenter": "part segmenter",
+    "landmarks": "landmark network",
+    "depth": "depth network",
+    "clip": "image-text model",
+    "extractor": "extractor",
+}
+"""Folders below ``evaluate.judges``, and what the networks in them are called."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -27,12 +56,15 @@ class Metric:
 
     Attributes:
         name: the key.
-        label: its name in tables.
+        label: its name in tables, whoever judges.
         explanation: what the number says, for a reader who does not know it.
         direction: which is better.
         unit: of its values; '' where they are a count or no number.
         group: how well the pictures turned out, what the adapter is, or how it was measured.
         per_picture: whether each picture has one too, in ``per_image.json`` under the same name.
+        judge: the network that it asks, one of `JUDGES`; '' for none.
+        published: what the figure is called where the published network judges; '' for no name of its own.
+        pooled: the metric of pixels counted by class, ``class_pixels.json``, over any set of pictures.
     """
 
     name: str
@@ -42,6 +74,26 @@ class Metric:
     unit: str = ""
     group: Group = "score"
     per_picture: bool = False
+    judge: str = ""
+    published: str = ""
+    pooled: Callable[[Float[np.ndarray, "*sets classes 3"]], Float[np.ndarray, "*sets"]] | None = None
+
+    def judged_by(self, judges: str) -> str:
+        """Return the miniature network that gives this figure, '' where none or another does.
+
+        Args:
+            judges: the setting ``evaluate.judges``.
+        """
+        return f"miniature {JUDGES[self.judge]}" if self.judge and judges == MINIATURE_JUDGES else ""
+
+    def title(self, judges: str) -> str:
+        """Return the name under which a figure is shown: with the miniature judge, or the published name.
+
+        Args:
+            judges: the setting ``evaluate.judges``.
+        """
+        qualifier = self.judged_by(judges) or self.published
+        return f"{self.label} ({qualifier})" if qualifier else self.label
 
 
 @dataclass(frozen=True)
@@ -53,7 +105,6 @@ class MetricFamily:
         measure: adds the metrics of a task to what was measured.
         tasks: those with a condition, those that learn a subject, or any.
         conditions: the conditions it is for; () for every one.
-        judges: folders of the networks it needs, below ``evaluate.judges``.
         headline: the metrics that say whether such a task was learned: the first, then what stands in for it.
     """
 
@@ -61,7 +112,6 @@ class MetricFamily:
     measure: Callable[[EvaluatedTask, Measurements], None]
     tasks: Literal["control", "subject", "any"] = "control"
     conditions: tuple[str, ...] = ()
-    judges: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
 
     def is_for(self, condition: str) -> bool:

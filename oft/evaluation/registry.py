@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from oft.evaluation import (
     canny,
+    circles,
     densepose,
+    depth,
     distribution,
+    diversity,
     geometry,
-    lpips,
+    landmarks,
     protocol,
     segmentation,
     similarity,
 )
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import Metric, MetricFamily
+from oft.evaluation.metric import REFERENCES, Metric, MetricFamily
 
 if TYPE_CHECKING:
     from oft.evaluation.task import EvaluatedTask
@@ -27,9 +30,12 @@ FAMILIES: tuple[MetricFamily, ...] = (
     segmentation.FAMILY,
     canny.FAMILY,
     densepose.FAMILY,
+    landmarks.FAMILY,
+    circles.FAMILY,
+    depth.FAMILY,
     distribution.FAMILY,
     similarity.SUBJECT_FAMILY,
-    lpips.FAMILY,
+    diversity.FAMILY,
     similarity.TEXT_FAMILY,
 )
 """What is measured on pictures, in the order of measuring."""
@@ -47,6 +53,19 @@ def all_metrics() -> dict[str, Metric]:
 def find_metric(name: str) -> Metric | None:
     """Return a metric, None for an unknown name."""
     return all_metrics().get(name)
+
+
+def judged_by(key: str, judges: str) -> str:
+    """Return the miniature network that gives the figure under a key of ``metrics.json``, '' for none.
+
+    Args:
+        key: a metric's name, or that of it on real or reconstructed pictures.
+        judges: the setting ``evaluate.judges``.
+    """
+    for suffix in REFERENCES:
+        key = key.removesuffix(suffix)
+    metric = find_metric(key)
+    return metric.judged_by(judges) if metric else ""
 
 
 def score_names() -> list[str]:
@@ -85,12 +104,13 @@ def markdown_table() -> str:
             ", ".join(family.conditions)
             or {"control": "every condition", "any": "all"}.get(family.tasks, "")
             or "subjects",
-            ", ".join(family.judges),
+            metric.judge,
+            metric.published,
             "yes" if metric.per_picture else "",
         )
         for family in FAMILIES
         for metric in family.metrics
     ]
-    head = ("name", "metric", "better", "unit", "tasks", "judges", "per picture")
+    head = ("name", "metric", "better", "unit", "tasks", "judge", "published name", "per picture")
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from oft.errors import CheckpointError, DataError
 from oft.evaluation.checks import check_pictures, check_same_shape
+from oft.evaluation.class_pixels import count_class_pixels, mean_class_accuracy, mean_iou, pixel_accuracy
 from oft.evaluation.diagrams import confusion_rows
-from oft.evaluation.measure import Compared, Measurements, Pictures, score_accuracy
+from oft.evaluation.measure import Compared, Measurements, Pictures, beside_generated
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -89,14 +91,6 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes)
 
 
-def compute_class_iou(confusion: Int64[np.ndarray, "c c"]) -> np.ndarray:
-    """Return TP / (TP + FP + FN) of each class, float64 [C], NaN where the class is absent in the truth."""
-    hits, actual, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    iou = np.full(len(confusion), np.nan)
-    np.divide(hits, actual + predicted - hits, out=iou, where=actual > 0)
-    return iou
-
-
 def compute_segmentation(confusion: Int64[np.ndarray, "c c"]) -> dict[str, float]:
     """Return ``miou``, ``macc`` (mean recall) and ``aacc`` (pixel accuracy), each in 0..1.
 
@@ -106,38 +100,40 @@ def compute_segmentation(confusion: Int64[np.ndarray, "c c"]) -> dict[str, float
     Raises:
         DataError: the matrix counts no pixel.
     """
-    actual = confusion.sum(axis=1)
-    if actual.sum() == 0:
+    if confusion.sum() == 0:
         raise DataError(
             "the confusion matrix counts no pixel: every true id is the ignored one; check the label maps"
         )
-    present = actual > 0
-    hits = np.diag(confusion)
+    pixels = count_class_pixels(confusion)
     return {
-        "miou": float(compute_class_iou(confusion)[present].mean()),
-        "macc": float((hits[present] / actual[present]).mean()),
-        "aacc": float(hits.sum() / actual.sum()),
+        "miou": float(mean_iou(pixels)),
+        "macc": float(mean_class_accuracy(pixels)),
+        "aacc": float(pixel_accuracy(pixels)),
     }
 
 
 def measure_segmentation(
     compared: Compared, labels: Pictures, judge: Judge, settings: Evaluation, measured: Measurements
 ) -> None:
-    """Add mIoU, mAcc and aAcc of the judge's maps against ADE20K ids, and each picture's accuracy."""
+    """Add mIoU, mAcc and aAcc of the judge's maps against ADE20K ids, and each picture's pixels by class."""
     from oft.conditions.ade20k_classes import CLASS_NAMES, NUM_CLASSES
 
+    matrix_of = partial(confusion_matrix, num_classes=NUM_CLASSES + 1)
     for suffix, (pictures, sources) in compared.items():
         predicted = extract_label_maps(pictures, judge, settings.batch_size, offset=1)
         truth = labels[sources]
-        confusion = confusion_matrix(predicted, truth, NUM_CLASSES + 1)
+        confusion = matrix_of(predicted, truth)
         measured.add(compute_segmentation(confusion), suffix)
+        pixels = [count_class_pixels(matrix_of(*maps)) for maps in zip(predicted, truth, strict=True)]
+        measured.class_pixels[suffix] = beside_generated(compared, suffix, pixels)
+        accuracies = [float(pixel_accuracy(counts)) for counts in pixels]
+        measured.scores[f"aacc{suffix}"] = beside_generated(compared, suffix, accuracies)
         if not suffix:
             measured.confusion = confusion_rows(
                 confusion,
                 ["other", *(name.split(",")[0] for name in CLASS_NAMES)],
                 settings.num_confusion_classes,
             )
-            measured.scores["aacc"] = score_accuracy(predicted, truth, truth > 0)
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
@@ -156,6 +152,8 @@ FAMILY = MetricFamily(
             "1 is perfect.",
             direction="higher",
             unit="share",
+            judge="segmenter",
+            pooled=mean_iou,
         ),
         Metric(
             "macc",
@@ -163,6 +161,8 @@ FAMILY = MetricFamily(
             "The share of each class's pixels that the judge finds again, averaged over the classes.",
             direction="higher",
             unit="share",
+            judge="segmenter",
+            pooled=mean_class_accuracy,
         ),
         Metric(
             "aacc",
@@ -171,10 +171,11 @@ FAMILY = MetricFamily(
             direction="higher",
             unit="share",
             per_picture=True,
+            judge="segmenter",
+            pooled=pixel_accuracy,
         ),
     ),
     measure=_measure,
     conditions=("segmentation",),
-    judges=("segmenter",),
     headline=("miou", "aacc"),
 )

@@ -1,11 +1,12 @@
-"""Cosine similarities: CLIP-T (picture and prompt), CLIP-I and DINO (generated and real pictures).
+"""Cosine similarities: of a picture and its prompt, and of generated and real pictures.
 
-Say which model made the features: figures of different CLIP models are not comparable.
+With the published networks as judges these are DreamBooth's CLIP-T, CLIP-I and DINO. Say which model made
+the features: figures of different models are not comparable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from oft.errors import DataError
 from oft.evaluation.checks import check_features, check_same_shape, check_same_width
 from oft.evaluation.measure import Generated, Measurements, Pictures
-from oft.evaluation.metric import Metric, MetricFamily
+from oft.evaluation.metric import REAL, RECONSTRUCTION, Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def score_text_image(
     text: Float[np.ndarray, "n d"], image: Float[np.ndarray, "n d"]
 ) -> Float64[np.ndarray, " n"]:
-    """Return CLIP-T of each picture, in -1..1: its cosine with its own prompt. CLIP-T is their mean.
+    """Return each picture's cosine with its own prompt, in -1..1. CLIP-T is their mean with CLIP's features.
 
     Ruiz et al. 2023 (DreamBooth), section 4.2; CLIPScore (Hessel et al. 2021) is 2.5 max(cosine, 0) instead.
 
@@ -42,8 +43,9 @@ def score_text_image(
 def score_pairwise(
     generated: Float[np.ndarray, "m d"], real: Float[np.ndarray, "n d"]
 ) -> Float64[np.ndarray, " m"]:
-    """Return CLIP-I or DINO of each generated picture, in -1..1: its mean cosine with all real ones. Their
-    mean, that over all pairs, is CLIP-I or DINO.
+    """Return each generated picture's mean cosine with all real ones, in -1..1.
+
+    Their mean, that over all pairs, is CLIP-I with CLIP's features and DINO with DINO's.
 
     Ruiz et al. 2023 (DreamBooth), section 4.2.
 
@@ -56,14 +58,18 @@ def score_pairwise(
     return scores
 
 
-def compute_pairwise_ceiling(real: Float[np.ndarray, "n d"]) -> float:
-    """Return the ceiling of CLIP-I or DINO in -1..1: the mean cosine over pairs of different real pictures.
+def compute_similarity_of_others(pictures: Float[np.ndarray, "n d"], real: Float[np.ndarray, "n d"]) -> float:
+    """Return the mean cosine in -1..1 of each of ``pictures`` with the real pictures other than its own.
+
+    Row i of both is the same picture, as it is or through an autoencoder: with ``real`` twice this is how
+    alike different real pictures of a subject are.
 
     Raises:
-        DataError: fewer than two rows, or a row is zero or not finite.
+        DataError: shapes differ, fewer than two rows, or a row is zero or not finite.
     """
-    real = _unit_rows("real", real, 2)
-    return float(((real @ real.T).sum() - len(real)) / (len(real) * (len(real) - 1)))
+    check_same_shape("pictures", pictures, "real features", real)
+    cosines = _unit_rows("pictures", pictures, 2) @ _unit_rows("real", real, 2).T
+    return float((cosines.sum() - np.trace(cosines)) / (len(real) * (len(real) - 1)))
 
 
 def _unit_rows(name: str, features: Float[np.ndarray, "n d"], at_least: int) -> Float64[np.ndarray, "n d"]:
@@ -84,32 +90,41 @@ def measure_text(
     images: Callable[[Pictures], NDArray[np.float32]],
     texts: Callable[[Sequence[str]], NDArray[np.float32]],
     measured: Measurements,
-    real: tuple[Pictures, Sequence[str]] | None = None,
+    references: Mapping[str, Pictures] | None = None,
+    real_prompts: Sequence[str] = (),
 ) -> None:
-    """Add CLIP-T: the mean cosine of each picture and its prompt, and of real pictures and their captions.
+    """Add the mean cosine of each picture and its prompt, and of reference pictures and their captions.
 
-    Each generated picture's own is its score.
+    Each picture's own is its score.
+
+    Args:
+        references: by suffix, the real pictures as they are or through the autoencoder.
+        real_prompts: a caption of each of them.
     """
-    measured.add_scores("clip_t", score_text_image(texts(prompts), images(generated.pictures)))
-    if real is not None:
-        measured.add({"clip_t": float(score_text_image(texts(real[1]), images(real[0])).mean())}, "_ceiling")
+    measured.add_scores("prompt_similarity", score_text_image(texts(prompts), images(generated.pictures)))
+    for suffix, pictures in (references or {}).items():
+        scores = score_text_image(texts(real_prompts), images(pictures))
+        measured.add_reference_scores("prompt_similarity", suffix, scores, generated.sources)
 
 
 def measure_subject(
     generated: Generated,
     real: Pictures,
-    images: Callable[[Pictures], NDArray[np.float32]],
-    features: Callable[[Pictures], NDArray[np.float32]],
+    reconstructed: Pictures,
+    extractors: Mapping[str, Callable[[Pictures], NDArray[np.float32]]],
     measured: Measurements,
 ) -> None:
-    """Add CLIP-I and the DINO-like similarity: mean cosines to the subject's real pictures.
+    """Add mean cosines to the subject's real pictures, each a score of every generated picture, too.
 
-    Each is a score of every generated picture, too.
+    Args:
+        reconstructed: the real pictures through the base's autoencoder.
+        extractors: by the metric's name, what makes the features.
     """
-    for name, extract in {"clip_i": images, "dino": features}.items():
+    for name, extract in extractors.items():
         truth = extract(real)
         measured.add_scores(name, score_pairwise(extract(generated.pictures), truth))
-        measured.add({name: compute_pairwise_ceiling(truth)}, "_ceiling")
+        measured.add({name: compute_similarity_of_others(truth, truth)}, REAL)
+        measured.add({name: compute_similarity_of_others(extract(reconstructed), truth)}, RECONSTRUCTION)
 
 
 def _measure_text(task: EvaluatedTask, measured: Measurements) -> None:
@@ -119,54 +134,63 @@ def _measure_text(task: EvaluatedTask, measured: Measurements) -> None:
         task.judges.clip_images,
         task.judges.clip_texts,
         measured,
-        real=(task.real, task.real_prompts) if task.real_prompts else None,
+        {REAL: task.real, RECONSTRUCTION: task.reconstructed} if task.real_prompts else None,
+        task.real_prompts or (),
     )
 
 
 def _measure_subject(task: EvaluatedTask, measured: Measurements) -> None:
-    measure_subject(task.generated, task.real, task.judges.clip_images, task.judges.features, measured)
+    extractors = {
+        "subject_similarity": task.judges.features,
+        "subject_similarity_image_text": task.judges.clip_images,
+    }
+    measure_subject(task.generated, task.real, task.reconstructed, extractors, measured)
 
 
 TEXT_FAMILY = MetricFamily(
     metrics=(
         Metric(
-            "clip_t",
-            "Picture and prompt (CLIP-T)",
+            "prompt_similarity",
+            "Similarity of picture and prompt",
             "How well picture and prompt fit: cosine of the features that an image-text model gives them, −1 "
             "to 1.",
             direction="higher",
             unit="cosine",
             per_picture=True,
+            judge="clip",
+            published="CLIP-T",
         ),
     ),
     measure=_measure_text,
     tasks="any",
-    judges=("clip",),
 )
 
 SUBJECT_FAMILY = MetricFamily(
     metrics=(
         Metric(
-            "clip_i",
-            "Likeness to the subject (CLIP-I)",
-            "Mean cosine between generated pictures and the subject's own, by an image-text model's "
-            "features, −1 to 1.",
-            direction="higher",
-            unit="cosine",
-            per_picture=True,
-        ),
-        Metric(
-            "dino",
-            "Likeness to the subject (DINO)",
+            "subject_similarity",
+            "Likeness to the subject",
             "Mean cosine between generated pictures and the subject's own, by features that tell individual "
             "things apart, −1 to 1.",
             direction="higher",
             unit="cosine",
             per_picture=True,
+            judge="extractor",
+            published="DINO",
+        ),
+        Metric(
+            "subject_similarity_image_text",
+            "Likeness to the subject",
+            "Mean cosine between generated pictures and the subject's own, by an image-text model's "
+            "features, −1 to 1.",
+            direction="higher",
+            unit="cosine",
+            per_picture=True,
+            judge="clip",
+            published="CLIP-I",
         ),
     ),
     measure=_measure_subject,
     tasks="subject",
-    judges=("clip", "extractor"),
-    headline=("dino", "clip_i"),
+    headline=("subject_similarity", "subject_similarity_image_text"),
 )

@@ -17,10 +17,19 @@ from oft.evaluation.measure import Compared, Generated, Pictures, compared_pictu
 from oft.evaluation.metric import SUBJECT
 from oft.pictures import decode_square
 from oft.shards.samples import read_samples
-from oft.shards.shards import Sample, decode_labels, num_samples, read_shards
+from oft.shards.shards import (
+    Sample,
+    decode_condition,
+    decode_labels,
+    num_samples,
+    picture_size,
+    read_shards,
+)
 from oft.storage import read_json
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from oft.conditions.registry import Conditions
     from oft.models.base import Base
     from oft.settings.evaluation import Evaluation
@@ -84,10 +93,24 @@ class EvaluatedTask:
         return stack_labels(self.real_samples)
 
     @cached_property
+    def landmarks(self) -> NDArray[np.float64]:
+        """The real pictures' landmarks at the size of the generated ones, [n, 68, 2], x and y in pixels."""
+        return stack_landmarks(self.real_samples, self.side_px)
+
+    @cached_property
+    def conditioning_images(self) -> Pictures:
+        """The conditioning image of each real picture, uint8 [n, h, w, 3]."""
+        return stack_conditions(self.real_samples)
+
+    @cached_property
+    def reconstructed(self) -> Pictures:
+        """The real pictures after the base's autoencoder, uint8 [n, side, side, 3]."""
+        return reconstruct(self.base, self.real, self.settings.batch_size)
+
+    @cached_property
     def compared(self) -> Compared:
         """The generated pictures, the real ones, and those after the base's autoencoder."""
-        reconstructed = reconstruct(self.base, self.real, self.settings.batch_size)
-        return compared_pictures(self.generated, self.real, reconstructed)
+        return compared_pictures(self.generated, self.real, self.reconstructed)
 
     @cached_property
     def other_real(self) -> Pictures | None:
@@ -158,6 +181,32 @@ def stack_labels(samples: list[Sample]) -> Pictures:
     if missing := [sample.key for sample, labels in zip(samples, maps, strict=True) if labels is None]:
         raise DataError(f"sample {missing[0]} has no id map to measure against; make the shards again")
     return np.stack([labels.astype(np.uint8) for labels in maps if labels is not None])
+
+
+def stack_landmarks(samples: list[Sample], side_px: int) -> NDArray[np.float64]:
+    """Return the samples' landmarks, [n, 68, 2], in pixels of a square picture of that side.
+
+    Raises:
+        DataError: one has none.
+    """
+    if missing := [sample.key for sample in samples if "landmarks" not in sample.meta]:
+        raise DataError(f"sample {missing[0]} has no landmarks to measure against; make the shards again")
+    points = np.array([sample.meta["landmarks"] for sample in samples], dtype=np.float64)
+    # Centres of pixels lie at whole numbers.
+    scales = np.array([side_px / picture_size(sample)[0] for sample in samples])[:, None, None]
+    return np.asarray((points + 0.5) * scales - 0.5)
+
+
+def stack_conditions(samples: list[Sample]) -> Pictures:
+    """Return the samples' conditioning images, uint8 [n, h, w, 3].
+
+    Raises:
+        DataError: one has none.
+    """
+    found = [decode_condition(sample) for sample in samples]
+    if missing := [sample.key for sample, image in zip(samples, found, strict=True) if image is None]:
+        raise DataError(f"sample {missing[0]} has no conditioning image; make the shards again")
+    return np.stack([image for image in found if image is not None])
 
 
 def read_generated(samples: Path, num_shards: int, keys: list[str]) -> Generated:

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from oft.datasets.registry import dataset_title
+
 CARD_NAME = "card.json"
 
 _SOURCES = {
     "download": "the official archives, downloaded and checked",
     "photos": "photographs that ship with scikit-image and scikit-learn",
-    "world": "a miniature world, rendered in the layout of the official data set",
+    "world": "rendered: no picture of the published data set is in it",
 }
 
 HUB_LICENCES = frozenset(
@@ -49,7 +51,7 @@ def render_card(card: Mapping[str, Any]) -> str:
         yaml.safe_dump(_front_matter(card), sort_keys=False, allow_unicode=True).rstrip(),
         "---",
         "",
-        f"# {card['task']}",
+        f"# {card['task']}: {_title(card)}",
         "",
         f"{pictures}, captions and origins by key, in webdataset shards for orthogonal finetuning. "
         f"`{CARD_NAME}` holds this page for programs.",
@@ -71,19 +73,13 @@ def render_card(card: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def describe_source(source: str) -> str:
-    """Return what ``acquire.source`` means, in words that name no folder of this machine."""
-    return _SOURCES.get(source, f"the user’s own {'bucket' if '://' in source else 'folder'}")
-
-
 def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
     """Return what a card says of the data and how it was made, as terms and words."""
     splits = card["splits"]
     licences = sum((Counter(split["licences"]) for split in splits.values()), Counter[str]())
-    named = "" if card["source"] in _SOURCES else f" “{card['source']}”"
-    source = describe_source(card["source"]) + named
+    source = _SOURCES.get(card["source"], f"copied from “{card['source']}”")
     terms = {
-        "Data set": f"{card['dataset']} ({source}; read as {card['reader']})",
+        "Data set": f"{_title(card)} ({source}; {card['dataset']} in the settings, read as {card['reader']})",
         **_official(card.get("official", {})),
         "Condition": _named(card.get("condition", {})),
         "Subject": _named(card.get("subject", {})),
@@ -98,6 +94,10 @@ def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
         "Index, SHA-256": card["index_sha256"],
     }
     return {term: text for term, text in terms.items() if text}
+
+
+def _title(card: Mapping[str, Any]) -> str:
+    return dataset_title(card["dataset"], card["reader"], card["source"])
 
 
 def _official(source: Mapping[str, Any]) -> dict[str, str]:
@@ -122,7 +122,7 @@ def _front_matter(card: Mapping[str, Any]) -> dict[str, Any]:
         if split["num_shards"]
     ]
     return {
-        "pretty_name": card["task"],
+        "pretty_name": f"{card['task']}: {_title(card)}",
         "license": _hub_licence({tag for split in splits.values() for tag in split["licences"]}),
         "task_categories": ["text-to-image"],
         "size_categories": [next(name for least, name in _SIZE_CATEGORIES if total >= least)],

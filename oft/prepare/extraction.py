@@ -51,6 +51,9 @@ class Recipe:
 Prepared = tuple[Sample, NDArray[np.uint8]]
 """A sample without captions, and its picture where a network is yet to make the condition (else empty)."""
 
+LANDMARK_DECIMALS = 3
+"""Decimals of a landmark's pixels in the shards."""
+
 _NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
 
@@ -149,7 +152,7 @@ def _sample(
     is_mirror: bool = False,
 ) -> Prepared:
     picture = np.ascontiguousarray(picture)
-    meta = {"licence": example.licence, "source": example.image.name}
+    meta: dict[str, Any] = {"licence": example.licence, "source": example.image.name}
     key = example.key
     if is_mirror:
         key, meta["mirrors"] = flipped_key(key), key
@@ -160,4 +163,11 @@ def _sample(
         return pack(), _NO_PICTURE
     condition = CONDITIONS[recipe.condition]
     made = extract_condition(condition, picture, annotation, **(recipe.settings or {}))
+    if (
+        annotation is not None
+        and condition.annotation is not None
+        and condition.annotation.kind == "landmarks"
+    ):
+        # For evaluation: the drawing does not lead back to them.
+        meta["landmarks"] = annotation.round(LANDMARK_DECIMALS).tolist()
     return pack(condition=made, labels=annotation if condition.keeps_labels else None), _NO_PICTURE

@@ -36,8 +36,8 @@ class Evaluation(Section):
 
     judges: str
     batch_size: Annotated[int, Field(ge=1, le=1024)]
-    kid_subsets: PositiveInt
-    kid_subset_size: Annotated[int, Field(ge=2)]
+    kernel_distance_subsets: PositiveInt
+    kernel_distance_subset_size: Annotated[int, Field(ge=2)]
     num_confusion_classes: Annotated[int, Field(ge=2, le=150)]
 
 

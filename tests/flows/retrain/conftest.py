@@ -66,7 +66,7 @@ def evaluate(adapter):
     for key in (data / "val.txt").read_text().split():
         hard, luck = random.Random(key), random.Random(f"{key} {seed}")
         score = 0.3 + 0.2 * hard.random() + float(quality) + luck.gauss(0, 0.02)
-        rows.append({"key": key, "index": 0, "canny_f1": score, "clip_t": 0.25})
+        rows.append({"key": key, "index": 0, "canny_f1": score, "prompt_similarity": 0.25})
     folder = run / adapter / "plots"
     folder.mkdir(parents=True)
     (folder / "per_image.json").write_text(json.dumps(rows))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.retrain.gate import ImageScores, bootstrap_interval, judge, pair_scores
+from flows.retrain.gate import ImageScores, judge, pair_scores
 from oft.errors import UserError
 from oft.params import Params
 from oft.settings.evaluation import Gate
@@ -81,17 +81,6 @@ def test_pictures_are_paired_by_key_and_index_and_those_of_one_condition_average
     assert (pairs.num_pictures, pairs.num_left_out) == (3, 3)
 
 
-def test_an_interval_is_seeded_and_as_wide_as_theory_says() -> None:
-    differences = np.random.default_rng(0).normal(0.1, 0.2, 400)
-    first, again = (bootstrap_interval(differences, 0.95, 9999, np.random.default_rng(7)) for _ in range(2))
-    assert first == again
-    half = 1.96 * differences.std() / 20
-    assert first == pytest.approx((differences.mean() - half, differences.mean() + half), abs=0.1 * half)
-    assert bootstrap_interval(np.full(9, 0.25), 0.95, 99, np.random.default_rng(0)) == (0.25, 0.25)
-    low, high = bootstrap_interval(np.eye(1, 40)[0], 0.95, 9999, np.random.default_rng(0))
-    assert 0 <= low < 1 / 40 < high
-
-
 @pytest.mark.parametrize("direction", ["higher", "lower"])
 def test_direction_gain_and_loss(gate: Gate, direction: str) -> None:
     rng = np.random.default_rng(4)
@@ -110,9 +99,9 @@ def test_direction_gain_and_loss(gate: Gate, direction: str) -> None:
 
     assert verdicts(canny_f1=0.1) == (True, {"gain"})
     assert verdicts(canny_f1=0.004) == (False, {"even"})
-    assert verdicts(clip_t=0.1) == (False, {"even"})  # its gain does not count
-    assert verdicts(canny_f1=0.1, clip_t=-0.04) == (True, {"gain", "even"})
-    assert verdicts(canny_f1=0.1, clip_t=-0.06) == (False, {"gain", "loss not excluded"})
+    assert verdicts(prompt_similarity=0.1) == (False, {"even"})  # its gain does not count
+    assert verdicts(canny_f1=0.1, prompt_similarity=-0.04) == (True, {"gain", "even"})
+    assert verdicts(canny_f1=0.1, prompt_similarity=-0.06) == (False, {"gain", "loss not excluded"})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +112,11 @@ def test_direction_gain_and_loss(gate: Gate, direction: str) -> None:
             rows([0.5] * 19),
             "compared over 19 conditions, and gate.min_conditions asks for 20",
         ),
-        (rows([0.5] * 40, "fid"), rows([0.5] * 40, "fid"), "task has none of the scores in gate.metrics"),
+        (
+            rows([0.5] * 40, "frechet_distance"),
+            rows([0.5] * 40, "frechet_distance"),
+            "task has none of the scores in gate.metrics",
+        ),
         (rows([0.5] * 40), [], "task has none of the scores"),
     ],
 )

@@ -7,48 +7,50 @@ import pytest
 from scipy.linalg import sqrtm
 
 from oft.errors import DataError
-from oft.evaluation.distribution import compute_fid, compute_kid, compute_mmd
+from oft.evaluation.distribution import compute_frechet_distance, compute_kernel_distance, compute_mmd
 
 
 def normal(seed: int, rows: int, width: int = 8, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(shift, scale, (rows, width))
 
 
-def reference_fid(a: np.ndarray, b: np.ndarray) -> float:
+def reference_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Heusel et al. 2017, eq. 6, term by term."""
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = sqrtm(cov_a @ cov_b)
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a + cov_b - 2 * root.real))
 
 
-def test_fid_agrees_with_the_matrix_square_root() -> None:
+def test_the_frechet_distance_agrees_with_the_matrix_square_root() -> None:
     mixing = np.random.default_rng(3).normal(size=(8, 8))
     a, b = normal(0, 300), normal(1, 200, shift=0.5) @ mixing
-    assert compute_fid(a, b) == pytest.approx(reference_fid(a, b), rel=1e-9)
+    assert compute_frechet_distance(a, b) == pytest.approx(reference_distance(a, b), rel=1e-9)
 
 
-def test_fid_of_known_gaussians_in_one_dimension() -> None:
+def test_the_frechet_distance_of_known_gaussians_in_one_dimension() -> None:
     a = np.array([[-1.0], [1.0]])  # variance 2
     b = np.array([[1.0], [5.0]])  # mean 3, variance 8
-    assert compute_fid(a, b) == pytest.approx(3**2 + (np.sqrt(8) - np.sqrt(2)) ** 2)
+    assert compute_frechet_distance(a, b) == pytest.approx(3**2 + (np.sqrt(8) - np.sqrt(2)) ** 2)
 
 
 @pytest.mark.parametrize("rows", [4, 100])
-def test_fid_of_a_set_and_itself_in_any_order_is_zero(rows: int) -> None:
+def test_the_frechet_distance_of_a_set_and_itself_in_any_order_is_zero(rows: int) -> None:
     a = normal(0, rows, width=16).astype(np.float32)  # 4 rows: fewer than the width, a singular covariance
-    assert compute_fid(a, np.random.default_rng(1).permutation(a)) == pytest.approx(0, abs=1e-10)
+    assert compute_frechet_distance(a, np.random.default_rng(1).permutation(a)) == pytest.approx(0, abs=1e-10)
 
 
-def test_fid_of_a_pure_shift_is_its_squared_length() -> None:
+def test_the_frechet_distance_of_a_pure_shift_is_its_squared_length() -> None:
     a = normal(0, 5, width=16)
-    assert compute_fid(a, a + 0.25) == pytest.approx(16 * 0.25**2)
+    assert compute_frechet_distance(a, a + 0.25) == pytest.approx(16 * 0.25**2)
 
 
-def test_fid_is_symmetric_and_blind_to_rotation() -> None:
+def test_the_frechet_distance_is_symmetric_and_blind_to_rotation() -> None:
     a, b = normal(0, 50), normal(1, 60, scale=2.0)
     rotation, _ = np.linalg.qr(normal(2, 8))
-    assert compute_fid(b, a) == pytest.approx(compute_fid(a, b))
-    assert compute_fid(a @ rotation, b @ rotation) == pytest.approx(compute_fid(a, b))
+    assert compute_frechet_distance(b, a) == pytest.approx(compute_frechet_distance(a, b))
+    assert compute_frechet_distance(a @ rotation, b @ rotation) == pytest.approx(
+        compute_frechet_distance(a, b)
+    )
 
 
 def test_mmd_agrees_with_its_definition_pair_by_pair() -> None:
@@ -72,9 +74,9 @@ def test_mmd_is_unbiased() -> None:
     assert abs(values.mean()) < 3 * values.std() / np.sqrt(len(values))
 
 
-def test_kid_is_near_zero_within_a_distribution_and_grows_with_the_distance() -> None:
-    def kid(shift: float) -> dict[str, float]:
-        return compute_kid(
+def test_the_kernel_distance_is_near_zero_within_a_distribution_and_grows_with_the_distance() -> None:
+    def distance(shift: float) -> dict[str, float]:
+        return compute_kernel_distance(
             normal(0, 400),
             normal(1, 400, shift=shift),
             subsets=20,
@@ -82,31 +84,31 @@ def test_kid_is_near_zero_within_a_distribution_and_grows_with_the_distance() ->
             rng=np.random.default_rng(2),
         )
 
-    assert abs(kid(0.0)["kid_mean"]) < 0.02
-    assert 0.02 < kid(0.3)["kid_mean"] < kid(0.6)["kid_mean"]
+    assert abs(distance(0.0)["kernel_distance"]) < 0.02
+    assert 0.02 < distance(0.3)["kernel_distance"] < distance(0.6)["kernel_distance"]
 
 
-def test_kid_depends_on_the_generator_alone() -> None:
+def test_the_kernel_distance_depends_on_the_generator_alone() -> None:
     a, b = normal(0, 60), normal(1, 50)
 
-    def kid(seed: int) -> dict[str, float]:
-        return compute_kid(a, b, subsets=3, subset_size=20, rng=np.random.default_rng(seed))
+    def distance(seed: int) -> dict[str, float]:
+        return compute_kernel_distance(a, b, subsets=3, subset_size=20, rng=np.random.default_rng(seed))
 
-    assert kid(0) == kid(0)
-    assert kid(0) != kid(1)
+    assert distance(0) == distance(0)
+    assert distance(0) != distance(1)
 
 
-def test_kid_of_whole_sets_does_not_vary() -> None:
+def test_the_kernel_distance_of_whole_sets_does_not_vary() -> None:
     a, b = normal(0, 30), normal(1, 30, shift=0.2)
-    kid = compute_kid(a, b, subsets=3, subset_size=30, rng=np.random.default_rng(0))
-    assert kid["kid_mean"] == pytest.approx(compute_mmd(a, b))
-    assert kid["kid_std"] == pytest.approx(0, abs=1e-12)
+    found = compute_kernel_distance(a, b, subsets=3, subset_size=30, rng=np.random.default_rng(0))
+    assert found["kernel_distance"] == pytest.approx(compute_mmd(a, b))
+    assert found["kernel_distance_std"] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(("subsets", "subset_size"), [(0, 10), (1, 1), (1, 41)])
-def test_kid_refuses_impossible_subsets(subsets: int, subset_size: int) -> None:
+def test_the_kernel_distance_refuses_impossible_subsets(subsets: int, subset_size: int) -> None:
     with pytest.raises(DataError, match=rf"subset_size in 2\.\.40 .*not {subsets} and {subset_size}"):
-        compute_kid(
+        compute_kernel_distance(
             normal(0, 40),
             normal(1, 50),
             subsets=subsets,
@@ -115,7 +117,7 @@ def test_kid_refuses_impossible_subsets(subsets: int, subset_size: int) -> None:
         )
 
 
-@pytest.mark.parametrize("compute", [compute_fid, compute_mmd])
+@pytest.mark.parametrize("compute", [compute_frechet_distance, compute_mmd])
 def test_unusable_features_are_refused(compute: Callable[[np.ndarray, np.ndarray], float]) -> None:
     a = normal(0, 10)
     holed = a.copy()

@@ -16,7 +16,9 @@ from oft.evaluation.features import (
     extract_features,
     extract_pyramid,
     load_clip,
+    load_depth_judge,
     load_extractor,
+    load_landmark_judge,
     load_segmenter,
 )
 
@@ -211,6 +213,17 @@ def test_weights_of_another_architecture_are_refused(extractor_folder: Path, cli
         load_segmenter(clip_folder)
     with pytest.raises(CheckpointError, match="describes a resnet model, a clip model is needed"):
         load_clip(extractor_folder)
+
+
+def test_judges_of_landmarks_and_depth_are_refused_where_they_are_something_else(
+    segmenter_folder: Path, extractor_folder: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"has 5 maps, a judge of landmarks has 69"):
+        load_landmark_judge(segmenter_folder)
+    with pytest.raises(CheckpointError, match=r"a segformer model, dpt or depth_anything is needed"):
+        load_depth_judge(segmenter_folder)
+    with pytest.raises(CheckpointError, match="describes a resnet model, a segformer model is needed"):
+        load_landmark_judge(extractor_folder)
 
 
 def test_clip_without_a_tokenizer_is_refused(clip_folder: Path, tmp_path: Path) -> None:

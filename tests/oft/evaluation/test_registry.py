@@ -12,7 +12,7 @@ import yaml
 from oft.conditions.registry import CONDITIONS
 from oft.evaluation import registry
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import SUBJECT, Metric, MetricFamily
+from oft.evaluation.metric import JUDGES, SUBJECT, Metric, MetricFamily
 from oft.evaluation.registry import FAMILIES, all_metrics, headline_metrics, markdown_table, score_names
 from tests.conftest import ROOT
 
@@ -22,6 +22,27 @@ DEFAULTS = (ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8")
 def test_names_are_unique() -> None:
     declared = [metric for family in FAMILIES for metric in family.metrics] + list(registry.OTHER_METRICS)
     assert len(declared) == len(all_metrics())
+
+
+def test_a_figure_has_the_name_of_its_judge_and_a_published_name_by_a_published_judge_alone() -> None:
+    """FID, KID and LPIPS are networks that no run here asks, so no figure has their names."""
+    likeness = all_metrics()["subject_similarity"]
+    assert likeness.title("miniature") == "Likeness to the subject (miniature extractor)"
+    assert likeness.title("data/judges/sd15") == "Likeness to the subject (DINO)"
+    assert all_metrics()["canny_f1"].title("miniature") == "Edge F1"
+    for metric in all_metrics().values():
+        names = f"{metric.name} {metric.title('miniature')}".lower()
+        assert not re.search("dino|clip|fid|kid|lpips|inception", names), names
+        assert not re.search(r"\b(fid|kid|lpips)\b", metric.title("data/judges/sd15").lower())
+        assert not metric.judge or "(miniature " in metric.title("miniature")
+        assert metric.judge in ("", *JUDGES)
+
+
+def test_references_are_judged_as_their_metric_is() -> None:
+    for key in ("miou", "miou_real", "miou_reconstruction"):
+        assert registry.judged_by(key, "miniature") == "miniature segmenter"
+        assert registry.judged_by(key, "elsewhere") == ""
+    assert registry.judged_by("canny_f1", "miniature") == registry.judged_by("unheard_of", "miniature") == ""
 
 
 def test_what_is_a_score_is_explained() -> None:
@@ -36,8 +57,11 @@ def test_families_know_their_conditions_and_headlines() -> None:
         metrics = {metric.name: metric for metric in family.metrics}
         assert all(metrics[name].direction != "neither" for name in family.headline)
     assert headline_metrics("segmentation") == ("miou", "aacc")
-    assert headline_metrics(SUBJECT) == ("dino", "clip_i")
-    assert headline_metrics("depth") == ()
+    assert headline_metrics(SUBJECT) == ("subject_similarity", "subject_similarity_image_text")
+    assert headline_metrics("landmarks") == ("landmark_auc", "landmark_nme")
+    assert headline_metrics("circles") == ("circle_iou", "circle_colour_error")
+    assert headline_metrics("depth") == ("depth_rmse",)
+    assert headline_metrics("hed") == ()
 
 
 def test_the_gate_of_the_defaults_has_every_score_with_its_direction() -> None:

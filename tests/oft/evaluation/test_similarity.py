@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
 from oft.errors import DataError
-from oft.evaluation.similarity import compute_pairwise_ceiling, score_pairwise, score_text_image
+from oft.evaluation.similarity import compute_similarity_of_others, score_pairwise, score_text_image
 
 
 def normal(seed: int, rows: int) -> np.ndarray:
@@ -18,7 +18,7 @@ def test_figures_agree_with_scikit_learn() -> None:
     assert score_text_image(a, b) == pytest.approx(np.diag(cosines))
     assert score_pairwise(a, b) == pytest.approx(cosines.mean(axis=1))
     within = cosine_similarity(a.astype(np.float64))
-    assert compute_pairwise_ceiling(a) == pytest.approx(within[~np.eye(5, dtype=bool)].mean())
+    assert compute_similarity_of_others(a, a) == pytest.approx(within[~np.eye(5, dtype=bool)].mean())
 
 
 def test_range_is_reached_at_equal_and_opposite_features() -> None:
@@ -27,7 +27,7 @@ def test_range_is_reached_at_equal_and_opposite_features() -> None:
     assert score_text_image(a, -a) == pytest.approx(-1)
     one = np.repeat(a[:1], 3, axis=0)
     assert score_pairwise(one, -one) == pytest.approx(-1)
-    assert compute_pairwise_ceiling(one) == pytest.approx(1)
+    assert compute_similarity_of_others(one, one) == pytest.approx(1)
 
 
 def test_length_of_features_does_not_count() -> None:
@@ -35,7 +35,9 @@ def test_length_of_features_does_not_count() -> None:
     lengths = np.array([[0.1], [1], [10], [100]], dtype=np.float32)
     assert score_text_image(a * lengths, b) == pytest.approx(score_text_image(a, b), rel=1e-5)
     assert score_pairwise(a * lengths, b) == pytest.approx(score_pairwise(a, b), rel=1e-5)
-    assert compute_pairwise_ceiling(a * lengths) == pytest.approx(compute_pairwise_ceiling(a), rel=1e-5)
+    assert compute_similarity_of_others(a * lengths, a) == pytest.approx(
+        compute_similarity_of_others(a, a), rel=1e-5
+    )
 
 
 def test_order_counts_for_prompts_and_not_for_pairs() -> None:
@@ -46,10 +48,12 @@ def test_order_counts_for_prompts_and_not_for_pairs() -> None:
     assert score_pairwise(a[order], b).mean() == pytest.approx(score_pairwise(a, b).mean())
 
 
-def test_ceiling_leaves_pairs_of_a_picture_with_itself_out() -> None:
+def test_a_picture_is_not_compared_with_itself_nor_with_its_reconstruction() -> None:
     orthogonal = np.eye(4)
-    assert compute_pairwise_ceiling(orthogonal) == pytest.approx(0)
+    assert compute_similarity_of_others(orthogonal, orthogonal) == pytest.approx(0)
     assert score_pairwise(orthogonal, orthogonal) == pytest.approx(0.25)
+    turned = np.roll(orthogonal, 1, axis=1)  # each like the next picture, never like itself
+    assert compute_similarity_of_others(turned, orthogonal) == pytest.approx(1 / 3)
 
 
 def test_unusable_features_are_refused() -> None:
@@ -63,6 +67,6 @@ def test_unusable_features_are_refused() -> None:
     with pytest.raises(DataError, match="one width"):
         score_pairwise(a, a[:, :3])
     with pytest.raises(DataError, match="at least 2 needed"):
-        compute_pairwise_ceiling(a[:1])
+        compute_similarity_of_others(a[:1], a[:1])
     with pytest.raises(DataError, match="at least 1 needed"):
         score_pairwise(a[:0], a)

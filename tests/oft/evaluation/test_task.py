@@ -22,7 +22,9 @@ from oft.evaluation.task import (
     read_task,
     reconstruct,
     stack,
+    stack_conditions,
     stack_labels,
+    stack_landmarks,
 )
 from oft.models.base import Base
 from oft.params import Params
@@ -137,6 +139,36 @@ def test_stacks_hold_the_samples_pictures_and_id_maps(pictures: np.ndarray) -> N
         stack_labels(bare)
 
 
+def test_landmarks_are_those_of_the_sample_at_the_size_of_the_generated_pictures() -> None:
+    points = np.random.default_rng(0).uniform(0, 31, (2, 68, 2)).round(3)
+    picture = np.zeros((32, 32, 3), np.uint8)
+    samples = [pack_sample(f"s{i}", picture, meta={"landmarks": points[i].tolist()}) for i in range(2)]
+    np.testing.assert_allclose(stack_landmarks(samples, 32), points)
+    # Centres of pixels lie at whole numbers: at twice the size the first pixel's is at half a pixel.
+    np.testing.assert_allclose(stack_landmarks(samples, 64), 2 * points + 0.5)
+    with pytest.raises(DataError, match="sample bare has no landmarks"):
+        stack_landmarks([*samples, pack_sample("bare", picture)], 32)
+
+
+def test_conditioning_images_are_those_of_the_samples(pictures: np.ndarray) -> None:
+    samples = [pack_sample(f"s{i}", pictures[i], pictures[i + 1]) for i in range(2)]
+    np.testing.assert_array_equal(stack_conditions(samples), pictures[1:3])
+    with pytest.raises(DataError, match="sample bare has no conditioning image"):
+        stack_conditions([*samples, pack_sample("bare", pictures[0])])
+
+
+def test_without_a_judge_of_landmarks_they_are_left_out_and_it_is_said(
+    base: Base,
+    control_task: tuple[Path, Path],
+    judges: Path,
+    params: Params,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    measured = measure_control_task("landmarks", control_task, base, judges, params)
+    assert not any(name.startswith("landmark") for name in measured.metrics)
+    assert "there is no landmarks/" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_a_lossless_autoencoder_gives_the_pictures_back(
     base: Base, pictures: np.ndarray, batch_size: int
@@ -177,23 +209,27 @@ def test_samples_that_are_the_real_pictures_reach_the_ceiling(
 ) -> None:
     measured = measure_control_task(condition, control_task, base, judges, params)
     metrics = measured.metrics
-    assert metrics[metric] == pytest.approx(metrics[f"{metric}_ceiling"])
+    assert metrics[metric] == pytest.approx(metrics[f"{metric}_real"])
     assert metrics[metric] == pytest.approx(metrics[f"{metric}_reconstruction"])
     assert condition != "canny" or metrics[metric] == pytest.approx(1)
-    assert metrics["clip_t"] == pytest.approx(metrics["clip_t_ceiling"])
+    for suffix in ("_real", "_reconstruction"):
+        assert metrics["prompt_similarity"] == pytest.approx(metrics[f"prompt_similarity{suffix}"])
     assert metrics["num_images"] == metrics["num_real_images"] == 8
-    assert "fid" not in metrics, "eight pictures are too few for a distribution"
+    assert "frechet_distance" not in metrics, "eight pictures are too few for a distribution"
     assert [row["key"] for row in measured.score_rows()] == [f"s{i}" for i in range(8)]
-    assert all(metric in row for row in measured.score_rows())
+    for row in measured.score_rows():
+        assert row[metric] == pytest.approx(row[f"{metric}_reconstruction"])
+    assert bool(measured.class_pixel_rows()) == (condition != "canny")
 
 
 def test_a_condition_without_a_score_of_its_own_has_those_of_every_task(
     base: Base, control_task: tuple[Path, Path], judges: Path, params: Params
 ) -> None:
-    measured = measure_control_task("depth", control_task, base, judges, params)
-    assert measured.metrics["clip_t"] == pytest.approx(measured.metrics["clip_t_ceiling"])
-    assert {key.partition("_ceiling")[0] for key in measured.metrics} == {
-        "clip_t",
+    measured = measure_control_task("hed", control_task, base, judges, params)
+    assert set(measured.metrics) == {
+        "prompt_similarity",
+        "prompt_similarity_real",
+        "prompt_similarity_reconstruction",
         "num_images",
         "num_real_images",
     }
@@ -208,9 +244,10 @@ def test_distributions_are_measured_once_there_are_pictures_enough(
 ) -> None:
     monkeypatch.setattr(distribution, "MIN_IMAGES", 4)
     measured = measure_control_task("canny", control_task, base, judges, params)
-    assert measured.metrics["fid"] == pytest.approx(0, abs=1e-4)
-    assert measured.metrics["fid_ceiling"] > measured.metrics["fid"]
-    assert measured.metrics["num_ceiling_images"] == 4
+    assert measured.metrics["frechet_distance"] == pytest.approx(0, abs=1e-4)
+    assert measured.metrics["frechet_distance_reconstruction"] == pytest.approx(0, abs=1e-4)
+    assert measured.metrics["frechet_distance_train_val"] > measured.metrics["frechet_distance"]
+    assert measured.metrics["num_train_val_images"] == 4
 
 
 def test_a_subject_is_judged_by_its_prompts_without_the_identifier(
@@ -229,11 +266,13 @@ def test_a_subject_is_judged_by_its_prompts_without_the_identifier(
         extract_clip_texts(read, clip, params.evaluate.batch_size),
         extract_clip_images(pictures[:4], clip, params.evaluate.batch_size),
     )
-    assert measured.metrics["clip_t"] == pytest.approx(expected.mean(), abs=1e-5)
+    assert measured.metrics["prompt_similarity"] == pytest.approx(expected.mean(), abs=1e-5)
     rows = measured.score_rows()
-    assert [row["clip_t"] for row in rows] == pytest.approx(expected, abs=1e-5)
+    assert [row["prompt_similarity"] for row in rows] == pytest.approx(expected, abs=1e-5)
     assert len({(row["key"], row["index"]) for row in rows}) == 4
-    assert {"key", "index", "clip_i", "dino", "clip_t"} == set(rows[0])
-    assert {"clip_i", "clip_i_ceiling", "dino", "dino_ceiling", "lpips_diversity"} < set(measured.metrics)
+    similarities = {"subject_similarity", "subject_similarity_image_text"}
+    assert {"key", "index", "prompt_similarity", *similarities} == set(rows[0])
+    references = {f"{name}{suffix}" for name in similarities for suffix in ("_real", "_reconstruction")}
+    assert {"diversity", *similarities, *references} < set(measured.metrics)
     counted = {name: value for name, value in measured.metrics.items() if name.startswith("num_")}
     assert counted == {"num_images": 4, "num_prompts": 2, "num_real_images": 4}

@@ -14,8 +14,8 @@ from torchmetrics.functional.image.lpips import _normalize_tensor, _spatial_aver
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from oft.evaluation.distribution import compute_fid, compute_mmd
-from oft.evaluation.lpips import compute_distances
+from oft.evaluation.distribution import compute_frechet_distance, compute_mmd
+from oft.evaluation.diversity import compute_distances
 from oft.evaluation.segmentation import compute_segmentation, confusion_matrix
 
 NUM_CLASSES = 6
@@ -54,7 +54,7 @@ def test_fid() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(80, 5)), rng.normal(0.3, 2, size=(90, 5)) @ rng.normal(size=(5, 5))
     moments = [torch.tensor(m) for x in (a, b) for m in (x.mean(0), np.cov(x, rowvar=False))]
-    assert compute_fid(a, b) == pytest.approx(float(_compute_fid(*moments)))
+    assert compute_frechet_distance(a, b) == pytest.approx(float(_compute_fid(*moments)))
 
 
 def test_kid() -> None:

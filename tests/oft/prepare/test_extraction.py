@@ -162,6 +162,8 @@ def test_landmarks_are_drawn_where_they_lie_in_a_picture_and_in_its_mirror_image
         condition = decode_condition(sample)
         assert condition is not None and picture_size(sample) == (width, height)
         np.testing.assert_array_equal(condition, extract_landmarks(expected, (height, width)))
+        # For evaluation: the drawing does not lead back to them.
+        np.testing.assert_allclose(sample.meta["landmarks"], expected, atol=6e-4)
 
 
 @pytest.mark.parametrize(("root", "condition"), [("fill50k_root", "circles"), ("reference_root", "given")])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oft.errors import DataError
-from oft.evaluation.lpips import compute_distances, compute_diversity, unit_channels
+from oft.evaluation.diversity import compute_distances, compute_diversity, unit_channels
 
 
 def pyramid(seed: int, pictures: int) -> list[np.ndarray]:
@@ -67,8 +67,8 @@ def test_diversity_is_the_mean_over_prompts_of_the_mean_over_pairs() -> None:
         for levels in prompts.values()
     ]
     diversity = compute_diversity(prompts)
-    assert diversity["lpips_diversity"] == pytest.approx(np.mean(means))
-    assert (diversity["lpips_prompts"], diversity["lpips_single"]) == (2, 0)
+    assert diversity["diversity"] == pytest.approx(np.mean(means))
+    assert (diversity["diversity_prompts"], diversity["diversity_single"]) == (2, 0)
 
 
 def test_order_of_pictures_and_prompts_changes_nothing() -> None:
@@ -81,13 +81,13 @@ def test_order_of_pictures_and_prompts_changes_nothing() -> None:
 
 def test_copies_have_no_diversity() -> None:
     copies = [np.repeat(level, 3, axis=0) for level in pyramid(0, 1)]
-    assert compute_diversity({"a dog": copies})["lpips_diversity"] == 0
+    assert compute_diversity({"a dog": copies})["diversity"] == 0
 
 
 def test_prompts_with_one_picture_are_counted_and_left_out() -> None:
     alone = compute_diversity({"a": pyramid(0, 3)})
     with_single = compute_diversity({"a": pyramid(0, 3), "b": pyramid(1, 1), "c": []})
-    assert with_single == {**alone, "lpips_single": 2}
+    assert with_single == {**alone, "diversity_single": 2}
 
 
 def test_nothing_to_compare_is_refused() -> None:

@@ -1,7 +1,8 @@
 """Perceptual distance on a feature pyramid, and the diversity of generated pictures of one prompt.
 
-The form of LPIPS (Zhang et al. 2018, eq. 1) with every channel weight 1, on the features of the extractor at
-hand: comparable between runs with that extractor, not with published LPIPS figures.
+The formula is that of LPIPS (Zhang et al. 2018, eq. 1) with every channel weight 1, on the features of the
+extractor at hand. LPIPS itself is a published network with learned weights, so no figure here has its name:
+figures compare runs with one extractor.
 """
 
 from __future__ import annotations
@@ -58,10 +59,11 @@ def compute_distances(
 def compute_diversity(
     pyramids: Mapping[str, Sequence[Float[np.ndarray, "_ _ _ _"]]],
 ) -> dict[str, float | int]:
-    """Return ``lpips_diversity``: the mean over prompts of the mean distance of two pictures of one prompt.
+    """Return ``diversity``: the mean over prompts of the mean distance of two pictures of one prompt.
 
-    ``pyramids`` maps a prompt to the pyramid of its generated pictures. ``lpips_prompts`` counts the prompts
-    that entered the mean, ``lpips_single`` those left out because they have fewer than two pictures.
+    ``pyramids`` maps a prompt to the pyramid of its generated pictures. ``diversity_prompts`` counts the
+    prompts that entered the mean, ``diversity_single`` those left out because they have fewer than two
+    pictures.
 
     Raises:
         DataError: no prompt has two pictures, or the levels of a pyramid disagree.
@@ -81,16 +83,16 @@ def compute_diversity(
             "raise the number of samples per condition"
         )
     return {
-        "lpips_diversity": float(np.mean(means)),
-        "lpips_prompts": len(means),
-        "lpips_single": len(pyramids) - len(means),
+        "diversity": float(np.mean(means)),
+        "diversity_prompts": len(means),
+        "diversity_single": len(pyramids) - len(means),
     }
 
 
 def measure_diversity(
     generated: Generated, pyramid: Callable[[Pictures], list[NDArray[np.float32]]], measured: Measurements
 ) -> None:
-    """Add LPIPS diversity of the generated pictures; nothing where there is one of each prompt."""
+    """Add the diversity of the generated pictures; nothing where there is one of each prompt."""
     if len(np.unique(generated.sources)) == len(generated.sources):
         return
     levels = pyramid(generated.pictures)
@@ -98,7 +100,7 @@ def measure_diversity(
         str(source): [level[generated.sources == source] for level in levels]
         for source in np.unique(generated.sources)
     }
-    measured.add({"lpips_diversity": compute_diversity(by_prompt)["lpips_diversity"]})
+    measured.add({"diversity": compute_diversity(by_prompt)["diversity"]})
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
@@ -108,14 +110,15 @@ def _measure(task: EvaluatedTask, measured: Measurements) -> None:
 FAMILY = MetricFamily(
     metrics=(
         Metric(
-            "lpips_diversity",
-            "Variety (LPIPS)",
-            "Mean perceptual distance between pictures of one prompt: 0 means that they are all alike.",
+            "diversity",
+            "Diversity",
+            "Mean distance between pictures of one prompt, layer by layer in a network's features: 0 means "
+            "that they are all alike.",
             direction="higher",
             unit="distance",
+            judge="extractor",
         ),
     ),
     measure=_measure,
     tasks="subject",
-    judges=("extractor",),
 )
