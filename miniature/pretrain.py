@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miniature import architecture, networks, quality
+from miniature import architecture, networks, quality, shape_judges
 from miniature.pool import Pool, render_mixture, render_pool
 from miniature.training import FitSettings, fit
 from miniature.world.vocabulary import world_words
@@ -35,7 +35,7 @@ HELD_OUT_SEED_OFFSET = 1000
 # Networks that are trained one after the other; the chains side by side, the longest first.
 CHAINS = (
     ("vae", "denoiser"),
-    ("extractor", "segmenter", "part_segmenter", "clip"),
+    ("extractor", "segmenter", "part_segmenter", "clip", "landmarks", "depth"),
 )
 JUDGES = tuple(name for chain in CHAINS[1:] for name in chain)
 # Where the parts of a network of the base lie in a finished folder, by their folder in the scratch.
@@ -171,6 +171,9 @@ class Inputs:
     def mixture(self) -> Pool:
         return render_mixture(self.pool_images, self.seed)
 
+    def part(self, *kinds: str) -> Pool:
+        return render_mixture(self.pool_images, self.seed, kinds)
+
     def more(self, kind: str) -> Pool:
         return render_pool(kind, self.pool_images // 3, self.seed)
 
@@ -216,7 +219,7 @@ def _denoiser(inputs: Inputs) -> networks.Objective:
 
 
 def _segmenter(inputs: Inputs) -> networks.Objective:
-    pool = render_mixture(inputs.pool_images, inputs.seed, ("scene", "object"))
+    pool = inputs.part("scene", "object")
     return networks.segmenter_objective(pool, ade_targets(pool.labels), NUM_ADE_CLASSES, mirror=True)
 
 
@@ -237,4 +240,7 @@ OBJECTIVES: dict[str, Callable[[Inputs], networks.Objective]] = {
     "segmenter": _segmenter,
     "part_segmenter": _part_segmenter,
     "clip": _clip,
+    # Every kind but faces shows what is no face.
+    "landmarks": lambda inputs: shape_judges.landmark_objective(inputs.more("face") + inputs.mixture),
+    "depth": lambda inputs: shape_judges.depth_objective(inputs.part("scene", "object", "toy")),
 }

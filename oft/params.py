@@ -82,6 +82,8 @@ class Pretraining(Section):
     part_segmenter: NetworkRecipe
     clip: NetworkRecipe
     extractor: NetworkRecipe
+    landmarks: NetworkRecipe
+    depth: NetworkRecipe
 
 
 def known_scores(gate: Gate) -> Gate:
