@@ -59,7 +59,7 @@ def test_points_are_mirrored_as_those_of_the_pipeline(faces_and_circles: Pool) -
 def test_the_depth_judge_learns(scenes: Pool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     objective = depth_objective(scenes)
-    settings = FitSettings(60, 8, 2e-3, warmup_steps=5, ema_decay=0.8)
+    settings = FitSettings(100, 8, 2e-3, warmup_steps=5, ema_decay=0.8)
     (judge,), rows = fit(
         "depth", objective.modules.values(), objective.compute_loss, len(scenes), settings, 0
     )
