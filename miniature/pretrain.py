@@ -46,7 +46,7 @@ PLACES = {
 # Pictures that the spread of the latents is measured on.
 NUM_MEASURED = 2048
 # How many threads add up a sum decides how it is rounded, so each network has a fixed number.
-THREADS = {"vae": 2, "denoiser": 2}
+THREADS = {"vae": 2}
 
 
 @dataclass(frozen=True)
