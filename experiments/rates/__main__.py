@@ -10,6 +10,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oft.adapters.oft.rotation import ParameterScale
 
 BASE = Path("data/models/base")
 NUM_BLOCKS = (1, 2, 4, 8, 16)
@@ -30,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
 
     from experiments.rates.finetuning import Finetuning
-    from experiments.rates.sweep import SCALES, markdown_table, sweep
+    from experiments.rates.sweep import SCALES, markdown_table, score_rates
     from oft.models.base import load_base
     from oft.models.device import choose_device
 
@@ -40,12 +44,12 @@ def main(arguments: Sequence[str]) -> None:
         scale: {number: finetuning.first_step(number, scale) for number in options.num_blocks}
         for scale in SCALES
     }
-    scores = sweep(finetuning, options.num_blocks, options.rates, options.max_train_steps)
+    scores: dict[ParameterScale, dict[int, dict[float, float]]] = {scale: {} for scale in SCALES}
     for scale, rows in scores.items():
-        for number, row in rows.items():
-            print(
-                f"{scale}, r = {number}: " + ", ".join(f"{rate:.1e} {loss:.4f}" for rate, loss in row.items())
-            )
+        for number in options.num_blocks:
+            row = score_rates(finetuning, number, scale, options.rates, options.max_train_steps)
+            print(", ".join(f"{rate:.1e}: {loss:.4f}" for rate, loss in row.items()), flush=True)
+            rows[number] = row
     print(markdown_table(scores, first_steps))
 
 
