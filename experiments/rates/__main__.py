@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oft.errors import UserError
+
 if TYPE_CHECKING:
     from oft.adapters.oft.rotation import ParameterScale
 
@@ -26,9 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.rates", description=__doc__)
     parser.add_argument("--base", type=Path, default=BASE, help="a placed base (default: %(default)s)")
     parser.add_argument("--num-blocks", type=int, nargs="+", default=NUM_BLOCKS, help="the rotations' r")
-    parser.add_argument(
-        "--rates", type=float, nargs="+", default=RATES, help="ascending, equal factors apart"
-    )
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of Adam, three or more")
     parser.add_argument("--max-train-steps", type=int, default=MAX_TRAIN_STEPS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -47,11 +47,14 @@ def main(arguments: Sequence[str]) -> None:
     scores: dict[ParameterScale, dict[int, dict[float, float]]] = {scale: {} for scale in SCALES}
     for scale, rows in scores.items():
         for number in options.num_blocks:
-            row = score_rates(finetuning, number, scale, options.rates, options.max_train_steps)
+            row = score_rates(finetuning, number, scale, sorted(options.rates), options.max_train_steps)
             print(", ".join(f"{rate:.1e}: {loss:.4f}" for rate, loss in row.items()), flush=True)
             rows[number] = row
     print(markdown_table(scores, first_steps))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))

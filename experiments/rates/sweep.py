@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+import numpy as np
+
 from experiments.rates.finetuning import Finetuning
 from oft.adapters.oft.rotation import ParameterScale
 from oft.progress import count
@@ -31,16 +33,15 @@ def score_rates(
 def best_rate(scores: Mapping[float, float]) -> float | None:
     """Return the rate at the lowest point of the parabola through the lowest score and its neighbours.
 
-    The rates must be equal factors apart, in ascending order. None where the lowest stands at either end: the
-    best rate then lies outside.
+    The rates must ascend. None where the lowest score stands at either end: the best rate then lies outside.
     """
     rates, losses = list(scores), list(scores.values())
     place = losses.index(min(losses))
     if place in (0, len(losses) - 1):
         return None
-    before, lowest, after = losses[place - 1 : place + 2]
-    offset = (before - after) / (2 * (before - 2 * lowest + after))
-    return rates[place] * math.exp(offset * math.log(rates[place + 1] / rates[place]))
+    around = slice(place - 1, place + 2)
+    bend, slope, _ = np.polyfit(np.log(rates[around]), losses[around], 2)
+    return math.exp(-slope / (2 * bend))
 
 
 def markdown_table(
