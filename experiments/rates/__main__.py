@@ -10,6 +10,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oft.errors import UserError
+
+if TYPE_CHECKING:
+    from oft.adapters.oft.rotation import ParameterScale
 
 BASE = Path("data/models/base")
 NUM_BLOCKS = (1, 2, 4, 8, 16)
@@ -22,15 +28,13 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.rates", description=__doc__)
     parser.add_argument("--base", type=Path, default=BASE, help="a placed base (default: %(default)s)")
     parser.add_argument("--num-blocks", type=int, nargs="+", default=NUM_BLOCKS, help="the rotations' r")
-    parser.add_argument(
-        "--rates", type=float, nargs="+", default=RATES, help="ascending, equal factors apart"
-    )
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="of Adam, three or more")
     parser.add_argument("--max-train-steps", type=int, default=MAX_TRAIN_STEPS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
 
     from experiments.rates.finetuning import Finetuning
-    from experiments.rates.sweep import SCALES, markdown_table, sweep
+    from experiments.rates.sweep import SCALES, markdown_table, score_rates
     from oft.models.base import load_base
     from oft.models.device import choose_device
 
@@ -40,14 +44,17 @@ def main(arguments: Sequence[str]) -> None:
         scale: {number: finetuning.first_step(number, scale) for number in options.num_blocks}
         for scale in SCALES
     }
-    scores = sweep(finetuning, options.num_blocks, options.rates, options.max_train_steps)
+    scores: dict[ParameterScale, dict[int, dict[float, float]]] = {scale: {} for scale in SCALES}
     for scale, rows in scores.items():
-        for number, row in rows.items():
-            print(
-                f"{scale}, r = {number}: " + ", ".join(f"{rate:.1e} {loss:.4f}" for rate, loss in row.items())
-            )
+        for number in options.num_blocks:
+            row = score_rates(finetuning, number, scale, sorted(options.rates), options.max_train_steps)
+            print(", ".join(f"{rate:.1e}: {loss:.4f}" for rate, loss in row.items()), flush=True)
+            rows[number] = row
     print(markdown_table(scores, first_steps))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""Rates against numbers of blocks: the best rate of each row of scores, and the table."""
+"""Rates against numbers of blocks: the scores of a row, its best rate, and the table."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+import numpy as np
+
 from experiments.rates.finetuning import Finetuning
 from oft.adapters.oft.rotation import ParameterScale
-from oft.progress import progress
+from oft.progress import count
 
 SCALES: tuple[ParameterScale, ...] = get_args(ParameterScale)
 
 
-def sweep(
-    finetuning: Finetuning, num_blocks: Sequence[int], rates: Sequence[float], max_train_steps: int
-) -> dict[ParameterScale, dict[int, dict[float, float]]]:
-    """Return the held-out loss of every rate, for each number of blocks and scale of the parameters."""
-    scores: dict[ParameterScale, dict[int, dict[float, float]]] = {
-        scale: {number: {} for number in num_blocks} for scale in SCALES
+def score_rates(
+    finetuning: Finetuning,
+    num_blocks: int,
+    parameter_scale: ParameterScale,
+    rates: Sequence[float],
+    max_train_steps: int,
+) -> dict[float, float]:
+    """Return the held-out loss of every rate."""
+    name = f"{parameter_scale}, r = {num_blocks}"
+    return {
+        rate: finetuning.train(num_blocks, parameter_scale, rate, max_train_steps)
+        for rate in count(rates, name, "training", len(rates))
     }
-    with progress(len(SCALES) * len(num_blocks) * len(rates), "rates", "training") as bar:
-        for scale, rows in scores.items():
-            for number, row in rows.items():
-                for rate in rates:
-                    row[rate] = finetuning.train(number, scale, rate, max_train_steps)
-                    bar.advance()
-    return scores
 
 
 def best_rate(scores: Mapping[float, float]) -> float | None:
     """Return the rate at the lowest point of the parabola through the lowest score and its neighbours.
 
-    The rates must be equal factors apart, in ascending order. None where the lowest stands at either end: the
-    best rate then lies outside.
+    The rates must ascend. None where the lowest score stands at either end: the best rate then lies outside.
     """
     rates, losses = list(scores), list(scores.values())
     place = losses.index(min(losses))
     if place in (0, len(losses) - 1):
         return None
-    before, lowest, after = losses[place - 1 : place + 2]
-    offset = (before - after) / (2 * (before - 2 * lowest + after))
-    return rates[place] * math.exp(offset * math.log(rates[place + 1] / rates[place]))
+    around = slice(place - 1, place + 2)
+    bend, slope, _ = np.polyfit(np.log(rates[around]), losses[around], 2)
+    return math.exp(-slope / (2 * bend))
 
 
 def markdown_table(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.rates.__main__ import main
 from experiments.rates.finetuning import Finetuning
 from oft.models.base import load_base
 
@@ -17,6 +18,20 @@ def finetuning(base_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Finetuning
     monkeypatch.setattr("experiments.rates.finetuning.NUM_TRAIN_IMAGES", 4)
     monkeypatch.setattr("experiments.rates.finetuning.NUM_HELD_OUT_IMAGES", 4)
     return Finetuning(load_base(base_folder), seed=0)
+
+
+def test_the_script_prints_a_row_for_each_number_of_blocks(
+    finetuning: Finetuning,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    base_folder: Path,
+) -> None:
+    monkeypatch.setattr("experiments.rates.finetuning.Finetuning", lambda base, seed: finetuning)
+    small = ["--num-blocks", "4", "16", "--rates", "4e-3", "1e-3", "2e-3", "--max-train-steps", "1"]
+    main(["--base", str(base_folder), *small])
+    printed = capsys.readouterr().out
+    assert printed.count("1.0e-03: ") == 4
+    assert [line[:5] for line in printed.splitlines()[-2:]] == ["| 4 |", "| 16 "]
 
 
 def test_a_training_learns_alike_each_time_and_leaves_the_base(finetuning: Finetuning) -> None:

@@ -31,5 +31,5 @@ def test_the_table_has_a_row_for_each_number_of_blocks() -> None:
     )
     assert table.splitlines()[2:] == [
         "| 1 | 2.0e-03 | 0.1000 | 64 | 2.0e-03 | 0.1000 | 16 |",
-        "| 16 | outside | 6.5790 | 4 | 2.0e-03 | 0.1000 | 16 |",
+        "| 16 | outside | 6.5793 | 4 | 2.0e-03 | 0.1000 | 16 |",
     ]

@@ -53,9 +53,7 @@ def test_a_fresh_adapter_changes_no_bit(mlp: Mlp, x: Tensor) -> None:
     assert torch.equal(mlp(x), before)
 
 
-def test_the_parameters_are_s_divided_by_the_scale(
-    mlp: Mlp, x: Tensor, skews: dict[str, Tensor], generator: torch.Generator
-) -> None:
+def test_the_parameters_are_s_divided_by_the_scale(mlp: Mlp, x: Tensor, generator: torch.Generator) -> None:
     base = copy.deepcopy(mlp)
     adapter = inject_oft(mlp, SCALED)
     with torch.no_grad():
@@ -71,9 +69,8 @@ def test_the_parameters_are_s_divided_by_the_scale(
 
 
 def test_equal_s_is_the_same_function(mlp: Mlp, x: Tensor, skews: dict[str, Tensor]) -> None:
-    plain, twin = inject_oft(mlp, PLAIN), copy.deepcopy(mlp)
-    twin.oft_adapter.remove()
-    scaled = inject_oft(twin, SCALED)
+    twin = copy.deepcopy(mlp)
+    plain, scaled = inject_oft(mlp, PLAIN), inject_oft(twin, SCALED)
     for adapter in (plain, scaled):
         adapter.load_packed(skews)
     for (_, actual), (_, expected) in zip(scaled.named_packed(), plain.named_packed(), strict=True):
@@ -91,8 +88,6 @@ def test_dropped_blocks_are_the_identity(mlp: Mlp, x: Tensor, skews: dict[str, T
     adapter = inject_oft(mlp, dropping)
     adapter.load_packed(skews)
     kept = []
-    with adapter.disabled():
-        pass
     whole = adapter.eval().rotations()
     adapter.train()
     for seed in range(8):
@@ -109,7 +104,8 @@ def test_dropped_blocks_are_the_identity(mlp: Mlp, x: Tensor, skews: dict[str, T
 def test_coft_has_the_same_bound(mlp: Mlp, x: Tensor, share: bool) -> None:
     twin = copy.deepcopy(mlp)
     norms = []
-    for model, scale in ((mlp, "none"), (twin, "block_size")):
+    scales: tuple[ParameterScale, ...] = ("none", "block_size")
+    for model, scale in zip((mlp, twin), scales, strict=True):
         config = OFTConfig(
             MLP_TARGETS, num_blocks=2, block_share=share, coft=True, eps=1e-3, parameter_scale=scale
         )
@@ -120,11 +116,14 @@ def test_coft_has_the_same_bound(mlp: Mlp, x: Tensor, share: bool) -> None:
     torch.testing.assert_close(norms[1], norms[0])
 
 
-def test_peft_reads_s_whatever_was_trained(mlp: Mlp, x: Tensor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("coft", [False, True])
+def test_peft_reads_s_whatever_was_trained(mlp: Mlp, x: Tensor, tmp_path: Path, coft: bool) -> None:
     import peft
 
     twin, base = copy.deepcopy(mlp), mlp(x)
-    adapter = inject_oft(mlp, SCALED)
+    adapter = inject_oft(
+        mlp, OFTConfig(MLP_TARGETS, num_blocks=2, coft=coft, eps=5e-3, parameter_scale="block_size")
+    )
     train(mlp, adapter, x, steps=5)
     save_adapter(tmp_path, adapter, base_hash="abc")
     theirs = peft.PeftModel.from_pretrained(twin, tmp_path)
@@ -182,8 +181,8 @@ def test_an_adapter_saved_without_the_setting_is_plain(mlp: Mlp, x: Tensor, tmp_
 def first_step(num_blocks: int, scale: ParameterScale) -> tuple[float, float]:
     """The turn ‖R - I‖₂ that Adam's first step gives a layer of 128 inputs, and the change of its outputs."""
     generator = torch.Generator().manual_seed(0)
-    model = nn.ModuleDict({"layer": nn.Linear(128, 64)})
-    layer = model["layer"]
+    layer = nn.Linear(128, 64, bias=False)
+    model = nn.ModuleDict({"layer": layer})
     with torch.no_grad():
         layer.weight.normal_(generator=generator)
     x, target = torch.randn(16, 128, generator=generator), torch.randn(16, 64, generator=generator)
@@ -203,7 +202,6 @@ def test_the_first_step_of_adam_turns_blocks_of_every_size_alike(measure: int) -
     sizes = (1, 2, 4, 8, 16)
     scaled = [first_step(num_blocks, "block_size")[measure] for num_blocks in sizes]
     plain = [first_step(num_blocks, "none")[measure] for num_blocks in sizes]
-    print(measure, scaled, plain)
     assert max(scaled) < 2 * min(scaled)
     assert max(plain) > 8 * min(plain)
     assert scaled[2] == plain[2]  # blocks of 32 have the scale 1
