@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_landmarks_do_not_depend_on_the_size() -> None:
 
 
 def test_landmarks_follow_the_expression() -> None:
-    def shape(**changes: object) -> np.ndarray:
+    def shape(**changes: Any) -> np.ndarray:
         return points_of(draw(replace(FRONTAL, **changes)))
 
     def opening(points: np.ndarray) -> float:
