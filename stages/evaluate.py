@@ -15,7 +15,7 @@ from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, by picture, energy by layer."""
+    """Write runs/<task>/<adapter>/metrics.json and plots/ of classes, pictures and layers."""
     from oft.evaluation.metric import SUBJECT
     from oft.evaluation.registry import measure_task
     from oft.evaluation.task import TaskFiles, read_task

@@ -10,9 +10,18 @@ import numpy as np
 
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.evaluation.metric import SUBJECT
+from oft.evaluation.registry import find_metric
 from oft.keys import stable_hash
 from oft.report.glossary import adapter_words
-from oft.report.plan import TaskKind, datasets_of, describe_task, num_sample_shards, planned_runs, trained_on
+from oft.report.plan import (
+    TaskKind,
+    datasets_of,
+    describe_task,
+    num_sample_shards,
+    planned_runs,
+    titles_of_files,
+    trained_on,
+)
 from oft.report.reading import (
     SampleKey,
     StoredOutput,
@@ -23,6 +32,7 @@ from oft.report.reading import (
     index_samples,
     read_angles,
     read_card,
+    read_class_pixels,
     read_confusion,
     read_counts,
     read_curves,
@@ -108,9 +118,7 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
 
     keys = _choose_keys(stored, rng)
     shown = keys[: max(num_rows, MAX_PROMPTS) if is_subject else num_rows]
-    worst = {
-        run.adapter: _find_worst(root, task, run, kind, notes) for run in runs if run.adapter != BASE_ALONE
-    }
+    worst = {run.adapter: _find_worst(task, run, kind, notes) for run in runs if run.adapter != BASE_ALONE}
     wanted = {*shown, *(key for _, scored in worst.values() for _, key, _ in scored)}
     real: dict[str, Sample] = {}
     if not is_subject and num_shard_samples:
@@ -128,7 +136,9 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
         name=task,
         condition=kind.condition,
         dataset=kind.dataset,
-        source=kind.source,
+        dataset_title=kind.dataset_title,
+        title=kind.title(task),
+        short_title=kind.short_title(task),
         runs=runs,
         comparisons=tuple(comparisons[:num_rows]),
         more_comparisons=tuple(comparisons[num_rows:]),
@@ -186,16 +196,36 @@ def _collect_run(
     confusion_name = f"{folder}/plots/confusion.json"
     if kind.condition in _CONFUSED or (root / confusion_name).is_file():
         confusion = read_confusion(root, confusion_name, notes)
+    class_pixels = {}
+    if kind.condition in _CONFUSED:
+        class_pixels = read_class_pixels(root, f"{folder}/plots/class_pixels.json", notes)
+    metrics = read_metrics(root, f"{folder}/metrics.json", "evaluate", "metrics", notes)
+    if source is not None:
+        metrics |= _describe_adapter(root, source, adapter)
+    scores_of: Piece = "intervals" if adapter == BASE_ALONE else "failures"
     return RunResults(
         adapter=adapter,
         words=words,
         trained_on=source,
         num_samples=num_outputs,
-        metrics=read_metrics(root, f"{folder}/metrics.json", "evaluate", "metrics", notes),
+        metrics=metrics,
         curves=tuple(curves),
         summaries=summaries,
         confusion=confusion,
+        pictures=read_scores(root, f"{folder}/plots/per_image.json", scores_of, notes),
+        class_pixels=class_pixels,
     )
+
+
+def _describe_adapter(root: Path, task: str, adapter: str) -> dict[str, Any]:
+    """Return what was measured of an adapter itself where it was trained; what is missing is noted there."""
+    ignored: list[Note] = []
+    metrics = read_metrics(root, f"runs/{task}/{adapter}/metrics.json", "evaluate", "metrics", ignored)
+    return {
+        key: value
+        for key, value in metrics.items()
+        if (metric := find_metric(key)) and metric.group == "adapter" and not key.startswith("val_loss")
+    }
 
 
 def _choose_keys(stored: Mapping[str, Mapping[SampleKey, Any]], rng: np.random.Generator) -> list[str]:
@@ -244,12 +274,10 @@ def _caption(sample: Sample | None) -> str:
     return str(captions[0]) if isinstance(captions, list) and captions else ""
 
 
-def _find_worst(
-    root: Path, task: str, run: RunResults, kind: TaskKind, notes: list[Note]
-) -> tuple[str, list[Scored]]:
+def _find_worst(task: str, run: RunResults, kind: TaskKind, notes: list[Note]) -> tuple[str, list[Scored]]:
     """Return the score's name and the run's worst pictures by it, the worst first."""
     name = f"runs/{task}/{run.adapter}/plots/per_image.json"
-    pictures = read_scores(root, name, notes)
+    pictures = run.pictures
     score = choose_score(kind.condition, pictures)
     if score is None:
         if pictures:
@@ -282,6 +310,7 @@ def _collect_counts(
     root: Path, params: Params, tasks: Collection[str], notes: list[Note]
 ) -> tuple[CountsRow, ...]:
     datasets = datasets_of(tasks, params)
+    titles = titles_of_files(params)
     expected = {
         "acquire": ("data/raw", datasets),
         "extract": ("data/conditions", [task for task in tasks if task not in params.subjects]),
@@ -292,5 +321,5 @@ def _collect_counts(
         row
         for stage, (folder, names) in expected.items()
         for name in names
-        for row in read_counts(root, stage, folder, name, notes)
+        for row in read_counts(root, stage, folder, name, titles[f"{folder}/{name}.counts.json"], notes)
     )

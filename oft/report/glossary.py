@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.conditions import Condition, registry
-from oft.evaluation.metric import Group
+from oft.evaluation.metric import MINIATURE_JUDGES, Group
 
 if TYPE_CHECKING:
     from oft.params import Params
@@ -21,9 +21,6 @@ GROUP_TITLES: dict[Group, str] = {
     "protocol": "How it was measured",
     "other": "Further values",
 }
-
-CEILING = "_ceiling"
-"""``<metric>_ceiling`` is the same metric on real pictures."""
 
 BASE_WORDS = ("Base alone", "the base model without any adapter: it sees the prompt and nothing else")
 
@@ -36,19 +33,22 @@ class AdapterWords:
         title: the head of its column.
         meaning: what it is.
         place: of its column and its colour, 0 for the base alone.
+        is_hint_alone: whether it is a hint encoder and nothing else, what others with one are compared to.
     """
 
     title: str = ""
     meaning: str = ""
     place: int = 0
+    is_hint_alone: bool = False
 
 
 def adapter_words(params: Params) -> dict[str, AdapterWords]:
     """Return the words of every adapter by name: the base alone first, then as the params have them."""
     words = {BASE_ALONE: AdapterWords(*BASE_WORDS, place=0)}
     for place, (name, settings) in enumerate(params.adapters.items(), start=1):
-        meaning = METHODS[settings.method].meaning(settings)
-        words[name] = AdapterWords(settings.title or name, meaning, place)
+        method = METHODS[settings.method]
+        is_hint_alone = method.needs_condition and not method.changes_weights
+        words[name] = AdapterWords(settings.title or name, method.meaning(settings), place, is_hint_alone)
     return words
 
 
@@ -104,10 +104,18 @@ TERMS: dict[str, str] = {
     "Condition": "a picture that says what goes where; the model gets it beside the prompt.",
     "Target": "the real picture that the condition was made from. The model never sees it.",
     "Base alone": "the base given the prompt and no condition: what a score comes to by luck.",
-    "Ceiling": "the same score on the real pictures instead of generated ones: what the judge can recognise "
-    "at all.",
+    "Hint encoder alone": "the network that reads the condition, trained like the adapters with every layer "
+    "of the base as it is: what control is worth without any change to the weights.",
+    "Target through the autoencoder": "the same score on the real pictures after the base's autoencoder, "
+    "through which every generated picture comes. It is the ceiling: nothing drawn with this base can be "
+    "expected to score higher.",
+    "Real pictures": "the same score on the real pictures themselves: what the judge can recognise at all. "
+    "For a subject, how alike its own pictures are.",
     "Distance closed": "(adapter − base alone) / (ceiling − base alone). 0 % is no better than the base, 100 "
-    "% as good as real pictures.",
+    "% all that the autoencoder can show; for a subject, as much like it as its real pictures.",
+    "Interval": "where a figure may lie by the chance of which conditions were drawn (95 %), from 9,999 "
+    "resamples of the conditions in which all columns keep their pairs. Chance in training, another seed, is "
+    "not in it.",
     "Seed": "the number that the noise of a picture is drawn from. Pictures in one row start from the same "
     "noise.",
     "Magnitude fitting": "a last, short training that turns nothing any more and learns one scale for each "
@@ -116,11 +124,27 @@ TERMS: dict[str, str] = {
     "ones (Min-SNR) and, for a subject, pictures of its class beside its own.",
     "Validation loss": "the same error, all steps counting alike, on pictures it was not trained on (a "
     "subject has none: there it is on its own pictures); lower is better.",
-    "Reconstruction": "the same score on the real pictures after the base's autoencoder, through which "
-    "every generated picture comes: nothing drawn with this base can be expected to score higher.",
-    "Ceiling of FID and KID": "the distance between two sets of real pictures that share no condition; "
-    "pictures drawn for the very conditions can come closer than that.",
 }
+
+MINIATURE_WORLD_TERM = {
+    "Miniature world": "pictures that this repository renders, in the layouts of published data sets, so "
+    "that everything runs without a download. No picture of a published data set is among them.",
+}
+MINIATURE_JUDGES_TERM = {
+    "Miniature judges": "the networks that look at the pictures, trained on the miniature world: figures by "
+    "them compare the columns of this page, never a figure here with a published one.",
+}
+
+
+def terms(params: Params) -> dict[str, str]:
+    """Return the terms that a run's page needs: those of the miniature world only where it is used."""
+    used = dict(TERMS)
+    if any(dataset.acquire.source == "world" for dataset in params.datasets.values()):
+        used |= MINIATURE_WORLD_TERM
+    if params.evaluate.judges == MINIATURE_JUDGES:
+        used |= MINIATURE_JUDGES_TERM
+    return used
+
 
 STAGES: dict[str, str] = {
     "acquire": "Pictures found",

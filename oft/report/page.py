@@ -11,19 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oft.evaluation.registry import find_metric
+from oft.evaluation.metric import REAL, RECONSTRUCTION
+from oft.evaluation.registry import find_metric, headline_metrics
 from oft.pictures import encode_png
-from oft.prepare.card_text import describe_source
 from oft.report.edges import Reextract
+from oft.report.gains import MetricGains, measure_gains
 from oft.report.glossary import (
     ANGLE_COLUMNS,
     ANGLE_FORMS,
     MEAN_PICTURE_BASELINE,
     REASONS,
     STAGES,
-    TERMS,
+    terms,
 )
 from oft.report.grids import printable
+from oft.report.plan import title_of_dataset
 from oft.report.results import (
     AnglesResults,
     CountsRow,
@@ -33,14 +35,13 @@ from oft.report.results import (
     number,
 )
 from oft.report.scores import (
-    ceiling_of,
     format_quantity,
     format_setting,
-    format_share,
     format_value,
-    headline,
     main_metric,
+    reference_value,
 )
+from oft.report.sentences import format_interval
 from oft.report.sheets import ANGLES_GRID, GRIDS_FOLDER, draw_sheets
 from oft.report.views import (
     DIRECTIONS,
@@ -48,13 +49,14 @@ from oft.report.views import (
     anchor,
     figure_of,
     notes_by_piece,
-    task_title,
     view_task,
 )
 from oft.storage import atomic_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from oft.params import Params
 
 PAGE_NAME = "index.html"
 
@@ -75,6 +77,7 @@ def render(report: ReportData, out: Path, *, reextract: Reextract | None = None)
             shown below each picture for which it returns one.
     """
     reextracted = {task.name: _reextract_conditions(task, reextract) for task in report.tasks}
+    gains = {task.name: _measure_gains(task, report.params.seed) for task in report.tasks}
     words = {run.adapter: run.words for task in report.tasks for run in task.runs}
     adapters = sorted(words, key=lambda adapter: words[adapter].place)
     html = (
@@ -84,16 +87,23 @@ def render(report: ReportData, out: Path, *, reextract: Reextract | None = None)
             params=report.params,
             adapters=adapters,
             adapter_meanings={adapter: words[adapter].meaning for adapter in adapters},
-            sources=_view_sources(report),
+            links=_view_links(report.tasks),
+            dataset_titles=list(dict.fromkeys(task.dataset_title for task in report.tasks)),
             num_samples=sum(run.num_samples for task in report.tasks for run in task.runs),
-            angles=_view_angles(report.angles) if report.angles else None,
-            headlines=[_view_headline(task, adapters) for task in report.tasks],
-            tasks=[view_task(task, reextracted[task.name]) for task in report.tasks],
+            angles=_view_angles(report.angles, report.params) if report.angles else None,
+            headlines=[
+                _view_headline(task, adapters, gains[task.name], report.params.evaluate.judges)
+                for task in report.tasks
+            ],
+            tasks=[
+                view_task(task, reextracted[task.name], gains[task.name], report.params)
+                for task in report.tasks
+            ],
             counts=_view_counts(report.counts),
             count_splits=list(dict.fromkeys(row.split for row in report.counts)),
             notes=notes_by_piece(report.notes),
             settings=_to_yaml(report.params.model_dump()),
-            terms=TERMS,
+            terms=terms(report.params),
         )
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -131,7 +141,6 @@ def _environment(titles: Mapping[str, str]) -> Environment:
         "printable": printable,
         "quantity": format_quantity,
         "setting": format_setting,
-        "share": format_share,
         "value": format_value,
         "without_unit": _without_unit,
     }
@@ -153,37 +162,62 @@ def _reextract_conditions(task: TaskResults, reextract: Reextract | None) -> Ree
     return {place: condition for place, condition in pictures.items() if condition is not None}
 
 
-def _view_sources(report: ReportData) -> list[tuple[str, str]]:
-    """Return the names of the data sets by where they come from, in words."""
-    by_source: dict[str, dict[str, None]] = {}
-    for task in report.tasks:
-        by_source.setdefault(task.source, {})[task.dataset] = None
-    return [(", ".join(names), describe_source(source)) for source, names in by_source.items()]
+def _view_links(tasks: Sequence[TaskResults]) -> list[tuple[str, str]]:
+    """Return anchor and label of each task: without its data set where no other task does the same."""
+    short = [task.short_title for task in tasks]
+    return [
+        (anchor(task.name), task.short_title if short.count(task.short_title) == 1 else task.title)
+        for task in tasks
+    ]
 
 
-def _view_headline(task: TaskResults, adapters: Sequence[str]) -> dict[str, Any]:
+def _measure_gains(task: TaskResults, seed: int) -> list[MetricGains]:
+    """Return how far a task's adapters came: by its main metric, of a subject by each that is a likeness."""
+    main = main_metric(task.condition, task.runs)
+    names = dict.fromkeys([main] if main else [])
+    if task.is_subject:
+        names |= dict.fromkeys(headline_metrics(task.condition))
+    found = (measure_gains(task.condition, task.runs, name, seed) for name in names)
+    return [gains for gains in found if gains is not None]
+
+
+def _view_headline(
+    task: TaskResults, adapters: Sequence[str], gains: Sequence[MetricGains], judges: str
+) -> dict[str, Any]:
     metric = main_metric(task.condition, task.runs)
     known = find_metric(metric) if metric else None
     by_adapter = {run.adapter: run for run in task.runs}
-    found = [
-        headline(metric, by_adapter[adapter], task.runs) if metric and adapter in by_adapter else None
-        for adapter in adapters
-    ]
+    of_main = next((found for found in gains if found.metric.name == metric), None)
     return {
-        "task": task_title(task),
+        "task": task.title,
         "anchor": anchor(task.name),
-        "metric": known.label if known else metric,
+        "metric": known.title(judges) if known else metric,
         "direction": DIRECTIONS[known.direction] if known else "",
         "cells": [
             {
-                "value": cell.value if cell else None,
-                "closed": cell.closed if cell else None,
-                "width": f"{100 * min(max(cell.closed or 0.0, 0.0), 1.0):.1f}" if cell else "",
+                "value": by_adapter[adapter].number(metric) if metric and adapter in by_adapter else None,
+                **_view_closed(of_main, adapter),
             }
-            for cell in found
+            for adapter in adapters
         ],
-        "ceiling": ceiling_of(metric, task.runs) if metric else None,
+        "references": [
+            reference_value(metric, suffix, task.runs) if metric else None
+            for suffix in (RECONSTRUCTION, REAL)
+        ],
     }
+
+
+def _view_closed(gains: MetricGains | None, adapter: str) -> dict[str, str]:
+    """Return the share of the distance that an adapter closed, in words and as a bar's width in per cent."""
+    gain = gains.by_adapter.get(adapter) if gains else None
+    if gain is None:
+        return {"closed": "", "width": ""}
+    if not gain.difference.excludes_zero:
+        return {"closed": "no difference from the base seen", "width": ""}
+    if gain.closed is None:
+        return {"closed": "", "width": ""}
+    width = 100 * min(max(gain.closed.value, 0.0), 1.0)
+    return {"closed": f"{format_interval(gain.closed)} closed", "width": f"{width:.1f}"}
 
 
 def _view_counts(rows: Sequence[CountsRow]) -> list[dict[str, Any]]:
@@ -192,7 +226,7 @@ def _view_counts(rows: Sequence[CountsRow]) -> list[dict[str, Any]]:
     for row in rows:
         line = lines.setdefault(
             (row.stage, row.name),
-            {"stage": STAGES[row.stage], "name": row.name, "seen": {}, "kept": {}, "reasons": []},
+            {"stage": STAGES[row.stage], "title": row.title, "seen": {}, "kept": {}, "reasons": []},
         )
         line["seen"][row.split] = format_value(row.seen)
         line["kept"][row.split] = format_value(row.kept)
@@ -210,8 +244,9 @@ def _view_counts(rows: Sequence[CountsRow]) -> list[dict[str, Any]]:
     return list(lines.values())
 
 
-def _view_angles(angles: AnglesResults) -> dict[str, Any]:
+def _view_angles(angles: AnglesResults, params: Params) -> dict[str, Any]:
     return {
+        "dataset_title": title_of_dataset(params.angles.dataset, params),
         "columns": ANGLE_COLUMNS,
         "rows": [
             [

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from oft.adapters.registry import BASE_ALONE
+from oft.datasets.registry import dataset_title
 from oft.evaluation.metric import SUBJECT
-from oft.report.glossary import adapter_words
+from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, ConditionWords, adapter_words
 
 if TYPE_CHECKING:
     from oft.params import Params
@@ -16,11 +17,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskKind:
-    """What a task is: its condition (`SUBJECT` for subjects), its data set, and where that comes from."""
+    """What a task is.
+
+    Attributes:
+        condition: its name; `SUBJECT` for subjects.
+        dataset: the data set's name in the params.
+        dataset_title: what the data set is called where people read it.
+    """
 
     condition: str
     dataset: str
-    source: str
+    dataset_title: str
+
+    @property
+    def words(self) -> ConditionWords:
+        """The words for its condition."""
+        return CONDITIONS.get(self.condition, FALLBACK_CONDITION)
+
+    def short_title(self, task: str) -> str:
+        """Return what the task ``task`` does, for readers who know on which data."""
+        title = self.words.title
+        if self.condition != SUBJECT:
+            return title
+        return f"{title} “{task.removeprefix('subject_').replace('_', ' ')}”"
+
+    def title(self, task: str) -> str:
+        """Return the name of the task ``task`` for readers: what it does, on which data."""
+        return f"{self.short_title(task)} ({self.dataset_title})"
 
 
 def planned_runs(params: Params) -> dict[str, tuple[str, ...]]:
@@ -48,7 +71,26 @@ def describe_task(task: str, params: Params) -> TaskKind:
         condition, dataset = SUBJECT, params.subjects[task].dataset
     else:
         condition, dataset = params.tasks[task].condition, params.tasks[task].dataset
-    return TaskKind(condition, dataset, params.datasets[dataset].acquire.source)
+    return TaskKind(condition, dataset, title_of_dataset(dataset, params))
+
+
+def title_of_dataset(name: str, params: Params) -> str:
+    """Return what a data set of the params is called where people read it."""
+    dataset = params.datasets[name]
+    return dataset_title(name, dataset.reader, dataset.acquire.source)
+
+
+def titles_of_files(params: Params) -> dict[str, str]:
+    """Return the title of what each folder of results or file of counts is about, by its path."""
+    names = {*params.tasks, *params.subjects}
+    titles = {name: describe_task(name, params).title(name) for name in names}
+    files = {f"runs/{name}": title for name, title in titles.items()}
+    for folder in ("conditions", "shards"):
+        files |= {f"data/{folder}/{name}.counts.json": title for name, title in titles.items()}
+    for folder in ("raw", "captions"):
+        for name in params.datasets:
+            files[f"data/{folder}/{name}.counts.json"] = title_of_dataset(name, params)
+    return files
 
 
 def num_sample_shards(task: str, adapter: str, params: Params) -> int:

@@ -96,20 +96,41 @@ def read_confusion(root: Path, name: str, notes: list[Note]) -> tuple[ConfusionC
     return tuple(cells)
 
 
-def read_scores(root: Path, name: str, notes: list[Note]) -> list[PictureScores]:
+def read_scores(root: Path, name: str, piece: Piece, notes: list[Note]) -> tuple[PictureScores, ...]:
     """Return the scores of each picture; those of no known picture are left out."""
     pictures = []
-    for record in read_records(root, name, "evaluate", "failures", notes):
+    for record in read_records(root, name, "evaluate", piece, notes):
         match record:
             case {"key": key, "index": int(index), **values}:
                 scores = {
                     score: found for score, value in values.items() if (found := number(value)) is not None
                 }
                 pictures.append(PictureScores(str(key), index, scores))
+    return tuple(pictures)
+
+
+def read_class_pixels(
+    root: Path, name: str, notes: list[Note]
+) -> dict[SampleKey, dict[str, dict[int, tuple[int, int, int]]]]:
+    """Return the pixels by class of each picture and of what it is compared with; {} where there are none."""
+    pictures = {}
+    for record in read_records(root, name, "evaluate", "intervals", notes):
+        try:
+            picture = str(record["key"]), int(record["index"])
+            pictures[picture] = {
+                part: {int(index): _three_counts(counts) for index, counts in classes.items()}
+                for part, classes in record.items()
+                if part not in ("key", "index")
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            notes.append(Note("intervals", damaged(name, f"{type(error).__name__} {error}")))
+            return {}
     return pictures
 
 
-def read_counts(root: Path, stage: str, folder: str, of: str, notes: list[Note]) -> list[CountsRow]:
+def read_counts(
+    root: Path, stage: str, folder: str, of: str, title: str, notes: list[Note]
+) -> list[CountsRow]:
     """Return what a stage saw, kept and dropped of a data set or task, a row for each split."""
     name = f"{folder}/{of}.counts.json"
     by_split = read_mapping(root, name, stage, "counts", notes)
@@ -126,6 +147,7 @@ def read_counts(root: Path, stage: str, folder: str, of: str, notes: list[Note])
                     CountsRow(
                         stage,
                         of,
+                        title,
                         split,
                         seen,
                         kept,
@@ -263,7 +285,7 @@ def read_card(root: Path, task: str, notes: list[Note]) -> dict[str, str]:
     card = read_mapping(root, name, "shard", "shards", notes)
     try:
         return describe_card(card) if card else {}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (UserError, AttributeError, KeyError, TypeError, ValueError) as error:
         notes.append(Note("shards", damaged(name, f"{type(error).__name__} {error}")))
         return {}
 
@@ -300,6 +322,11 @@ def draw_samples(
     except (UserError, OSError, ValueError, KeyError, TypeError, tarfile.TarError) as error:
         notes.append(Note("shards", damaged(f"data/shards/{task}", _fault(root, error))))
         return []
+
+
+def _three_counts(counts: Any) -> tuple[int, int, int]:
+    hits, actual, predicted = (int(count) for count in counts)
+    return hits, actual, predicted
 
 
 def _read_json(root: Path, name: str, stage: str, piece: Piece, notes: list[Note]) -> Any:

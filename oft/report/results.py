@@ -25,6 +25,7 @@ Piece = Literal[
     "counts",
     "curves",
     "failures",
+    "intervals",
     "magnitude",
     "metrics",
     "samples",
@@ -141,6 +142,9 @@ class RunResults:
         curves: what training and magnitude fitting logged.
         summaries: by phase, the values of ``summary.json``, flat.
         confusion: the cells of the confusion table, in the file's order.
+        pictures: the scores of each generated picture, and of what it is compared with.
+        class_pixels: by picture, for ``generated`` and its references, the pixels of each class: found, true,
+            predicted.
     """
 
     adapter: str
@@ -151,6 +155,10 @@ class RunResults:
     curves: tuple[Curve, ...] = ()
     summaries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confusion: tuple[ConfusionCell, ...] = ()
+    pictures: tuple[PictureScores, ...] = ()
+    class_pixels: Mapping[tuple[str, int], Mapping[str, Mapping[int, tuple[int, int, int]]]] = field(
+        default_factory=dict
+    )
 
     def number(self, metric: str) -> float | None:
         """Return a metric's value, None where there is none that is a finite number."""
@@ -165,7 +173,9 @@ class TaskResults:
         name: its name in the params.
         condition: canny, segmentation, densepose, ... or `SUBJECT`.
         dataset: the data set it is drawn from.
-        source: where the data set comes from, the setting ``acquire.source``.
+        dataset_title: what that is called where people read it.
+        title: the task's name for readers, with its data set's.
+        short_title: the same without.
         runs: in the order of the columns.
         comparisons: the rows of the grid, chosen at random by the seed.
         more_comparisons: further prompts of a subject.
@@ -181,7 +191,9 @@ class TaskResults:
     name: str
     condition: str
     dataset: str
-    source: str
+    dataset_title: str
+    title: str
+    short_title: str
     runs: tuple[RunResults, ...]
     comparisons: tuple[SampleRow, ...]
     more_comparisons: tuple[SampleRow, ...]
@@ -206,6 +218,7 @@ class CountsRow:
     Attributes:
         stage: acquire, extract, caption or shard.
         name: the data set or task.
+        title: what that is called where people read it.
         split: ``train`` or ``val``.
         dropped: how many for each reason.
         offenders: for each reason the first few names.
@@ -213,6 +226,7 @@ class CountsRow:
 
     stage: str
     name: str
+    title: str
     split: str
     seen: int
     kept: int

@@ -8,29 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oft.adapters.registry import BASE_ALONE
-from oft.evaluation.metric import Direction, Group
+from oft.evaluation.metric import REAL, RECONSTRUCTION, REFERENCES, Direction, Group
 from oft.evaluation.registry import find_metric, headline_metrics
-from oft.report.glossary import CEILING, GROUP_TITLES
+from oft.report.gains import find_clear_best
+from oft.report.glossary import GROUP_TITLES
 from oft.report.results import PictureScores, RunResults, number
 
 NO_VALUE = "–"
 """What a table shows where there is no value."""
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-@dataclass(frozen=True)
-class Headline:
-    """How far one adapter got on one task's main metric.
-
-    Attributes:
-        value: the adapter's score.
-        closed: the share of the distance between base and ceiling that it closed, None where there is none.
-    """
-
-    value: float
-    closed: float | None
 
 
 @dataclass(frozen=True)
@@ -43,9 +30,9 @@ class MetricRow:
         meaning: '' where the glossary knows nothing.
         better: ``higher``, ``lower`` or ``neither``.
         cells: one text for each adapter.
-        best: which cells hold the best value.
-        ceiling_key: the key of the ceiling, '' where there is none.
-        ceiling: its text.
+        best: which cells are better than all others beyond chance.
+        references: key and text on the target through the autoencoder, then on real pictures; the key is ''
+            where there is none.
     """
 
     key: str
@@ -54,40 +41,21 @@ class MetricRow:
     better: Direction
     cells: tuple[str, ...]
     best: tuple[bool, ...]
-    ceiling_key: str
-    ceiling: str
+    references: tuple[tuple[str, str], ...]
 
 
 def main_metric(condition: str, runs: Sequence[RunResults]) -> str | None:
-    """Return the metric that a task is judged by: its condition's, else any that has a ceiling."""
+    """Return the metric that a task is judged by: its condition's, else any that has a reference."""
     known = {key for run in runs for key in run.metrics}
     candidates = [key for key in headline_metrics(condition) if key in known]
-    candidates += sorted(key for key in known if f"{key}{CEILING}" in known)
+    candidates += sorted(key for key in known if any(f"{key}{suffix}" in known for suffix in REFERENCES))
     return next((key for key in candidates if any(run.number(key) is not None for run in runs)), None)
 
 
-def ceiling_of(metric: str, runs: Sequence[RunResults]) -> float | None:
-    """Return a metric's value on real pictures, as the first run that has one gives it."""
-    values = (run.number(f"{metric}{CEILING}") for run in runs)
+def reference_value(metric: str, suffix: str, runs: Sequence[RunResults]) -> float | None:
+    """Return a metric's value on a reference, as the first run that has one gives it."""
+    values = (run.number(f"{metric}{suffix}") for run in runs)
     return next((value for value in values if value is not None), None)
-
-
-def headline(metric: str, run: RunResults, runs: Sequence[RunResults]) -> Headline | None:
-    """Return a run's score and (score - base alone) / (ceiling - base alone); None without a score."""
-    value = run.number(metric)
-    if value is None:
-        return None
-    base = next((other.number(metric) for other in runs if other.adapter == BASE_ALONE), None)
-    ceiling = ceiling_of(metric, [run, *runs])
-    return Headline(value, None if run.adapter == BASE_ALONE else closed_share(value, base, ceiling, metric))
-
-
-def closed_share(value: float, base: float | None, ceiling: float | None, metric: str) -> float | None:
-    """Return (value - base) / (ceiling - base), None where the ceiling is not better than the base."""
-    if base is None or ceiling is None:
-        return None
-    distance = base - ceiling if lower_is_better(metric) else ceiling - base
-    return (value - base) / (ceiling - base) if distance > 0 else None
 
 
 def lower_is_better(metric: str) -> bool:
@@ -103,13 +71,20 @@ def choose_score(condition: str, pictures: Sequence[PictureScores]) -> str | Non
     return next((name for name in (*headline_metrics(condition), *known) if name in names), None)
 
 
-def metric_groups(runs: Sequence[RunResults]) -> list[tuple[str, Group, list[MetricRow]]]:
-    """Return (title, group, rows) of every key in any run's metrics; ceilings stand beside their metric."""
+def metric_groups(
+    runs: Sequence[RunResults], judges: str, seed: int
+) -> list[tuple[str, Group, list[MetricRow]]]:
+    """Return (title, group, rows) of every key in any run's metrics; references stand beside their metric.
+
+    Args:
+        judges: the setting ``evaluate.judges``.
+        seed: of the bootstrap that decides what is bold.
+    """
     keys = list(dict.fromkeys(key for run in runs for key in run.metrics))
     rows: dict[Group, list[MetricRow]] = {group: [] for group in GROUP_TITLES}
     for key in keys:
-        if not (key.endswith(CEILING) and key.removesuffix(CEILING) in keys):
-            rows[_group_of(key, runs)].append(_metric_row(key, runs))
+        if not any(key.endswith(suffix) and key.removesuffix(suffix) in keys for suffix in REFERENCES):
+            rows[_group_of(key, runs)].append(_metric_row(key, runs, judges, seed))
     return [(GROUP_TITLES[group], group, found) for group, found in rows.items() if found]
 
 
@@ -170,32 +145,29 @@ def _group_of(key: str, runs: Sequence[RunResults]) -> Group:
     known = find_metric(key)
     if known is not None:
         return known.group
-    if any(f"{key}{CEILING}" in run.metrics for run in runs):
+    if any(f"{key}{suffix}" in run.metrics for run in runs for suffix in REFERENCES):
         return "score"
     return "other"
 
 
-def _metric_row(key: str, runs: Sequence[RunResults]) -> MetricRow:
+def _metric_row(key: str, runs: Sequence[RunResults], judges: str, seed: int) -> MetricRow:
     known = find_metric(key)
-    better: Direction = known.direction if known else "neither"
     group = _group_of(key, runs)
     write = format_setting if group == "protocol" else format_value
-    values = [run.number(key) for run in runs]
-    present = [value for value in values if value is not None]
-    best = None
-    if group == "score" and better != "neither" and len(set(present)) > 1:
-        best = min(present) if better == "lower" else max(present)
-    ceiling_key = f"{key}{CEILING}"
-    ceilings = dict.fromkeys(
-        format_value(run.metrics[ceiling_key]) for run in runs if ceiling_key in run.metrics
-    )
+    if known and known.group == "adapter" and known.unit == "share":
+        write = format_share
+    best = find_clear_best(runs, known, seed) if known and group == "score" else None
     return MetricRow(
         key=key,
-        title=known.label if known else key.replace("_", " "),
+        title=known.title(judges) if known else key.replace("_", " "),
         meaning=known.explanation if known else "",
-        better=better,
+        better=known.direction if known else "neither",
         cells=tuple(write(run.metrics[key]) if key in run.metrics else NO_VALUE for run in runs),
-        best=tuple(best is not None and value == best for value in values),
-        ceiling_key=ceiling_key if ceilings else "",
-        ceiling=" / ".join(ceilings) if ceilings else NO_VALUE,
+        best=tuple(run.adapter == best for run in runs),
+        references=tuple(_reference_cell(f"{key}{suffix}", runs) for suffix in (RECONSTRUCTION, REAL)),
     )
+
+
+def _reference_cell(key: str, runs: Sequence[RunResults]) -> tuple[str, str]:
+    texts = dict.fromkeys(format_value(run.metrics[key]) for run in runs if key in run.metrics)
+    return (key, " / ".join(texts)) if texts else ("", NO_VALUE)

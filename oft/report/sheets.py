@@ -9,7 +9,7 @@ from PIL import Image
 from oft.report.glossary import ANGLE_COLUMNS
 from oft.report.grids import GridRow, comparison_grid, contact_sheet, stack
 from oft.report.results import AnglesResults, ReportData, TaskResults
-from oft.report.views import Reextracted, anchor, condition_words, sheet_name, task_columns, task_title
+from oft.report.views import Reextracted, anchor, condition_words, sheet_name, task_columns
 
 GRIDS_FOLDER = "grids"
 ANGLES_GRID = "why-angles"  # a hyphen: no task of the params is called so
@@ -35,7 +35,7 @@ def _draw_comparison(task: TaskResults, reextracted: Reextracted) -> Image.Image
         )
         for row in task.comparisons
     ]
-    labels, title = [column.label for column in columns], task_title(task)
+    labels, title = [column.label for column in columns], task.title
     own = [example.picture for example in task.instances if example.picture is not None]
     if not own:
         return comparison_grid(rows, labels, title)
@@ -51,7 +51,7 @@ def _draw_data(task: TaskResults) -> Image.Image | None:
     if all(example.condition is None for example in task.examples):
         columns = columns[1:]
         rows = [GridRow([example.picture], example.caption) for example in task.examples]
-    return contact_sheet(rows, columns, f"{task_title(task)}: data")
+    return contact_sheet(rows, columns, f"{task.title}: data")
 
 
 def _draw_angles(angles: AnglesResults | None) -> Image.Image | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oft.evaluation.metric import Direction
-from oft.evaluation.registry import find_metric
+from oft.evaluation.registry import find_metric, judged_by
 from oft.pictures import data_uri, encode_jpeg, encode_png
 from oft.report.figures import Line, draw_confusion, draw_curves
+from oft.report.gains import MetricGains
 from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, ConditionWords
 from oft.report.grids import MIN_SIDE_PX, enlarge, printable
 from oft.report.results import (
@@ -23,7 +24,11 @@ from oft.report.results import (
     TaskResults,
     number,
 )
-from oft.report.scores import format_value, metric_groups
+from oft.report.scores import format_value, main_metric, metric_groups
+from oft.report.sentences import describe_gains, describe_parameters
+
+if TYPE_CHECKING:
+    from oft.params import Params
 
 DIRECTIONS: dict[Direction, str] = {
     "higher": "↑ higher is better",
@@ -92,14 +97,6 @@ def condition_words(task: TaskResults) -> ConditionWords:
     return CONDITIONS.get(task.condition, FALLBACK_CONDITION)
 
 
-def task_title(task: TaskResults) -> str:
-    """Return a task's name for readers."""
-    title = condition_words(task).title
-    if task.is_subject:
-        return f"{title} “{task.name.removeprefix('subject_').replace('_', ' ')}”"
-    return f"{title} ({task.dataset})"
-
-
 def sheet_name(task: TaskResults) -> str:
     """Return the name of a task's contact sheet; with its hyphen no task of the params is called so."""
     return f"data-{anchor(task.name)}"
@@ -124,14 +121,21 @@ def notes_by_piece(notes: Iterable[Note]) -> dict[str, list[str]]:
     return grouped
 
 
-def view_task(task: TaskResults, reextracted: Reextracted) -> dict[str, Any]:
-    """Return all that the template shows of a task."""
+def view_task(
+    task: TaskResults, reextracted: Reextracted, gains: Sequence[MetricGains], params: Params
+) -> dict[str, Any]:
+    """Return all that the template shows of a task.
+
+    Args:
+        gains: how far its adapters came, by each metric that says whether it was learned.
+    """
+    judges = params.evaluate.judges
     columns = task_columns(task)
     titles = {run.adapter: run.words.title for run in task.runs}
     return {
         "name": task.name,
         "anchor": anchor(task.name),
-        "title": task_title(task),
+        "title": task.title,
         "explanation": condition_words(task).explanation,
         "is_subject": task.is_subject,
         "runs": task.runs,
@@ -141,17 +145,20 @@ def view_task(task: TaskResults, reextracted: Reextracted) -> dict[str, Any]:
         "has_same_seeds": all(len(row.seeds) == 1 for row in task.comparisons),
         "has_reextracted": bool(reextracted),
         "instances": [figure_of(e.picture, "", f"the subject's own picture {e.key}") for e in task.instances],
+        "gains": [describe_gains(found, task.runs, judges) for found in gains],
+        "parameters": [text for run in task.runs if (text := describe_parameters(run))],
         "groups": [
             {"title": title, "is_protocol": group == "protocol", "rows": rows}
-            for title, group, rows in metric_groups(task.runs)
+            for title, group, rows in metric_groups(task.runs, judges, params.seed)
         ],
+        "judge": _confusion_judge(task, judges),
         "arrows": DIRECTIONS,
         "num_images": _num_images(task.runs),
         "curves": _view_curves(task),
         "magnitude": [view for run in task.runs if (view := _view_magnitude(run))],
         "summaries": _view_summaries(task.runs),
         "confusions": [_view_confusion(task, run) for run in task.runs if run.confusion],
-        "failures": [_view_failure(failure, titles[failure.adapter]) for failure in task.failures],
+        "failures": [_view_failure(failure, titles[failure.adapter], judges) for failure in task.failures],
         "examples": [_view_example(example) for example in task.examples],
         "examples_split": task.examples_split,
         "contact_sheet": f"{sheet_name(task)}.png",
@@ -180,7 +187,7 @@ def _view_row(row: SampleRow, columns: Sequence[Column], found: Reextracted) -> 
     }
 
 
-def _view_failure(failure: Failure, title: str) -> dict[str, Any]:
+def _view_failure(failure: Failure, title: str, judges: str) -> dict[str, Any]:
     known = find_metric(failure.score_name)
     columns = [
         Column("Condition", "condition"),
@@ -190,7 +197,7 @@ def _view_failure(failure: Failure, title: str) -> dict[str, Any]:
     shown = [c for c in columns if c.adapter or c.picture(failure.comparison) is not None]
     return {
         **_view_row(failure.comparison, shown, {}),
-        "score_title": known.label if known else failure.score_name,
+        "score_title": known.title(judges) if known else failure.score_name,
         "score": failure.score,
     }
 
@@ -205,6 +212,12 @@ def _view_example(example: ShownSample) -> dict[str, Any]:
             if picture is not None
         ],
     }
+
+
+def _confusion_judge(task: TaskResults, judges: str) -> str:
+    """Return the judge whose classes a confusion table shows."""
+    metric = main_metric(task.condition, task.runs)
+    return (judged_by(metric, judges) if metric else "") or "judge"
 
 
 def _num_images(runs: Sequence[RunResults]) -> str:

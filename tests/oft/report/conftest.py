@@ -29,6 +29,8 @@ SIDE_PX = 16
 KEYS = tuple(f"val{number:02d}" for number in range(8))
 PROMPTS = tuple(f"prompt{number:02d}" for number in range(6))
 CAPTION = "a house by the lake"
+VALUES = {"none": 0.1, "hint": 0.25, "oft": 0.4, "coft": 0.7}
+RECONSTRUCTION, REAL = 0.8, 0.9
 
 WriteSamples = Callable[..., None]
 
@@ -64,11 +66,12 @@ def write_curve(path: Path, num_steps: int) -> None:
 def _metrics(score: str, value: float, adapter: str) -> dict[str, Any]:
     metrics: dict[str, Any] = {
         score: value,
-        f"{score}_ceiling": 0.9,
-        "fid": 12.5,
-        "kid": 0.01,
-        "kid_ceiling": 0.0004,
-        "clip_t": 0.27,
+        f"{score}_real": REAL,
+        f"{score}_reconstruction": RECONSTRUCTION,
+        "frechet_distance": 12.5,
+        "kernel_distance": 0.01,
+        "kernel_distance_reconstruction": 0.0004,
+        "prompt_similarity": 0.27,
         "num_images": 8,
         "num_real_images": 8,
         "resolution_px": SIDE_PX,
@@ -78,8 +81,36 @@ def _metrics(score: str, value: float, adapter: str) -> dict[str, Any]:
         "brand_new_key": 1.5,
     }
     if adapter != "none":
-        metrics |= {"trainable_parameters": 345600, "energy_change": 3.1e-7, "orthogonality_error": 4.8e-7}
+        metrics |= {
+            "hint_encoder_parameters": 86400,
+            "hint_encoder_share": 1.0,
+            "trainable_parameters": 86400,
+        }
+    if adapter in ("oft", "coft"):
+        metrics |= {"hint_encoder_share": 0.25, "trainable_parameters": 345600, "rotation_parameters": 259200}
+        metrics |= {"energy_change": 3.1e-7, "orthogonality_error": 4.8e-7}
     return metrics
+
+
+def write_pictures(folder: Path, score: str, value: float, pictures: Iterable[tuple[str, int]]) -> None:
+    """Write what the stage `evaluate` says of each picture: scores around the run's, as hard for all runs."""
+    rows, pixels = [], []
+    for place, (key, index) in enumerate(pictures):
+        hard = (place % 4 - 1.5) / 50
+        values = {"": value + hard, "_reconstruction": RECONSTRUCTION + hard, "_real": REAL + hard}
+        names = "aacc" if score == "miou" else score
+        rows.append({"key": key, "index": index, **{f"{names}{end}": own for end, own in values.items()}})
+        counts = {end.removeprefix("_") or "generated": _pixels_of(own) for end, own in values.items()}
+        pixels.append({"key": key, "index": index, **counts})
+    write_json(folder / "per_image.json", rows)
+    if score == "miou":
+        write_json(folder / "class_pixels.json", pixels)
+
+
+def _pixels_of(iou: float) -> dict[str, list[int]]:
+    """Two classes of 10,000 pixels each, found with this IoU."""
+    hits = round(20_000 * iou / (1 + iou))
+    return {index: [hits, 10_000, 10_000] for index in ("3", "5")}
 
 
 def write_angles(root: Path) -> None:
@@ -107,7 +138,7 @@ def _samples(split: str, number: int, with_condition: bool) -> Iterable[Sample]:
 
 def build_run(root: Path) -> None:
     """Write a whole run into a folder."""
-    scores = {"segm_ade20k": "miou", "canny_coco": "canny_f1", "subject_duck_toy": "dino"}
+    scores = {"segm_ade20k": "miou", "canny_coco": "canny_f1", "subject_duck_toy": "subject_similarity"}
     counts = {
         "train": {
             "seen": 9,
@@ -125,7 +156,9 @@ def build_run(root: Path) -> None:
             write_shards(_samples("val", len(KEYS), True), shards, "val", 3, counts=Counts(8, 8))
             write_json(root / "data" / "conditions" / f"{task}.counts.json", counts)
         write_json(root / "data" / "shards" / f"{task}.counts.json", counts)
-        for number, adapter in enumerate(("none", "oft", "coft")):
+        for number, (adapter, value) in enumerate(VALUES.items()):
+            if is_subject and adapter == "hint":
+                continue
             folder = root / "runs" / task / adapter
             keys, indices = (PROMPTS, (0, 1)) if is_subject else (KEYS, (0,))
             write_samples(
@@ -136,7 +169,10 @@ def build_run(root: Path) -> None:
                     for index in indices
                 ],
             )
-            write_json(folder / "metrics.json", _metrics(score, 0.1 + 0.3 * number, adapter))
+            write_json(folder / "metrics.json", _metrics(score, value, adapter))
+            write_pictures(
+                folder / "plots", score, value, [(key, index) for key in keys for index in indices]
+            )
             if task == "segm_ade20k":
                 cells = [
                     {"actual": actual, "predicted": predicted, "share": 0.8 if actual == predicted else 0.1}
@@ -146,15 +182,12 @@ def build_run(root: Path) -> None:
                 write_json(folder / "plots" / "confusion.json", cells)
             if adapter == "none":
                 continue
-            for phase in ("train", "magnitude"):
+            for phase in ("train", *(("magnitude",) if adapter != "hint" else ())):
                 write_curve(folder / phase / "dvclive" / "plots" / "metrics" / "train" / "loss.tsv", 60)
             write_curve(folder / "train" / "dvclive" / "plots" / "metrics" / "val_loss.tsv", 4)
             write_json(folder / "train" / "summary.json", {"steps": 60, "nested": {"best": 0.5}})
-            write_json(
-                folder / "magnitude" / "summary.json", {"val_loss_before": 0.5, "val_loss_after": 0.25}
-            )
-            scored = [{"key": key, "index": 0, score: place / 10} for place, key in enumerate(keys)]
-            write_json(folder / "plots" / "per_image.json", scored)
+            losses = {"val_loss_before": 0.5} | ({"val_loss_after": 0.25} if adapter != "hint" else {})
+            write_json(folder / "magnitude" / "summary.json", losses)
     for dataset in ("ade20k", "coco", "dreambooth"):
         for folder_name in ("raw", "captions"):
             write_json(root / "data" / folder_name / f"{dataset}.counts.json", counts)
@@ -178,7 +211,7 @@ PARAMS: dict[str, Any] = _DEFAULTS | {
     "subjects": {"subject_duck_toy": {"dataset": "dreambooth", "subject": "duck_toy"}},
     "control_tasks": ["segm_ade20k", "canny_coco"],
     "subject_tasks": ["subject_duck_toy"],
-    "control_adapters": ["oft", "coft"],
+    "control_adapters": ["oft", "coft", "hint"],
     "subject_adapters": ["oft", "coft"],
     "transfers": {},
     "base_tasks": ["segm_ade20k", "canny_coco", "subject_duck_toy"],

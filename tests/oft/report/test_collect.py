@@ -32,7 +32,7 @@ def test_rows_hold_what_belongs_together(report: ReportData) -> None:
         assert row.condition is not None and row.target is not None
         # JPEG moves the target's values a little.
         assert np.abs(255 - row.condition.astype(int) - row.target).mean() < 12
-        assert set(row.outputs) == {"none", "oft", "coft"}
+        assert set(row.outputs) == {"none", "hint", "oft", "coft"}
         assert {output.seed for output in row.outputs.values()} == {1000}
         assert row.caption == f"a house by the lake {int(row.key[-2:])}"
 
@@ -70,16 +70,16 @@ def test_subjects_show_their_pictures_and_prompts(report: ReportData) -> None:
 
 def test_worst_pictures_come_first(report: ReportData) -> None:
     failures = [failure for failure in task_of(report).failures if failure.adapter == "oft"]
-    assert [failure.comparison.key for failure in failures] == ["val00", "val01", "val02"]
-    assert [failure.score for failure in failures] == [0.0, 0.1, 0.2]
+    assert [failure.comparison.key for failure in failures] == ["val00", "val04", "val01"]
+    assert [failure.score for failure in failures] == pytest.approx([0.37, 0.37, 0.39])
     assert failures[0].comparison.condition is not None
     assert list(failures[0].comparison.outputs) == ["oft"]
 
 
 def test_scores_that_are_no_numbers_are_no_failures(run_folder: Path, values: dict[str, Any]) -> None:
     path = run_folder / RUN / "plots" / "per_image.json"
-    records = [{"key": "val04", "index": 0, "miou": 0.4}, {"key": "val05", "index": 0, "miou": None}]
-    path.write_text(json.dumps([*records, {"key": "val06", "index": 0, "miou": float("nan")}, {"miou": 0.1}]))
+    records = [{"key": "val04", "index": 0, "aacc": 0.4}, {"key": "val05", "index": 0, "aacc": None}]
+    path.write_text(json.dumps([*records, {"key": "val06", "index": 0, "aacc": float("nan")}, {"aacc": 0.1}]))
     task = task_of(collect_run(run_folder, values, num_rows=1, seed=0))
     assert [f.comparison.key for f in task.failures if f.adapter == "oft"] == ["val04"]
 

@@ -58,9 +58,13 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def render_page(root: Path, values: dict[str, Any], out: Path, num_rows: int = 2) -> Page:
+def render_html(root: Path, values: dict[str, Any], out: Path, num_rows: int = 2) -> str:
     render(collect_run(root, values, num_rows), out)
-    return Page((out / "index.html").read_text(encoding="utf-8"))
+    return (out / "index.html").read_text(encoding="utf-8")
+
+
+def render_page(root: Path, values: dict[str, Any], out: Path, num_rows: int = 2) -> Page:
+    return Page(render_html(root, values, out, num_rows))
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +109,72 @@ def test_every_metric_appears(page: Page, pristine_run: Path) -> None:
     for path in pristine_run.glob("runs/*/*/metrics.json"):
         for key in json.loads(path.read_text()):
             assert key in shown, key
-    assert {"brand_new_key", "kid_ceiling", "0.400", "345,600", "3.1 × 10⁻⁷", "ddim"} <= shown
+    assert {
+        "brand_new_key",
+        "kernel_distance_reconstruction",
+        "0.400",
+        "345,600",
+        "3.1 × 10⁻⁷",
+        "ddim",
+    } <= shown
 
 
 def test_headline_says_how_much_was_closed(page: Page) -> None:
-    # none .1, oft .4, coft .7, ceiling .9
-    assert "38 % closed" in page.text() and "75 % closed" in page.text()
+    # none .1, hint .25, oft .4, coft .7, autoencoder .8; a subject has no hint, and real pictures .9
+    text = page.text()
+    for share in ("21 % [21, 21] closed", "43 % [43, 43] closed", "86 % [86, 86] closed"):
+        assert text.count(share) == 2
+    assert "75 % [73, 76] closed" in text
+
+
+def test_every_task_says_in_words_what_was_learned(page: Page) -> None:
+    text = page.text()
+    learned = (
+        "OFT closes 43 % [43, 43] of the distance from the base to what the autoencoder can show; the hint "
+        "encoder alone 21 % [21, 21]. Of what the hint encoder leaves, OFT closes 27 % [27, 27]. COFT closes"
+    )
+    assert text.count(learned) == 2
+    assert (
+        "OFT closes 37 % [37, 38] of the distance from the base to the likeness of the real pictures" in text
+    )
+    assert "Mean IoU (miniature segmenter) over 8 conditions" in text
+    assert "OFT: 345,600 trained parameters: hint encoder 86,400 (25 %), rotations 259,200 (75 %)." in text
+    assert "the judge found" not in text and "the miniature segmenter found" in text
+
+
+def test_no_name_misleads(page: Page, html: str) -> None:
+    """Rendered pictures are never called by the data set whose layout they have, nor figures by a network."""
+    shown = html[: html.index('<section id="settings">')]
+    tags = "h2|h3|th|dt|figcaption"
+    for title in re.findall(rf"<(?:{tags})\b[^>]*>(.*?)</(?:{tags})>", shown, re.DOTALL):
+        words = re.sub(r"miniature world, in [\w-]+&#39;s layout|href=.*?>", "", title)
+        assert not re.search("ade20k|coco|dreambooth|dino|clip|lpips", words.lower()), title
+    assert "miniature world, in ADE20K's layout" in page.text()
+
+
+def test_published_names_stand_with_published_judges(
+    pristine_run: Path, values: dict[str, Any], tmp_path: Path
+) -> None:
+    values["evaluate"]["judges"] = "data/judges/sd15"
+    values["datasets"]["dreambooth"]["acquire"] |= {"source": "download", "accept_licence": True}
+    values["control_tasks"], values["base_tasks"] = [], ["subject_duck_toy"]
+    text = render_page(pristine_run, values, tmp_path / "out").text()
+    assert "Likeness to the subject (DINO)" in text and "(miniature extractor)" not in text
+    assert "Subject “duck toy” (DreamBooth)" in text
+
+
+def test_where_pictures_have_no_scores_nothing_is_said_of_what_was_learned(
+    run_folder: Path, values: dict[str, Any], tmp_path: Path
+) -> None:
+    values["control_tasks"], values["subject_tasks"], values["base_tasks"] = (
+        ["segm_ade20k"],
+        [],
+        ["segm_ade20k"],
+    )
+    assert "<b>0.700</b>" in render_html(run_folder, values, tmp_path / "before")
+    (run_folder / SEGM / "none" / "plots" / "class_pixels.json").unlink()
+    html = render_html(run_folder, values, tmp_path / "out")
+    assert "No interval can be given" in html and "closes" not in html and "<b>0.700</b>" not in html
 
 
 def test_explanations_are_there(page: Page) -> None:
@@ -129,7 +193,7 @@ def test_explanations_are_there(page: Page) -> None:
 
 def test_grids_head_their_columns(page: Page, rendered: Path) -> None:
     text = page.text()
-    assert "Condition Target Base alone OFT COFT" in text
+    assert "Condition Target Base alone Hint encoder alone OFT COFT" in text
     assert sorted(path.name for path in (rendered / "grids").iterdir()) == [
         "canny_coco.png",
         "data-canny_coco.png",
@@ -143,7 +207,7 @@ def test_grids_head_their_columns(page: Page, rendered: Path) -> None:
 
 def test_reextracted_conditions_are_shown_for_canny_alone(page: Page) -> None:
     again = [image["alt"] for image in page.tags("img") if "again" in image.get("class", "")]
-    assert len(again) == 3 * 3
+    assert len(again) == 3 * 4
     assert "Below each generated picture are the edges found again" in page.text()
 
 
@@ -151,13 +215,13 @@ def test_curves_confusion_and_magnitude_are_shown(page: Page) -> None:
     text = page.text()
     for words in ("Training: loss", "Training: validation loss", "Magnitude fitting: loss", "−50.00 %"):
         assert words in text
-    # Two curves of training and one of the fitting for each task; one task's three confusion tables.
-    assert len(page.tags("svg")) == 3 * 3 + 3
+    # Two curves of training and one of the fitting for each task; one task's four confusion tables.
+    assert len(page.tags("svg")) == 3 * 3 + 4
 
 
 def test_failures_and_counts_are_shown(page: Page) -> None:
     text = page.text()
-    assert "Mean IoU 0.100" in text
+    assert "Pixel accuracy (miniature segmenter) 0.220" in text
     assert "train: 2 × file ends early broken.jpg" in text
 
 
@@ -175,7 +239,13 @@ def test_every_task_shows_the_card_and_samples_of_its_data(page: Page) -> None:
 def test_the_experiment_with_angles_shows_pictures_and_figures(page: Page) -> None:
     text = page.text()
     assert "Input Full activation Angle alone Magnitude alone" in text
-    for words in ("on 345 pictures of ade20k", "N = 12 held-out", "Mean training picture", "21.8", "0.625"):
+    for words in (
+        "on 345 pictures (miniature world, in ADE20K's layout)",
+        "N = 12 held-out",
+        "Mean training picture",
+        "21.8",
+        "0.625",
+    ):
         assert words in text
     drawn = [image["alt"] for image in page.tags("img") if image["alt"].startswith("Angle alone")]
     assert drawn == ["Angle alone, picture 1", "Angle alone, picture 2"]

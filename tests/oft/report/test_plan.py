@@ -14,8 +14,8 @@ def test_runs_follow_the_params(values: dict[str, Any]) -> None:
     values["sample_shards"] = [0, 1]
     params = parse_params(values)
     assert planned_runs(params) == {
-        "segm_ade20k": ("none", "oft", "coft"),
-        "canny_coco": ("oft", "coft"),
+        "segm_ade20k": ("none", "hint", "oft", "coft"),
+        "canny_coco": ("hint", "oft", "coft"),
         "canny_photos": ("none", "oft"),
         "subject_duck_toy": ("oft", "coft"),
     }
@@ -27,6 +27,14 @@ def test_runs_follow_the_params(values: dict[str, Any]) -> None:
 
 def test_kinds_come_from_params(values: dict[str, Any]) -> None:
     params = parse_params(values)
-    assert describe_task("segm_ade20k", params) == TaskKind("segmentation", "ade20k", "world")
-    assert describe_task("subject_duck_toy", params) == TaskKind("subject", "dreambooth", "world")
+    assert describe_task("segm_ade20k", params) == TaskKind(
+        "segmentation", "ade20k", "miniature world, in ADE20K's layout"
+    )
+    assert describe_task("subject_duck_toy", params) == TaskKind(
+        "subject", "dreambooth", "miniature world, in DreamBooth's layout"
+    )
+    assert describe_task("canny_coco", params).title("canny_coco") == (
+        "Edges to picture (miniature world, in COCO's layout)"
+    )
+    assert describe_task("subject_duck_toy", params).short_title("subject_duck_toy") == "Subject “duck toy”"
     assert datasets_of(["canny_coco", "subject_duck_toy"], params) == ["coco", "dreambooth"]

@@ -4,42 +4,32 @@ import pytest
 
 from oft.report.results import PictureScores, RunResults
 from oft.report.scores import (
+    MetricRow,
     choose_score,
-    closed_share,
     format_setting,
     format_share,
     format_value,
-    headline,
     main_metric,
     metric_groups,
 )
 
-BASE = RunResults("none", metrics={"miou": 0.1, "miou_ceiling": 0.9, "fid": 50.0, "num_images": 96})
-OFT = RunResults("oft", metrics={"miou": 0.5, "miou_ceiling": 0.9, "fid": 30.0, "num_images": 96, "odd": "x"})
+BASE = RunResults("none", metrics={"miou": 0.1, "miou_real": 0.9, "frechet_distance": 50.0, "num_images": 96})
+OFT = RunResults(
+    "oft",
+    metrics={
+        "miou": 0.5,
+        "miou_real": 0.9,
+        "miou_reconstruction": 0.8,
+        "frechet_distance": 30.0,
+        "num_images": 96,
+        "odd": "x",
+    },
+)
 
 
-def test_closed_share_is_zero_at_the_base_and_one_at_the_ceiling() -> None:
-    assert closed_share(0.5, 0.1, 0.9, "miou") == pytest.approx((0.5 - 0.1) / (0.9 - 0.1))
-    assert closed_share(0.1, 0.1, 0.9, "miou") == 0
-    assert closed_share(0.9, 0.1, 0.9, "miou") == 1
-    assert closed_share(0.0, 0.1, 0.9, "miou") == pytest.approx(-0.125)
-
-
-def test_closed_share_counts_downwards_where_lower_is_better() -> None:
-    assert closed_share(30, 50, 10, "fid") == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(("base", "ceiling"), [(None, 0.9), (0.1, None), (0.9, 0.9), (0.9, 0.5)])
-def test_no_share_without_a_distance(base: float | None, ceiling: float | None) -> None:
-    assert closed_share(0.5, base, ceiling, "miou") is None
-
-
-def test_headline_takes_base_and_ceiling_from_the_task() -> None:
-    found = headline("miou", OFT, [BASE, OFT])
-    assert found is not None and found.closed == pytest.approx(0.5)
-    base = headline("miou", BASE, [BASE, OFT])
-    assert base is not None and base.closed is None
-    assert headline("canny_f1", OFT, [BASE, OFT]) is None
+def rows_of(*runs: RunResults) -> dict[str, MetricRow]:
+    groups = metric_groups(runs, "miniature", seed=0)
+    return {row.key: row for _, _, rows in groups for row in rows}
 
 
 def test_main_metric_is_the_conditions_or_one_with_a_ceiling() -> None:
@@ -53,29 +43,28 @@ def test_main_metric_is_the_conditions_or_one_with_a_ceiling() -> None:
     assert main_metric("segmentation", [RunResults("oft")]) is None
 
 
-def test_every_key_has_a_row_and_ceilings_stand_beside_their_metric() -> None:
-    rows = {row.key: row for _, _, rows in metric_groups([BASE, OFT]) for row in rows}
-    assert set(rows) == {"miou", "fid", "num_images", "odd"}
-    assert (rows["miou"].ceiling_key, rows["miou"].ceiling) == ("miou_ceiling", "0.900")
+def test_every_key_has_a_row_and_references_stand_beside_their_metric() -> None:
+    rows = rows_of(BASE, OFT)
+    assert set(rows) == {"miou", "frechet_distance", "num_images", "odd"}
+    assert rows["miou"].references == (("miou_reconstruction", "0.800"), ("miou_real", "0.900"))
+    assert rows["frechet_distance"].references == (("", "–"), ("", "–"))
     assert rows["odd"].cells == ("–", "x")
+    assert rows["miou"].title == "Mean IoU (miniature segmenter)"
 
 
-def test_a_ceiling_without_its_metric_has_its_own_row() -> None:
-    rows = [
-        row
-        for _, _, rows in metric_groups([RunResults("oft", metrics={"dino_ceiling": 0.7})])
-        for row in rows
-    ]
-    assert [(row.key, row.cells) for row in rows] == [("dino_ceiling", ("0.700",))]
+def test_a_reference_without_its_metric_has_its_own_row() -> None:
+    rows = rows_of(RunResults("oft", metrics={"canny_f1_real": 0.7}))
+    assert [(row.key, row.cells) for row in rows.values()] == [("canny_f1_real", ("0.700",))]
 
 
-def test_best_is_marked_by_direction_and_never_a_tie() -> None:
-    rows = {row.key: row for _, _, rows in metric_groups([BASE, OFT]) for row in rows}
-    assert rows["miou"].best == (False, True)
-    assert rows["fid"].best == (False, True)
-    assert rows["num_images"].best == (False, False)
-    tie = RunResults("coft", metrics={"miou": 0.1})
-    assert metric_groups([BASE, tie])[0][2][0].best == (False, False)
+def test_without_an_interval_nothing_is_bold() -> None:
+    """Scores of each picture are missing, so nobody knows whether a difference is chance."""
+    assert not any(any(row.best) for row in rows_of(BASE, OFT).values())
+
+
+def test_shares_of_an_adapter_are_in_per_cent() -> None:
+    rows = rows_of(RunResults("oft", metrics={"hint_encoder_share": 0.866}))
+    assert rows["hint_encoder_share"].cells == ("87 %",)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +102,7 @@ def test_settings_keep_their_figures() -> None:
 
 
 def test_failures_are_found_by_the_tasks_score() -> None:
-    pictures = [PictureScores("a", 0, {"fid": 1.0, "miou": 0.2})]
+    pictures = [PictureScores("a", 0, {"frechet_distance": 1.0, "miou": 0.2})]
     assert choose_score("segmentation", pictures) == "miou"
-    assert choose_score("canny", pictures) == "fid"
+    assert choose_score("canny", pictures) == "frechet_distance"
     assert choose_score("canny", [PictureScores("a", 0, {"unheard_of": 1.0})]) is None
