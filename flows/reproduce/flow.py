@@ -123,7 +123,7 @@ def publish_artifacts(root: Path, run: RunResult) -> None:
     metrics = pages.read_metrics(root)
     _create(
         create_markdown_artifact,
-        pages.render_metrics(metrics, pages.exchange_metrics(root, metrics)),
+        pages.render_metrics(metrics, pages.exchange_metrics(root, metrics), pages.read_titles(root)),
         key=METRICS_ARTIFACT,
         description="Every metric of the pipeline.",
     )

@@ -9,6 +9,8 @@ from typing import Any
 
 from flows.reproduce.run_table import RunTable, StageRow, Status, overlaps
 from flows.reproduce.views import summarize
+from oft.errors import ParamsError
+from oft.evaluation.registry import with_judge
 from oft.pictures import data_uri
 from oft.storage import flatten, read_json, write_json
 
@@ -51,12 +53,30 @@ def exchange_metrics(root: Path, metrics: Metrics) -> Metrics:
     return before
 
 
-def render_metrics(metrics: Metrics, before: Metrics) -> str:
+def read_titles(root: Path) -> dict[str, str]:
+    """Return what the workspace's folders of results and files of counts are about, by their paths.
+
+    Where its settings are not those of this pipeline there are no titles.
+    """
+    from oft.params import PARAMS_FILE, load_params
+    from oft.report.plan import titles_of_files
+
+    try:
+        return titles_of_files(load_params(root / PARAMS_FILE))
+    except ParamsError:
+        return {}
+
+
+def render_metrics(metrics: Metrics, before: Metrics, titles: Mapping[str, str] | None = None) -> str:
     """Markdown: what changed since ``before`` in brackets.
 
-    A table for each task, its adapters side by side, a metric a line; then one for all other files with the
-    same metrics, a file a line.
+    A table for each task, its adapters side by side, a metric a line, with its miniature judge; then one for
+    all other files with the same metrics, a file a line.
+
+    Args:
+        titles: what folders and files are about, see `read_titles`.
     """
+    titles = titles or {}
     tasks: dict[str, list[str]] = {}
     others: dict[tuple[str, ...], list[str]] = {}
     for path, values in metrics.items():
@@ -65,29 +85,48 @@ def render_metrics(metrics: Metrics, before: Metrics) -> str:
             tasks.setdefault(str(file.parent.parent), []).append(path)
         else:
             others.setdefault(tuple(values), []).append(path)
-    tables = [_render_task(task, paths, metrics, before) for task, paths in tasks.items()]
-    tables += [_render_files(keys, paths, metrics, before) for keys, paths in others.items()]
+    tables = [_render_task(task, paths, metrics, before, titles) for task, paths in tasks.items()]
+    tables += [_render_files(keys, paths, metrics, before, titles) for keys, paths in others.items()]
     note = "In brackets: the change since the run before in this clone.\n\n" if before else ""
     return note + "\n\n".join(tables) if tables else "No metrics yet."
 
 
-def _render_task(task: str, paths: Sequence[str], metrics: Metrics, before: Metrics) -> str:
+def _render_task(
+    task: str, paths: Sequence[str], metrics: Metrics, before: Metrics, titles: Mapping[str, str]
+) -> str:
     paths = sorted(paths)
     names = dict.fromkeys(name for path in paths for name in metrics[path])
+    judges = next((str(metrics[path]["judges"]) for path in paths if "judges" in metrics[path]), "")
     return _render_table(
-        [task, *(PurePosixPath(path).parent.name for path in paths)],
-        [[name, *(_cell(path, name, metrics, before) for path in paths)] for name in names],
+        [_with_title(task, task, titles), *(PurePosixPath(path).parent.name for path in paths)],
+        [
+            [with_judge(name, judges), *(_cell(path, name, metrics, before) for path in paths)]
+            for name in names
+        ],
     )
 
 
-def _render_files(keys: tuple[str, ...], paths: Sequence[str], metrics: Metrics, before: Metrics) -> str:
+def _render_files(
+    keys: tuple[str, ...],
+    paths: Sequence[str],
+    metrics: Metrics,
+    before: Metrics,
+    titles: Mapping[str, str],
+) -> str:
     return _render_table(
         ["", *keys],
         [
-            [path.removesuffix(".json"), *(_cell(path, key, metrics, before) for key in keys)]
+            [
+                _with_title(path.removesuffix(".json"), path, titles),
+                *(_cell(path, key, metrics, before) for key in keys),
+            ]
             for path in paths
         ],
     )
+
+
+def _with_title(shown: str, path: str, titles: Mapping[str, str]) -> str:
+    return f"{shown}: {titles[path]}" if path in titles else shown
 
 
 def _render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from flows.retrain.decision import Decision, render_table
+from flows.retrain.decision import Decision, render_comparisons
 from oft.adapters.registry import BASE_ALONE, METHODS
+from oft.evaluation.metric import REAL, RECONSTRUCTION
+from oft.evaluation.registry import find_metric
+from oft.report.plan import describe_task
 from oft.storage import read_json
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ An adapter on `{base}` ({meaning}); it learned {learned}. {tag}, trained with re
 
 ## Data
 
-Data set `{dataset}` (reader `{reader}`). Licences of its pictures: {licence}. The licence of the adapter \
-has to respect them and the base's.
+{title}: data set `{dataset}` in the settings, read as `{reader}`. Licences of its pictures: {licence}. \
+The licence of the adapter has to respect them and the base's.
 
 ## Settings
 
@@ -97,13 +100,14 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
         learned=learned,
         tag=decision.tag,
         revision=decision.revision,
+        title=_capitalised(describe_task(task, params).dataset_title),
         dataset=dataset,
         reader=params.datasets[dataset].reader,
         licence=licence,
         settings=yaml.safe_dump(_settings(params, task), sort_keys=True).strip(),
-        metrics=_metrics_table(root, task, adapter),
+        metrics=_metrics_table(root, task, adapter, params.evaluate.judges),
         against=decision.against,
-        comparisons=render_table([row for row in decision.comparisons if row.task == task], decision.level),
+        comparisons=render_comparisons(decision, [row for row in decision.comparisons if row.task == task]),
     )
 
 
@@ -126,15 +130,23 @@ def _settings(params: Params, task: str) -> dict[str, Any]:
     }
 
 
-def _metrics_table(root: Path, task: str, adapter: str) -> str:
+def _metrics_table(root: Path, task: str, adapter: str, judges: str) -> str:
     measured = _read(root / "runs" / task / adapter / "metrics.json")
     base = _read(root / "runs" / task / BASE_ALONE / "metrics.json")
-    names = [name for name in measured if f"{name}_ceiling" in measured]
-    lines = ["| metric | this adapter | base alone | ceiling |", "| --- | ---: | ---: | ---: |"]
+    names = [
+        name for name in measured if f"{name}{REAL}" in measured or f"{name}{RECONSTRUCTION}" in measured
+    ]
+    lines = [
+        "| metric | this adapter | base alone | target through the autoencoder | real pictures |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
     for name in names:
-        values = (measured[name], base.get(name), measured[f"{name}_ceiling"])
-        lines.append(f"| {name} | {' | '.join(_number(value) for value in values)} |")
-    return "\n".join(lines) if names else "None with a ceiling."
+        metric = find_metric(name)
+        title = metric.title(judges) if metric else name
+        references = (measured.get(f"{name}{suffix}") for suffix in (RECONSTRUCTION, REAL))
+        values = (measured[name], base.get(name), *references)
+        lines.append(f"| {title} | {' | '.join(_number(value) for value in values)} |")
+    return "\n".join(lines) if names else "None with a reference."
 
 
 def _licences(card: Mapping[str, Any]) -> list[str]:
@@ -144,6 +156,10 @@ def _licences(card: Mapping[str, Any]) -> list[str]:
 
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "–"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _public(source: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from flows.retrain.gate import ScoreComparison
+from oft.evaluation.registry import with_judge
 
 DECISION_FILE = "decision.json"
 AGAINST_BASE = "the base alone"
@@ -27,6 +28,8 @@ class Decision:
         sources: checksum of each watched source, by stage.
         level: confidence level of each interval.
         comparisons: one for each score.
+        judges: the setting ``evaluate.judges``: whose figures the scores are.
+        titles: what each task is called where people read it, by its name.
     """
 
     number: int
@@ -38,6 +41,8 @@ class Decision:
     sources: Mapping[str, str] = field(default_factory=dict)
     level: float | None = None
     comparisons: tuple[ScoreComparison, ...] = ()
+    judges: str = ""
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tag(self) -> str:
@@ -66,23 +71,27 @@ def render_decision(decision: Decision) -> str:
     """Return a decision as markdown: what, why, and a table of the comparisons."""
     lines = [f"**{decision.title}**", "", f"{decision.reason[0].upper()}{decision.reason[1:]}."]
     if decision.comparisons:
-        lines += ["", render_table(decision.comparisons, decision.level)]
+        lines += ["", render_comparisons(decision, decision.comparisons)]
     return "\n".join(lines)
 
 
-def render_table(comparisons: Sequence[ScoreComparison], level: float | None) -> str:
-    """Return comparisons as a markdown table, a score a line."""
-    interval = f"{level:.2%} interval" if level is not None else "interval"
+def render_comparisons(decision: Decision, comparisons: Sequence[ScoreComparison]) -> str:
+    """Return comparisons of a decision as a markdown table, a score a line, with its miniature judge."""
+    interval = f"{decision.level:.2%} interval" if decision.level is not None else "interval"
     lines = [
         f"| task | score | promoted | candidate | difference | {interval} | conditions | verdict |",
         "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |",
     ]
-    lines += [
-        f"| {row.task} | {row.metric} | {row.promoted:.4f} | {row.candidate:.4f} | {row.difference:+.4f} "
-        f"| {row.low:+.4f} to {row.high:+.4f} | {_count(row)} | {row.verdict} |"
-        for row in comparisons
-    ]
+    lines += [_comparison_line(decision, row) for row in comparisons]
     return "\n".join(lines)
+
+
+def _comparison_line(decision: Decision, row: ScoreComparison) -> str:
+    task = decision.titles.get(row.task, row.task)
+    return (
+        f"| {task} | {with_judge(row.metric, decision.judges)} | {row.promoted:.4f} | {row.candidate:.4f} "
+        f"| {row.difference:+.4f} | {row.low:+.4f} to {row.high:+.4f} | {_count(row)} | {row.verdict} |"
+    )
 
 
 def _count(row: ScoreComparison) -> str:

@@ -35,6 +35,7 @@ from flows.retrain.workspace import link_sources, open_clone, repair_clone, retr
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import ParamsError, UserError
 from oft.params import PARAMS_FILE, Params, load_params
+from oft.report.plan import describe_task
 from oft.storage import read_json, write_json
 
 Log = Callable[[str], None]
@@ -261,6 +262,8 @@ def _decide(settings: RetrainSettings, found: SourceScan, against: Against, log:
         sources=found.sources,
         level=judgement.level,
         comparisons=judgement.comparisons,
+        judges=found.params.evaluate.judges,
+        titles={task: describe_task(task, found.params).title(task) for task in found.params.gated_tasks},
     )
 
 

@@ -68,6 +68,16 @@ def judged_by(key: str, judges: str) -> str:
     return metric.judged_by(judges) if metric else ""
 
 
+def with_judge(key: str, judges: str) -> str:
+    """Return a key of ``metrics.json`` as a table shows it: with the miniature network that gives its figure.
+
+    Args:
+        judges: the setting ``evaluate.judges``.
+    """
+    judge = judged_by(key, judges)
+    return f"{key} ({judge})" if judge else key
+
+
 def score_names() -> list[str]:
     """Return the names of the metrics that each picture has: what a gate can compare."""
     return [name for name, metric in all_metrics().items() if metric.per_picture]

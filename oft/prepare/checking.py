@@ -80,7 +80,7 @@ def summarize(reader: str, root: Path, counts: Mapping[Split, Counts]) -> dict[s
     splits = {split: _plain(tally.seen, tally.kept, tally.dropped) for split, tally in counts.items()}
     dropped = sum((tally.dropped for tally in counts.values()), Counter[str]())
     seen, kept = (sum(getattr(tally, name) for tally in counts.values()) for name in ("seen", "kept"))
-    return {"dataset": reader, "root": str(root), **_plain(seen, kept, dropped), "splits": splits}
+    return {"reader": reader, "root": str(root), **_plain(seen, kept, dropped), "splits": splits}
 
 
 def describe_drops(counts: Mapping[Split, Counts]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,7 +153,7 @@ def _group_of(key: str, runs: Sequence[RunResults]) -> Group:
 def _metric_row(key: str, runs: Sequence[RunResults], judges: str, seed: int) -> MetricRow:
     known = find_metric(key)
     group = _group_of(key, runs)
-    write = format_setting if group == "protocol" else format_value
+    write: Callable[[Any], str] = format_setting if group == "protocol" else format_value
     if known and known.group == "adapter" and known.unit == "share":
         write = format_share
     best = find_clear_best(runs, known, seed) if known and group == "score" else None

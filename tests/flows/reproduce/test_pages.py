@@ -11,11 +11,13 @@ from flows.reproduce.pages import (
     find_grids,
     picture_address,
     read_metrics,
+    read_titles,
     render_metrics,
     render_timeline,
     scalars,
 )
 from flows.reproduce.run_table import RunTable, Status
+from tests.conftest import ROOT
 from tests.flows.conftest import MakeRepository
 
 METRICS: Metrics = {
@@ -49,6 +51,22 @@ def test_adapters_of_a_task_stand_side_by_side_and_other_files_by_their_metrics(
         "| data/counts | 7 | 1 |"
     )
     assert render_metrics({}, {}) == "No metrics yet."
+
+
+def test_tables_say_what_they_are_about_and_whose_judges_gave_the_figures() -> None:
+    judged = {path: {**values, "judges": "miniature"} for path, values in METRICS.items() if "runs" in path}
+    titles = {"runs/a": "Edges to picture (miniature world)", "data/counts.json": "miniature world"}
+    page = render_metrics({**METRICS, **judged}, {}, titles)
+    assert "| runs/a: Edges to picture (miniature world) | none | oft |" in page
+    assert "| miou (miniature segmenter) | 0.5 | 0.1235 |" in page and "| num_images | 8 | 8 |" in page
+    assert "| data/counts: miniature world | 7 | 1 |" in page
+
+
+def test_titles_come_from_the_settings_of_this_pipeline(tmp_path: Path) -> None:
+    titles = read_titles(ROOT)
+    assert titles["runs/segm_ade20k"] == "Region map to picture (miniature world, in ADE20K's layout)"
+    assert titles["data/raw/coco.counts.json"] == "miniature world, in COCO's layout"
+    assert read_titles(tmp_path) == {}
 
 
 def test_changes_since_the_run_before_stand_in_brackets(tmp_path: Path) -> None:

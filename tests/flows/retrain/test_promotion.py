@@ -82,7 +82,9 @@ def test_decisions_are_not_signed(person: Person) -> None:
 
 def test_a_card_says_base_data_licences_settings_and_metrics(tmp_path: Path, params: Params) -> None:
     run = tmp_path / "runs" / TASK
-    write_json(run / "oft" / "metrics.json", {"aacc": 0.6, "aacc_ceiling": 0.9, "seed": 0, "fid": None})
+    write_json(
+        run / "oft" / "metrics.json", {"aacc": 0.6, "aacc_real": 0.9, "aacc_reconstruction": 0.8, "seed": 0}
+    )
     write_json(run / "none" / "metrics.json", {"aacc": 0.2})
     licences = {"CC0-1.0": 90, "MIT": 6}
     write_json(
@@ -93,7 +95,8 @@ def test_a_card_says_base_data_licences_settings_and_metrics(tmp_path: Path, par
     described = yaml.safe_load(front)
     assert described["base_model"] == "miniature" and described["library_name"] == "peft"
     assert described["license_name"] == "CC0-1.0, MIT"
-    assert "| aacc | 0.6 | 0.2 | 0.9 |" in text
+    assert "| Pixel accuracy (miniature segmenter) | 0.6 | 0.2 | 0.8 | 0.9 |" in text
+    assert "Miniature world, in ADE20K's layout: data set `ade20k` in the settings, read as `ade20k`" in text
     assert "| segm_ade20k | aacc | 0.5000 | 0.6000 | +0.1000 | +0.0500 to +0.1500 | 96 | gain |" in text
     assert "99.00% interval" in text and "canny_coco" not in text
     assert "promoted/7" in text and "num_blocks: 4" in text and "max_train_steps: 550" in text
@@ -104,4 +107,4 @@ def test_a_card_names_unknown_values(tmp_path: Path, params: Params) -> None:
     card = render_model_card(tmp_path, params, "subject_robot_toy", DECISION)
     assert "Licences of its pictures: unspecified" in card
     assert "the subject robot_toy as `sks`" in card
-    assert "None with a ceiling." in card
+    assert "None with a reference." in card

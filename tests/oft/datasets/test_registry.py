@@ -11,6 +11,7 @@ import pytest
 
 from oft.conditions import CONDITIONS
 from oft.datasets import READERS, read
+from oft.datasets.registry import dataset_title
 from oft.errors import DataError
 from oft.keys import KEY_PATTERN
 from oft.types import SPLITS, ByteSource, Counts
@@ -25,6 +26,24 @@ def opens(source: ByteSource) -> bool:
 
 def test_every_reader_has_a_small_data_set() -> None:
     assert set(ROOTS.values()) == set(READERS)
+
+
+@pytest.mark.parametrize(
+    ("reader", "source", "title"),
+    [
+        ("ade20k", "world", "miniature world, in ADE20K's layout"),
+        ("dreambooth", "world", "miniature world, in DreamBooth's layout"),
+        ("ade20k", "download", "ADE20K"),
+        ("fill50k", "download", "fill50k"),
+        ("ade20k", "/data/ADEChallengeData2016", "own folder “mine”, in ADE20K's layout"),
+        ("hub", "s3://bucket/pictures", "own bucket “mine”"),
+        ("image_folder", "photos", "photographs of scikit-image and scikit-learn"),
+    ],
+)
+def test_a_data_set_has_a_published_name_only_where_it_was_downloaded(
+    reader: str, source: str, title: str
+) -> None:
+    assert dataset_title("mine", reader, source) == title
 
 
 @pytest.mark.parametrize("fixture", sorted(ROOTS))

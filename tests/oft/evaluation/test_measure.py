@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -222,7 +222,10 @@ def test_a_subject_s_pictures_are_compared_with_all_real_ones_and_within_a_promp
     def measure(chosen: list[int]) -> Measurements:
         measured = Measurements()
         generated = generated_from(pictures[chosen], [0, 0, 1, 1])
-        extractors = {"by_colour": colour, "by_features": features}
+        extractors: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+            "by_colour": colour,
+            "by_features": features,
+        }
         measure_subject(generated, real, real, extractors, measured)
         measure_diversity(generated, pyramid, measured)
         return measured

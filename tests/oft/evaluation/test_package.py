@@ -10,7 +10,7 @@ def test_arithmetic_imports_no_heavy_library() -> None:
     program = (
         "import sys\n"
         "from oft.evaluation import canny, densepose, diagrams, distribution\n"
-        "from oft.evaluation import lpips, registry, segmentation, similarity\n"
+        "from oft.evaluation import class_pixels, diversity, intervals, registry, segmentation, similarity\n"
         "heavy = {'torch', 'torchmetrics', 'transformers', 'diffusers'}\n"
         "heavy |= {'cv2', 'scipy', 'sklearn', 'jaxtyping'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -42,7 +42,10 @@ def test_the_readme_is_a_card_of_the_hub(card: Card, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(render_card(card), encoding="utf-8")
     readme = DatasetCard.load(tmp_path / "README.md")
     front = readme.data.to_dict()
-    assert (front["pretty_name"], front["size_categories"]) == ("canny_coco", ["1K<n<10K"])
+    assert (front["pretty_name"], front["size_categories"]) == (
+        "canny_coco: own folder “coco”, in COCO's layout",
+        ["1K<n<10K"],
+    )
     # A split without a shard is no split of the hub.
     assert front["configs"][0]["data_files"] == [{"split": "train", "path": "train-*.tar"}]
     assert "| shard | train | 1,201 | 1,200 | 1 caption missing |" in readme.text
@@ -68,7 +71,8 @@ def test_a_licence_is_the_hub_s_where_there_is_one_that_it_knows(
 
 def test_words_of_a_card(card: Card) -> None:
     assert describe_card(card) == {
-        "Data set": "coco (the user’s own folder “photos of mine”; read as coco)",
+        "Data set": "own folder “coco”, in COCO's layout (copied from “photos of mine”; coco in the "
+        "settings, read as coco)",
         "Condition": "canny (low_threshold 100)",
         "Pictures": "resolution_px 512, fit crop, flip yes",
         "Captions": "rule all, template “{caption}, naruto style”",
@@ -77,6 +81,14 @@ def test_words_of_a_card(card: Card) -> None:
         "Licences": "CC BY 4.0 (1,200)",
         "Index, SHA-256": "0" * 64,
     }
+
+
+def test_a_rendered_data_set_is_never_called_by_the_name_of_its_layout(card: Card) -> None:
+    readme = DatasetCard(render_card(card | {"source": "world"}))
+    assert readme.data.to_dict()["pretty_name"] == "canny_coco: miniature world, in COCO's layout"
+    assert "# canny_coco: miniature world, in COCO's layout" in readme.text
+    assert "no picture of the published data set is in it" in readme.text
+    assert describe_card(card | {"source": "download"})["Data set"].startswith("COCO (the official archives")
 
 
 def test_other_people_s_words_stay_in_their_cell(card: Card) -> None:

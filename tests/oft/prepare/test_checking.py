@@ -43,7 +43,7 @@ def test_the_command_prints_one_line_of_json_and_the_offenders_with_a_remedy(ade
     assert result.exit_code == 0 and result.stdout.count("\n") == 1
     dropped = {"annotation_missing": 1, "size_mismatch": 1, "truncated": 1, "unreadable": 1}
     assert json.loads(result.stdout) == {
-        "dataset": "ade20k",
+        "reader": "ade20k",
         "root": str(ade20k_root),
         "seen": 6,
         "kept": 2,
