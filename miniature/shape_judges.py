@@ -69,8 +69,8 @@ def depth_objective(pool: Pool) -> Objective:
         if rng.random() < 0.5:
             images, truth = images.flip(3), truth.flip(2)
         with half_precision():
-            predicted = judge(pixel_values=augment(images, rng, generator)).predicted_depth
-        predicted = F.interpolate(predicted.float()[:, None], size=truth.shape[1:], mode="bilinear")[:, 0]
+            predicted = judge(pixel_values=augment(images, rng, generator)).logits
+        predicted = F.interpolate(predicted.float(), size=truth.shape[1:], mode="bilinear")[:, 0]
         difference = predicted - truth
         edges = difference.diff(dim=1).abs().mean() + difference.diff(dim=2).abs().mean()
         return difference.abs().mean() + edges

@@ -40,7 +40,8 @@ def extract_depth(
     maps = []
     with torch.inference_mode():
         for batch in prepare_batches(pictures, judge.preprocessing, batch_size, judge.model.device):
-            inverse_depth = judge.model(pixel_values=batch).predicted_depth[:, None]
+            output = judge.model(pixel_values=batch)
+            inverse_depth = output.logits if "logits" in output else output.predicted_depth[:, None]
             inverse_depth = torch.nn.functional.interpolate(
                 inverse_depth, size=pictures.shape[1:3], mode="bilinear", align_corners=False
             )

@@ -81,20 +81,29 @@ def load_landmark_judge(folder: str | Path, device: str | torch.device = "cpu") 
 
 
 def load_depth_judge(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
-    """Return a network of inverse depth (DPT, Depth Anything) from a folder or a hub id.
+    """Return a network of inverse depth from a folder or a hub id: DPT, Depth Anything, SegFormer of one map.
 
     ControlNet++'s protocol has Intel/dpt-large.
 
     Raises:
-        CheckpointError: it is missing, damaged or of another architecture.
+        CheckpointError: it is missing, damaged or of another architecture, or a SegFormer of several maps.
     """
     from transformers import AutoModelForDepthEstimation
 
     found = _read_model_type(folder)
+    if found == "segformer":
+        judge = load_segmenter(folder, device)
+        if judge.model.config.num_labels != 1:
+            raise CheckpointError(
+                f"{folder}: it has {judge.model.config.num_labels} maps, a SegFormer that judges depth has "
+                "one; point at the right checkpoint"
+            )
+        return judge
     if found not in INVERSE_DEPTH:
         raise CheckpointError(
-            f"{folder}: config.json describes a {found} model, {' or '.join(INVERSE_DEPTH)} is needed, which "
-            "predicts how near things are; point at the right checkpoint"
+            f"{folder}: config.json describes a {found} model; a judge of depth is "
+            f"{', '.join(INVERSE_DEPTH)} or segformer, which predict how near things are; point at the right "
+            "checkpoint"
         )
     return _load_judge(AutoModelForDepthEstimation, folder, device)
 

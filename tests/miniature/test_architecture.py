@@ -40,6 +40,8 @@ def test_shapes_are_those_of_the_docstrings() -> None:
         assert hidden.shape == (1, 32, 128)
         assert architecture.build_unet()(latents, 0, hidden).sample.shape == latents.shape
         assert architecture.build_segmenter(5)(pixel_values=pictures).logits.shape == (1, 5, 32, 32)
+        assert architecture.build_landmark_judge()(pixel_values=pictures).logits.shape == (1, 69, 32, 32)
+        assert architecture.build_depth_judge()(pixel_values=pictures).logits.shape == (1, 1, 32, 32)
         assert architecture.build_extractor().eval()(pictures).pooler_output.flatten(1).shape == (1, 96)
         clip = architecture.build_clip(tokenizer)(input_ids=tokens, pixel_values=pictures)
         assert clip.image_embeds.shape == clip.text_embeds.shape == (1, 64)

@@ -149,8 +149,9 @@ def test_settings_of_conditions_are_checked(values: Values, condition: str, key:
 def test_the_gate_knows_the_scores_of_pictures(values: Values) -> None:
     values["gate"]["metrics"]["frechet_distance"] = {"direction": "lower", "min_gain": 1.0, "max_loss": None}
     assert (
-        "gate: metrics: each must be one of aacc, canny_f1, part_accuracy, subject_similarity, "
-        "subject_similarity_image_text, prompt_similarity, which every picture has; "
+        "gate: metrics: each must be one of aacc, canny_f1, part_accuracy, landmark_auc, landmark_nme, "
+        "circle_iou, circle_colour_error, depth_rmse, subject_similarity, subject_similarity_image_text, "
+        "prompt_similarity, which every picture has; "
         "'frechet_distance' is not\n"
     ) in f"{faults(values)}\n"
 

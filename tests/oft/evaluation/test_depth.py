@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers.utils import ModelOutput
 
 from oft.errors import DataError
 from oft.evaluation.depth import extract_depth, measure_depth, score_depth
@@ -17,13 +18,22 @@ from oft.evaluation.preprocessing import Preprocessing
 
 
 class BrightIsNear:
-    """A judge at half the picture's size whose inverse depth is brightness in units of its own."""
+    """A judge at half the picture's size whose inverse depth is brightness in units of its own.
+
+    It gives it as DPT does, or as a map of a SegFormer.
+    """
 
     device = torch.device("cpu")
 
+    def __init__(self, as_map: bool = False) -> None:
+        self.as_map = as_map
+
     def __call__(self, pixel_values: torch.Tensor) -> Any:
-        brightness = torch.nn.functional.avg_pool2d(pixel_values.mean(dim=1, keepdim=True), 2)[:, 0]
-        return SimpleNamespace(predicted_depth=7 * brightness + 40)
+        brightness = torch.nn.functional.avg_pool2d(pixel_values.mean(dim=1, keepdim=True), 2)
+        inverse_depth = 7 * brightness + 40
+        return ModelOutput(
+            {"logits": inverse_depth} if self.as_map else {"predicted_depth": inverse_depth[:, 0]}
+        )
 
 
 JUDGE: Any = SimpleNamespace(model=BrightIsNear(), preprocessing=Preprocessing())
@@ -64,6 +74,11 @@ def test_depth_is_stretched_from_each_pictures_farthest_to_its_nearest() -> None
         assert (np.diff(depth.astype(int), axis=1) >= 0).all()
     # Other units and levels give the same map, to rounding.
     assert np.abs(found[0].astype(int) - found[2]).max() <= 3
+
+
+def test_a_segformers_map_is_read_as_dpts_depth() -> None:
+    judge: Any = SimpleNamespace(model=BrightIsNear(as_map=True), preprocessing=Preprocessing())
+    np.testing.assert_array_equal(extract_depth(ramps(), judge, 2), extract_depth(ramps(), JUDGE, 2))
 
 
 def test_measuring_pairs_each_picture_with_its_own_condition() -> None:

@@ -220,8 +220,10 @@ def test_judges_of_landmarks_and_depth_are_refused_where_they_are_something_else
 ) -> None:
     with pytest.raises(CheckpointError, match=r"has 5 maps, a judge of landmarks has 69"):
         load_landmark_judge(segmenter_folder)
-    with pytest.raises(CheckpointError, match=r"a segformer model, dpt or depth_anything is needed"):
+    with pytest.raises(CheckpointError, match=r"has 5 maps, a SegFormer that judges depth has one"):
         load_depth_judge(segmenter_folder)
+    with pytest.raises(CheckpointError, match=r"a resnet model; a judge of depth is dpt, depth_anything or"):
+        load_depth_judge(extractor_folder)
     with pytest.raises(CheckpointError, match="describes a resnet model, a segformer model is needed"):
         load_landmark_judge(extractor_folder)
 
