@@ -29,13 +29,16 @@ class FitSettings:
     Attributes:
         steps: optimizer steps.
         batch_size: pictures a step.
-        learning_rate: peak rate after ``warmup_steps``; decays to zero along a cosine.
+        learning_rate: peak rate after ``warmup_steps``; decays along a cosine.
+        decay_steps: the step at which the cosine reaches zero; None for the last one. A training that ends
+            before has almost as small a rate and can be shorter.
         ema_decay: decay of the running average of the weights, which is what is kept.
     """
 
     steps: int
     batch_size: int
     learning_rate: float
+    decay_steps: int | None = None
     warmup_steps: int = 100
     weight_decay: float = 0.01
     ema_decay: float = 0.998
@@ -45,7 +48,8 @@ def rate_factor(step: int, settings: FitSettings) -> float:
     """Return the learning rate at ``step`` as a fraction of its peak."""
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
-    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    last = settings.decay_steps or settings.steps
+    progress = (step - settings.warmup_steps) / max(1, last - settings.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 

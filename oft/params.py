@@ -69,6 +69,7 @@ class NetworkRecipe(Section):
     steps: PositiveInt
     batch_size: BatchSize
     learning_rate: PositiveFloat
+    decay_steps: PositiveInt | None = None
 
 
 class Pretraining(Section):

@@ -60,6 +60,8 @@ def test_the_rate_warms_up_and_decays_to_zero() -> None:
     settings = FitSettings(100, 1, 1.0, warmup_steps=10)
     assert rate_factor(0, settings) == 0.1 and rate_factor(10, settings) == 1.0
     assert rate_factor(100, settings) < 1e-12
+    shorter = FitSettings(80, 1, 1.0, decay_steps=100, warmup_steps=10)
+    assert rate_factor(79, shorter) == rate_factor(79, settings)
 
 
 def test_a_rendered_picture_depends_on_seed_kind_and_index() -> None:
