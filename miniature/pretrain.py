@@ -23,6 +23,7 @@ from miniature import architecture, networks, quality, shape_judges
 from miniature.pool import Pool, render_mixture, render_pool
 from miniature.training import FitSettings, fit
 from miniature.world.vocabulary import world_words
+from oft.errors import ParamsError
 from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
@@ -97,7 +98,13 @@ def keep_networks(folder: Path, scratch: Path, remade: Sequence[str]) -> None:
     """Copy from a finished ``folder`` to ``scratch`` every network but those to be remade.
 
     What is built on a remade network is remade too: a denoiser knows the latents of its autoencoder alone.
+
+    Raises:
+        ParamsError: there is no network of a name.
     """
+    for name in remade:
+        if name not in OBJECTIVES:
+            raise ParamsError(f"{name}: no such network; there are {', '.join(OBJECTIVES)}")
     log = read_json(folder / "training_log.json")
     for chain in CHAINS:
         for name in chain:

@@ -1,8 +1,9 @@
 """Train the miniature base and its judges on rendered pictures.
 
-Its results ship with the repository and the stage is frozen. To make them again (some two and a half hours on
-two cores):
-`dvc unfreeze pretrain && dvc repro -s pretrain && dvc freeze pretrain`.
+Its results ship with the repository and the stage is frozen. To make all of them again (some two hours on two
+cores): `dvc unfreeze pretrain && dvc repro -s pretrain && dvc freeze pretrain`.
+To make some of them again and keep the rest: `python -m stages.pretrain --remake clip,extractor`, then
+`dvc commit -f pretrain`.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ from stages.launch.sources import source_closure
 
 def main(arguments: list[str]) -> None:
     """Write data/models/miniature: base/, judges/, training_log.json, quality.json, hashes.json."""
-    from miniature.pretrain import PretrainSettings, pretrain
+    from miniature.pretrain import PretrainSettings, keep_networks, pretrain
     from miniature.training import FitSettings
     from oft.models.device import make_deterministic
     from oft.training.checkpoint import run_key
 
-    parse(arguments, __doc__)
+    options = parse(arguments, __doc__, optional=["remake"])
     settings = load_params().pretrain
     networks = {
         name: FitSettings(**values)
         for name, values in settings.model_dump(exclude={"seed", "pool_images"}).items()
     }
     scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], source_closure(Path(__file__)))
+    if options.remake:
+        keep_networks(paths.MINIATURE, scratch, options.remake.split(","))
     make_deterministic()
     trainings = PretrainSettings(settings.pool_images, networks)
     reached = pretrain(paths.MINIATURE, scratch, trainings, settings.seed)

@@ -16,6 +16,7 @@ HELP = {
     "task": "a task of params.yaml's `tasks`, or a subject of its `subjects`",
     "adapter": "an adapter of params.yaml's `adapters`; `none` is the base alone",
     "trained_on": "the task whose adapter is used, if it is another one",
+    "remake": "networks to make anew, by commas; the others are kept as they are",
     "shard": "which part of the pictures, counted from 0; all of them in one part if left out",
 }
 

@@ -9,6 +9,7 @@ import pytest
 
 from miniature.pretrain import CHAINS, JUDGES, OBJECTIVES, PretrainSettings, keep_networks, train_chain
 from miniature.training import FitSettings
+from oft.errors import ParamsError
 from oft.params import Pretraining
 from oft.storage import read_json, sha256_file, write_json
 
@@ -63,6 +64,11 @@ def test_one_network_is_remade_with_what_is_built_on_it_and_the_others_are_kept(
     if "denoiser" in kept:
         weights = tmp_path / "scratch" / "denoiser" / "unet" / "weights.safetensors"
         assert weights.read_bytes() == b"unet"
+
+
+def test_an_unknown_network_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="judge: no such network; there are vae, denoiser"):
+        keep_networks(tmp_path, tmp_path / "scratch", ["judge"])
 
 
 def _write_network(folder: Path, content: str) -> None:
