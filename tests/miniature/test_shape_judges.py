@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,11 @@ def scenes() -> Pool:
     return render_pool("scene", 8, seed=0)
 
 
+def save(judge: Any, folder: Path) -> None:
+    judge.half().save_pretrained(folder)
+    architecture.save_preprocessing(folder)
+
+
 def test_the_landmark_judge_learns_faces_and_that_circles_are_none(
     faces_and_circles: Pool, tmp_path: Path
 ) -> None:
@@ -39,8 +45,7 @@ def test_the_landmark_judge_learns_faces_and_that_circles_are_none(
         "landmarks", objective.modules.values(), objective.compute_loss, len(faces_and_circles), settings, 0
     )
     assert float(rows[-1]["loss"]) < 0.7 * float(rows[0]["loss"])
-    judge.half().save_pretrained(tmp_path)
-    architecture.save_preprocessing(tmp_path)
+    save(judge, tmp_path)
     loaded = load_landmark_judge(tmp_path)
     points, found = extract_landmarks(faces_and_circles.images, loaded, batch_size=5)
     assert found.tolist() == [True] * 6 + [False] * 6
@@ -64,8 +69,7 @@ def test_the_depth_judge_learns(scenes: Pool, tmp_path: Path) -> None:
         "depth", objective.modules.values(), objective.compute_loss, len(scenes), settings, 0
     )
     assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
-    judge.half().save_pretrained(tmp_path)
-    architecture.save_preprocessing(tmp_path)
+    save(judge, tmp_path)
     found = extract_depth(scenes.images, load_depth_judge(tmp_path), batch_size=3)
     assert found.shape == (8, 64, 64)
     correlations = [

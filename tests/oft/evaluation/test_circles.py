@@ -24,7 +24,7 @@ def outline_of(x: int, y: int, radius: int) -> np.ndarray:
 
 
 def paint(circle: np.ndarray, inside: tuple[int, int, int], outside: tuple[int, int, int]) -> np.ndarray:
-    return np.where(circle[..., None], np.uint8(inside), np.uint8(outside))[None].astype(np.uint8)
+    return np.where(circle[..., None], np.array(inside), np.array(outside))[None].astype(np.uint8)
 
 
 RED, BLUE, GREEN = (204, 50, 46), (54, 100, 196), (66, 154, 84)
