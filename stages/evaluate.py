@@ -15,7 +15,7 @@ from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, scores by picture, energy by layer."""
+    """Write runs/<task>/<adapter>/metrics.json and plots/: confusion, scores by picture, energy."""
     from oft.evaluation.metric import SUBJECT
     from oft.evaluation.registry import measure_task
     from oft.evaluation.task import TaskFiles, read_task
@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> None:
     with atomic_folder(folder / "plots") as partial:
         write_json(partial / "confusion.json", measured.confusion)
         write_json(partial / "per_image.json", measured.score_rows())
+        write_json(partial / "per_target.json", measured.target_rows())
+        write_json(partial / "class_counts.json", measured.count_rows())
         write_json(partial / "energy.json", layers)
     write_json(folder / "metrics.json", measured.rounded())
 

@@ -73,7 +73,7 @@ def compute_canny(
 def measure_edges(
     compared: Compared, edges: Callable[[Pictures], Pictures], real: Pictures, measured: Measurements
 ) -> None:
-    """Add IoU and F1 of the edges (reference protocol), and each picture's F1.
+    """Add IoU and F1 of the edges (reference protocol), and each picture's F1, of targets too.
 
     Args:
         edges: the run's own extractor on a stack of pictures.
@@ -82,8 +82,11 @@ def measure_edges(
     for suffix, (pictures, sources) in compared.items():
         found = edges(pictures)
         measured.add(compute_canny(truth[sources], found), suffix)
-        if not suffix:
-            measured.scores["canny_f1"] = [float(score) for score in score_edges(truth[sources], found)[1]]
+        f1 = score_edges(truth[sources], found)[1].tolist()
+        if suffix:
+            measured.target_scores[f"canny_f1{suffix}"] = f1
+        else:
+            measured.scores["canny_f1"] = f1
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:

@@ -13,7 +13,12 @@ from oft.errors import DataError
 from oft.evaluation.diagrams import confusion_rows
 from oft.evaluation.measure import Compared, Measurements, Pictures, score_accuracy
 from oft.evaluation.metric import Metric, MetricFamily
-from oft.evaluation.segmentation import compute_class_iou, confusion_matrix, extract_label_maps
+from oft.evaluation.segmentation import (
+    compute_class_iou,
+    confusion_matrix,
+    count_classes,
+    extract_label_maps,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Int64, UInt8
@@ -79,6 +84,7 @@ def measure_parts(
         truth = parts[sources]
         confusion = part_confusion_matrix(predicted, truth)
         measured.add(compute_part_accuracy(confusion), suffix)
+        measured.class_counts[suffix] = count_classes(predicted, truth, NUM_PART_IDS, ignore_id=None)
         if not suffix:
             measured.confusion = confusion_rows(confusion, list(PART_NAMES), settings.num_confusion_classes)
             measured.scores["part_accuracy"] = score_accuracy(predicted, truth, truth > 0)

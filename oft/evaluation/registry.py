@@ -18,7 +18,7 @@ from oft.evaluation import (
     similarity,
 )
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import Metric, MetricFamily
+from oft.evaluation.metric import SUBJECT, Metric, MetricFamily
 
 if TYPE_CHECKING:
     from oft.evaluation.task import EvaluatedTask
@@ -66,7 +66,8 @@ def measure_task(task: EvaluatedTask) -> Measurements:
         DataError: the task's shards lack what a family needs.
         CheckpointError: a judge is missing or damaged.
     """
-    measured = Measurements(requests=task.generated.requests)
+    targets = [] if task.condition == SUBJECT else [sample.key for sample in task.real_samples]
+    measured = Measurements(requests=task.generated.requests, target_keys=targets)
     for family in FAMILIES:
         if family.is_for(task.condition):
             family.measure(task, measured)

@@ -9,7 +9,7 @@ import numpy as np
 from oft.errors import CheckpointError, DataError
 from oft.evaluation.checks import check_pictures, check_same_shape
 from oft.evaluation.diagrams import confusion_rows
-from oft.evaluation.measure import Compared, Measurements, Pictures, score_accuracy
+from oft.evaluation.measure import ClassCounts, Compared, Measurements, Pictures, score_accuracy
 from oft.evaluation.metric import Metric, MetricFamily
 
 if TYPE_CHECKING:
@@ -89,6 +89,23 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes)
 
 
+def count_classes(
+    predicted: UInt8[np.ndarray, "n height width"],
+    truth: UInt8[np.ndarray, "n height width"],
+    num_classes: int,
+    ignore_id: int | None = 0,
+) -> list[ClassCounts]:
+    """Return the pixels of each class in each picture: diagonal and sums of its own ``confusion_matrix``."""
+    counted = []
+    for found, true in zip(predicted, truth, strict=True):
+        confusion = confusion_matrix(found, true, num_classes, ignore_id)
+        actual, given = confusion.sum(axis=1), confusion.sum(axis=0)
+        classes = np.flatnonzero(actual + given)
+        columns = (classes, np.diag(confusion)[classes], actual[classes], given[classes])
+        counted.append(ClassCounts(*(column.tolist() for column in columns)))
+    return counted
+
+
 def compute_class_iou(confusion: Int64[np.ndarray, "c c"]) -> np.ndarray:
     """Return TP / (TP + FP + FN) of each class, float64 [C], NaN where the class is absent in the truth."""
     hits, actual, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
@@ -131,6 +148,7 @@ def measure_segmentation(
         truth = labels[sources]
         confusion = confusion_matrix(predicted, truth, NUM_CLASSES + 1)
         measured.add(compute_segmentation(confusion), suffix)
+        measured.class_counts[suffix] = count_classes(predicted, truth, NUM_CLASSES + 1)
         if not suffix:
             measured.confusion = confusion_rows(
                 confusion,
