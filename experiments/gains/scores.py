@@ -178,8 +178,8 @@ def _common_keys(metric: str, arms: Mapping[str, ConditionRows]) -> set[str]:
 
 
 def _first_odd(keys: Sequence[Iterable[str]]) -> str:
-    sets = [set(found) for found in keys]
-    odd = sorted(set.union(*sets) - set.intersection(*sets))
+    first, *others = [set(found) for found in keys]
+    odd = sorted(first.union(*others) - first.intersection(*others))
     return f"{odd[0]} is only in some" if odd else "none"
 
 

@@ -17,14 +17,14 @@ SCORE_DIGITS, LOSS_DIGITS = 4, 7
 
 
 class TidyRow(NamedTuple):
-    """One score of one run; without key and index it is of all its pictures."""
+    """One score of one run; without key and repeat it is of all its pictures."""
 
     run: str
     task: str
     adapter: str
     seed: int
     key: str
-    index: int | str
+    repeat: int | str
     metric: str
     value: float
 

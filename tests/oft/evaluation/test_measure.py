@@ -15,7 +15,7 @@ from oft.evaluation.densepose import measure_parts
 from oft.evaluation.distribution import measure_distribution
 from oft.evaluation.features import Judge, extract_features, extract_pyramid
 from oft.evaluation.lpips import measure_diversity
-from oft.evaluation.measure import Generated, Measurements, compared_pictures
+from oft.evaluation.measure import ClassCounts, Generated, Measurements, compared_pictures
 from oft.evaluation.segmentation import extract_label_maps, measure_segmentation
 from oft.evaluation.similarity import (
     compute_pairwise_ceiling,
@@ -68,6 +68,32 @@ def test_every_picture_has_a_row_and_a_missing_score_is_null(pictures: np.ndarra
 def test_without_scores_there_are_no_rows(pictures: np.ndarray) -> None:
     measured = Measurements(requests=generated_from(pictures[:2], [0, 1]).requests)
     assert measured.score_rows() == []
+
+
+def test_targets_and_the_pixels_of_every_picture_have_rows_of_their_own() -> None:
+    measured = Measurements(
+        requests=[("a", 0), ("a", 1), ("b", 0)],
+        target_keys=["a", "b"],
+        target_scores={"f1_reconstruction": [0.5, math.nan]},
+        class_counts={
+            "": [ClassCounts([n], [1], [2], [3]) for n in (4, 5, 6)],
+            "_ceiling": 2 * [ClassCounts([7], [1], [1], [1])],
+        },
+    )
+    assert measured.target_rows() == [
+        {"key": "a", "f1_reconstruction": 0.5},
+        {"key": "b", "f1_reconstruction": None},
+    ]
+    rows = measured.count_rows()
+    assert {name: [(row["key"], row["index"]) for row in found] for name, found in rows.items()} == {
+        "generated": [("a", 0), ("a", 1), ("b", 0)],
+        "real": [("a", 0), ("b", 0)],
+    }
+    assert rows["generated"][1] == {
+        "key": "a", "index": 1, "classes": [5], "hits": [1], "actual": [2], "predicted": [3]
+    }  # fmt: skip
+    assert Measurements(requests=[("a", 0)]).target_rows() == []
+    assert Measurements(requests=[("a", 0)]).count_rows() == {}
 
 
 def test_real_pictures_are_compared_with_themselves(pictures: np.ndarray) -> None:
@@ -134,6 +160,7 @@ def test_edges_are_compared_with_those_of_the_source(pictures: np.ndarray) -> No
     assert measured.scores["canny_f1"] == pytest.approx([1, 0, math.nan], nan_ok=True)
     assert (measured.metrics["canny_f1"], measured.metrics["canny_empty"]) == (0.5, 1)
     for suffix in ("_ceiling", "_reconstruction"):
+        assert np.nanmean(measured.target_scores[f"canny_f1{suffix}"]) == 1
         assert measured.metrics[f"canny_iou{suffix}"] == measured.metrics[f"canny_f1{suffix}"] == 1
         assert measured.metrics[f"canny_empty{suffix}"] == 1
 

@@ -8,7 +8,12 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from oft.errors import CheckpointError, DataError
 from oft.evaluation import segmentation
 from oft.evaluation.features import Judge
-from oft.evaluation.segmentation import compute_segmentation, confusion_matrix, extract_label_maps
+from oft.evaluation.segmentation import (
+    compute_segmentation,
+    confusion_matrix,
+    count_classes,
+    extract_label_maps,
+)
 
 NUM_CLASSES = 7
 
@@ -50,6 +55,17 @@ def test_matrix_agrees_with_scikit_learn_when_nothing_is_ignored(maps: Pair) -> 
         confusion_matrix(predicted, truth, NUM_CLASSES, ignore_id=None),
         sklearn_confusion_matrix(truth.ravel(), predicted.ravel(), labels=range(NUM_CLASSES)),
     )
+
+
+@pytest.mark.parametrize("ignore_id", [0, None])
+def test_pixels_of_pictures_add_up_to_the_matrix(maps: Pair, ignore_id: int | None) -> None:
+    predicted, truth = maps
+    whole = confusion_matrix(predicted, truth, NUM_CLASSES, ignore_id)
+    totals = np.zeros((3, NUM_CLASSES), dtype=np.int64)
+    for row in count_classes(predicted, truth, NUM_CLASSES, ignore_id):
+        assert all(actual + given for actual, given in zip(row.actual, row.predicted, strict=True))
+        totals[:, row.classes] += [row.hits, row.actual, row.predicted]
+    np.testing.assert_array_equal(totals, [np.diag(whole), whole.sum(axis=1), whole.sum(axis=0)])
 
 
 def test_matrices_of_shards_add_up_in_any_order(maps: Pair) -> None:

@@ -185,6 +185,14 @@ def test_samples_that_are_the_real_pictures_reach_the_ceiling(
     assert "fid" not in metrics, "eight pictures are too few for a distribution"
     assert [row["key"] for row in measured.score_rows()] == [f"s{i}" for i in range(8)]
     assert all(metric in row for row in measured.score_rows())
+    keys = {row["key"] for row in measured.target_rows()}
+    counted = {name: {row["key"] for row in rows} for name, rows in measured.count_rows().items()}
+    everything = {f"s{i}" for i in range(8)}
+    if condition == "canny":
+        assert (keys, counted) == (everything, {})
+    else:
+        names = ("generated", "real", "reconstructed")
+        assert (keys, counted) == (set(), dict.fromkeys(names, everything))
 
 
 def test_a_condition_without_a_score_of_its_own_has_those_of_every_task(
