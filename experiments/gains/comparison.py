@@ -21,7 +21,7 @@ from oft.adapters.registry import BASE_ALONE
 from oft.evaluation.registry import find_metric
 
 MAGNITUDES = ("val_loss_before", "val_loss_after")
-BASE = "base"
+BASE = "the base"
 UNDIVIDED = "no ratio: {} is not told apart from 0, its interval is {}"
 
 
@@ -64,7 +64,7 @@ class Estimate(NamedTuple):
     """One number of a table.
 
     Attributes:
-        quantity: what it is, such as ``oft - base``.
+        quantity: what it is, such as ``oft - the base``.
         value: the mean over seeds (of a ratio: the ratio of the means); None where there is none.
         low, high: the ends of its interval; None where there is none.
         by_seed: what it is for each seed.
@@ -137,7 +137,7 @@ def _compare_metric(runs: TaskRuns, metric: str, resampling: Resampling) -> list
 
 
 def _resample_arms(runs: TaskRuns, metric: str, resampling: Resampling) -> tuple[dict[str, Quantity], int]:
-    """Return every arm's score by its name (the base's is ``base``), and the number of conditions."""
+    """Return every arm's score by its name (see ``BASE``), and the number of conditions."""
     names, tables = lay_out(metric, runs.arms, shared_conditions=runs.shared_conditions)
     first = next(iter(runs.arms.values()))[0]
     quantities = resample(

@@ -29,8 +29,8 @@ FILES = ("metrics.json", "plots/per_image.json", "plots/per_target.json", "plots
 """What is read of runs/<task>/<adapter>."""
 
 # Their scores are of the targets, whichever adapter they were measured beside.
-TARGET_ARMS = {"_reconstruction": "targets, autoencoder", "_ceiling": "targets"}
-"""The arms beside the adapters, by the suffix of their metrics."""
+TARGET_ARMS = {"_reconstruction": "VAE ceiling", "_ceiling": "real pictures"}
+"""The arms beside the adapters, by the suffix of their metrics; no adapter can have such a name."""
 TEXT_FIT = "clip_t"
 
 COUNTED: Mapping[str, ValueOfTotals] = {

@@ -20,7 +20,7 @@ from experiments.gains.scores import Measured
 from .conftest import MakeMeasured
 
 FEW = Resampling(num_resamples=500)
-CEILING = "targets, autoencoder"
+CEILING = "VAE ceiling"
 
 
 def runs_of(measured: MakeMeasured, gains: dict[str, float], num_seeds: int = 3) -> TaskRuns:
@@ -44,32 +44,32 @@ def test_gains_and_their_shares_of_the_way_to_the_ceiling(measured: MakeMeasured
     runs = runs_of(measured, {"none": 0.0, "hint": 0.2, "oft": 0.4})
     found = by_quantity(compare_task(runs, FEW))
     for quantity, value in {
-        "oft - base": 0.4,
-        "hint - base": 0.2,
+        "oft - the base": 0.4,
+        "hint - the base": 0.2,
         "oft - hint": 0.2,
-        f"(oft - base) / ({CEILING} - base)": 2 / 3,
+        f"(oft - the base) / ({CEILING} - the base)": 2 / 3,
         f"(oft - hint) / ({CEILING} - hint)": 1 / 2,
-        f"(hint - base) / ({CEILING} - base)": 1 / 3,
+        f"(hint - the base) / ({CEILING} - the base)": 1 / 3,
     }.items():
         estimate = found[quantity]
         assert (estimate.value, estimate.low, estimate.high) == pytest.approx((value,) * 3), quantity
         assert list(estimate.by_seed.values()) == pytest.approx([value] * 3)
-    base, ratio = found["base"].value, found["oft / base"]
+    base, ratio = found["the base"].value, found["oft / the base"]
     assert base is not None and ratio.value == pytest.approx((base + 0.4) / base)
-    assert found["base"].num_conditions == 90
-    assert "base / base" not in found and "hint - hint" not in found
+    assert found["the base"].num_conditions == 90
+    assert "the base / the base" not in found and "hint - hint" not in found
 
 
 def test_no_share_is_given_of_a_way_that_may_have_no_length(measured: MakeMeasured) -> None:
     found = by_quantity(compare_task(runs_of(measured, {"none": 0.6, "oft": 0.6}), FEW))
-    share = found[f"(oft - base) / ({CEILING} - base)"]
+    share = found[f"(oft - the base) / ({CEILING} - the base)"]
     assert (share.value, share.low, share.by_seed) == (None, None, {})
     assert "not told apart from 0" in share.note
 
 
 def test_without_base_or_hint_their_comparisons_are_left_out(measured: MakeMeasured) -> None:
     found = by_quantity(compare_task(runs_of(measured, {"oft": 0.4}), FEW))
-    assert set(found) == {"oft", CEILING, "targets", f"oft / {CEILING}"}
+    assert set(found) == {"oft", CEILING, "real pictures", f"oft / {CEILING}"}
 
 
 def test_magnitudes_gain_what_they_take_off_the_loss(measured: MakeMeasured) -> None:

@@ -40,7 +40,7 @@ def test_repeats_of_a_condition_are_one_row_and_targets_are_arms(measured: MakeM
     base = measured([0.1, 0.3, None, 0.5], [0.8, 0.9], repeats=2)
     adapter = measured([0.2, 0.2, 0.6, 0.6], [0.8, 0.9], repeats=2)
     names, (table,) = lay_out("canny_f1", {"none": [base], "oft": [adapter]})
-    assert names == ["none", "oft", "targets, autoencoder", "targets"]
+    assert names == ["none", "oft", "VAE ceiling", "real pictures"]
     assert table.shape == (2, 4, 2)
     np.testing.assert_allclose(table[:, 0], [[0.4, 2], [0.5, 1]])
     np.testing.assert_allclose(table[:, 1], [[0.4, 2], [1.2, 2]])
@@ -50,14 +50,14 @@ def test_repeats_of_a_condition_are_one_row_and_targets_are_arms(measured: MakeM
 def test_a_ceiling_known_as_one_number_is_the_same_under_every_draw(measured: MakeMeasured) -> None:
     one = measured([0.1, 0.2, 0.3], metric="dino", dino_ceiling=0.9)
     names, (table,) = lay_out("dino", {"oft": [one]})
-    assert names == ["oft", "targets"]
+    assert names == ["oft", "real pictures"]
     assert (mean_score(table[:, 1]) == 0.9).all()
 
 
 def test_pixel_counts_of_all_arms_have_the_same_classes() -> None:
     one = Measured({}, [{"key": "a", "index": 0}, {"key": "b", "index": 0}], [], COUNTS)
     names, (table,) = lay_out("miou", {"none": [one]})
-    assert names == ["none", "targets, autoencoder", "targets"]
+    assert names == ["none", "VAE ceiling", "real pictures"]
     assert table.shape == (2, 3, 3 * 5)
     assert choose_value("miou", one) is mean_iou
     assert mean_iou(table[:, 0].sum(axis=0)) == pytest.approx((2 / 5 + 1) / 2)

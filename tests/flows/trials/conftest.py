@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,7 @@ import pytest
 import yaml
 
 from flows.git import git
+from flows.trials import __main__ as command
 
 PIPELINE = """
 vars: [params.yaml]
@@ -87,3 +92,36 @@ def repository(tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.Monke
     git("commit", "--quiet", "--message", "Start", root=tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+class TinyPipeline:
+    """Stands for the walk over DVC's graph: runs the stages asked for, each time anew.
+
+    Attributes:
+        trained: the adapter and the seed of each training so far.
+    """
+
+    def __init__(self) -> None:
+        self.trained: list[tuple[str, int]] = []
+
+    def __call__(self, clone: Path, targets: Sequence[str], jobs: int | None) -> None:
+        seed = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))["seed"]
+        for target in targets:
+            stage, _, item = target.partition("@")
+            task, _, adapter = item.partition("-")
+            adapter = "none" if stage == "evaluate_base" else adapter
+            shutil.rmtree(clone / "runs" / task / adapter, ignore_errors=True)
+            steps = ["evaluate"] if adapter == "none" else ["train", "evaluate"]
+            for step in steps:
+                command = [sys.executable, "tiny.py", step, task, adapter]
+                subprocess.run(command, cwd=clone, check=True, capture_output=True)
+            if adapter != "none":
+                self.trained.append((adapter, seed))
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> TinyPipeline:
+    """The commands run the tiny pipeline's stages without DVC, which takes seconds for each."""
+    made = TinyPipeline()
+    monkeypatch.setattr(command, "_reproduce", made)
+    return made

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -16,8 +17,10 @@ from flows.git import git
 from flows.trials import __main__ as command
 from flows.trials.__main__ import app
 
+from .conftest import TinyPipeline
+
 FAST = ["--resamples", "200", "--jobs", "2"]
-CEILING = "targets, autoencoder"
+CEILING = "VAE ceiling"
 
 
 def invoke(*arguments: str) -> Result:
@@ -47,59 +50,70 @@ def test_help_does_not_wait_for_torch_or_dvc() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_gains_are_those_of_the_pipeline_and_a_second_time_nothing_runs(repository: Path) -> None:
-    command = ["gains", "--seeds", "0,1", "--set", "train.learning_rate=3e-3", *FAST]
-    planned = invoke(*command, "--dry-run")
+def read(repository: Path, name: str) -> Any:
+    return json.loads((repository / ".trials" / name).read_text(encoding="utf-8"))
+
+
+def test_gains_are_those_that_the_settings_give(repository: Path, pipeline: TinyPipeline) -> None:
+    asked = ["gains", "--seeds", "0,1", "--set", "train.learning_rate=3e-3", *FAST]
+    planned = invoke(*asked, "--dry-run")
     assert planned.exit_code == 0, planned.output
     assert "seed 1; train.learning_rate=0.003; canny_coco/none, canny_coco/hint" in planned.output
-    assert "2 of 2 trials to run" in planned.output and not (repository / ".clones").exists()
+    assert "2 of 2 trials to run" in planned.output
+    assert not (repository / ".clones").exists() and not pipeline.trained
 
-    shown = invoke(*command)
+    shown = invoke(*asked)
     assert shown.exit_code == 0, shown.output
-    found = json.loads((repository / ".trials" / "gains.json").read_text(encoding="utf-8"))
-    values = {row["quantity"]: row for row in found["estimates"]}
-    for quantity, value in {"oft - base": 0.3, "hint - base": 0.1, "oft - hint": 0.2}.items():
+    values = {row["quantity"]: row for row in read(repository, "gains.json")["estimates"]}
+    for quantity, value in {"oft - the base": 0.3, "hint - the base": 0.1, "oft - hint": 0.2}.items():
         assert values[quantity]["value"] == pytest.approx(value)
         assert values[quantity]["by_seed"] == pytest.approx({"0": value, "1": value})
-    assert values["base"]["by_seed"]["0"] != pytest.approx(values["base"]["by_seed"]["1"])
+    assert values["the base"]["by_seed"]["0"] != pytest.approx(values["the base"]["by_seed"]["1"])
     assert values[f"(oft - hint) / ({CEILING} - hint)"]["low"] > 0
     assert f"oft / {CEILING}" in (repository / ".trials" / "gains.md").read_text(encoding="utf-8")
     assert git("status", "--porcelain", root=repository) == ""
 
-    again = invoke(*command)
-    assert again.exit_code == 0 and "2 of 2 trials are there already" in again.output
-    assert "trained" not in again.output
-    assert found == json.loads((repository / ".trials" / "gains.json").read_text(encoding="utf-8"))
 
-
-def test_what_is_asked_for_later_adds_to_what_is_there(repository: Path) -> None:
+def test_what_is_there_is_not_run_again(repository: Path, pipeline: TinyPipeline) -> None:
     assert invoke("gains", "--seeds", "0", "--adapters", "none,oft", *FAST).exit_code == 0
-    shown = invoke("gains", "--seeds", "0", *FAST)
+    assert pipeline.trained == [("oft", 0)]
+    assert invoke("gains", "--seeds", "0,1", *FAST).exit_code == 0
+    assert pipeline.trained == [("oft", 0), ("hint", 0), ("hint", 1), ("oft", 1)]
+    first = read(repository, "gains.json")
+    again = invoke("gains", "--seeds", "0,1", *FAST)
+    assert again.exit_code == 0 and "2 of 2 trials are there already" in again.output
+    assert len(pipeline.trained) == 4 and read(repository, "gains.json") == first
+
+
+def test_a_trial_is_the_pipeline_of_dvc_with_the_repositorys_cache(repository: Path) -> None:
+    shown = invoke("gains", "--seeds", "3", "--adapters", "oft", *FAST)
     assert shown.exit_code == 0, shown.output
-    assert "trained hint on canny_coco with seed 0" in shown.output
-    assert "trained oft" not in shown.output
+    assert "trained oft on canny_coco with seed 3" in shown.output
+    assert list((repository / ".dvc" / "cache" / "runs").iterdir())
+    assert not (repository / "runs").exists()
 
 
 def test_a_failed_stage_keeps_no_score_and_says_why(repository: Path) -> None:
     script = repository / "tiny.py"
     script.write_text(script.read_text().replace("def train():", "def train():\n    sys.exit('no luck')"))
     git("commit", "--quiet", "--all", "--message", "Break", root=repository)
-    shown = invoke("gains", "--seeds", "0", *FAST)
+    shown = invoke("gains", "--seeds", "0", "--adapters", "oft", *FAST)
     assert shown.exit_code == 1
     assert "no luck" in shown.output and "Traceback" not in shown.output
     assert not list((repository / ".trials").glob("runs/*/canny_coco"))
 
 
-def test_a_sweep_ranks_settings_on_pictures_of_its_own(repository: Path) -> None:
+def test_a_sweep_ranks_settings_on_pictures_of_its_own(repository: Path, pipeline: TinyPipeline) -> None:
     shown = invoke("sweep", "--sweep", "train.learning_rate=1e-3,3e-3,2e-3", *FAST)
     assert shown.exit_code == 0, shown.output
-    found = json.loads((repository / ".trials" / "sweep.json").read_text(encoding="utf-8"))
+    found = read(repository, "sweep.json")
     (table,) = found["tables"]
     assert (table["task"], table["metric"]) == ("canny_coco", "canny_f1")
     ranked = [row["setting"] for row in table["settings"]]
     assert ranked == [f"train.learning_rate={rate}" for rate in (0.003, 0.002, 0.001)]
     assert table["settings"][1]["behind"] == pytest.approx(-0.1)
     assert {trial["seed"] for trial in found["trials"].values()} == {1000}
+    assert pipeline.trained == [("oft", 1000)] * 3
 
 
 @pytest.mark.parametrize(
