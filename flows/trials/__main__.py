@@ -40,7 +40,7 @@ app = typer.Typer(
 OUT = Path(".trials")
 
 TasksOption = Annotated[
-    str, typer.Option(help="Tasks and subjects, with commas. Default: all that params.yaml trains.")
+    str, typer.Option(help="Tasks and subjects, with commas. Default: all in params.yaml.")
 ]
 AdaptersOption = Annotated[
     str, typer.Option(help="Adapters of params.yaml, with commas; `none` is the base alone.")
@@ -134,7 +134,9 @@ def sweep(
         numbers = _whole_numbers(seeds)
         refuse_reported_seeds(numbers, int(read.values["seed"]))
         combined = [{**fixed, **varied} for varied in grid([parse_sweep(text) for text in values])]
-        trials = _make_trials(read, combined, numbers, tasks, adapters, out)
+        # Transfers are to data sets that are read, whose pictures every seed shares.
+        trained = tasks or ",".join((*read.values["control_tasks"], *read.values["subject_tasks"]))
+        trials = _make_trials(read, combined, numbers, trained, adapters, out)
         _refuse_fixed_pictures(trials[0])
         _run(read, trials, jobs, dry_run)
         if not dry_run:
@@ -198,7 +200,8 @@ def _run(read: Revision, trials: Sequence[Trial], jobs: int | None, dry_run: boo
 
 
 def _about(seconds: float) -> str:
-    return f"about {seconds / 60:.0f} minutes, less what DVC's cache has"
+    time = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+    return f"about {time}, less where DVC's cache has something"
 
 
 def _reproduce(clone: Path, targets: Sequence[str], jobs: int | None) -> None:
