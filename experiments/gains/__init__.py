@@ -2,6 +2,6 @@
 
 Each seed renders pictures of its own, trains on them and draws for them. All arms (base, adapters, the
 targets after the autoencoder, the targets) are measured on the same conditions, so every comparison is
-paired. `intervals` holds the statistics, `scores` reads what the stage ``evaluate`` wrote, `comparison` puts
-the two together, `tables` shows it. `flows/trials` makes the runs.
+paired. `scores` reads what the stage ``evaluate`` wrote and pairs it, `comparison` takes its figures and
+intervals (`oft.evaluation.intervals`), `tables` shows them. `flows/trials` makes the runs.
 """

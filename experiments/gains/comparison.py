@@ -8,29 +8,40 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.gains.intervals import Interval, Quantity, divide, interval_of_mean, resample
 from experiments.gains.scores import (
-    TARGET_ARMS,
+    REFERENCE_ARMS,
     Measured,
-    choose_value,
+    PairedSeeds,
     compared_metrics,
-    lay_out,
+    pair_seeds,
     shares_conditions,
 )
 from oft.adapters.registry import BASE_ALONE
-from oft.evaluation.registry import find_metric
+from oft.errors import DataError
+from oft.evaluation.intervals import (
+    CONFIDENCE,
+    NUM_RESAMPLES,
+    Interval,
+    SeedsFigure,
+    mean_interval,
+    resample_seeds,
+)
+from oft.evaluation.metric import Metric
+from oft.report.gains import is_better, reference_of
 
 MAGNITUDES = ("val_loss_before", "val_loss_after")
 BASE = "the base"
 UNDIVIDED = "no ratio: {} is not told apart from 0, its interval is {}"
+NO_DISTANCE = "no share: {} is no improvement beyond chance, its interval is {}"
+TOO_FEW = "fewer than two conditions have this score in every row"
 
 
 @dataclass(frozen=True)
 class Resampling:
     """How intervals are made: the confidence level, and number and seed of the resamples."""
 
-    level: float = 0.95
-    num_resamples: int = 9999
+    level: float = CONFIDENCE
+    num_resamples: int = NUM_RESAMPLES
     seed: int = 0
 
 
@@ -97,58 +108,68 @@ def compare_task(runs: TaskRuns, resampling: Resampling) -> list[Estimate]:
     return [*estimates, *magnitude_gains(runs, resampling.level)]
 
 
-def _compare_metric(runs: TaskRuns, metric: str, resampling: Resampling) -> list[Estimate]:
-    arms, num_conditions = _resample_arms(runs, metric, resampling)
-    ceiling = next((name for name in TARGET_ARMS.values() if name in arms), None)
+def _compare_metric(runs: TaskRuns, metric: Metric, resampling: Resampling) -> list[Estimate]:
+    paired = pair_seeds(metric, runs.arms, shared_conditions=runs.shared_conditions)
+    total = sum(paired.num_conditions)
+    if min(paired.num_conditions) < 2:
+        return [Estimate(runs.task, metric.name, "any", None, None, None, {}, total, TOO_FEW)]
+    arms = _resample_arms(runs, paired, resampling)
+    end = REFERENCE_ARMS[reference_of(runs.condition)]
     found: list[Estimate] = []
 
-    def add(name: str, quantity: Quantity | None, note: str = "") -> None:
-        value, interval = None, None
-        by_seed: dict[int, float] = {}
-        if quantity is not None:
-            value, interval = quantity.value, quantity.interval(resampling.level)
-            by_seed = dict(zip(runs.seeds, quantity.by_seed.tolist(), strict=True))
-        low, high = interval or (None, None)
-        found.append(Estimate(runs.task, metric, name, value, low, high, by_seed, num_conditions, note))
+    def add(name: str, figure: SeedsFigure | None, note: str = "") -> None:
+        interval, by_seed = None, {}
+        if figure is not None:
+            interval = figure.interval(resampling.level)
+            by_seed = _by_seed(runs, figure)
+        value, low, high = interval or (None, None, None)
+        found.append(Estimate(runs.task, metric.name, name, value, low, high, by_seed, total, note))
 
-    def add_ratio(above: tuple[str, Quantity], below: tuple[str, Quantity]) -> None:
-        ratio = divide(above[1], below[1], resampling.level)
-        note = "" if ratio else UNDIVIDED.format(below[0], _format(below[1].interval(resampling.level)))
-        add(f"{_bracket(above[0])} / {_bracket(below[0])}", ratio, note)
+    def add_ratio(above: str, below: str) -> None:
+        ratio = arms[above].ratio_to(arms[below], resampling.level)
+        note = "" if ratio else UNDIVIDED.format(below, _format(arms[below].interval(resampling.level)))
+        add(f"{above} / {below}", ratio, note)
 
-    for name, quantity in arms.items():
-        add(name, quantity)
-    references = [name for name in (BASE, runs.hint) if name in arms]
+    def add_share(adapter: str, start: str) -> None:
+        """Add the share of the distance from a start to the end, which must lie on the better side."""
+        gain, distance = arms[adapter] - arms[start], arms[end] - arms[start]
+        interval = distance.interval(resampling.level)
+        share = gain.ratio_to(distance, resampling.level) if is_better(interval, metric) else None
+        note = "" if share else NO_DISTANCE.format(f"{end} - {start}", _format(interval))
+        add(f"({adapter} - {start}) / ({end} - {start})", share, note)
+
+    for name, figure in arms.items():
+        add(name, figure)
+    starts = [name for name in (BASE, runs.hint) if name is not None and name in arms]
     for adapter in arms:
-        if adapter == BASE or adapter in TARGET_ARMS.values():
+        if adapter == BASE or adapter in REFERENCE_ARMS.values():
             continue
-        for reference in references:
-            if adapter == reference:
+        for start in starts:
+            if adapter == start:
                 continue
-            gain = arms[adapter] - arms[reference]
-            add(f"{adapter} - {reference}", gain)
-            if ceiling is not None:
-                room = arms[ceiling] - arms[reference]
-                add_ratio((f"{adapter} - {reference}", gain), (f"{ceiling} - {reference}", room))
-        for other in (BASE, ceiling):
-            if other is not None and other in arms:
-                add_ratio((adapter, arms[adapter]), (other, arms[other]))
+            add(f"{adapter} - {start}", arms[adapter] - arms[start])
+            if end in arms:
+                add_share(adapter, start)
+        for other in (BASE, end):
+            if other in arms:
+                add_ratio(adapter, other)
     return found
 
 
-def _resample_arms(runs: TaskRuns, metric: str, resampling: Resampling) -> tuple[dict[str, Quantity], int]:
-    """Return every arm's score by its name (see ``BASE``), and the number of conditions."""
-    names, tables = lay_out(metric, runs.arms, shared_conditions=runs.shared_conditions)
-    first = next(iter(runs.arms.values()))[0]
-    quantities = resample(
-        tables,
-        choose_value(metric, first),
-        resampling.num_resamples,
+def _resample_arms(runs: TaskRuns, paired: PairedSeeds, resampling: Resampling) -> dict[str, SeedsFigure]:
+    """Return every arm's score by its name; the base alone is `BASE`."""
+    figures = resample_seeds(
+        paired.figures,
+        paired.num_conditions,
         np.random.default_rng(resampling.seed),
         shared_conditions=runs.shared_conditions,
+        num_resamples=resampling.num_resamples,
     )
-    named = [BASE if name == BASE_ALONE else name for name in names]
-    return dict(zip(named, quantities, strict=True)), sum(map(len, tables))
+    return {BASE if name == BASE_ALONE else name: figure for name, figure in figures.items()}
+
+
+def _by_seed(runs: TaskRuns, figure: SeedsFigure) -> dict[int, float]:
+    return dict(zip(runs.seeds, figure.by_seed.tolist(), strict=True))
 
 
 def magnitude_gains(runs: TaskRuns, level: float) -> list[Estimate]:
@@ -164,8 +185,8 @@ def magnitude_gains(runs: TaskRuns, level: float) -> list[Estimate]:
         before, after = np.array(losses, dtype=np.float64).T
         rows = {"before": before, "after": after, "before - after": before - after}
         for name, values in rows.items():
-            interval = interval_of_mean(values, level)
-            low, high = interval or (None, None)
+            interval = mean_interval(values, level)
+            _, low, high = interval or (None, None, None)
             by_seed = dict(zip(runs.seeds, values.tolist(), strict=True))
             note = "" if interval else "one seed gives no interval"
             found.append(
@@ -199,33 +220,26 @@ def rank_settings(runs: TaskRuns, resampling: Resampling) -> tuple[str, list[Set
     """Return a task's headline metric and its settings, the best first; the arms of ``runs`` are settings.
 
     Raises:
-        DataError: settings were measured on other conditions than others.
+        DataError: settings were measured on other conditions than others, or none has a score of pictures.
     """
-    first = next(iter(runs.arms.values()))[0]
-    metric = compared_metrics(runs.condition, first)[0]
-    quantities, _ = _resample_arms(runs, metric, resampling)
-    declared = find_metric(metric)
-    sign = -1.0 if declared is not None and declared.direction == "lower" else 1.0
-    ranked = sorted(runs.arms, key=lambda name: -sign * quantities[name].value)
-    best = quantities[ranked[0]]
+    metric = next(iter(compared_metrics(runs.condition, next(iter(runs.arms.values()))[0])), None)
+    paired = metric and pair_seeds(metric, runs.arms, shared_conditions=runs.shared_conditions)
+    if not metric or not paired or min(paired.num_conditions) < 2:
+        raise DataError(
+            f"{runs.task}: {TOO_FEW}, so its settings cannot be ranked; give its data set more num_val_images"
+        )
+    figures = _resample_arms(runs, paired, resampling)
+    sign = 1 if metric.direction == "lower" else -1
+    ranked = sorted(runs.arms, key=lambda name: sign * figures[name].value)
+    best = figures[ranked[0]]
     rows = []
     for name in ranked:
-        own, behind = quantities[name], quantities[name] - best
-        rows.append(
-            SettingScore(
-                name,
-                own.value,
-                *own.interval(resampling.level),
-                dict(zip(runs.seeds, own.by_seed.tolist(), strict=True)),
-                behind.value,
-                *behind.interval(resampling.level),
-            )
-        )
-    return metric, rows
-
-
-def _bracket(name: str) -> str:
-    return f"({name})" if " - " in name else name
+        own, behind = figures[name], figures[name] - best
+        intervals = (*own.interval(resampling.level), *behind.interval(resampling.level))
+        value, low, high, difference, behind_low, behind_high = intervals
+        by_seed = _by_seed(runs, own)
+        rows.append(SettingScore(name, value, low, high, by_seed, difference, behind_low, behind_high))
+    return metric.name, rows
 
 
 def _format(interval: Interval) -> str:

@@ -1,50 +1,28 @@
-"""Read what the stage ``evaluate`` wrote, and lay the scores of arms side by side by condition."""
+"""Read what the stage ``evaluate`` wrote, and pair the scores of arms by condition, seed by seed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from experiments.gains.intervals import (
-    ValueOfTotals,
-    mean_iou,
-    mean_recall,
-    mean_score,
-    pixel_accuracy,
-)
 from oft.errors import DataError
-from oft.evaluation.measure import COUNTED_PICTURES
-from oft.evaluation.metric import SUBJECT
+from oft.evaluation.intervals import Figure, Picture, constant, pair_models
+from oft.evaluation.metric import REAL, RECONSTRUCTION, SUBJECT, Metric
 from oft.evaluation.registry import find_metric, headline_metrics
 from oft.storage import read_json
 
-if TYPE_CHECKING:
-    from jaxtyping import Float64
-
-FILES = ("metrics.json", "plots/per_image.json", "plots/per_target.json", "plots/class_counts.json")
+FILES = ("metrics.json", "plots/per_image.json", "plots/class_pixels.json")
 """What is read of runs/<task>/<adapter>."""
 
-# Their scores are of the targets, whichever adapter they were measured beside.
-TARGET_ARMS = {"_reconstruction": "VAE ceiling", "_ceiling": "real pictures"}
+REFERENCE_ARMS = {RECONSTRUCTION: "VAE reconstruction", REAL: "real pictures"}
 """The arms beside the adapters, by the suffix of their metrics; no adapter can have such a name."""
-TEXT_FIT = "clip_t"
-
-COUNTED: Mapping[str, ValueOfTotals] = {
-    "miou": mean_iou,
-    "macc": mean_recall,
-    "aacc": pixel_accuracy,
-    "part_miou": mean_iou,
-    "part_accuracy": pixel_accuracy,
-}
-"""Metrics over the pixels of all pictures, and how the sums give them; others are means over pictures."""
+PROMPT_FIT = "prompt_similarity"
 
 Rows = Sequence[Mapping[str, Any]]
-ConditionRows = dict[str, "Float64[np.ndarray, ' columns']"]
-"""The columns of each condition, by its key."""
+OfPictures = Mapping[Picture, Any]
+"""A score, or pixels by class id, of each picture."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +31,21 @@ class Measured:
 
     Attributes:
         metrics: of all its pictures.
-        pictures: a row with key, index and scores for each generated picture.
-        targets: a row with key and scores for each target.
-        counts: a row for each picture with the pixels of each class, by what the pictures are.
+        pictures: a row with key, index and scores for each generated picture, those of its target beside.
+        class_pixels: a row for each with the pixels of its classes, those of its target beside; () where the
+            task has no classes.
     """
 
     metrics: Mapping[str, Any]
     pictures: Rows
-    targets: Rows
-    counts: Mapping[str, Rows]
+    class_pixels: Rows = ()
+
+
+class PairedSeeds(NamedTuple):
+    """The figures of every arm for each seed, and how many conditions they are over."""
+
+    figures: list[dict[str, Figure]]
+    num_conditions: list[int]
 
 
 def read_measured(folder: Path) -> Measured:
@@ -76,29 +60,14 @@ def read_measured(folder: Path) -> Measured:
     return Measured(*map(read_json, files))
 
 
-def compared_metrics(condition: str, measured: Measured) -> list[str]:
-    """Return the metrics that a task is compared by: those that say whether it was learned, then text fit.
+def compared_metrics(condition: str, measured: Measured) -> list[Metric]:
+    """Return the metrics a task is compared by: those that say whether it was learned, then prompt fit.
 
-    A metric that neither each picture has nor pixel counts give (FID) cannot be resampled and is left out.
+    A metric that neither each picture has nor pixels by class give (the Fréchet distance) cannot be resampled
+    and is left out.
     """
-    wanted = dict.fromkeys((*headline_metrics(condition), TEXT_FIT))
-    return [name for name in wanted if _has_rows(name, measured)]
-
-
-def _has_rows(name: str, measured: Measured) -> bool:
-    if name in COUNTED and measured.counts:
-        return True
-    metric = find_metric(name)
-    return metric is not None and metric.per_picture and any(name in row for row in measured.pictures)
-
-
-def choose_value(metric: str, measured: Measured) -> ValueOfTotals:
-    """Return how a metric is made from sums over conditions."""
-    return COUNTED[metric] if _is_counted(metric, measured) else mean_score
-
-
-def _is_counted(metric: str, measured: Measured) -> bool:
-    return metric in COUNTED and bool(measured.counts)
+    wanted = map(find_metric, dict.fromkeys((*headline_metrics(condition), PROMPT_FIT)))
+    return [metric for metric in wanted if metric is not None and _of_pictures(measured, metric)]
 
 
 def shares_conditions(condition: str, source: str) -> bool:
@@ -113,96 +82,98 @@ def shares_conditions(condition: str, source: str) -> bool:
     return condition == SUBJECT or source != "world"
 
 
-def lay_out(
-    metric: str, arms: Mapping[str, Sequence[Measured]], *, shared_conditions: bool = False
-) -> tuple[list[str], list[Float64[np.ndarray, "_ arms columns"]]]:
-    """Return the names of the arms and, for each seed, the columns of each arm for each condition.
-
-    The repeats of one condition are summed: they resemble each other, and conditions are what is resampled.
+def pair_seeds(
+    metric: Metric, arms: Mapping[str, Sequence[Measured]], *, shared_conditions: bool = False
+) -> PairedSeeds:
+    """Return a metric of every arm for each seed, over the pictures that have it in all arms.
 
     Args:
-        arms: for each adapter one `Measured` a seed; targets become arms of their own where they have scores.
-        shared_conditions: all seeds have the same conditions, and the rows come in their order.
+        arms: for each adapter one `Measured` a seed; references that are known become arms of their own.
+        shared_conditions: all seeds have the same conditions; those that one seed lacks a score of are left
+            out of all.
 
     Raises:
         DataError: arms were measured on other conditions than others.
     """
     per_seed = [dict(zip(arms, found, strict=True)) for found in zip(*arms.values(), strict=True)]
-    width = max(_num_classes(one) for found in arms.values() for one in found)
-    laid = [_arms_of_seed(metric, found, width) for found in per_seed]
-    names = [name for name in laid[0] if all(name in found for found in laid)]
-    keys = [sorted(_common_keys(metric, {name: found[name] for name in names})) for found in laid]
-    if shared_conditions and any(found != keys[0] for found in keys):
+    measured_on = [_common_keys(metric, found) for found in per_seed]
+    if shared_conditions and any(keys != measured_on[0] for keys in measured_on):
         raise DataError(
-            f"{metric}: the seeds should share their conditions and have others: {_first_odd(keys)}; give "
-            "the seeds the same data"
+            f"{metric.name}: the seeds should share their conditions and have others: "
+            f"{_first_odd(measured_on)}; give the seeds the same data"
         )
-    tables = [
-        np.stack([np.stack([found[name][key] for name in names]) for key in ordered])
-        for found, ordered in zip(laid, keys, strict=True)
-    ]
-    return names, tables
+    models = _in_all([_models_of_seed(metric, found) for found in per_seed])
+    constants = _in_all([_constants_of_seed(metric, found) for found in per_seed])
+    if shared_conditions:
+        scored = [_keys(of_pictures) for found in models for of_pictures in found.values()]
+        models = [_only(found, set.intersection(*scored)) for found in models]
+    figures, num_conditions = [], []
+    for of_pictures, values in zip(models, constants, strict=True):
+        keys, found = pair_models(of_pictures, metric.pooled)
+        # A reference that has a score for each picture is paired; one that is known as a number alone does
+        # not vary with the conditions drawn.
+        figures.append({name: constant(value) for name, value in values.items()} | found)
+        num_conditions.append(len(keys))
+    order = [*arms, *REFERENCE_ARMS.values()]
+    ordered = [{name: found[name] for name in order if name in found} for found in figures]
+    return PairedSeeds(ordered, num_conditions)
 
 
-def _arms_of_seed(metric: str, arms: Mapping[str, Measured], width: int) -> dict[str, ConditionRows]:
-    """Return the columns of every arm of one seed by condition; the targets' arms come last."""
+def _models_of_seed(metric: Metric, arms: Mapping[str, Measured]) -> dict[str, OfPictures]:
+    """Return what every arm of one seed has for each picture; references' arms where pictures have theirs."""
     first = next(iter(arms.values()))
-    counted = _is_counted(metric, first)
-    found = {
-        name: _count_columns(one.counts[COUNTED_PICTURES[""]], width)
-        if counted
-        else _score_columns(one.pictures, metric)
-        for name, one in arms.items()
+    found = {name: _of_pictures(one, metric) for name, one in arms.items()}
+    references = {name: _of_pictures(first, metric, suffix) for suffix, name in REFERENCE_ARMS.items()}
+    return found | {name: of_pictures for name, of_pictures in references.items() if of_pictures}
+
+
+def _constants_of_seed(metric: Metric, arms: Mapping[str, Measured]) -> dict[str, float]:
+    """Return the metric of all of a reference's pictures, by the name of its arm."""
+    metrics = next(iter(arms.values())).metrics
+    values = {name: metrics.get(f"{metric.name}{suffix}") for suffix, name in REFERENCE_ARMS.items()}
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _of_pictures(measured: Measured, metric: Metric, suffix: str = "") -> OfPictures:
+    """Return a score, or pixels by class id, of each picture that has it; under a suffix its target's."""
+    if metric.pooled is not None:
+        part = suffix.removeprefix("_") or "generated"
+        return {
+            (row["key"], row["index"]): {int(index): counts for index, counts in row[part].items()}
+            for row in measured.class_pixels
+            if part in row
+        }
+    name = f"{metric.name}{suffix}"
+    return {(row["key"], row["index"]): row[name] for row in measured.pictures if row.get(name) is not None}
+
+
+def _in_all(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return mappings with the names that all of them have."""
+    return [{name: one[name] for name in one if all(name in other for other in found)} for one in found]
+
+
+def _only(models: Mapping[str, OfPictures], keys: set[str]) -> dict[str, OfPictures]:
+    return {
+        name: {picture: value for picture, value in of_pictures.items() if picture[0] in keys}
+        for name, of_pictures in models.items()
     }
-    conditions = found[next(iter(arms))]
-    for suffix, name in TARGET_ARMS.items():
-        named = f"{metric}{suffix}"
-        if counted:
-            found[name] = _count_columns(first.counts[COUNTED_PICTURES[suffix]], width)
-        elif any(named in row for row in first.targets):
-            found[name] = _score_columns(first.targets, named)
-        elif first.metrics.get(named) is not None:
-            # It is known for all pictures together alone, and does not vary with the conditions drawn.
-            found[name] = dict.fromkeys(conditions, np.array([float(first.metrics[named]), 1.0]))
-    return found
 
 
-def _common_keys(metric: str, arms: Mapping[str, ConditionRows]) -> set[str]:
-    keys = [set(columns) for columns in arms.values()]
+def _keys(pictures: Iterable[Picture]) -> set[str]:
+    return {key for key, _ in pictures}
+
+
+def _common_keys(metric: Metric, arms: Mapping[str, Measured]) -> set[str]:
+    """Return the conditions that one seed was measured on, whether their pictures have the score or not."""
+    keys = [{row["key"] for row in one.pictures} for one in arms.values()]
     if any(found != keys[0] for found in keys):
         raise DataError(
-            f"{metric}: {', '.join(arms)} must be measured on the same conditions and are not: "
+            f"{metric.name}: {', '.join(arms)} must be measured on the same conditions and are not: "
             f"{_first_odd(keys)}; run those that are older again"
         )
     return keys[0]
 
 
-def _first_odd(keys: Sequence[Iterable[str]]) -> str:
-    first, *others = [set(found) for found in keys]
-    odd = sorted(first.union(*others) - first.intersection(*others))
+def _first_odd(keys: Sequence[set[str]]) -> str:
+    odd = sorted(set.union(*keys) - set.intersection(*keys))
     return f"{odd[0]} is only in some" if odd else "none"
-
-
-def _score_columns(rows: Rows, name: str) -> ConditionRows:
-    """Return sum and number of a score for each condition; a picture without it counts for neither."""
-    columns: ConditionRows = {}
-    for row in rows:
-        score = row.get(name)
-        counted = np.array([0.0, 0.0] if score is None else [float(score), 1.0])
-        columns[row["key"]] = columns.get(row["key"], np.zeros(2)) + counted
-    return columns
-
-
-def _count_columns(rows: Rows, width: int) -> ConditionRows:
-    """Return hits, actual and predicted pixels, class by class, for each condition."""
-    columns: ConditionRows = {}
-    for row in rows:
-        counts = np.zeros((3, width))
-        counts[:, row["classes"]] = [row["hits"], row["actual"], row["predicted"]]
-        columns[row["key"]] = columns.get(row["key"], np.zeros(3 * width)) + counts.reshape(-1)
-    return columns
-
-
-def _num_classes(measured: Measured) -> int:
-    ids = (number for rows in measured.counts.values() for row in rows for number in row["classes"])
-    return max(ids, default=0) + 1

@@ -30,7 +30,7 @@ class TidyRow(NamedTuple):
 
 
 def tidy_rows(runs: TaskRuns, names: Mapping[int, str]) -> Iterator[TidyRow]:
-    """Yield every number that the runs of a task have, the scores of targets as those of adapter ``targets``.
+    """Yield every number that the runs of a task have; a metric's suffix says that it is of the target.
 
     Args:
         names: the name of each seed's run.
@@ -41,9 +41,6 @@ def tidy_rows(runs: TaskRuns, names: Mapping[int, str]) -> Iterator[TidyRow]:
             for row in one.pictures:
                 yield from _numbers((*start, row["key"], row["index"]), row)
             yield from _numbers((*start, "", ""), one.metrics)
-    for seed, one in zip(runs.seeds, next(iter(runs.arms.values())), strict=True):
-        for row in one.targets:
-            yield from _numbers((names[seed], runs.task, "targets", seed, row["key"], ""), row)
 
 
 def _numbers(
@@ -62,17 +59,21 @@ def write_tidy(target: Path, rows: Iterable[TidyRow]) -> None:
         writer.writerows(rows)
 
 
-def render_gains(estimates: Sequence[Estimate], level: float) -> str:
-    """Return the estimates as markdown: a table for each metric of each task."""
+def render_gains(estimates: Sequence[Estimate], level: float, judges: str) -> str:
+    """Return the estimates as markdown: a table for each metric of each task.
+
+    Args:
+        judges: the setting ``evaluate.judges``.
+    """
     parts = []
     for (task, metric), group in groupby(estimates, key=lambda one: (one.task, one.metric)):
         rows = list(group)
         seeds = list(dict.fromkeys(seed for row in rows for seed in row.by_seed))
         counted = f", {rows[0].num_conditions} conditions" if rows[0].num_conditions else ""
         lines = [
-            f"## {task}: {_label(metric)} (`{metric}`)",
+            f"## {task}: {_title(metric, judges)}",
             "",
-            f"{_count(len(seeds), 'seed')}{counted}.",
+            f"{_count(len(seeds), 'seed')}{counted}{_direction(metric)}.",
             "",
             *_table(
                 ("", "mean", f"{level:.0%} interval", *(f"seed {seed}" for seed in seeds)),
@@ -84,8 +85,13 @@ def render_gains(estimates: Sequence[Estimate], level: float) -> str:
     return "\n\n".join(parts)
 
 
-def render_ranking(title: str, metric: str, rows: Sequence[SettingScore], level: float) -> str:
-    """Return a task's settings as a markdown table, the best first."""
+def render_ranking(title: str, metric: str, rows: Sequence[SettingScore], level: float, judges: str) -> str:
+    """Return a task's settings as a markdown table, the best first.
+
+    Args:
+        title: what the settings are of.
+        judges: the setting ``evaluate.judges``.
+    """
     seeds = list(rows[0].by_seed)
     columns = ("setting", "mean", f"{level:.0%} interval", "behind the best", f"{level:.0%} interval")
     lines = _table(
@@ -102,12 +108,18 @@ def render_ranking(title: str, metric: str, rows: Sequence[SettingScore], level:
             for row in rows
         ],
     )
-    return "\n".join([f"## {title}: {_label(metric)} (`{metric}`)", "", *lines])
+    return "\n".join([f"## {title}: {_title(metric, judges)}", "", *lines])
 
 
-def _label(metric: str) -> str:
+def _title(metric: str, judges: str) -> str:
+    """Return a metric's title, which names its judge, and its key."""
     declared = find_metric(metric)
-    return declared.label if declared is not None else "Validation loss"
+    return f"{declared.title(judges) if declared is not None else 'Validation loss'} (`{metric}`)"
+
+
+def _direction(metric: str) -> str:
+    declared = find_metric(metric)
+    return "; lower is better" if declared is None or declared.direction == "lower" else ""
 
 
 def _cells(row: Estimate, seeds: Sequence[int]) -> list[str]:

@@ -43,7 +43,7 @@ def write_gains(trials: Sequence[Trial], commit: str, out: Path, resampling: Res
         [
             "# What the adapters add",
             f"Seeds {_seeds(trials)}; {settings}; commit {commit[:10]}. {_method(resampling)}",
-            render_gains(estimates, resampling.level),
+            render_gains(estimates, resampling.level, params.evaluate.judges),
         ]
     )
     values = [_plain(estimate) for estimate in estimates]
@@ -62,7 +62,8 @@ def write_sweep(trials: Sequence[Trial], commit: str, out: Path, resampling: Res
     tables, ranked = [], []
     for part in parts:
         metric, rows = rank_settings(_settings_of(trials, params, part), resampling)
-        tables.append(render_ranking(f"{part.task}, {part.adapter}", metric, rows, resampling.level))
+        title, judges = f"{part.task}, {part.adapter}", params.evaluate.judges
+        tables.append(render_ranking(title, metric, rows, resampling.level, judges))
         scores = [row._asdict() for row in rows]
         ranked.append({"task": part.task, "adapter": part.adapter, "metric": metric, "settings": scores})
     page = "\n\n".join(

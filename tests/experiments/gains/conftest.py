@@ -23,7 +23,7 @@ class MakeMeasured(Protocol):
 
 @pytest.fixture
 def measured() -> MakeMeasured:
-    """Makes the scores of pictures, ``repeats`` of each condition, and of targets after the autoencoder."""
+    """Makes the scores of pictures, ``repeats`` of each condition, beside those of targets."""
 
     def make(
         scores: Sequence[float | None],
@@ -32,14 +32,13 @@ def measured() -> MakeMeasured:
         repeats: int = 1,
         **metrics: float,
     ) -> Measured:
-        pictures = [
-            {"key": f"k{number // repeats:03}", "index": number % repeats, metric: score}
-            for number, score in enumerate(scores)
-        ]
-        rows = [
-            {"key": f"k{number:03}", f"{metric}_reconstruction": score, f"{metric}_ceiling": 1.0}
-            for number, score in enumerate(targets)
-        ]
-        return Measured(metrics, pictures, rows, {})
+        rows = []
+        for number, score in enumerate(scores):
+            place = number // repeats
+            row = {"key": f"k{place:03}", "index": number % repeats, metric: score}
+            if targets:
+                row |= {f"{metric}_reconstruction": targets[place], f"{metric}_real": 1.0}
+            rows.append(row)
+        return Measured(metrics, rows)
 
     return make

@@ -20,7 +20,7 @@ from flows.trials.__main__ import app
 from .conftest import TinyPipeline
 
 FAST = ["--resamples", "200", "--jobs", "2"]
-CEILING = "VAE ceiling"
+END = "VAE reconstruction"
 
 
 def invoke(*arguments: str) -> Result:
@@ -69,8 +69,8 @@ def test_gains_are_those_that_the_settings_give(repository: Path, pipeline: Tiny
         assert values[quantity]["value"] == pytest.approx(value)
         assert values[quantity]["by_seed"] == pytest.approx({"0": value, "1": value})
     assert values["the base"]["by_seed"]["0"] != pytest.approx(values["the base"]["by_seed"]["1"])
-    assert values[f"(oft - hint) / ({CEILING} - hint)"]["low"] > 0
-    assert f"oft / {CEILING}" in (repository / ".trials" / "gains.md").read_text(encoding="utf-8")
+    assert values[f"(oft - hint) / ({END} - hint)"]["low"] > 0
+    assert f"oft / {END}" in (repository / ".trials" / "gains.md").read_text(encoding="utf-8")
     assert git("status", "--porcelain", root=repository) == ""
 
 
