@@ -98,19 +98,22 @@ def share_cache(clone: Path, source_root: Path | None, default_cache: Path) -> N
 
 
 @contextmanager
-def clone_at(root: Path, revision: str, say: Callable[[str], None]) -> Iterator[Path]:
+def clone_at(root: Path, revision: str, say: Callable[[str], None], name: str = "revision") -> Iterator[Path]:
     """Yield a clone of the repository ``root`` at a revision, with its DVC cache and remotes.
 
     It stays for the next run. Waits while another run works in it.
 
+    Args:
+        name: tells the clones of different uses apart.
+
     Raises:
         UserError: ``root`` is no git repository, or has no such revision.
     """
-    clone = root / CLONES / "revision"
-    with exclusive_lock(root / CLONES / "lock", say):
+    clone = root / CLONES / name
+    with exclusive_lock(root / CLONES / f"{name}.lock", say):
         fetch(str(root), clone)
         commit = resolve_revision(clone, revision)
         check_out(clone, commit)
         share_cache(clone, root, root / CLONES / "cache")
-        say(f"revision {revision}: commit {commit[:10]}, in {CLONES / 'revision'}")
+        say(f"revision {revision}: commit {commit[:10]}, in {CLONES / name}")
         yield clone

@@ -109,20 +109,12 @@ def _print_plan(targets: list[str] | None) -> None:
 
 def _run_plain(options: dict[str, Any]) -> str:
     """Run without Prefect; return why the run failed, "" if it did not."""
-    from flows.reproduce.run import RunOptions, bring_up_to_date
-    from flows.reproduce.views import current_view, is_chatter, summarize
-    from flows.reproduce.walk import spawn_threads
+    from flows.reproduce.run import RunOptions, run_in_threads
+    from flows.reproduce.views import current_view, summarize
 
-    view = current_view()
-
-    def log(stage: str, line: str) -> None:
-        if not is_chatter(line):
-            view.line(stage, line)
-
-    with spawn_threads() as spawn:
-        run = bring_up_to_date(Path.cwd(), RunOptions(**options), spawn=spawn, view=view, log=log)
+    run = run_in_threads(Path.cwd(), RunOptions(**options))
     if not run.faults:
-        view.line("", f"Up to date: {summarize(run.table)}.")
+        current_view().line("", f"Up to date: {summarize(run.table)}.")
     return "\n\n".join(run.faults)
 
 

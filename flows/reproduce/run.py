@@ -11,8 +11,8 @@ from flows.commands import describe_changes, describe_failure, run_dvc
 from flows.executors import open_executor
 from flows.reproduce.plan import make_plan
 from flows.reproduce.run_table import RunTable, Status
-from flows.reproduce.views import View
-from flows.reproduce.walk import RETRY_SECONDS, Log, Spawn, Walk, WalkHooks
+from flows.reproduce.views import View, current_view, is_chatter
+from flows.reproduce.walk import RETRY_SECONDS, Log, Spawn, Walk, WalkHooks, spawn_threads
 from flows.reproduce.workspace import backup_lockfile, read_outs, repair_dvc_state, workspace_lock
 
 
@@ -110,6 +110,18 @@ def bring_up_to_date(
         run = RunResult(table, tuple(faults))
         publish(run)
     return run
+
+
+def run_in_threads(root: Path, options: RunOptions) -> RunResult:
+    """Bring a clone up to date without Prefect, shown as ``show_run`` shows it; see `bring_up_to_date`."""
+    view = current_view()
+
+    def log(stage: str, line: str) -> None:
+        if not is_chatter(line):
+            view.line(stage, line)
+
+    with spawn_threads() as spawn:
+        return bring_up_to_date(root, options, spawn=spawn, view=view, log=log)
 
 
 def _fetch(root: Path, targets: Sequence[str] | None, say: Callable[[str], None]) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,11 @@ from oft.evaluation.intervals import (
     Figure,
     Interval,
     Picture,
-    average_by_condition,
     bootstrap_interval,
     closed_share,
+    constant,
     difference_of,
-    mean_of,
-    pooled,
+    pair_models,
 )
 from oft.evaluation.metric import REAL, RECONSTRUCTION, SUBJECT, Metric
 from oft.evaluation.registry import find_metric
@@ -158,19 +156,14 @@ def pair_figures(
     if reference == RECONSTRUCTION:
         found = (_of_pictures(run, metric, reference) for run in runs)
         by_model[reference] = next((scores for scores in found if scores), {})
-    make: Callable[[Any], Figure] = mean_of
-    if metric.pooled is not None:
-        by_model = _to_arrays(by_model)
-        make = partial(pooled, metric.pooled)
-    keys, values = average_by_condition(list(by_model.values()))
+    keys, figures = pair_models(by_model, metric.pooled)
     if len(keys) < 2:
         return None
-    figures = {name: make(scores) for name, scores in zip(by_model, values, strict=True)}
     if reference == REAL:
         real = next((v for run in runs if (v := run.number(f"{metric.name}{REAL}")) is not None), None)
         if real is None:
             return None
-        figures[reference] = partial(_constant, real)
+        figures[reference] = constant(real)
     return PairedFigures(figures, len(keys), seed)
 
 
@@ -197,26 +190,3 @@ def _of_pictures(run: RunResults, metric: Metric, suffix: str) -> Mapping[Pictur
         return {picture: parts[part] for picture, parts in run.class_pixels.items() if part in parts}
     name = f"{metric.name}{suffix}"
     return {(p.key, p.index): p.scores[name] for p in run.pictures if name in p.scores}
-
-
-def _to_arrays(
-    by_model: Mapping[str, Mapping[Picture, Mapping[int, Sequence[int]]]],
-) -> dict[str, Mapping[Picture, Any]]:
-    """Return pixels by class as arrays [classes, 3]: id 0, which formulas may leave out, then the others."""
-    occurring = {index for scores in by_model.values() for counts in scores.values() for index in counts}
-    places = {index: place for place, index in enumerate(sorted({0, *occurring}))}
-
-    def to_array(counts: Mapping[int, Sequence[int]]) -> Any:
-        array = np.zeros((len(places), 3))
-        for index, numbers in counts.items():
-            array[places[index]] = numbers
-        return array
-
-    return {
-        name: {picture: to_array(counts) for picture, counts in scores.items()}
-        for name, scores in by_model.items()
-    }
-
-
-def _constant(value: float, counts: Any) -> Any:
-    return np.full(len(counts), value)

@@ -1,0 +1,78 @@
+"""What a trial measures, and that its folder is another one for whatever could change its scores."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.graph import read_graph
+from flows.trials.trial import Revision, Trial, make_trial
+from oft.errors import ParamsError, UserError
+from tests.conftest import ROOT
+from tests.flows.conftest import MakeRepository
+
+ADAPTERS = ("none", "hint", "oft")
+
+
+def trial(values: dict[str, Any], *, code: str = "code", seed: int = 0, **options: Any) -> Trial:
+    chosen = {"changes": {}, "tasks": [], "adapters": ADAPTERS, "folder": Path("trials")} | options
+    return make_trial(Revision("commit", values, code), seed=seed, **chosen)
+
+
+def test_by_default_it_measures_what_the_settings_train_and_transfer(values: dict[str, Any]) -> None:
+    parts = {(part.task, part.adapter) for part in trial(values).parts}
+    control = ("segm_ade20k", "canny_coco", "densepose_deepfashion", "canny_photos")
+    expected = {(task, adapter) for task in control for adapter in ADAPTERS}
+    subject = {("subject_robot_toy", adapter) for adapter in ("none", "oft")}
+    assert parts == expected | subject, "no hint encoder learns a subject"
+
+
+def test_dvc_has_a_stage_for_every_part(values: dict[str, Any], make_repository: MakeRepository) -> None:
+    root, made = make_repository(), trial(values)
+    shutil.copy(ROOT / "dvc.yaml", root)
+    (root / "params.yaml").write_text(yaml.safe_dump(dict(made.values)), encoding="utf-8")
+    assert {part.stage for part in made.parts} <= set(read_graph(root))
+
+
+def test_a_task_that_no_setting_trains_yet_is_trained(values: dict[str, Any]) -> None:
+    values |= {"control_tasks": ["segm_ade20k"], "base_tasks": ["segm_ade20k"], "transfers": {}}
+    made = trial(values, tasks=["canny_coco"])
+    assert made.values["control_tasks"] == ["segm_ade20k", "canny_coco"]
+    assert made.values["base_tasks"] == ["segm_ade20k", "canny_coco"]
+    assert made.values["control_adapters"] == ["oft", "hint"]
+
+
+def test_the_folder_is_named_by_all_that_could_change_a_score(values: dict[str, Any]) -> None:
+    first = trial(values)
+    others = [
+        trial(values, seed=1),
+        trial(values, code="edited"),
+        trial(values, changes={"train.learning_rate": 0.5}),
+        trial(values, changes={"adapters.oft.num_blocks": 2}),
+    ]
+    assert len({first.folder, *(other.folder for other in others)}) == 5
+    assert first.folder.name.startswith("seed-0-")
+    fewer = trial(values, tasks=["canny_coco"], adapters=["oft"])
+    shown = trial(values | {"report": {"num_rows": 9}})
+    assert fewer.folder == shown.folder == first.folder
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"tasks": ["segm"]}, UserError, "--tasks 'segm' must be one of segm_ade20k"),
+        ({"adapters": ["lora"]}, UserError, "--adapters 'lora' must be none .* or one of hint, oft"),
+        ({"changes": {"train.learnin_rate": 1}}, ParamsError, "did you mean 'learning_rate'"),
+        ({"changes": {"seed": 1}}, UserError, "give the seeds with --seeds"),
+        ({"tasks": ["subject_robot_toy"], "adapters": ["hint"]}, UserError, "no adapter of hint can be"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    values: dict[str, Any], options: dict[str, Any], error: type[UserError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        trial(values, **options)
