@@ -125,7 +125,7 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
     metrics |= {f"{part}_parameters": count for part, count in parts.items()}
     total = sum(parts.values())
     metrics["trainable_parameters"] = total
-    if total and "hint_encoder" in parts:
+    if parts.get("hint_encoder"):
         metrics["hint_encoder_share"] = parts["hint_encoder"] / total
     rows = [
         {

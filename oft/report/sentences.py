@@ -49,18 +49,17 @@ def describe_gains(gains: MetricGains, runs: Sequence[RunResults], judges: str) 
 def describe_parameters(run: RunResults) -> str:
     """Return what was trained of each part of an adapter; '' where nothing is known of it."""
     total = run.number(_ALL_PARTS)
-    if total is None:
+    if not total:
         return ""
     parts = []
     for key in run.metrics:
         count = run.number(key)
-        if not key.endswith(_PART) or key == _ALL_PARTS or count is None:
+        if not key.endswith(_PART) or key == _ALL_PARTS or not count:
             continue
         metric = find_metric(key)
         name = metric.label if metric else key.removesuffix(_PART).replace("_", " ")
         name = name.removeprefix("Parameters of the ").lower()
-        share = f" ({format_share(count / total)})" if total else ""
-        parts.append(f"{name} {format_value(int(count))}{share}")
+        parts.append(f"{name} {format_value(int(count))} ({format_share(count / total)})")
     return f"{run.words.title}: {format_value(int(total))} trained parameters: {', '.join(parts)}."
 
 

@@ -14,6 +14,7 @@ from oft.report.figures import Line, draw_confusion, draw_curves
 from oft.report.gains import MetricGains
 from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, ConditionWords
 from oft.report.grids import MIN_SIDE_PX, enlarge, printable
+from oft.report.plan import describe_task
 from oft.report.results import (
     Failure,
     Note,
@@ -139,6 +140,11 @@ def view_task(
         "explanation": condition_words(task).explanation,
         "is_subject": task.is_subject,
         "runs": task.runs,
+        "trained_on": {
+            run.adapter: describe_task(run.trained_on, params).title(run.trained_on)
+            for run in task.runs
+            if run.trained_on
+        },
         "columns": [column.label for column in columns],
         "rows": [_view_row(row, columns, reextracted) for row in task.comparisons],
         "more_rows": [_view_row(row, columns, {}) for row in task.more_comparisons],

@@ -38,6 +38,9 @@ def test_a_rotation_keeps_the_energy_and_the_base_comes_back(
     hints = sum(value.numel() for value in encoder.parameters()) if encoder else 0
     assert metrics["hint_encoder_parameters"] == hints
     assert metrics["trainable_parameters"] == loaded.rotations.num_parameters + hints
+    # An adapter without a hint encoder has no share of it to speak of.
+    assert metrics.get("hint_encoder_share", 0) == pytest.approx(hints / metrics["trainable_parameters"])
+    assert ("hint_encoder_share" in metrics) == with_condition
     assert metrics["energy_change"] == max(abs(row["energy_change"]) for row in rows)
     for row in rows:
         weight = before[f"{row['layer']}.weight"]
@@ -61,7 +64,11 @@ def test_magnitudes_do_not_change_the_energy_and_come_off(
     save_with_base(tmp_path, loaded, base)
     adapted = load_base(base_folder)
     names = set(adapted.unet.state_dict())
-    assert 0 < measure_geometry(adapted, tmp_path)[0]["energy_change"] <= 1e-5
+    metrics, _ = measure_geometry(adapted, tmp_path)
+    assert 0 < metrics["energy_change"] <= 1e-5
+    assert metrics["magnitude_parameters"] == loaded.magnitude.num_parameters > 0
+    parts = ("rotation", "hint_encoder", "magnitude")
+    assert metrics["trainable_parameters"] == sum(metrics[f"{part}_parameters"] for part in parts)
     assert set(adapted.unet.state_dict()) == names
     assert all(type(module).__name__ != "AdaptedLinear" for module in adapted.unet.modules())
 

@@ -110,8 +110,14 @@ def test_transferred_adapters_are_expected_to_train_nothing(run_folder: Path, va
     values["control_tasks"] = ["segm_ade20k"]
     for phase in ("train", "magnitude"):
         (run_folder / "runs" / "canny_coco" / "oft" / phase).rename(run_folder / phase)
+    path = run_folder / "runs" / "canny_coco" / "oft" / "metrics.json"
+    own = json.loads(path.read_text())
+    path.write_text(json.dumps({key: own[key] for key in own if not key.endswith("_parameters")}))
     task = task_of(collect_run(run_folder, values, num_rows=1, seed=0), "canny_coco")
     assert [run.trained_on for run in task.runs] == [None, "segm_ade20k"]
+    # What the adapter is was measured where it was trained; what it scores is its own.
+    assert task.runs[1].metrics["rotation_parameters"] == 259200
+    assert task.runs[1].metrics["canny_f1"] == 0.4 and "miou" not in task.runs[1].metrics
     assert task.notes == ()
 
 

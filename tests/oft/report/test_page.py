@@ -163,6 +163,17 @@ def test_published_names_stand_with_published_judges(
     assert "Subject “duck toy” (DreamBooth)" in text
 
 
+def test_a_transfer_names_the_task_its_adapter_learned(
+    pristine_run: Path, values: dict[str, Any], tmp_path: Path
+) -> None:
+    values["transfers"] = {
+        "canny_coco-oft": {"task": "canny_coco", "adapter": "oft", "trained_on": "segm_ade20k"}
+    }
+    values["control_tasks"], values["subject_tasks"], values["base_tasks"] = ["segm_ade20k"], [], []
+    text = render_page(pristine_run, values, tmp_path / "out").text()
+    assert "OFT is that of “Region map to picture (miniature world, in ADE20K's layout)”." in text
+
+
 def test_where_pictures_have_no_scores_nothing_is_said_of_what_was_learned(
     run_folder: Path, values: dict[str, Any], tmp_path: Path
 ) -> None:

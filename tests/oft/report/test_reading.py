@@ -13,6 +13,7 @@ from oft.report.reading import (
     index_samples,
     read_angles,
     read_card,
+    read_class_pixels,
     read_curves,
     read_mapping,
     read_output,
@@ -113,6 +114,30 @@ def test_missing_values_name_the_stage(tmp_path: Path) -> None:
         "a/metrics.json is not there; the stage “evaluate” writes it.",
         "a/plots.json is not there; the stage “evaluate” writes it.",
     ]
+
+
+def test_pixels_by_class_are_read_for_each_picture(pristine_run: Path) -> None:
+    notes: list[Note] = []
+    found = read_class_pixels(pristine_run, "runs/segm_ade20k/oft/plots/class_pixels.json", notes)
+    assert notes == [] and len(found) == 8
+    assert set(found["val00", 0]) == {"generated", "reconstruction", "real"}
+    assert found["val00", 0]["generated"].keys() == {3, 5}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "{}",
+        '{"key": "a", "index": 0, "generated": {"x": [1, 2, 3]}}',
+        '{"key": "a", "index": 0, "generated": {"1": [1, 2]}}',
+        '{"key": "a", "index": 0, "generated": 3}',
+    ],
+)
+def test_damaged_pixels_by_class_are_a_note(tmp_path: Path, row: str) -> None:
+    notes: list[Note] = []
+    (tmp_path / "class_pixels.json").write_text(f"[{row}]")
+    assert read_class_pixels(tmp_path, "class_pixels.json", notes) == {}
+    assert [note.piece for note in notes] == ["intervals"] and "cannot be read" in notes[0].text
 
 
 @pytest.mark.parametrize("card", ["[]", "{", '{"splits": 3}', '{"splits": {"train": {}}}'])

@@ -91,6 +91,7 @@ def test_parts_of_an_adapter_are_named_with_their_share() -> None:
         "rotation_parameters": 100_000,
         "hint_encoder_parameters": 644_000,
         "magnitude_parameters": 6_000,
+        "unused_parameters": 0,
         "trainable_parameters": 750_000,
     }
     assert describe_parameters(RunResults("oft", AdapterWords("OFT"), metrics=metrics)) == (
