@@ -16,7 +16,7 @@ from miniature import architecture
 from miniature.pool import VIEWS_PER_TOY, Pool
 from miniature.training import to_tensor
 from oft.models.device import attention_kernel
-from oft.models.loss import prediction_loss
+from oft.models.loss import prediction_loss, prediction_target
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -155,8 +155,8 @@ def denoiser_objective(
         with half_precision():
             hidden_states = text_encoder(tokenize(tokenizer, captions))[0]
             predicted = unet(noisy, timesteps, hidden_states).sample
-        velocity = scheduler.get_velocity(clean, noise, timesteps)
-        return prediction_loss(scheduler, predicted, velocity, timesteps, SNR_GAMMA)
+        target = prediction_target(scheduler, clean, noise, timesteps)
+        return prediction_loss(scheduler, predicted, target, timesteps, SNR_GAMMA)
 
     return Objective({"unet": unet, "text_encoder": text_encoder}, compute_loss, len(pool))
 

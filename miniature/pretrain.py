@@ -155,7 +155,8 @@ def train_chain(chain: Sequence[str], scratch: Path, settings: PretrainSettings,
             networks.even_latents(averaged[0], mixture.images[:: max(1, len(mixture) // NUM_MEASURED)])
         with atomic_folder(scratch / name) as partial:
             for part, module in zip(objective.modules, averaged, strict=True):
-                module.half().save_pretrained(partial / part if part else partial)
+                half: Any = module.half()
+                half.save_pretrained(partial / part if part else partial)
             write_json(partial / "log.json", log)
         checkpoint.unlink(missing_ok=True)
 

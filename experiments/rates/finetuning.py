@@ -14,7 +14,7 @@ from miniature.pool import render
 from oft.adapters.oft.config import UNET_SUBJECT_TARGETS, OFTConfig
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.models.latents import encode_pictures
-from oft.models.loss import prediction_loss
+from oft.models.loss import prediction_loss, prediction_target
 from oft.models.prompts import encode_prompts
 from oft.seeding import generator_for
 
@@ -39,7 +39,7 @@ class Batch:
     """Noisy latents, and what a denoiser is told and asked about them."""
 
     noisy: Float[Tensor, "batch channels rows columns"]
-    noise: Float[Tensor, "batch channels rows columns"]
+    target: Float[Tensor, "batch channels rows columns"]
     timesteps: Int[Tensor, " batch"]
     encoder_hidden_states: Float[Tensor, "batch tokens features"]
 
@@ -117,19 +117,20 @@ class Finetuning:
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=generator)
         noisy = scheduler.add_noise(latents, noise, timesteps)
-        return Batch(noisy.to(device), noise.to(device), timesteps.to(device), hidden_states)
+        target = prediction_target(scheduler, latents, noise, timesteps)
+        return Batch(noisy.to(device), target.to(device), timesteps.to(device), hidden_states)
 
     def _predict(self, batch: Batch) -> Tensor:
         output: Tensor = self.base.unet(batch.noisy, batch.timesteps, batch.encoder_hidden_states).sample
         return output
 
     def _loss(self, batch: Batch) -> Tensor:
-        return prediction_loss(self.base.noise_scheduler, self._predict(batch), batch.noise, batch.timesteps)
+        return prediction_loss(self.base.noise_scheduler, self._predict(batch), batch.target, batch.timesteps)
 
 
 def _encode_scenes(base: Base, seed: int, indices: range) -> tuple[Tensor, Tensor]:
     """Return the latents, on the CPU, of scenes in inverted colours, and their captions' hidden states."""
     scenes = [render("scene", seed, index) for index in indices]
-    pictures = np.stack([255 - image for image, *_ in scenes]).transpose(0, 3, 1, 2)
+    pictures = np.stack([255 - scene.image for scene in scenes]).transpose(0, 3, 1, 2)
     means = encode_pictures(base, torch.from_numpy(np.ascontiguousarray(pictures)))[:, 0]
-    return means, encode_prompts(base, [captions[0] for _, _, captions, _ in scenes])
+    return means, encode_prompts(base, [scene.captions[0] for scene in scenes])

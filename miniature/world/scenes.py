@@ -114,7 +114,8 @@ def _compose_country(scene: _Scene) -> list[_Placement]:
     if rng.random() < 0.45:
         paint_mountain(scene.canvas, rng, scene.weather, scene.horizon)
     paint_ground(scene.canvas, "grass", scene.horizon, 1.0, scene.weather.light)
-    band, placed = 0.94, []
+    band = 0.94
+    placed: list[_Placement] = []
     if rng.random() < 0.35:
         band, placed = _paint_road(scene, int(rng.integers(0, 2)))
     placed += _place(scene, "house", int(rng.random() < 0.7), scene.horizon + 0.16, band)
@@ -158,7 +159,8 @@ def _paint_road(scene: _Scene, num_cars: int) -> tuple[float, list[_Placement]]:
 
 def _place(scene: _Scene, kind: str, count: int, top: float, bottom: float) -> list[_Placement]:
     """Return places for things of one kind whose feet stand between two heights, with little overlap."""
-    rng, placed = scene.rng, []
+    rng = scene.rng
+    placed: list[_Placement] = []
     for _ in range(count):
         for _attempt in range(6):
             y = float(rng.uniform(top, max(top, bottom)))

@@ -11,6 +11,19 @@ if TYPE_CHECKING:
     from diffusers import DDIMScheduler, DDPMScheduler
 
 
+def prediction_target(
+    scheduler: DDPMScheduler | DDIMScheduler,
+    latents: Float[Tensor, " batch *shape"],
+    noise: Float[Tensor, " batch *shape"],
+    timesteps: Int[Tensor, " batch"],
+) -> Float[Tensor, " batch *shape"]:
+    """Return what the scheduler's model predicts: the noise, or the velocity (Salimans and Ho 2022)."""
+    if scheduler.config.prediction_type != "v_prediction":
+        return noise
+    velocity: Tensor = scheduler.get_velocity(latents, noise, timesteps)
+    return velocity
+
+
 def prediction_loss(
     scheduler: DDPMScheduler | DDIMScheduler,
     predicted: Float[Tensor, " batch *shape"],

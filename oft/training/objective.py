@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from oft.models.device import attention_kernel
-from oft.models.loss import prediction_loss
+from oft.models.loss import prediction_loss, prediction_target
 from oft.seeding import derive_seed, generator_for
 from oft.shards.order import BatchOrder, batches_in_order
 from oft.shards.prefetch import Feed, num_workers_beside, prefetch
@@ -167,8 +167,7 @@ def denoising_losses(
     batch = join(batches)
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
     predicted = denoiser(noisy, batch.timesteps, batch.encoder_hidden_states, batch.conditioning)
-    velocity = scheduler.config.prediction_type == "v_prediction"
-    target = scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps) if velocity else batch.noise
+    target = prediction_target(scheduler, batch.latents, batch.noise, batch.timesteps)
     sizes = [len(part.latents) for part in batches]
     parts = zip(predicted.split(sizes), target.split(sizes), batch.timesteps.split(sizes), strict=True)
     return [prediction_loss(scheduler, *part, snr_gamma) for part in parts]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 
 from miniature.architecture import build_vae
 from miniature.networks import WHITENING, encode_moments, even_latents
 from miniature.training import to_tensor
 
 
-def anisotropic_vae() -> torch.nn.Module:
+def anisotropic_vae() -> AutoencoderKL:
     """Return an autoencoder whose latents have axes of very different variance, away from zero."""
     torch.manual_seed(0)
     vae = build_vae()

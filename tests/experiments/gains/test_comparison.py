@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_where_lower_is_better_a_distance_leads_down(measured: MakeMeasured) -> 
 
 def test_a_subject_s_distance_leads_to_the_likeness_of_its_own_pictures(measured: MakeMeasured) -> None:
     metric = "subject_similarity"
-    known = {f"{metric}_real": 0.8, f"{metric}_reconstruction": 0.7}
+    known: dict[str, Any] = {f"{metric}_real": 0.8, f"{metric}_reconstruction": 0.7}
     arms = {
         name: [measured([score] * 2, metric=metric, **known)] * 2
         for name, score in (("none", 0.2), ("oft", 0.5))

@@ -19,7 +19,12 @@ ADAPTERS = ("none", "hint", "oft")
 
 
 def trial(values: dict[str, Any], *, code: str = "code", seed: int = 0, **options: Any) -> Trial:
-    chosen = {"changes": {}, "tasks": [], "adapters": ADAPTERS, "folder": Path("trials")} | options
+    chosen: dict[str, Any] = {
+        "changes": {},
+        "tasks": [],
+        "adapters": ADAPTERS,
+        "folder": Path("trials"),
+    } | options
     return make_trial(Revision("commit", values, code), seed=seed, **chosen)
 
 

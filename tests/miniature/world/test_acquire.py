@@ -56,7 +56,8 @@ def test_a_style_is_read_back_with_captions_that_do_not_name_it(style: str, tmp_
     render_dataset(
         f"world-{style}", "hub", tmp_path, seed=3, num_train_images=3, num_val_images=2, size_px=32
     )
-    for split, size in (("train", 3), ("val", 2)):
+    sizes: dict[Split, int] = {"train": 3, "val": 2}
+    for split, size in sizes.items():
         examples = list(read("hub", tmp_path, split, Counts()))
         assert len(examples) == size
         assert all(example.captions and style not in example.captions[0] for example in examples)
