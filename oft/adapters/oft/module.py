@@ -183,7 +183,7 @@ class OFTAdapter(LayerAdapter):
         """
         if self.config.coft:
             for name, parameter in self.named_values():
-                parameter.copy_(project_skew(parameter, self._bound(name) / self.scales[name]))
+                parameter.copy_(project_skew(parameter, self._bound(name)))
 
     def after_optimizer_step(self) -> None:
         super().after_optimizer_step()
@@ -238,18 +238,21 @@ class OFTAdapter(LayerAdapter):
         )
 
     def _bound(self, name: str) -> float:
+        """Return COFT's bound on the parameters of layer ``name``: that on S, divided by their scale."""
         num_blocks, block_size = self.block_shapes[name]
         config = self.config
-        return coft_bound(config.eps, block_size, num_blocks, config.block_share, config.eps_convention)
+        bound = coft_bound(config.eps, block_size, num_blocks, config.block_share, config.eps_convention)
+        return bound / self.scales[name]
 
     @torch.no_grad()
     def _check_bound(self) -> None:
         if not self.config.coft:
             return
-        ratios = [skew_norm(packed).max() / self._bound(name) for name, packed in self.named_packed()]
+        named = list(self.named_values())
+        ratios = [skew_norm(parameter).max() / self._bound(name) for name, parameter in named]
         excess = torch.stack([ratio.to(ratios[0].device).float() for ratio in ratios]).max().item()
         # Scaling onto the bound rounds to the parameters' type.
-        rounding = max(torch.finfo(packed.dtype).eps for _, packed in self.named_packed())
+        rounding = max(torch.finfo(parameter.dtype).eps for _, parameter in named)
         if excess > 1 + max(1e-5, 2 * rounding):
             raise RuntimeError(
                 f"COFT keeps every block's S within its bound, and one has {excess:.4g} times that norm; "

@@ -98,8 +98,9 @@ def unscale_packed(
     A saved adapter that is loaded and saved again so gives the same bytes.
     """
     packed = packed.to(torch.promote_types(packed.dtype, torch.float32))
-    quotient = (packed.double() / factor).to(packed.dtype)
-    # A product is rounded, and so is the quotient: what it was made of may be either neighbour.
+    # The product took the factor in its own type and was rounded, as the quotient is: either neighbour of it
+    # may be what the product was made of.
+    quotient = (packed.double() / packed.new_tensor(factor).double()).to(packed.dtype)
     for limit in (-math.inf, math.inf):
         neighbour = torch.nextafter(quotient, torch.full_like(quotient, limit))
         meant = (quotient * factor != packed) & (neighbour * factor == packed)
