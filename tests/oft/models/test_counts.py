@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from oft.adapters.hint.encoder import HintEncoder
+from oft.adapters.hint.encoder import HintEncoder, proportional_widths
 from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
 from oft.adapters.oft.module import inject_oft
 from oft.errors import ParamsError
@@ -72,7 +72,9 @@ def test_a_condition_adds_the_hint_encoder(unet: Any, generator: torch.Generator
 def test_the_hint_encoder_is_controlnets(unet: Any) -> None:
     from diffusers import ControlNetModel
 
-    controlnet = ControlNetModel.from_unet(unet)
+    # ControlNet's embedding has each width but the last twice.
+    widths = proportional_widths(unet.config.block_out_channels[0])[::2]
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=widths)
     counted = count_controlnet(unet, controlnet)
     ours = count_oft(unet, CONFIGS[0], with_condition=True)
     assert counted.trained["hint_encoder"] == ours.trained["hint_encoder"]

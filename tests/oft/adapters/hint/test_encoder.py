@@ -5,7 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oft.adapters.hint.encoder import HintEncoder, attach_hint, detach_hint, hinted
+from oft.adapters.hint.encoder import (
+    SD_WIDTHS,
+    HintEncoder,
+    attach_hint,
+    detach_hint,
+    hinted,
+    proportional_widths,
+)
 from oft.errors import ParamsError
 
 
@@ -50,6 +57,16 @@ def test_the_encoder_is_controlnets(generator: torch.Generator) -> None:
     assert [conv.in_channels for conv in convs] == [3, 16, 16, 32, 32, 96, 96, 256]
     assert [conv.out_channels for conv in convs] == [16, 16, 32, 32, 96, 96, 256, 320]
     assert [conv.stride[0] for conv in convs] == [1, 1, 2, 1, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize("out_channels", [32, 96, 128, 192, 640])
+def test_a_narrow_unets_encoder_has_the_share_of_stable_diffusions(out_channels: int) -> None:
+    """Widths go with the UNet's, so that weights of both go with the square."""
+    encoder = HintEncoder(out_channels=out_channels, generator=torch.Generator())
+    count = sum(parameter.numel() for parameter in encoder.parameters())
+    assert 0.8 < count / (1_086_480 * (out_channels / 320) ** 2) < 1.3
+    assert proportional_widths(320) == SD_WIDTHS
+    assert all(width % 4 == 0 for width in proportional_widths(out_channels))
 
 
 def test_an_untrained_encoder_hands_the_condition_on_to_its_last_convolution(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from oft.adapters.hint.encoder import HintEncoder, attach_hint, hinted
+from oft.adapters.hint.encoder import SD_WIDTHS, HintEncoder, attach_hint, hinted
 from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
 from oft.adapters.oft.magnitude import inject_magnitude
 from oft.adapters.oft.module import OFTAdapter, inject_oft
@@ -57,7 +57,7 @@ def test_the_encoder_computes_what_controlnets_does(generator: torch.Generator) 
     from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 
     theirs = ControlNetConditioningEmbedding(32)
-    ours = HintEncoder(out_channels=32, generator=generator)
+    ours = HintEncoder(out_channels=32, block_out_channels=SD_WIDTHS, generator=generator)
     torch.nn.init.normal_(ours.convs[-1].weight, generator=generator)  # type: ignore[arg-type]
     ordered = [theirs.conv_in, *theirs.blocks, theirs.conv_out]
     for conv, source in zip(ordered, ours.convs, strict=True):
