@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Shaped
@@ -56,7 +56,7 @@ class Interval(NamedTuple):
 
 
 def average_by_condition(
-    models: Sequence[Mapping[Picture, ArrayLike]],
+    models: Sequence[Mapping[Picture, Any]],
 ) -> tuple[list[str], list[NDArray[np.float64]]]:
     """Return the conditions of the pictures that all models have, and for each model its mean over them.
 
