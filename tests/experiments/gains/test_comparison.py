@@ -93,6 +93,7 @@ def test_a_subject_s_distance_leads_to_the_likeness_of_its_own_pictures(measured
     found = by_quantity(compare_task(TaskRuns("task", "subject", "world", (0, 1), arms), FEW))
     assert found["(oft - the base) / (real pictures - the base)"].value == pytest.approx(1 / 2)
     assert found[END].value == pytest.approx(0.7)
+    assert found["oft"].num_conditions == 2, "both seeds have the same prompts"
 
 
 def test_a_score_that_no_two_conditions_have_in_every_row_is_said_to_be_missing(
