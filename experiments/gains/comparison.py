@@ -79,6 +79,7 @@ class Estimate(NamedTuple):
         value: the mean over seeds (of a ratio: the ratio of the means); None where there is none.
         low, high: the ends of its interval; None where there is none.
         by_seed: what it is for each seed.
+        num_conditions: how many conditions it is over; those that seeds share count once.
         note: why something is missing.
     """
 
@@ -110,7 +111,7 @@ def compare_task(runs: TaskRuns, resampling: Resampling) -> list[Estimate]:
 
 def _compare_metric(runs: TaskRuns, metric: Metric, resampling: Resampling) -> list[Estimate]:
     paired = pair_seeds(metric, runs.arms, shared_conditions=runs.shared_conditions)
-    total = sum(paired.num_conditions)
+    total = paired.num_conditions[0] if runs.shared_conditions else sum(paired.num_conditions)
     if min(paired.num_conditions) < 2:
         return [Estimate(runs.task, metric.name, "any", None, None, None, {}, total, TOO_FEW)]
     arms = _resample_arms(runs, paired, resampling)

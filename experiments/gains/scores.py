@@ -175,5 +175,6 @@ def _common_keys(metric: Metric, arms: Mapping[str, Measured]) -> set[str]:
 
 
 def _first_odd(keys: Sequence[set[str]]) -> str:
-    odd = sorted(set().union(*keys) - keys[0].intersection(*keys))
+    first, *others = keys
+    odd = sorted(first.union(*others) - first.intersection(*others))
     return f"{odd[0]} is only in some" if odd else "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -82,15 +81,19 @@ def test_where_lower_is_better_a_distance_leads_down(measured: MakeMeasured) -> 
 
 
 def test_a_subject_s_distance_leads_to_the_likeness_of_its_own_pictures(measured: MakeMeasured) -> None:
-    metric = "subject_similarity"
-    known: dict[str, Any] = {f"{metric}_real": 0.8, f"{metric}_reconstruction": 0.7}
-    arms = {
-        name: [measured([score] * 2, metric=metric, **known)] * 2
-        for name, score in (("none", 0.2), ("oft", 0.5))
-    }
+    def run(score: float) -> Measured:
+        return measured(
+            [score] * 2,
+            metric="subject_similarity",
+            subject_similarity_real=0.8,
+            subject_similarity_reconstruction=0.7,
+        )
+
+    arms = {"none": [run(0.2)] * 2, "oft": [run(0.5)] * 2}
     found = by_quantity(compare_task(TaskRuns("task", "subject", "world", (0, 1), arms), FEW))
     assert found["(oft - the base) / (real pictures - the base)"].value == pytest.approx(1 / 2)
     assert found[END].value == pytest.approx(0.7)
+    assert found["oft"].num_conditions == 2, "both seeds have the same prompts"
 
 
 def test_a_score_that_no_two_conditions_have_in_every_row_is_said_to_be_missing(

@@ -19,13 +19,8 @@ ADAPTERS = ("none", "hint", "oft")
 
 
 def trial(values: dict[str, Any], *, code: str = "code", seed: int = 0, **options: Any) -> Trial:
-    chosen: dict[str, Any] = {
-        "changes": {},
-        "tasks": [],
-        "adapters": ADAPTERS,
-        "folder": Path("trials"),
-    } | options
-    return make_trial(Revision("commit", values, code), seed=seed, **chosen)
+    chosen: dict[str, Any] = {"changes": {}, "tasks": [], "adapters": ADAPTERS, "folder": Path("trials")}
+    return make_trial(Revision("commit", values, code), seed=seed, **chosen | options)
 
 
 def test_by_default_it_measures_what_the_settings_train_and_transfer(values: dict[str, Any]) -> None:
