@@ -2,7 +2,7 @@
 
 The base has Stable Diffusion 1.5's shape (AutoencoderKL with factor 8, CLIP text encoder, a UNet with
 cross-attention and GEGLU feed-forwards), so whatever is written for SD 1.5 runs on it. Sizes are chosen so
-that a training step costs a fraction of a second on two CPU cores and all weights together stay under 20 MB
+that a training step costs a fraction of a second on two CPU cores and all weights together stay under 40 MB
 in half precision.
 """
 
