@@ -37,16 +37,16 @@ def foreign(unet: Any, blocks: dict[str, tuple[int, int]], **options: Any) -> Fo
 def test_what_is_equal_in_all_layers_configures_them(unet: Any) -> None:
     narrow, wide = (
         next(n for n in linear_names(unet) if unet.get_submodule(n).in_features == width)
-        for width in (96, 128)
+        for width in (128, 192)
     )
-    assert infer_config(foreign(unet, {narrow: (6, 16), wide: (8, 16)}), unet).block_size == 16
-    assert infer_config(foreign(unet, {narrow: (4, 24), wide: (4, 32)}), unet).num_blocks == 4
-    by_size = foreign(unet, {wide: (4, 32)}, blocks_by="block_size")
+    assert infer_config(foreign(unet, {narrow: (8, 16), wide: (12, 16)}), unet).block_size == 16
+    assert infer_config(foreign(unet, {narrow: (4, 32), wide: (4, 48)}), unet).num_blocks == 4
+    by_size = foreign(unet, {narrow: (4, 32)}, blocks_by="block_size")
     assert infer_config(by_size, unet).block_size == 32
-    shared = infer_config(foreign(unet, {narrow: (1, 24), wide: (1, 32)}, block_share=True, eps=1e-4), unet)
+    shared = infer_config(foreign(unet, {narrow: (1, 32), wide: (1, 48)}, block_share=True, eps=1e-4), unet)
     assert (shared.num_blocks, shared.block_share, shared.coft, shared.eps) == (4, True, True, 1e-4)
-    with pytest.raises(CheckpointError, match=r"got numbers \[2, 8\] and sizes \[16, 48\]"):
-        infer_config(foreign(unet, {narrow: (2, 48), wide: (8, 16)}), unet)
+    with pytest.raises(CheckpointError, match=r"got numbers \[2, 12\] and sizes \[16, 64\]"):
+        infer_config(foreign(unet, {narrow: (2, 64), wide: (12, 16)}), unet)
 
 
 def test_the_symmetric_part_of_a_matrix_is_dropped(generator: torch.Generator) -> None:

@@ -43,7 +43,7 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
             "mixed_precision": "fp32",  # accelerate takes one precision a process
         }
     )
-    rotation = params.adapters["oft"].model_copy(update={"dropout": 0.5})
+    rotation = params.adapters["oft"].model_copy(update={"num_blocks": 4, "dropout": 0.5})
 
     def train(scratch: Path, stop: bool = False) -> list[Tensor]:
         base = load_base(base_folder)
