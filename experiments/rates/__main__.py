@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BASE = Path("data/models/base")
 NUM_BLOCKS = (1, 2, 4, 8, 16)
-RATES = tuple(1e-3 * 2**power for power in range(7))
+RATES = tuple(5e-4 * 2**power for power in range(7))
 MAX_TRAIN_STEPS = 40
 
 
