@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from oft.acquire.folder import count_layout, place_folder, place_remote
-from oft.acquire.sources import RENDERED_SOURCES
+from oft.datasets.reader import RENDERED_SOURCES
 from oft.params import load_params
 from oft.storage import atomic_folder, is_remote, write_json
 from oft.types import SPLITS

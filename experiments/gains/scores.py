@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from oft.datasets.reader import RENDERED_SOURCES
 from oft.errors import DataError
 from oft.evaluation.intervals import Figure, Picture, constant, pair_models
 from oft.evaluation.metric import REAL, RECONSTRUCTION, SUBJECT, Metric
@@ -79,7 +80,7 @@ def shares_conditions(condition: str, source: str) -> bool:
         condition: the task's, `SUBJECT` for a subject.
         source: ``acquire.source`` of its data set.
     """
-    return condition == SUBJECT or source != "world"
+    return condition == SUBJECT or source not in RENDERED_SOURCES
 
 
 def pair_seeds(

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oft.acquire.sources import RENDERED_SOURCES
+from oft.datasets.reader import RENDERED_SOURCES
 from oft.errors import DataError
 from oft.storage import is_remote, list_versions, read_json, sha256_file, write_json
 

@@ -218,12 +218,13 @@ def _reproduce(clone: Path, targets: Sequence[str], jobs: int | None) -> None:
 def _refuse_fixed_pictures(trial: Trial) -> None:
     """Refuse tasks whose pictures are the same under every seed: none of them is free of reported figures."""
     from flows.trials.trial import condition_and_source
+    from oft.datasets.reader import RENDERED_SOURCES
     from oft.params import parse_params
 
     params = parse_params(trial.values)
     for task in dict.fromkeys(part.task for part in trial.parts):
         _, source = condition_and_source(params, task)
-        if source != "world":
+        if source not in RENDERED_SOURCES:
             raise UserError(
                 f"{task}: its data set comes from {source!r}, whose pictures are the same under every seed, "
                 "so a sweep would choose on the pictures that figures are reported on; name other tasks "

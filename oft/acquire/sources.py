@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RENDERED_SOURCES = ("world", "world-ink", "world-blueprint")
-"""Sources that are rendered: the miniature world, and the same world drawn in each of two manners."""
-
 
 @dataclass(frozen=True)
 class Archive:

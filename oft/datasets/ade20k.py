@@ -9,7 +9,7 @@ from oft.datasets.annotations import ADE20K_LABELS
 from oft.datasets.layout import licence_tag, list_pictures, require_folder
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
-from oft.datasets.reader import Reader
+from oft.datasets.reader import WORLD, Reader
 from oft.types import Counts, Example, Split
 
 LAYOUT = (
@@ -51,6 +51,6 @@ READER = Reader(
     "ADE20K, scene parsing benchmark",
     read_ade20k,
     brings=(ADE20K_LABELS,),
-    sources=("world", "download"),
+    sources=(WORLD, "download"),
     official="ADE20K",
 )

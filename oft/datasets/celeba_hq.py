@@ -9,7 +9,7 @@ from oft.datasets.annotations import FACE_LANDMARKS
 from oft.datasets.layout import first_folder, licence_tag, list_pictures
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
-from oft.datasets.reader import Reader
+from oft.datasets.reader import WORLD, Reader
 from oft.datasets.splits import hashed_split, listed_names
 from oft.types import Counts, Example, Split
 
@@ -73,6 +73,6 @@ READER = Reader(
     "CelebA-HQ",
     read_celeba_hq,
     brings=(FACE_LANDMARKS,),
-    sources=("world",),
+    sources=(WORLD,),
     official="CelebA-HQ",
 )

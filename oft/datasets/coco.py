@@ -13,7 +13,7 @@ from oft.datasets.layout import (
     read_json_file,
     require_folder,
 )
-from oft.datasets.reader import Reader
+from oft.datasets.reader import WORLD, Reader
 from oft.errors import DataError
 from oft.keys import sorted_keys
 from oft.types import Counts, Example, Split
@@ -72,4 +72,4 @@ def _listed(listing: Path) -> dict[str, tuple[tuple[str, ...], str | None]]:
         ) from error
 
 
-READER = Reader("coco", "COCO 2017", read_coco, sources=("world", "download"), official="COCO")
+READER = Reader("coco", "COCO 2017", read_coco, sources=(WORLD, "download"), official="COCO")

@@ -16,7 +16,7 @@ from oft.datasets.layout import (
 )
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
-from oft.datasets.reader import Reader
+from oft.datasets.reader import WORLD, Reader
 from oft.datasets.splits import hashed_split, listed_names
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
@@ -78,6 +78,6 @@ READER = Reader(
     "DeepFashion-MultiModal",
     read_deepfashion,
     brings=(DENSEPOSE_PARTS,),
-    sources=("world",),
+    sources=(WORLD,),
     official="DeepFashion-MultiModal",
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oft.datasets.layout import licence_tag, list_pictures, read_text_file, require_file, require_folder
-from oft.datasets.reader import Reader
+from oft.datasets.reader import WORLD, Reader
 from oft.errors import DataError
 from oft.keys import sorted_keys
 from oft.types import Counts, Example, Split
@@ -147,5 +147,5 @@ def _template(path: Path, literal: str) -> str:
 
 
 READER = Reader(
-    "dreambooth", "google/dreambooth", read_dreambooth, sources=("world", "download"), official="DreamBooth"
+    "dreambooth", "google/dreambooth", read_dreambooth, sources=(WORLD, "download"), official="DreamBooth"
 )

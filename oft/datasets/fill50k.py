@@ -9,7 +9,7 @@ from oft.datasets.annotations import CIRCLE_OUTLINES, CONDITIONING_PICTURE
 from oft.datasets.layout import captions_in, licence_tag, require_file, require_folder
 from oft.datasets.listings import Listed, read_listed
 from oft.datasets.prompt_files import read_entries
-from oft.datasets.reader import Reader
+from oft.datasets.reader import WORLD, Reader
 from oft.datasets.splits import hashed_split
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
@@ -61,6 +61,6 @@ READER = Reader(
     "fill50k",
     read_fill50k,
     brings=(CIRCLE_OUTLINES, CONDITIONING_PICTURE),
-    sources=("world", "download"),
+    sources=(WORLD, "download"),
     official="fill50k",
 )

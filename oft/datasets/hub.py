@@ -13,7 +13,7 @@ from oft.datasets.layout import captions_in, licence_tag, read_text_file, requir
 from oft.datasets.listings import Listed, read_listed
 from oft.datasets.parquet import read_rows
 from oft.datasets.prompt_files import read_entries
-from oft.datasets.reader import Reader
+from oft.datasets.reader import STYLE_SOURCES, Reader
 from oft.datasets.splits import named_part, split_rule
 from oft.errors import DataError
 from oft.keys import sorted_keys
@@ -103,6 +103,6 @@ READER = Reader(
     "hub",
     "sets of the Hugging Face hub",
     read_hub,
-    sources=("world-ink", "world-blueprint"),
+    sources=STYLE_SOURCES,
     brings=(CONDITIONING_PICTURE,),
 )

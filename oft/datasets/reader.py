@@ -8,6 +8,11 @@ from pathlib import Path
 
 from oft.types import Annotation, Counts, Example, Split
 
+WORLD = "world"
+STYLE_SOURCES = ("world-ink", "world-blueprint")
+RENDERED_SOURCES = (WORLD, *STYLE_SOURCES)
+"""Sources that are rendered anew for every seed: the miniature world, and that world drawn in two manners."""
+
 
 @dataclass(frozen=True)
 class Reader:

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from oft.datasets.reader import Reader
+from oft.datasets.reader import RENDERED_SOURCES, Reader
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
 
@@ -56,9 +56,9 @@ def dataset_title(name: str, reader: str, source: str) -> str:
     """
     official = find_reader(reader).official
     layout = f", in {official}'s layout" if official else ""
+    if source in RENDERED_SOURCES:
+        return f"miniature world{layout}"
     match source:
-        case "world":
-            return f"miniature world{layout}"
         case "photos":
             return "photographs of scikit-image and scikit-learn"
         case "download":

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from oft.datasets.reader import RENDERED_SOURCES
 from oft.datasets.registry import dataset_title
 
 CARD_NAME = "card.json"
@@ -13,7 +14,7 @@ CARD_NAME = "card.json"
 _SOURCES = {
     "download": "the official archives, downloaded and checked",
     "photos": "photographs that ship with scikit-image and scikit-learn",
-    "world": "rendered: no picture of the published data set is in it",
+    **dict.fromkeys(RENDERED_SOURCES, "rendered: no picture of the published data set is in it"),
 }
 
 HUB_LICENCES = frozenset(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.conditions import Condition, registry
+from oft.datasets.reader import RENDERED_SOURCES
 from oft.evaluation.metric import MINIATURE_JUDGES, Group
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ MINIATURE_JUDGES_TERM = {
 def terms(params: Params) -> dict[str, str]:
     """Return the terms that a run's page needs: those of the miniature world only where it is used."""
     used = dict(TERMS)
-    if any(dataset.acquire.source == "world" for dataset in params.datasets.values()):
+    if any(dataset.acquire.source in RENDERED_SOURCES for dataset in params.datasets.values()):
         used |= MINIATURE_WORLD_TERM
     if params.evaluate.judges == MINIATURE_JUDGES:
         used |= MINIATURE_JUDGES_TERM

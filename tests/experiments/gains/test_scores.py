@@ -104,6 +104,7 @@ def test_a_shared_condition_that_one_seed_lacks_a_score_of_is_left_out_of_all(me
 
 def test_only_the_rendered_world_has_other_conditions_for_another_seed() -> None:
     assert not shares_conditions("canny", "world")
+    assert not shares_conditions("canny", "world-blueprint")
     assert shares_conditions("canny", "photos")
     assert shares_conditions("subject", "world")
 

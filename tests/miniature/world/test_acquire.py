@@ -6,8 +6,8 @@ import pytest
 
 from miniature.world.acquire import WRITERS, render_dataset
 from miniature.world.styles import STYLES
-from oft.acquire.sources import RENDERED_SOURCES
 from oft.datasets import read
+from oft.datasets.reader import RENDERED_SOURCES
 from oft.datasets.registry import readers_of_sources
 from oft.pictures import load_picture
 from oft.types import Counts, Split

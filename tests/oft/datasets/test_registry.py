@@ -33,6 +33,7 @@ def test_every_reader_has_a_small_data_set() -> None:
     [
         ("ade20k", "world", "miniature world, in ADE20K's layout"),
         ("dreambooth", "world", "miniature world, in DreamBooth's layout"),
+        ("hub", "world-ink", "miniature world"),
         ("ade20k", "download", "ADE20K"),
         ("fill50k", "download", "fill50k"),
         ("ade20k", "/data/ADEChallengeData2016", "own folder “mine”, in ADE20K's layout"),
