@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 from flows.redaction import hide_secrets
+from oft.errors import UserError
 
 TAIL_LINES = 20
 PR_SET_PDEATHSIG = 1  # see prctl(2)
@@ -95,6 +97,20 @@ def exit_on_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Print a UserError as a message alone and exit with status 1; on Ctrl-C exit with status 130."""
+    import typer
+
+    try:
+        yield
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(code=1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(code=130) from None
 
 
 def terminate_groups(processes: Sequence[subprocess.Popen[str]]) -> None:

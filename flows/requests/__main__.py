@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flows.process import user_errors
 from flows.requests.client import DEPLOYMENT, Client, TrainingRun
 from oft.errors import UserError
 
@@ -153,18 +152,6 @@ def resend(run_id: RunId) -> None:
             typer.echo(attempt)
         if not delivery.delivered:
             raise UserError("the webhook was not delivered")
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Print a UserError as a message alone and exit with status 1."""
-    try:
-        yield
-    except UserError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(code=1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(code=130) from None
 
 
 def _describe(run: TrainingRun) -> str:

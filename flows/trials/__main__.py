@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.process import exit_on_signals
+from flows.process import exit_on_signals, user_errors
 from flows.trials.changes import (
     REPORTED_SEEDS,
     VALIDATION_SEED,
@@ -88,7 +87,8 @@ def gains(
 
     `python -m flows.trials gains --seeds 0,1,2 --set train.max_train_steps=800`
     """
-    with _user_errors():
+    exit_on_signals()
+    with user_errors():
         chosen = dict(map(parse_change, changes or []))
         read = _read(revision, profile)
         trials = _make_trials(read, [chosen], _whole_numbers(seeds), tasks, adapters, out)
@@ -128,7 +128,8 @@ def sweep(
     `python -m flows.trials sweep --tasks segm_ade20k --sweep train.learning_rate=1e-3,2e-3
     --sweep adapters.oft.num_blocks=1,2,4`
     """
-    with _user_errors():
+    exit_on_signals()
+    with user_errors():
         fixed = dict(map(parse_change, changes or []))
         read = _read(revision, profile)
         numbers = _whole_numbers(seeds)
@@ -250,19 +251,6 @@ def _whole_numbers(text: str) -> list[int]:
     if not numbers or min(numbers) < 0:
         raise UserError(f"--seeds {text!r} must be whole numbers, 0 or more, with commas, such as 0,1,2")
     return numbers
-
-
-@contextmanager
-def _user_errors() -> Iterator[None]:
-    """Print a fault of the user's without a traceback, and end with status 1."""
-    exit_on_signals()
-    try:
-        yield
-    except UserError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(code=1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(code=130) from None
 
 
 if __name__ == "__main__":
