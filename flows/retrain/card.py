@@ -13,6 +13,7 @@ from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.evaluation.metric import REAL, RECONSTRUCTION
 from oft.evaluation.registry import find_metric
 from oft.report.plan import describe_task
+from oft.report.sentences import capitalised
 from oft.storage import read_json
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
         learned=learned,
         tag=decision.tag,
         revision=decision.revision,
-        title=_capitalised(describe_task(task, params).dataset_title),
+        title=capitalised(describe_task(task, params).dataset_title),
         dataset=dataset,
         reader=params.datasets[dataset].reader,
         licence=licence,
@@ -156,10 +157,6 @@ def _licences(card: Mapping[str, Any]) -> list[str]:
 
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "–"
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _public(source: str) -> str:

@@ -34,7 +34,7 @@ def describe_gains(gains: MetricGains, runs: Sequence[RunResults], judges: str) 
     if not gains.improves(gains.distance):
         distance = format_difference(gains.distance)
         lines.append(
-            f"{_capitalised(_end_of(gains))} is not beyond the base alone ({distance}), so no share of a "
+            f"{capitalised(_end_of(gains))} is not beyond the base alone ({distance}), so no share of a "
             "distance can be given."
         )
     for place, (title, gain) in enumerate(others.items()):
@@ -95,28 +95,26 @@ def _compare_to_base(title: str, gain: Gain, hint: Gain | None, gains: MetricGai
 
 
 def _state_gain(title: str, gain: Gain, gains: MetricGains) -> str:
-    difference = format_difference(gain.difference)
-    if not gain.difference.excludes_zero:
-        return f"Between {title} and the base alone no difference can be seen ({difference})"
-    if not gains.improves(gain.difference):
-        return f"{_capitalised(title)} is worse than the base alone ({difference})"
-    if gain.closed is None:
-        return f"{_capitalised(title)} is better than the base alone ({difference})"
+    if gain.closed is None or not gains.improves(gain.difference):
+        return _state_difference(title, "the base alone", gain.difference, gains)
     closed = format_interval(gain.closed)
-    return f"{_capitalised(title)} closes {closed} of the distance from the base to {_end_of(gains)}"
+    return f"{capitalised(title)} closes {closed} of the distance from the base to {_end_of(gains)}"
 
 
 def _compare_to_hint(title: str, gain: Gain, gains: MetricGains) -> str:
     if gain.over_hint is None:
         return ""
-    difference = format_difference(gain.over_hint)
-    if not gain.over_hint.excludes_zero:
-        return f"Between {title} and {_HINT} no difference can be seen ({difference})."
-    if not gains.improves(gain.over_hint):
-        return f"{_capitalised(title)} is worse than {_HINT} ({difference})."
-    if gain.closed_of_rest is None:
-        return f"{_capitalised(title)} is better than {_HINT} ({difference})."
+    if gain.closed_of_rest is None or not gains.improves(gain.over_hint):
+        return f"{_state_difference(title, _HINT, gain.over_hint, gains)}."
     return f"Of what the hint encoder leaves, {title} closes {format_interval(gain.closed_of_rest)}."
+
+
+def _state_difference(title: str, other: str, difference: Interval, gains: MetricGains) -> str:
+    shown = format_difference(difference)
+    if not difference.excludes_zero:
+        return f"Between {title} and {other} no difference can be seen ({shown})"
+    worth = "better" if gains.improves(difference) else "worse"
+    return f"{capitalised(title)} is {worth} than {other} ({shown})"
 
 
 def _closes(gain: Gain, gains: MetricGains) -> bool:
@@ -129,5 +127,6 @@ def _end_of(gains: MetricGains) -> str:
     return "what the autoencoder can show"
 
 
-def _capitalised(text: str) -> str:
+def capitalised(text: str) -> str:
+    """Return a text whose first letter is a capital, the others as they are."""
     return text[:1].upper() + text[1:]
