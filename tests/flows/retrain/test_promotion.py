@@ -99,7 +99,7 @@ def test_a_card_says_base_data_licences_settings_and_metrics(tmp_path: Path, par
     assert "Miniature world, in ADE20K's layout: data set `ade20k` in the settings, read as `ade20k`" in text
     assert "| segm_ade20k | aacc | 0.5000 | 0.6000 | +0.1000 | +0.0500 to +0.1500 | 96 | gain |" in text
     assert "99.00% interval" in text and "canny_coco" not in text
-    assert "promoted/7" in text and "num_blocks: 4" in text and "max_train_steps: 550" in text
+    assert "promoted/7" in text and "num_blocks: 1" in text and "max_train_steps: 550" in text
     assert str(tmp_path) not in card
 
 
