@@ -39,6 +39,8 @@ CHAINS = (
     ("extractor", "segmenter", "part_segmenter", "clip", "landmarks", "depth"),
 )
 JUDGES = tuple(name for chain in CHAINS[1:] for name in chain)
+# What is of use with one other network alone: a denoiser knows the latents of its autoencoder.
+BUILT_ON = {"denoiser": "vae"}
 # Where the parts of a network of the base lie in a finished folder, by their folder in the scratch.
 PLACES = {
     "vae": {"": "base/vae"},
@@ -95,9 +97,7 @@ def pretrain(folder: Path, scratch: Path, settings: PretrainSettings, seed: int)
 
 
 def keep_networks(folder: Path, scratch: Path, remade: Sequence[str]) -> None:
-    """Copy from a finished ``folder`` to ``scratch`` every network but those to be remade.
-
-    What is built on a remade network is remade too: a denoiser knows the latents of its autoencoder alone.
+    """Copy from a finished ``folder`` to ``scratch`` every network but those to be remade, with ``BUILT_ON``.
 
     Raises:
         ParamsError: there is no network of a name.
@@ -106,16 +106,13 @@ def keep_networks(folder: Path, scratch: Path, remade: Sequence[str]) -> None:
         if name not in OBJECTIVES:
             raise ParamsError(f"{name}: no such network; there are {', '.join(OBJECTIVES)}")
     log = read_json(folder / "training_log.json")
-    for chain in CHAINS:
-        for name in chain:
-            if name in remade or (chain == CHAINS[0] and set(chain[: chain.index(name)]) & set(remade)):
-                continue
-            if (scratch / name).is_dir():
-                continue
-            with atomic_folder(scratch / name) as partial:
-                for part, place in PLACES.get(name, {"": f"judges/{name}"}).items():
-                    _copy_weights(folder / place, partial / part)
-                write_json(partial / "log.json", [row for row in log if row["network"] == name])
+    for name in OBJECTIVES:
+        if name in remade or BUILT_ON.get(name) in remade or (scratch / name).is_dir():
+            continue
+        with atomic_folder(scratch / name) as partial:
+            for part, place in PLACES.get(name, {"": f"judges/{name}"}).items():
+                _copy_weights(folder / place, partial / part)
+            write_json(partial / "log.json", [row for row in log if row["network"] == name])
 
 
 def _copy_weights(source: Path, target: Path) -> None:
@@ -182,6 +179,10 @@ class Inputs:
     def part(self, *kinds: str) -> Pool:
         return render_mixture(self.pool_images, self.seed, kinds)
 
+    @cached_property
+    def toys(self) -> Pool:
+        return self.more("toy")
+
     def more(self, kind: str) -> Pool:
         return render_pool(kind, self.pool_images // 3, self.seed)
 
@@ -238,13 +239,13 @@ def _part_segmenter(inputs: Inputs) -> networks.Objective:
 
 def _clip(inputs: Inputs) -> networks.Objective:
     tokenizer = architecture.build_tokenizer(world_words())
-    return networks.clip_objective(inputs.mixture, inputs.more("toy"), tokenizer)
+    return networks.clip_objective(inputs.mixture, inputs.toys, tokenizer)
 
 
 OBJECTIVES: dict[str, Callable[[Inputs], networks.Objective]] = {
     "vae": lambda inputs: networks.vae_objective(inputs.mixture),
     "denoiser": _denoiser,
-    "extractor": lambda inputs: networks.extractor_objective(inputs.mixture, inputs.more("toy")),
+    "extractor": lambda inputs: networks.extractor_objective(inputs.mixture, inputs.toys),
     "segmenter": _segmenter,
     "part_segmenter": _part_segmenter,
     "clip": _clip,

@@ -53,10 +53,10 @@ def measure(folder: Path, seed: int) -> dict[str, float]:
     judges = folder / "judges"
     segmenter, parts = load_segmenter(judges / "segmenter"), load_segmenter(judges / "part_segmenter")
     psnr = {f"psnr_{kind}_db": _psnr_db(pipeline.vae, pool) for kind, pool in pools.items()}
-    text, image = _clip_features(judges / "clip", scenes)
+    clip = load_clip(judges / "clip")
+    text, image = _clip_features(clip, scenes)
     features = _extractor_features(judges / "extractor", pools["toy"])
     pictures = _sample(pipeline, [captions[0] for captions in scenes.captions[:NUM_PROMPTS]])
-    clip = load_clip(judges / "clip")
     single = single_things(pools["object"])
     drawn = _sample(pipeline, [thing.caption for thing in single])
     rendered = pools["object"].images[[thing.index for thing in single]]
@@ -147,11 +147,10 @@ def _miou(segmenter: Judge, pool: Pool, num_labels: int, offset: int) -> float:
     return compute_segmentation(confusion_matrix(predicted, pool.labels, num_labels))["miou"]
 
 
-def _clip_features(folder: Path, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+def _clip_features(clip: Judge, pool: Pool) -> tuple[np.ndarray, np.ndarray]:
     """Return the features [n, d] of each picture's first caption, and of the picture."""
-    from oft.evaluation.features import extract_clip_images, extract_clip_texts, load_clip
+    from oft.evaluation.features import extract_clip_images, extract_clip_texts
 
-    clip = load_clip(folder)
     text = extract_clip_texts([captions[0] for captions in pool.captions], clip, batch_size=JUDGING_BATCH)
     return text, extract_clip_images(pool.images, clip, batch_size=JUDGING_BATCH)
 
