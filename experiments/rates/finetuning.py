@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,13 +13,11 @@ from miniature.pool import render
 from oft.adapters.oft.config import UNET_SUBJECT_TARGETS, OFTConfig
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.models.latents import encode_pictures
-from oft.models.loss import prediction_loss, prediction_target
 from oft.models.prompts import encode_prompts
 from oft.seeding import generator_for
+from oft.training.objective import Batch, Denoiser, denoising_losses
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
-
     from oft.adapters.oft.rotation import ParameterScale
     from oft.models.base import Base
 
@@ -32,16 +29,6 @@ WARMUP_STEPS = 4
 MAX_GRAD_NORM = 1.0
 FIRST_STEP_RATE = 1e-4
 """Small enough for what a step does to be in proportion to it."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Noisy latents, and what a denoiser is told and asked about them."""
-
-    noisy: Float[Tensor, "batch channels rows columns"]
-    target: Float[Tensor, "batch channels rows columns"]
-    timesteps: Int[Tensor, " batch"]
-    encoder_hidden_states: Float[Tensor, "batch tokens features"]
 
 
 class Finetuning:
@@ -116,16 +103,16 @@ class Finetuning:
         scheduler, device = self.base.noise_scheduler, self.base.unet.device
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=generator)
-        noisy = scheduler.add_noise(latents, noise, timesteps)
-        target = prediction_target(scheduler, latents, noise, timesteps)
-        return Batch(noisy.to(device), target.to(device), timesteps.to(device), hidden_states)
+        return Batch(latents.to(device), noise.to(device), timesteps.to(device), hidden_states, None)
 
     def _predict(self, batch: Batch) -> Tensor:
-        output: Tensor = self.base.unet(batch.noisy, batch.timesteps, batch.encoder_hidden_states).sample
+        noisy = self.base.noise_scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
+        output: Tensor = self.base.unet(noisy, batch.timesteps, batch.encoder_hidden_states).sample
         return output
 
     def _loss(self, batch: Batch) -> Tensor:
-        return prediction_loss(self.base.noise_scheduler, self._predict(batch), batch.target, batch.timesteps)
+        (loss,) = denoising_losses(self.base, Denoiser(self.base.unet), [batch])
+        return loss
 
 
 def _encode_scenes(base: Base, seed: int, indices: range) -> tuple[Tensor, Tensor]:
