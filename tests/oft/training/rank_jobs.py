@@ -25,11 +25,28 @@ from tests.oft.training.conftest import training_set
 Values = dict[str, Tensor]
 
 
+class DoubleDenoiser(Denoiser):
+    """Computes in float64, so that what is compared is the sum of the ranks and not how its terms round."""
+
+    def forward(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        encoder_hidden_states: Tensor,
+        conditioning: Tensor | None,
+    ) -> Tensor:
+        return super().forward(noisy.double(), timesteps, encoder_hidden_states.double(), conditioning)
+
+
 def measure(
     ranks: Ranks, base_folder: Path, shards: Path, rotation: AdapterSettings, settings: Training
 ) -> tuple[float, Values, float]:
     """Return loss and gradients of one step with prior preservation, and the validation loss."""
     base = load_base(base_folder)
+    for network in (base.unet, base.vae, base.text_encoder):
+        network.double()
+    encode = base.vae.encode
+    base.vae.encode = lambda pictures: encode(pictures.double())  # type: ignore[method-assign]
     loaded = init_adapter(base, rotation, with_condition=False, generator=generator_for(0))
     trained = loaded.trained_parameters()
     with torch.no_grad():
@@ -37,7 +54,7 @@ def measure(
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator_for(number)))
     data = training_set(shards, with_condition=False)
     sources = [TrainingSource(data, "instance"), TrainingSource(data, "class", 0.5)]
-    denoiser = Denoiser(base.unet)
+    denoiser = DoubleDenoiser(base.unet)
     loss = 0.0
     for part in data_objective(base, denoiser, sources, settings, 0, ranks)(2):
         part.backward()
