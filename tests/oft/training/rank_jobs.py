@@ -46,7 +46,7 @@ def measure(
     for network in (base.unet, base.vae, base.text_encoder):
         network.double()
     encode = base.vae.encode
-    base.vae.encode = lambda pictures: encode(pictures.double())  # type: ignore[method-assign]
+    base.vae.encode = lambda pictures: encode(pictures.double())
     loaded = init_adapter(base, rotation, with_condition=False, generator=generator_for(0))
     trained = loaded.trained_parameters()
     with torch.no_grad():
