@@ -54,10 +54,18 @@ THREADS = {"vae": 2}
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """Pictures in the pool, and how each network of ``CHAINS`` is trained."""
+    """Pictures in the pool, and how each network of ``CHAINS`` is trained, round after round.
+
+    A round goes on from the averaged weights of the one before, in half precision as they are kept, on a pool
+    and draws of its own: those of the seed plus the round's number.
+    """
 
     pool_images: int
-    networks: Mapping[str, FitSettings]
+    networks: Mapping[str, Sequence[FitSettings]]
+
+    @property
+    def num_rounds(self) -> int:
+        return max(map(len, self.networks.values()))
 
 
 def pretrain(folder: Path, scratch: Path, settings: PretrainSettings, seed: int) -> dict[str, float]:
@@ -128,34 +136,55 @@ def train_chain(chain: Sequence[str], scratch: Path, settings: PretrainSettings,
     from oft.models.device import make_deterministic
 
     make_deterministic()
-    inputs = Inputs(settings.pool_images, seed, scratch)
+    inputs = [Inputs(settings.pool_images, seed + number, scratch) for number in range(settings.num_rounds)]
     for name in chain:
         if (scratch / name).is_dir():
             continue
         torch.set_num_threads(THREADS.get(name, 1))
-        # Networks initialise themselves from the global generator, which is left as it was.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            objective = OBJECTIVES[name](inputs)
-        checkpoint = scratch / f"{name}.checkpoint"
-        averaged, log = fit(
-            name,
-            list(objective.modules.values()),
-            objective.compute_loss,
-            objective.num_examples,
-            settings.networks[name],
-            seed,
-            checkpoint,
+        rounds = settings.networks[name]
+        kept = [scratch / f"{name}.{number}" for number in range(1, len(rounds))] + [scratch / name]
+        for number, recipe in enumerate(rounds):
+            if not kept[number].is_dir():
+                _train_round(name, recipe, inputs[number], kept[number - 1] if number else None, kept[number])
+        for before in kept[:-1]:
+            shutil.rmtree(before)
+
+
+def _train_round(name: str, recipe: FitSettings, inputs: Inputs, start: Path | None, kept: Path) -> None:
+    """Train one network for one round, on from the weights in ``start`` if any, and keep it in ``kept``."""
+    import torch
+
+    # Networks initialise themselves from the global generator, which is left as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(inputs.seed)
+        objective = OBJECTIVES[name](inputs)
+    earlier: list[dict[str, Any]] = []
+    if start is not None:
+        for part, module in objective.modules.items():
+            module.load_state_dict(type(module).from_pretrained(start / part).state_dict())
+        earlier = read_json(start / "log.json")
+    checkpoint = kept.with_name(f"{kept.name}.checkpoint")
+    averaged, log = fit(
+        name,
+        list(objective.modules.values()),
+        objective.compute_loss,
+        objective.num_examples,
+        recipe,
+        inputs.seed,
+        checkpoint,
+    )
+    if name == "vae":
+        mixture = inputs.mixture
+        networks.even_latents(averaged[0], mixture.images[:: max(1, len(mixture) // NUM_MEASURED)])
+    steps_before = earlier[-1]["step"] if earlier else 0
+    with atomic_folder(kept) as partial:
+        for part, module in zip(objective.modules, averaged, strict=True):
+            half: Any = module.half()
+            half.save_pretrained(partial / part if part else partial)
+        write_json(
+            partial / "log.json", [*earlier, *({**row, "step": steps_before + row["step"]} for row in log)]
         )
-        if name == "vae":
-            mixture = inputs.mixture
-            networks.even_latents(averaged[0], mixture.images[:: max(1, len(mixture) // NUM_MEASURED)])
-        with atomic_folder(scratch / name) as partial:
-            for part, module in zip(objective.modules, averaged, strict=True):
-                half: Any = module.half()
-                half.save_pretrained(partial / part if part else partial)
-            write_json(partial / "log.json", log)
-        checkpoint.unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

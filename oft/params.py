@@ -64,7 +64,7 @@ RESERVED_NAMES = ("angles", "report")
 
 
 class NetworkRecipe(Section):
-    """How one miniature network is pretrained."""
+    """How one miniature network is pretrained for one round."""
 
     steps: PositiveInt
     batch_size: BatchSize
@@ -72,19 +72,22 @@ class NetworkRecipe(Section):
     decay_steps: PositiveInt | None = None
 
 
+Rounds = Annotated[list[NetworkRecipe], Field(min_length=1)]
+
+
 class Pretraining(Section):
     """How the miniature base and its judges are made."""
 
     seed: NaturalInt
     pool_images: Annotated[int, Field(ge=64)]
-    vae: NetworkRecipe
-    denoiser: NetworkRecipe
-    segmenter: NetworkRecipe
-    part_segmenter: NetworkRecipe
-    clip: NetworkRecipe
-    extractor: NetworkRecipe
-    landmarks: NetworkRecipe
-    depth: NetworkRecipe
+    vae: Rounds
+    denoiser: Rounds
+    segmenter: Rounds
+    part_segmenter: Rounds
+    clip: Rounds
+    extractor: Rounds
+    landmarks: Rounds
+    depth: Rounds
 
 
 def known_scores(gate: Gate) -> Gate:

@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments, __doc__, optional=["remake"])
     settings = load_params().pretrain
     networks = {
-        name: FitSettings(**values)
-        for name, values in settings.model_dump(exclude={"seed", "pool_images"}).items()
+        name: [FitSettings(**recipe) for recipe in rounds]
+        for name, rounds in settings.model_dump(exclude={"seed", "pool_images"}).items()
     }
     scratch = paths.CHECKPOINTS / run_key(settings.model_dump(), [], source_closure(Path(__file__)))
     if options.remake:

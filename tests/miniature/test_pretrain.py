@@ -15,7 +15,7 @@ from oft.storage import read_json, sha256_file, write_json
 
 NETWORKS = [name for chain in CHAINS for name in chain]
 RECIPE = FitSettings(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=1)
-SETTINGS = PretrainSettings(50, dict.fromkeys(NETWORKS, RECIPE))
+SETTINGS = PretrainSettings(50, {name: [RECIPE] for name in NETWORKS})
 
 
 def test_every_network_has_settings_an_objective_and_one_place_in_a_chain() -> None:
@@ -30,6 +30,17 @@ def test_an_interrupted_chain_goes_on_to_the_same_weights(tmp_path: Path) -> Non
     train_chain(chain, tmp_path / "resumed", SETTINGS, seed=0)
     assert hashes(tmp_path / "whole") == hashes(tmp_path / "resumed")
     assert not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_a_round_goes_on_from_the_one_before_wherever_it_was_interrupted(tmp_path: Path) -> None:
+    once = PretrainSettings(50, {"depth": [RECIPE]})
+    twice = PretrainSettings(50, {"depth": [RECIPE, RECIPE]})
+    train_chain(("depth",), tmp_path / "once", once, seed=0)
+    train_chain(("depth",), tmp_path / "twice", twice, seed=0)
+    shutil.copytree(tmp_path / "once" / "depth", tmp_path / "resumed" / "depth.1")
+    train_chain(("depth",), tmp_path / "resumed", twice, seed=0)
+    assert hashes(tmp_path / "resumed") == hashes(tmp_path / "twice") != hashes(tmp_path / "once")
+    assert [row["step"] for row in read_json(tmp_path / "twice" / "depth" / "log.json")] == [2, 4]
 
 
 @pytest.mark.parametrize("network", JUDGES)
