@@ -27,6 +27,7 @@ ROOTS = {
     "fill50k_root": "fill50k",
     "hub_root": "hub",
     "parquet_root": "hub",
+    "depth_root": "hub_depth",
     "picture_folder": "image_folder",
     "reference_root": "reference",
 }
@@ -273,6 +274,12 @@ def hub_root(tmp_path: Path) -> Path:
             )
         (root / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return root
+
+
+@pytest.fixture
+def depth_root(hub_root: Path) -> Path:
+    """As ``hub_root``."""
+    return hub_root
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from miniature.world.layouts import (
     write_celeba_hq,
     write_coco,
     write_deepfashion,
+    write_depth,
     write_dreambooth,
     write_fill50k,
     write_style,
@@ -25,6 +26,7 @@ WRITERS: dict[str, Callable[..., None]] = {
     "coco": write_coco,
     "deepfashion": write_deepfashion,
     "fill50k": write_fill50k,
+    "hub_depth": write_depth,
 }
 
 

@@ -32,7 +32,7 @@ from oft.datasets.splits import hashed_split
 from oft.types import SPLITS, Split
 
 # New kinds come last: a picture's generator hangs on its kind's place.
-_KINDS = ("ade20k", "coco", "deepfashion", "dreambooth", "celeba_hq", "fill50k", "style")
+_KINDS = ("ade20k", "coco", "deepfashion", "dreambooth", "celeba_hq", "fill50k", "style", "depth")
 _HUB_FOLDERS: dict[Split, str] = {"train": "train", "val": "validation"}
 _ADE_FOLDERS: dict[Split, str] = {"train": "training", "val": "validation"}
 _SCENE_SHARE = 0.25
@@ -231,6 +231,25 @@ def write_style(
             name = f"{index:06d}.jpg"
             _save_jpeg(rendered.image, folder / name)
             lines.append(json.dumps({"file_name": name, "text": rendered.captions[0]}))
+        _write_text(folder / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
+
+
+def write_depth(root: Path, *, seed: int, num_train_images: int, num_val_images: int, size_px: int) -> None:
+    """Write a set in the hub's layout of scenes and single things, each with its depth map."""
+    for split_number, (split, count) in enumerate(_counts(num_train_images, num_val_images)):
+        folder = root / _HUB_FOLDERS[split]
+        folder.mkdir(parents=True, exist_ok=True)
+        lines: list[str] = []
+        for index in range(count):
+            rng = picture_rng(seed, "depth", split_number, index)
+            render = render_scene if rng.random() < 0.5 else render_object
+            rendered = render(rng, size_px)
+            assert rendered.depth is not None, "scenes and things know their depth"
+            name, map_name = f"{index:06d}.jpg", f"{index:06d}-depth.png"
+            _save_jpeg(rendered.image, folder / name)
+            Image.fromarray((rendered.depth * 255).round().astype(np.uint8)).save(folder / map_name)
+            entry = {"file_name": name, "conditioning_image": map_name, "text": rendered.captions[0]}
+            lines.append(json.dumps(entry))
         _write_text(folder / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
 
 

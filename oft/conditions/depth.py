@@ -1,4 +1,4 @@
-"""Depth by a network, near things light."""
+"""Depth, near things light: the data set's own maps or, where it has none, a network's."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from oft.conditions.condition import BatchExtractor, Condition, PretrainedSettings, Settings
+from oft.datasets.annotations import DEPTH_MAP
 from oft.models.pretrained import load_pretrained, model_fault
 
 # Networks that predict relative inverse depth; others (ZoeDepth, GLPN) predict metres, the other way round.
 INVERSE_DEPTH = ("dpt", "depth_anything")
 
 
-def load_depth(settings: Settings, device: str) -> BatchExtractor:
-    """Return a function of a batch: inverse depth, white nearest, black farthest, uint8 [height, width, 3].
+def extract_depth(depth_map: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a depth map stretched from its farthest to its nearest point, uint8 [height, width, 3].
 
-    ControlNet's convention, and MiDaS's: each picture is stretched from its own farthest to its own nearest
-    point.
+    Args:
+        depth_map: grey levels [height, width, 3], the lighter the nearer.
+    """
+    return near_is_white(depth_map[..., 0].astype(np.float32))
+
+
+def load_depth(settings: Settings, device: str) -> BatchExtractor:
+    """Return a function of a batch: depth maps for `extract_depth`, uint8 [height, width, 3].
+
+    For pictures of data sets that have no maps: inverse depth, white nearest, black farthest, ControlNet's
+    convention and MiDaS's.
 
     Args:
         settings: ``model``, see `load_pretrained`: Depth Anything or DPT (MiDaS 3).
@@ -68,9 +78,11 @@ CONDITION = Condition(
     shows="distance",
     title="Depth to picture",
     explanation=(
-        "The condition says how near everything is, as a network sees it in a picture: white is nearest, "
-        "black farthest. The model must draw a picture of that shape."
+        "The condition says how near everything is: white is nearest, black farthest. The model must draw a "
+        "picture of that shape."
     ),
     settings=PretrainedSettings,
+    annotation=DEPTH_MAP,
+    extract=extract_depth,
     load=load_depth,
 )

@@ -16,5 +16,8 @@ FACE_LANDMARKS = Annotation("face_landmarks", "landmarks")
 CIRCLE_OUTLINES = Annotation("circle_outlines", "picture")
 """White outlines on black (fill50k, Zhang and Agrawala 2023)."""
 
+DEPTH_MAP = Annotation("depth_map", "picture")
+"""How near everything is, in grey levels: the lighter, the nearer."""
+
 CONDITIONING_PICTURE = Annotation("conditioning_picture", "picture")
 """Of any kind."""

@@ -104,7 +104,8 @@ def extract_split(
             yield replace(sample, condition=encode_condition(made))
         else:  # the network stood in for the annotation
             drawn = encode_condition(condition.extract(made))
-            yield replace(sample, condition=drawn, labels=encode_labels(made))
+            labels = encode_labels(made) if condition.keeps_labels else None
+            yield replace(sample, condition=drawn, labels=labels)
 
 
 def prepare_examples(examples: Examples, recipe: Recipe, counts: Counts, stage: str) -> Iterator[Prepared]:

@@ -18,6 +18,7 @@ from miniature.world.layouts import (
     write_celeba_hq,
     write_coco,
     write_deepfashion,
+    write_depth,
     write_dreambooth,
     write_fill50k,
 )
@@ -34,6 +35,7 @@ SPLIT_WRITERS: dict[str, Writer] = {
     "coco": write_coco,
     "deepfashion": write_deepfashion,
     "fill50k": write_fill50k,
+    "hub_depth": write_depth,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from oft.conditions.depth import load_depth, near_is_white
+from oft.conditions.depth import extract_depth, load_depth, near_is_white
 from oft.errors import CheckpointError
 from tests.oft.conditions.networks import save_depth_anything
 
@@ -32,6 +32,13 @@ def test_the_nearest_is_white_and_the_farthest_black() -> None:
     inverse_depth = np.array([[0.25, 1.25], [0.75, 0.5]])
     assert near_is_white(inverse_depth)[..., 0].tolist() == [[0, 255], [128, 64]]
     assert not near_is_white(np.full((4, 4), 3.0)).any()
+
+
+def test_a_given_map_is_stretched_and_a_networks_stays_as_it_is() -> None:
+    given = np.repeat(np.array([[40, 140], [90, 65]], np.uint8)[..., None], 3, axis=2)
+    stretched = extract_depth(given)
+    assert stretched[..., 0].tolist() == [[0, 255], [128, 64]]
+    np.testing.assert_array_equal(extract_depth(stretched), stretched)
 
 
 def test_a_network_that_predicts_metres_is_refused(tmp_path: Path) -> None:

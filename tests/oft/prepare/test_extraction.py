@@ -285,6 +285,14 @@ def test_a_network_is_not_loaded_where_a_data_set_has_maps(ade20k_root: Path) ->
     assert extract(ade20k_root, "ade20k", "segmentation", resolution_px=16, settings={"model": "/nowhere"})
 
 
+def test_depth_is_taken_from_a_data_set_that_has_it(depth_root: Path) -> None:
+    samples = extract(depth_root, "hub_depth", "depth", resolution_px=16, settings={"model": "/nowhere"})
+    assert len(samples) == 3
+    for sample in samples:
+        condition = decode_condition(sample)
+        assert condition is not None and (condition.min(), condition.max()) == (0, 255)
+
+
 def test_a_condition_that_a_network_makes_keeps_no_id_map(coco_root: Path, tmp_path: Path) -> None:
     model = {"model": str(save_depth_anything(tmp_path))}
     for sample in extract(coco_root, "coco", "depth", "val", settings=model):
