@@ -161,7 +161,8 @@ def _train_round(name: str, recipe: FitSettings, inputs: Inputs, start: Path | N
     earlier: list[dict[str, Any]] = []
     if start is not None:
         for part, module in objective.modules.items():
-            module.load_state_dict(type(module).from_pretrained(start / part).state_dict())
+            network: Any = type(module)
+            module.load_state_dict(network.from_pretrained(start / part).state_dict())
         earlier = read_json(start / "log.json")
     checkpoint = kept.with_name(f"{kept.name}.checkpoint")
     averaged, log = fit(

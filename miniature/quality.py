@@ -56,9 +56,9 @@ def measure(folder: Path, seed: int) -> dict[str, float]:
     clip = load_clip(judges / "clip")
     text, image = _clip_features(clip, scenes)
     features = _extractor_features(judges / "extractor", pools["toy"])
-    pictures = _sample(pipeline, [captions[0] for captions in scenes.captions[:NUM_PROMPTS]])
+    pictures = sample_prompts(pipeline, [captions[0] for captions in scenes.captions[:NUM_PROMPTS]])
     single = single_things(pools["object"])
-    drawn = _sample(pipeline, [thing.caption for thing in single])
+    drawn = sample_prompts(pipeline, [thing.caption for thing in single])
     rendered = pools["object"].images[[thing.index for thing in single]]
     metrics = {
         **psnr,
@@ -161,7 +161,7 @@ def _extractor_features(folder: Path, pool: Pool) -> np.ndarray:
     return extract_features(pool.images, load_extractor(folder), batch_size=JUDGING_BATCH)
 
 
-def _sample(pipeline: StableDiffusionPipeline, prompts: list[str]) -> np.ndarray:
+def sample_prompts(pipeline: StableDiffusionPipeline, prompts: list[str]) -> np.ndarray:
     """Return a picture of each prompt, uint8 [n, h, w, 3]."""
     import torch
 

@@ -61,7 +61,7 @@ def fit(
     settings: FitSettings,
     seed: int,
     checkpoint: Path | None = None,
-) -> tuple[list[Module], list[dict[str, float | int | str]]]:
+) -> tuple[list[Module], list[dict[str, Any]]]:
     """Train ``modules`` together and return their averaged copies and the log.
 
     ``compute_loss(indices, rng, generator)`` gets the step's example indices and two sources of randomness
@@ -77,7 +77,7 @@ def fit(
     averaged = [deepcopy(module).requires_grad_(False) for module in modules]
     for module in modules:
         module.train()
-    rows: list[dict[str, float | int | str]] = []
+    rows: list[dict[str, Any]] = []
     recent: list[float] = []
     first_step = 0
     if checkpoint is not None and checkpoint.exists():
@@ -123,7 +123,7 @@ def _save_state(
     checkpoint: Path,
     modules: Sequence[nn.Module],
     optimizer: torch.optim.Optimizer,
-    rows: list[dict[str, float | int | str]],
+    rows: list[dict[str, Any]],
     step: int,
 ) -> None:
     state: dict[str, Any] = {
