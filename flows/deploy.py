@@ -40,7 +40,7 @@ def main(
     Run it again after every change of prefect.yaml or of a flow's parameters. Schedules that somebody has
     switched on or off stay as they are. `make serve` does this for its own server; for a team's server:
 
-    `PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.deploy`
+    `PREFECT_API_URL=http://127.0.0.1:4200/api PREFECT_API_AUTH_STRING=user:password python -m flows.deploy`
     """
     exit_on_signals()
     os.environ.setdefault("DO_NOT_TRACK", "1")
