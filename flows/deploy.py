@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +13,7 @@ from flows.commands import describe_failure
 from flows.process import exit_on_signals, run_command
 from flows.redaction import hide_secrets
 from flows.serve.settings import PREFECT_FILE, WORK_POOL
+from flows.server import WANTS_PASSWORD, adopt_served
 from oft.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 PAGE = 200  # as many as Prefect gives at once
+RUN_VARIABLES = ("stream_output",)
+"""What a run's ``job_variables`` may set: whether the worker repeats its lines."""
 
 Switches = dict[tuple[str, str], bool]
 """Whether a schedule is on, by its deployment's name (``flow/deployment``) and its slug."""
@@ -32,16 +34,17 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 def main(
     file: Annotated[Path, typer.Option(help="The deployments.", dir_okay=False)] = Path(PREFECT_FILE),
 ) -> None:
-    """Bring the deployments of prefect.yaml to the Prefect server at PREFECT_API_URL, and make the pool `oft`
-    of processes there if it is missing.
+    """Bring the deployments of prefect.yaml to the Prefect server at PREFECT_API_URL, and make or update the
+    pool `oft` of processes there: no run may choose its command, environment or working directory.
 
     Run it again after every change of prefect.yaml or of a flow's parameters. Schedules that somebody has
     switched on or off stay as they are. `make serve` does this for its own server; for a team's server:
 
-    `PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.deploy`
+    `PREFECT_API_URL=http://127.0.0.1:4200/api PREFECT_API_AUTH_STRING=user:password python -m flows.deploy`
     """
     exit_on_signals()
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    adopt_served()
     try:
         for name in deploy(file):
             typer.echo(f"deployed {name}")
@@ -51,7 +54,7 @@ def main(
 
 
 def deploy(file: Path) -> list[str]:
-    """Make the pool if it is missing, deploy all of ``file``, and leave every schedule's switch as it was.
+    """Make or update the pool, deploy all of ``file``, and leave every schedule's switch as it was.
 
     Returns:
         The names of all deployments on the server, ``flow/deployment``.
@@ -84,22 +87,39 @@ def deploy(file: Path) -> list[str]:
     except httpx.HTTPStatusError as error:
         if error.response.status_code != httpx.codes.UNAUTHORIZED:
             raise
-        raise UserError(
-            f"{url} asks for a password: set PREFECT_API_AUTH_STRING=user:password as the server has it."
-        ) from None
+        raise UserError(f"{url} {WANTS_PASSWORD}.") from None
     except httpx.TransportError as error:
         raise UserError(f"PREFECT_API_URL={url}: no server answers there ({error}).") from None
 
 
 def create_work_pool(client: SyncPrefectClient) -> None:
-    """Make the pool in which runs wait for a worker, if there is none."""
-    from prefect.client.schemas.actions import WorkPoolCreate
+    """Make the pool in which runs wait for a worker, or give the pool that is there this template."""
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists
+
+    template = job_template()
+    try:
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=template))
+    except ObjectAlreadyExists:
+        client.update_work_pool(WORK_POOL, WorkPoolUpdate(base_job_template=template))
+
+
+def job_template() -> dict[str, Any]:
+    """Return how a worker starts a run, without anything that the run's creator may choose but RUN_VARIABLES.
+
+    Prefect's own template takes command, environment and working directory from ``job_variables``, beside
+    the parameters: any shell command, and other OFT_TRAININGS_ROOTS than the operator's.
+    """
     from prefect.workers.process import ProcessWorker
 
     template = ProcessWorker.get_default_base_job_template()
-    with contextlib.suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=template))
+    job, variables = template["job_configuration"], template["variables"]
+    properties = {name: variables["properties"][name] for name in RUN_VARIABLES}
+    return {
+        "job_configuration": {name: job[name] for name in RUN_VARIABLES},
+        # The server refuses a run with other variables instead of dropping them.
+        "variables": {**variables, "properties": properties, "additionalProperties": False},
+    }
 
 
 def read_switches(client: SyncPrefectClient) -> Switches:

@@ -90,12 +90,19 @@ def die_with_parent() -> None:
 
 
 def exit_on_signals() -> None:
-    """Exit with cleanup on SIGTERM and SIGHUP, which would else end Python at once and leave its children."""
+    """Exit with cleanup on SIGTERM and SIGHUP, which would else end Python at once and leave its children.
+
+    The first of them alone: make repeats SIGTERM to its children, and the second one would interrupt the
+    cleanup before it has begun.
+    """
+    numbers = (signal.SIGTERM, signal.SIGHUP)
 
     def leave(number: int, _frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, lambda *_: None)  # children would inherit SIG_IGN
         sys.exit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in numbers:
         signal.signal(number, leave)
 
 

@@ -7,6 +7,7 @@ import base64
 import fcntl
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -16,20 +17,31 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.process import die_with_parent, terminate_groups
 from flows.redaction import hide_secrets
 from oft.errors import UserError
 
 API_URL = "PREFECT_API_URL"
+CLIENT_AUTH = "PREFECT_API_AUTH_STRING"
+SERVER_AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+"""The variables of a client and of a server with ``user:password``."""
+WANTS_PASSWORD = f"asks for a password: set {CLIENT_AUTH}=user:password as the server has it"
 CLONE = "OFT_CLONE"
 """The variable that names the repository a worker's flows work in; prefect.yaml's pull step reads it."""
 RECORD = "serve.json"
-"""In the folder of Prefect's state: where `make serve` serves it."""
+"""In the folder of Prefect's state: where `make serve` serves it, and its password; for its user alone."""
 START_SECONDS = 120.0
 POLL_SECONDS = 0.1
+
+
+class Served(NamedTuple):
+    """The server that `make serve` runs: the address of its API, and ``user:password``."""
+
+    api: str
+    auth: str
 
 
 def ensure_server(prepare: Callable[[], object]) -> None:
@@ -48,21 +60,33 @@ def ensure_server(prepare: Callable[[], object]) -> None:
         UserError: the server did not start, nobody answers at the address given, or a password is missing.
     """
     os.environ["NO_PROXY"] = without_proxy()
-    if API_URL not in os.environ and (served := served_api(state_folder(Path.cwd()))):
-        os.environ[API_URL] = served
+    adopt_served()
     if api := os.environ.get(API_URL):
         check_access(api)
         prepare()
         return
     port = free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    process = _start(port)
+    api, password = f"http://127.0.0.1:{port}/api", new_password()
+    process = _start(port, password)
     # Last registered, first called: what Prefect registers when it is imported comes before this.
     atexit.register(terminate_groups, [process])
     # Prefect reads its settings when it is imported.
-    os.environ[API_URL] = api
+    os.environ |= {API_URL: api, CLIENT_AUTH: password}
     prepare()
     wait_until_healthy(api, process)
+
+
+def adopt_served() -> None:
+    """Let this process use the server that `make serve` runs for this clone, unless PREFECT_API_URL names
+    another one."""
+    served = find_served(state_folder(Path.cwd()))
+    if served is not None and os.environ.get(API_URL, served.api) == served.api:
+        os.environ |= {API_URL: served.api, CLIENT_AUTH: served.auth}
+
+
+def new_password() -> str:
+    """Return a ``user:password`` that nobody has."""
+    return f"oft:{secrets.token_urlsafe(24)}"
 
 
 def import_flow(module: str) -> None:
@@ -87,7 +111,7 @@ def check_access(api: str) -> None:
         UserError: it does not; the message has the remedy.
     """
     headers = {}
-    if password := os.environ.get("PREFECT_API_AUTH_STRING"):
+    if password := os.environ.get(CLIENT_AUTH):
         headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
     elif key := os.environ.get("PREFECT_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
@@ -96,9 +120,7 @@ def check_access(api: str) -> None:
             return
     except urllib.error.HTTPError as error:
         if error.code == 401:
-            raise UserError(
-                f"{api} asks for a password: set PREFECT_API_AUTH_STRING=user:password as the server has it"
-            ) from None
+            raise UserError(f"{api} {WANTS_PASSWORD}") from None
     except (urllib.error.URLError, ConnectionError, TimeoutError, ValueError) as error:
         raise UserError(
             hide_secrets(f"PREFECT_API_URL={api}: no server answers there ({error}); ")
@@ -111,8 +133,8 @@ def state_folder(root: Path) -> Path:
     return Path(os.environ.get("PREFECT_HOME") or root / ".prefect").resolve()
 
 
-def served_api(folder: Path) -> str | None:
-    """Return the address of the server that `make serve` keeps over the state in ``folder``; None without.
+def find_served(folder: Path) -> Served | None:
+    """Return the server that `make serve` keeps over the state in ``folder``; None without.
 
     `make serve` holds a lock on its record for as long as it serves; a record without is of the past.
     """
@@ -123,7 +145,8 @@ def served_api(folder: Path) -> str | None:
                 fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return None
             except BlockingIOError:
-                return f"{json.load(record)['ui']}/api"
+                served = json.load(record)
+                return Served(f"{served['ui']}/api", served["auth"])
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 
@@ -175,22 +198,22 @@ def without_proxy() -> str:
     return ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1")))
 
 
-def _start(port: int) -> subprocess.Popen[str]:
-    spec = find_spec("prefect")
-    assert spec is not None and spec.origin is not None
+def _start(port: int, password: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            sys.executable, "-m", "uvicorn", "--app-dir", str(Path(spec.origin).parents[1]),
-            "--factory", "prefect.server.api.server:create_app",
+            sys.executable, "-m", "uvicorn", "--app-dir", str(Path(__file__).parents[1]),
+            "--factory", "flows.serve.application:create_app",
             "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on",
         ],
         # Without the pages for a browser, and without services for schedules, which outlive no command.
         env={
             **os.environ,
+            SERVER_AUTH: password,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+            "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_UI_ENABLED": "0",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT__SERVER_EPHEMERAL": "1",
-            "PREFECT__SERVER_FINAL": "1",
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

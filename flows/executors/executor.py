@@ -24,6 +24,10 @@ class Executor(Protocol):
 
     pool: ResourcePool
 
+    @property
+    def stopped(self) -> bool:
+        """Whether ``stop`` has been called: a stage that dies from then on has been ended."""
+
     def run(self, stage: str, lease: Lease, log: Callable[[str], None]) -> CommandResult:
         """Bring one stage up to date, after its dependencies; ``log`` gets every line it prints."""
 

@@ -34,6 +34,11 @@ class LocalExecutor:
             environment=dvc_environment() | lease.environment,
         )
 
+    @property
+    def stopped(self) -> bool:
+        """Whether ``stop`` has been called."""
+        return self._processes.stopped
+
     def stop(self) -> None:
         """End the processes of all stages."""
         self._processes.stop()

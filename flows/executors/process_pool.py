@@ -11,12 +11,16 @@ from flows.process import CommandResult, run_command, terminate_groups
 
 
 class ProcessPool:
-    """Commands that run side by side until they end or ``stop`` ends them."""
+    """Commands that run side by side until they end or ``stop`` ends them.
+
+    Attributes:
+        stopped: whether ``stop`` has been called.
+    """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
+        self.stopped = False
 
     def run(
         self,
@@ -33,7 +37,7 @@ class ProcessPool:
             started.append(process)
             with self._guard:
                 self._running.add(process)
-                too_late = self._stopped
+                too_late = self.stopped
             if too_late:
                 terminate_groups([process])
 
@@ -46,6 +50,6 @@ class ProcessPool:
     def stop(self) -> None:
         """End all of them, with their children."""
         with self._guard:
-            self._stopped = True
+            self.stopped = True
             running = list(self._running)
         terminate_groups(running)

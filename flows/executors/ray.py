@@ -104,6 +104,11 @@ class RayExecutor:
                 self._num_running -= 1
                 self._guard.notify_all()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether ``stop`` has been called."""
+        return self._stopped
+
     def stop(self) -> None:
         """End the stages on all nodes, with their processes, and leave the cluster."""
         import ray

@@ -61,9 +61,9 @@ def main(
     `make repro` runs this with --plain. Without it, `make flow`, the run is a Prefect flow with a task for
     each stage, their lines in the log, and pages of metrics, times and pictures. Without a server Prefect
     starts one for the time of the run (some 10 seconds). To watch runs in a browser, start one with
-    `make serve` and give its address:
+    `make serve`: a run in the same clone finds it. Of another one give address and password:
 
-    `PREFECT_API_URL=http://127.0.0.1:4200/api python -m flows.reproduce`
+    `PREFECT_API_URL=https://oft.example.org/api PREFECT_API_AUTH_STRING=user:password make flow`
 
     `prefect artifact inspect metrics` prints the page of metrics again; `dvc stage list` names the stages,
     `dvc dag` draws them. `OFT_EXECUTOR=ray` runs the stages on a Ray cluster.

@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -102,13 +102,11 @@ class Walk:
             if stage not in self._waiting:
                 self._mark_cached(stage)
         if self._waiting:
-            with self.open_executor() as executor:
-                try:
-                    self._run_stale(executor, spawn)
-                except BaseException:
-                    self._stopping.set()
-                    executor.stop()
-                    raise
+            with self.open_executor() as executor, ExitStack() as stack:
+                # Both of them, also where a second Ctrl-C interrupts the first.
+                stack.callback(executor.stop)
+                stack.callback(self._stopping.set)
+                self._run_stale(executor, spawn)
         for stage in self._waiting:
             self.table.end(stage, Status.SKIPPED)
         return self._results
@@ -189,7 +187,7 @@ class Walk:
             if outcome is Outcome.PASSED:
                 self.hooks.after_stage()
                 return StageResult(Status.DONE if read_repro_action(lines) == "ran" else Status.CACHED)
-            if self._stopping.is_set():
+            if self._stopping.is_set() or executor.stopped:
                 return StageResult(Status.FAILED, f"stage {stage} was ended with the run")
             if outcome is Outcome.BUSY:
                 seconds, reason = BUSY_SECONDS, "another DVC process works on its files"

@@ -20,6 +20,20 @@ from oft.errors import DataError
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.,=+() -]+)*/?", re.ASCII)
 _HOST = re.compile(r"(?!-)[a-z0-9.-]{1,253}", re.ASCII)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is given out
+_INTERNAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "168.63.129.16/32",  # Azure's host, with its virtual machines' metadata
+            "192.0.0.0/24",  # RFC 6890; Oracle's metadata at .192
+            "100.64.0.0/10",  # shared by carriers; Alibaba's metadata at 100.100.100.200
+            "192.88.99.0/24",  # relays to 6to4, deprecated
+            "3fff::/20",  # documentation, RFC 9637
+        ),
+    )
+)
+"""Networks inside a provider's, or of nobody, that Python 3.11 takes for public."""
 
 
 class Endpoint(NamedTuple):
@@ -117,8 +131,10 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-        if address.teredo is not None or address.is_site_local:
+        if address.teredo is not None or address not in _UNICAST:
             return False
+    if any(address in network for network in _INTERNAL):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -150,7 +166,7 @@ def require_below_roots(address: str, roots: Collection[str]) -> str:
             raise DataError("must be a path of printable letters without '..'")
         folders = [Path(root) for root in roots if not root.startswith("s3://")]
         if folders:
-            path = (folders[0] / address).resolve()
+            path = _resolve(folders[0] / address)
             if any(path != folder and path.is_relative_to(folder.resolve()) for folder in folders):
                 return str(path)
     allowed = ", ".join(roots) or "nothing"
@@ -158,6 +174,13 @@ def require_below_roots(address: str, roots: Collection[str]) -> str:
         f"lies outside of what this server allows ({allowed}); choose a place below, or have its "
         "operator add one to OFT_TRAININGS_ROOTS"
     )
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
+        raise DataError("leads nowhere: to links that lead to each other, or to too long a name") from None
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

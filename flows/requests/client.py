@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import requests
 
-from flows.server import API_URL
+from flows.server import API_URL, CLIENT_AUTH, WANTS_PASSWORD, adopt_served
 from oft.errors import UserError
 
 DEPLOYMENT = "training/request"
@@ -46,14 +47,19 @@ class NoAnswerError(UserError):
 
 
 class Client:
-    """Talks to the Prefect server whose API is at ``url``; credentials are Prefect's own variables."""
+    """Talks to the Prefect server whose API is at ``url``; credentials are Prefect's own variables.
+
+    Without a ``url`` it is the server of PREFECT_API_URL, or the one that `make serve` runs for this clone.
+    """
 
     def __init__(self, url: str | None = None) -> None:
+        if url is None:
+            adopt_served()
         self._url = (url or os.environ.get(API_URL) or DEFAULT_API_URL).rstrip("/")
         self._session = requests.Session()
         if key := os.environ.get("PREFECT_API_KEY"):
             self._session.headers["Authorization"] = f"Bearer {key}"
-        elif login := os.environ.get("PREFECT_API_AUTH_STRING"):
+        elif login := os.environ.get(CLIENT_AUTH):
             user, _, password = login.partition(":")
             self._session.auth = (user, password)
 
@@ -143,13 +149,12 @@ class Client:
                 return lines
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
-        try:
-            answer = self._session.request(method, self._url + path, json=body, timeout=TIMEOUT_SECONDS)
-        except requests.RequestException as error:
-            raise NoAnswerError(
-                f"no Prefect server answers at {self._url} ({type(error).__name__}); start one (`make serve`)"
-                f" or set {API_URL}"
-            ) from None
+        answer = self._send(method, path, body)
+        if method != "GET" and answer.status_code == 403 and "CSRF" in answer.text:
+            self._obtain_token()
+            answer = self._send(method, path, body)
+        if answer.status_code == 401:
+            raise UserError(f"{self._url} {WANTS_PASSWORD}")
         if answer.status_code == 404:
             what = path.rpartition("/name/")[2] if "/name/" in path else path
             raise UserError(f"the server at {self._url} knows no {what}")
@@ -158,6 +163,21 @@ class Client:
         if not answer.ok:
             raise UserError(f"the server at {self._url} refuses: {answer.status_code} {answer.text[:2000]}")
         return answer.json()
+
+    def _obtain_token(self) -> None:
+        """Let a server that protects changes by tokens issue one, which holds for an hour."""
+        client = str(uuid.uuid4())
+        token = self._call("GET", f"/csrf-token?client={client}")["token"]
+        self._session.headers.update({"Prefect-Csrf-Client": client, "Prefect-Csrf-Token": token})
+
+    def _send(self, method: str, path: str, body: Any) -> requests.Response:
+        try:
+            return self._session.request(method, self._url + path, json=body, timeout=TIMEOUT_SECONDS)
+        except requests.RequestException as error:
+            raise NoAnswerError(
+                f"no Prefect server answers at {self._url} ({type(error).__name__}); start one (`make serve`)"
+                f" or set {API_URL}"
+            ) from None
 
 
 def _parse_run(answer: dict[str, Any]) -> TrainingRun:

@@ -27,7 +27,7 @@ from flows.requests.result import (
     write_result,
 )
 from flows.requests.settings import DATASET, make_settings, write_dataset, write_settings
-from flows.requests.site import WEBHOOK_SECRET, Site, read_site
+from flows.requests.site import HOURS, WEBHOOK_SECRET, Site, read_site
 from flows.requests.webhook import Delivery, deliver, make_event, read_key
 from flows.requests.workspace import open_workspace
 from oft.errors import UserError
@@ -156,7 +156,7 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
             logger.info("%d pictures, all sound; training at revision %s", len(pictures), workspace.revision)
             settings["datasets"][DATASET]["acquire"]["source"] = str(dataset)
             write_settings(settings, workspace.root / "params.yaml")
-            state = reproduce(targets=TARGETS, root=workspace.root, return_state=True)
+            state = train_for(site.max_hours, workspace.root)
             if not state.is_completed():
                 return Failed(message=state.message)
             target, address = workspace.files / "result", result_address(checked.output, run_id)
@@ -172,6 +172,20 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         return Failed(message=str(error))
     show_result(result, preview)
     return result
+
+
+def train_for(hours: float, root: Path) -> State[Any]:
+    """Return the state of the pipeline's run, failed when it takes longer; its processes have ended then."""
+    state = reproduce.with_options(timeout_seconds=3600 * hours)(
+        targets=TARGETS, root=root, return_state=True
+    )
+    if state.name == "TimedOut":
+        return Failed(
+            message=f"the training took longer than the {hours:g} h that {HOURS} allows; DVC's cache has its "
+            "finished stages: ask for less (max_train_steps, num_class_images, num_gallery_images), or have "
+            "the server's operator allow more"
+        )
+    return state
 
 
 def show_result(result: dict[str, Any], preview: bytes) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from flows.requests.addresses import parse_endpoint
+from flows.requests.decoding import decode_pictures
 from flows.requests.site import Site
 from flows.requests.web import download
 from oft.acquire.archives import extract, is_archive
 from oft.datasets.layout import is_picture
 from oft.errors import DataError, UserError
-from oft.pictures import PictureError, load_picture
 from oft.storage import fetch_remote, is_remote, list_remote, sha256_file
 from oft.storage.remote import stat_remote
 
@@ -20,6 +21,8 @@ MIN_IMAGES = 3
 MAX_IMAGES = 100
 MAX_IMAGE_BYTES = 32 << 20
 MAX_ARCHIVE_BYTES = 512 << 20
+MAX_UNPACKED_BYTES = 2 * MAX_ARCHIVE_BYTES
+"""Of all files together, from wherever they come: pictures hardly shrink in an archive."""
 MAX_DOWNLOAD_SECONDS = 600.0
 # Beside pictures an archive has folders, and the metadata files of a Mac.
 MAX_MEMBERS = 10 * MAX_IMAGES
@@ -47,18 +50,22 @@ def collect_images(source: str, resolution_px: int, folder: Path, site: Site) ->
             found = _unpack(archive, folder)
         else:
             found = _from_path(Path(source), folder)
-        return _check_pictures(found, resolution_px)
+        return _check_pictures(found, resolution_px, folder)
     except UserError as error:
         raise DataError(f"instance_images: {error}") from error
 
 
 def _from_path(source: Path, folder: Path) -> list[Path]:
-    if source.is_file() and is_archive(source.name):
+    try:
+        is_file, is_folder = source.is_file(), source.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise DataError(f"this path on the server cannot be read: {error.strerror}") from None
+    if is_file and is_archive(source.name):
         _check_size("the archive", source.stat().st_size, MAX_ARCHIVE_BYTES)
         copy = folder / f"images{_suffix(source.name)}"
         shutil.copyfile(source, copy)
         return _unpack(copy, folder)
-    if not source.is_dir():
+    if not is_folder:
         raise DataError("there is no folder and no .zip, .tar, .tar.gz or .tgz at this path on the server")
     return _walk(source)
 
@@ -72,14 +79,8 @@ def _from_s3(source: str, folder: Path) -> list[Path]:
         archive = folder / f"images{_suffix(source)}"
         fetch_remote(source, archive)
         return _unpack(archive, folder)
-    sizes = list_remote(source)
-    _check_count(len(sizes), MAX_MEMBERS)
-    names = [name for name in sizes if not _is_ignored(name)]
-    _check_count(len(names))
     found = []
-    for index, name in enumerate(names):
-        _check_suffix(name)
-        _check_size(name, sizes[name], MAX_IMAGE_BYTES)
+    for index, name in enumerate(_choose_pictures(list_remote(source))):
         # An object's name may be any text: the file gets one of ours.
         path = folder / f"{index}{Path(name).suffix.lower()}"
         fetch_remote(f"{source.rstrip('/')}/{name}", path)
@@ -91,10 +92,19 @@ def _unpack(archive: Path, folder: Path) -> list[Path]:
     target = folder / "unpacked"
     target.mkdir()
     try:
-        extract(archive, target, max_entries=MAX_MEMBERS)
+        extract(
+            archive,
+            target,
+            max_entries=MAX_MEMBERS,
+            max_bytes=MAX_UNPACKED_BYTES,
+            check=_choose_pictures,  # not when it has filled the disk
+        )
     except DataError as error:
         # Its remedies are those of a data set.
-        reason = str(error).partition("; remove it and run again")[0].replace(str(archive), "the archive")
+        reason, _, other = str(error).partition("; remove it and run again")
+        if not other:
+            raise
+        reason = reason.replace(str(archive), "the archive")
         raise DataError(f"{reason}; send an archive of plain picture files") from error
     archive.unlink()
     return _walk(target)
@@ -102,35 +112,43 @@ def _unpack(archive: Path, folder: Path) -> list[Path]:
 
 def _walk(top: Path) -> list[Path]:
     """Return all files below a folder but hidden ones; a link or a device among them is refused."""
-    found: list[Path] = []
+    sizes: dict[str, int] = {}
     for folder, subfolders, files in os.walk(top):
         for path in (Path(folder) / name for name in sorted([*subfolders, *files])):
             name = path.relative_to(top).as_posix()
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 raise DataError(f"{name!r} is a link or a device; give plain files")
-            if path.is_file() and not _is_ignored(name):
-                found.append(path)
-        _check_count(len(found))
-    for path in found:
-        name = path.relative_to(top).as_posix()
+            if path.is_file():
+                sizes[name] = path.stat().st_size
+        _check_count(len(sizes), MAX_MEMBERS)
+    return [top / name for name in _choose_pictures(sizes)]
+
+
+def _choose_pictures(sizes: Mapping[str, int]) -> list[str]:
+    """Return the names of a listing but those of hidden files.
+
+    Raises:
+        DataError: there are too many, one is too large, or no picture by its suffix.
+    """
+    _check_count(len(sizes), MAX_MEMBERS)
+    names = [name for name in sizes if not _is_ignored(name)]
+    _check_count(len(names))
+    for name in names:
         _check_suffix(name)
-        _check_size(name, path.stat().st_size, MAX_IMAGE_BYTES)
-    return found
+        _check_size(name, sizes[name], MAX_IMAGE_BYTES)
+    _check_size("all pictures together", sum(sizes[name] for name in names), MAX_UNPACKED_BYTES)
+    return names
 
 
-def _check_pictures(found: list[Path], resolution_px: int) -> list[Path]:
-    _check_count(len(found))
+def _check_pictures(found: list[Path], resolution_px: int, folder: Path) -> list[Path]:
     if len(found) < MIN_IMAGES:
         raise DataError(f"there are {len(found)} pictures; give {MIN_IMAGES} to {MAX_IMAGES}")
-    faults = []
-    for path in found:
-        try:
-            image = load_picture(path)
-            if min(image.size) < resolution_px:
-                size = f"{image.width} x {image.height}"
-                faults.append(f"{path.name}: has {size} pixels; the shorter side must have {resolution_px}")
-        except PictureError as error:
-            faults.append(str(error))
+    sizes, faults = decode_pictures(found, folder)
+    for path, (width, height) in sizes.items():
+        if min(width, height) < resolution_px:
+            faults.append(
+                f"{path.name}: has {width} x {height} pixels; the shorter side must have {resolution_px}"
+            )
     if faults:
         raise DataError("\n    ".join([f"{len(faults)} of {len(found)} pictures cannot be used:", *faults]))
     return sorted(found, key=sha256_file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ PLACES = (
 
 # Letters of any script and digits, single spaces, plain punctuation: nothing that a shell, a template or a
 # page could take for its own.
-_PLAIN = re.compile(r"(?! )(?:[\w.,:;!?'()&/%+-]| (?![ ]|$))+")
+_PLAIN = re.compile(r"[\w.,:;!?'()&/%+-]")
+_JOINERS = "\u200c\u200d"  # without a width of their own: they shape the letters of Persian and Hindi
 _SUBJECT_FILE = "prompts_and_classes.txt"
 
 
@@ -40,22 +42,37 @@ class Subject(NamedTuple):
     class_prompt: str
 
 
+def normalize(prompt: str) -> str:
+    """Return the prompt with composed letters: a Mac writes é as two characters, others as one."""
+    return unicodedata.normalize("NFC", prompt)
+
+
 def check_plain(prompt: str) -> str:
-    """Return the prompt.
+    """Return the prompt, normalized.
 
     Raises:
         ValueError: it has other characters than words have, more than one space together, or is too long.
     """
+    prompt = normalize(prompt)
     if len(prompt) > MAX_PROMPT_CHARS:
         raise ValueError(f"must be at most {MAX_PROMPT_CHARS} characters long, and has {len(prompt)}")
-    if not _PLAIN.fullmatch(prompt):
-        odd = sorted({character for character in prompt if not _PLAIN.fullmatch(character)} - {" "})
+    odd = sorted({prompt[place] for place in range(len(prompt)) if not _is_plain(prompt, place)} - {" "})
+    if odd or prompt.split(" ") != prompt.split():
         said = f"; it has {' '.join(map(ascii, odd[:5]))}" if odd else ""
         raise ValueError(
             "must be one line of words, one space between two, with no other signs than "
             f". , : ; ! ? ' ( ) & / % + -{said}"
         )
     return prompt
+
+
+def _is_plain(prompt: str, place: int) -> bool:
+    """Whether a character is plain where it stands: marks, such as vowels of Hindi, on a letter alone."""
+    character = prompt[place]
+    if not unicodedata.category(character).startswith("M") and character not in _JOINERS:
+        return _PLAIN.fullmatch(character) is not None
+    before = prompt[place - 1] if place else " "
+    return before.isalnum() or unicodedata.category(before).startswith("M")
 
 
 def split_prompts(instance_prompt: str, class_prompt: str) -> Subject:
@@ -66,7 +83,7 @@ def split_prompts(instance_prompt: str, class_prompt: str) -> Subject:
     Raises:
         ParamsError: the prompts differ by something else, or that word is in the class prompt too.
     """
-    instance, of_class = instance_prompt.split(" "), class_prompt.split(" ")
+    instance, of_class = normalize(instance_prompt).split(" "), normalize(class_prompt).split(" ")
     for place in range(len(of_class)):
         identifier = instance[place] if place < len(instance) else ""
         if [*of_class[:place], identifier, *of_class[place:]] == instance and identifier not in of_class:

@@ -17,7 +17,7 @@ from flows.requests.addresses import (
     parse_endpoint,
     require_below_roots,
 )
-from flows.requests.prompts import Subject, check_plain, default_gallery, split_prompts
+from flows.requests.prompts import Subject, check_plain, default_gallery, normalize, split_prompts
 from flows.requests.site import ROOTS, WEBHOOK_SECRET, Site
 from flows.requests.widths import adapted_widths
 from oft.acquire.archives import is_archive
@@ -30,6 +30,8 @@ from oft.settings.section import Name, multiple_of
 ADDRESSES = ("instance_images", "output", "webhook")
 MAX_ADDRESS_CHARS = 2048
 MAX_SHOWN_CHARS = 80
+MAX_FAULTS = 20
+"""Told one by one, so that a message stays one that can be read."""
 
 Prompt = Annotated[str, AfterValidator(check_plain)]
 Address = Annotated[str, Field(min_length=1, max_length=MAX_ADDRESS_CHARS)]
@@ -128,12 +130,14 @@ def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:
         raise ParamsError('request: must be an object of parameters, such as {"instance_prompt": ...}')
     faults: list[str] = []
     broken: set[str] = set()
+    num_more = 0
     try:
         TrainingRequest.model_validate(dict(values))
     except ValidationError as error:
-        for fault in error.errors():
-            faults.append(_describe_fault(fault))
-            broken.add(str(fault["loc"][0]))
+        found = error.errors()
+        broken = {str(fault["loc"][0]) for fault in found}
+        faults += map(_describe_fault, found[:MAX_FAULTS])
+        num_more = len(found) - len(faults)
     sound = {
         name: values.get(name, field.default)
         for name, field in TrainingRequest.model_fields.items()
@@ -148,8 +152,9 @@ def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:
                 faults.append(str(error))
     if faults:
         raise ParamsError(
-            f"{len(faults)} parameter(s) of the request break the rules:\n"
+            f"{len(faults) + num_more} parameter(s) of the request break the rules:\n"
             + "\n".join(f"  - {fault}" for fault in faults)
+            + (f"\n  and {num_more} more" if num_more else "")
         )
     return TrainingRequest.model_validate(sound | resolved)
 
@@ -193,7 +198,7 @@ def _check_gallery(asked: Mapping[str, Any]) -> Mapping[str, Any]:
     except ParamsError:
         return {}  # said already
     for prompt in asked["gallery_prompts"]:
-        if identifier not in prompt.split(" "):
+        if identifier not in normalize(prompt).split(" "):
             raise ParamsError(f"{prompt[:MAX_SHOWN_CHARS]!r} does not name the subject: add {identifier!r}")
     return {}
 

@@ -23,6 +23,8 @@ READ_SECONDS = 30.0
 MAX_REDIRECTS = 5
 TIMED_OUT = "no answer in time"
 _REDIRECTS = (301, 302, 303, 307, 308)
+# Nothing has been sent yet: the host's next address may be asked.
+_UNCONNECTED = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 
 def download(url: str, target: Path, site: Site, *, max_bytes: int, max_seconds: float) -> None:
@@ -89,7 +91,10 @@ def _follow_redirects(
                     raise DataError(f"{endpoint.shown} answers with status {response.status}")
         except ConnectionError as error:
             raise DataError(str(error)) from error
-        url = urljoin(url, location)
+        try:
+            url = urljoin(url, location)
+        except ValueError:  # such as http://[
+            raise DataError(f"{endpoint.shown} leads on to what is no valid address") from None
     raise DataError(f"{endpoint.shown} leads on more than {MAX_REDIRECTS} times")
 
 
@@ -119,45 +124,49 @@ def _open(
     read_seconds: float,
     deadline: Deadline,
 ) -> Iterator[urllib3.BaseHTTPResponse]:
-    """Yield a server's answer, its body still to come.
+    """Yield a server's answer, its body still to come, from the first of its addresses that can be reached.
 
     Raises:
         DataError: the address is not allowed.
         ConnectionError: there is no answer; faults of who reads it pass as they are.
     """
-    pool = _connection_pool(endpoint, read_seconds, deadline)
-    try:
+    addresses = resolve_host(endpoint)
+    for address in addresses:
+        pool = _connection_pool(endpoint, address, read_seconds, deadline)
         try:
-            response = pool.urlopen(
-                method,
-                endpoint.path,
-                body=body,
-                headers={"Host": endpoint.authority, "User-Agent": "oft-trainings", **headers},
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            is_late = deadline.is_over or "Timeout" in type(error).__name__
-            reason = TIMED_OUT if is_late else type(error).__name__
-            raise ConnectionError(f"{endpoint.shown}: {reason}") from error
-        try:
-            if deadline.is_over:  # headers that it has cut read like whole ones
-                raise ConnectionError(f"{endpoint.shown}: {TIMED_OUT}")
-            yield response
+            try:
+                response = pool.urlopen(
+                    method,
+                    endpoint.path,
+                    body=body,
+                    headers={"Host": endpoint.authority, "User-Agent": "oft-trainings", **headers},
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if isinstance(error, _UNCONNECTED) and address != addresses[-1] and not deadline.is_over:
+                    continue
+                is_late = deadline.is_over or "Timeout" in type(error).__name__
+                reason = TIMED_OUT if is_late else type(error).__name__
+                raise ConnectionError(f"{endpoint.shown}: {reason}") from error
+            try:
+                if deadline.is_over:  # headers that it has cut read like whole ones
+                    raise ConnectionError(f"{endpoint.shown}: {TIMED_OUT}")
+                yield response
+                return
+            finally:
+                response.close()
         finally:
-            response.close()
-    finally:
-        pool.close()
+            pool.close()
 
 
 def _connection_pool(
-    endpoint: Endpoint, read_seconds: float, deadline: Deadline
+    endpoint: Endpoint, address: str, read_seconds: float, deadline: Deadline
 ) -> urllib3.HTTPConnectionPool:
     """Return a pool of one connection to a checked address of the endpoint's host."""
     timeout = urllib3.Timeout(connect=min(read_seconds, CONNECT_SECONDS), read=read_seconds)
     options: dict[str, Any] = {"timeout": timeout, "maxsize": 1, "retries": False, "deadline": deadline}
-    address = resolve_host(endpoint)[0]
     pool: urllib3.HTTPConnectionPool
     if endpoint.scheme == "https":
         # The certificate is that of the name, not of the address.

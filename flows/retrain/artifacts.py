@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from flows.yaml_text import dump_yaml
+
 # From the section's own line to the next line that begins in the first column, comments apart.
 _SECTION = re.compile(r"^artifacts:.*\n(?:(?:[ \t#].*)?\n)*", re.MULTILINE)
 
@@ -19,7 +21,7 @@ def with_artifacts(text: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
     """
     known = yaml.safe_load(text).get("artifacts") or {}
     rest = _SECTION.sub("", text).rstrip("\n")
-    section = yaml.safe_dump({"artifacts": {**known, **entries}}, sort_keys=False, allow_unicode=True)
+    section = dump_yaml({"artifacts": {**known, **entries}})
     return f"{rest}\n\n{section}"
 
 

@@ -22,6 +22,7 @@ from flows.retrain.decision import Decision
 from flows.retrain.gate import ImageScores
 from flows.retrain.settings import RetrainSettings
 from flows.retrain.workspace import open_clone, repair_clone
+from flows.yaml_text import dump_yaml
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import UserError
 from oft.params import Params
@@ -71,9 +72,7 @@ def parse_lockfile(text: str | None) -> LockedStages:
 def write_lockfile(target: Path, stages: LockedStages) -> None:
     """Write stages as a dvc.lock, whole or not at all."""
     with atomic_file(target) as partial:
-        partial.write_text(
-            yaml.safe_dump({"schema": SCHEMA, "stages": dict(stages)}, sort_keys=False), encoding="utf-8"
-        )
+        partial.write_text(dump_yaml({"schema": SCHEMA, "stages": dict(stages)}), encoding="utf-8")
 
 
 def judge_promoted(

@@ -13,7 +13,7 @@ import typer
 
 from flows.process import exit_on_signals
 from flows.redaction import hide_secrets
-from flows.serve.settings import PREFECT_FILE, Address, choose_port
+from flows.serve.settings import PREFECT_FILE, Address, choose_password, choose_port
 from flows.serve.supervision import serve
 from flows.server import RECORD, state_folder
 from oft.errors import UserError
@@ -35,7 +35,8 @@ def main(
     ] = None,
 ) -> None:
     """Serve this clone: a Prefect server with its pages, the deployments of prefect.yaml, and a worker that
-    runs them here. All of it listens on this machine alone and ends with Ctrl-C.
+    runs them here. All of it listens on this machine alone and ends with Ctrl-C. The server asks for a
+    password, which is new each time and shown once; commands in this clone find it by themselves.
 
     Schedules are off until somebody switches them on. State and logs are in `.prefect` (or PREFECT_HOME). A
     server or worker that dies is started again: runs go on without the server, and end with their worker.
@@ -43,8 +44,8 @@ def main(
 
     Two settings of Prefect's server are worth knowing. `PREFECT_SERVER_DATABASE_CONNECTION_URL` keeps runs in
     Postgres, `postgresql+asyncpg://user:password@host/name`, instead of SQLite;
-    `PREFECT_SERVER_API_AUTH_STRING`, `user:password`, makes the server ask for a password. docs/serving.md
-    has them, a server for a team, workers on other machines, GPUs, backups and upgrades.
+    `PREFECT_SERVER_API_AUTH_STRING` is a `user:password` that stays the same. docs/serving.md has them, a
+    server for a team, workers on other machines, GPUs, backups and upgrades.
     """
     exit_on_signals()
     root = Path.cwd().resolve()
@@ -53,8 +54,10 @@ def main(
             raise UserError(f"{PREFECT_FILE} is not in {root}: run this in the root of a clone.")
         with only_one(root) as record:
             address = Address(choose_port(port))
-            record.write_text(json.dumps({"pid": os.getpid(), "ui": address.ui}), encoding="utf-8")
-            serve(root, address, limit=limit)
+            password = choose_password()
+            served = {"pid": os.getpid(), "ui": address.ui, "auth": password}
+            record.write_text(json.dumps(served), encoding="utf-8")
+            serve(root, address, password, limit=limit)
     except UserError as error:
         typer.echo(hide_secrets(str(error)), err=True)
         raise typer.Exit(code=1) from None
@@ -64,7 +67,10 @@ def main(
 
 @contextlib.contextmanager
 def only_one(root: Path) -> Iterator[Path]:
-    """Yield the record of what is served in this clone, empty and locked; leave if another process has it."""
+    """Yield the record of what is served in this clone: empty, locked and for this user alone.
+
+    If another process has it, this one ends.
+    """
     path = state_folder(root) / RECORD
     lock = try_lock(path)
     if lock is None:
@@ -72,6 +78,7 @@ def only_one(root: Path) -> Iterator[Path]:
         raise typer.Exit(code=0)
     with lock:
         path.write_text("")
+        path.chmod(0o600)
         yield path
 
 

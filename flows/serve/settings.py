@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -9,7 +10,16 @@ from typing import NamedTuple
 
 from flows.commands import dvc_environment
 from flows.serve.marked import MARK
-from flows.server import CLONE, free_port, state_folder, without_proxy
+from flows.server import (
+    API_URL,
+    CLIENT_AUTH,
+    CLONE,
+    SERVER_AUTH,
+    free_port,
+    new_password,
+    state_folder,
+    without_proxy,
+)
 from oft.errors import UserError
 
 HOST = "127.0.0.1"
@@ -55,6 +65,11 @@ def choose_port(port: int) -> int:
     return port
 
 
+def choose_password() -> str:
+    """Return the server's ``user:password``: the operator's, or one that holds until the server ends."""
+    return os.environ.get(SERVER_AUTH) or new_password()
+
+
 def marks(root: Path) -> str:
     """Return how the mark of everything that is served in the clone ``root`` begins."""
     return f"{root}#"
@@ -65,11 +80,12 @@ def new_mark(root: Path) -> str:
     return marks(root) + secrets.token_hex(8)
 
 
-def server_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
+def server_environment(root: Path, address: Address, password: str, mark: str) -> dict[str, str]:
     """Return the server's environment: the user's settings, but quiet and on this machine alone."""
     return {
         # A page of another site, open in the same browser, must not start runs here.
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.ui,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         # Keep the slots of a deployment's queue over a restart of the server.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # Stages may keep every core busy for a while, and SQLite has its writers wait for each other.
@@ -78,16 +94,16 @@ def server_environment(root: Path, address: Address, mark: str) -> dict[str, str
         **shared_environment(root, address, mark),
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(address.port),
+        SERVER_AUTH: password,
     }
 
 
-def worker_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
+def worker_environment(root: Path, address: Address, password: str, mark: str) -> dict[str, str]:
     """Return the environment of worker, deployments and flow runs, without the server's own settings."""
     shared = shared_environment(root, address, mark)
     environment = {name: value for name, value in shared.items() if not name.startswith(SERVER_ONLY)}
-    if password := shared.get("PREFECT_SERVER_API_AUTH_STRING"):
-        environment["PREFECT_API_AUTH_STRING"] = password
-    return {"PREFECT_CLIENT_MAX_RETRIES": str(MAX_RETRIES), **environment, CLONE: str(root)}
+    retries = {"PREFECT_CLIENT_MAX_RETRIES": str(MAX_RETRIES)}
+    return {**retries, **environment, CLIENT_AUTH: password, CLONE: str(root)}
 
 
 def shared_environment(root: Path, address: Address, mark: str) -> dict[str, str]:
@@ -96,7 +112,7 @@ def shared_environment(root: Path, address: Address, mark: str) -> dict[str, str
         **dvc_environment(),
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": str(state_folder(root)),
-        "PREFECT_API_URL": address.api,
+        API_URL: address.api,
         "PREFECT_CLI_PROMPT": "false",
         "NO_PROXY": without_proxy(),
         MARK: mark,

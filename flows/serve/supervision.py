@@ -26,14 +26,14 @@ from flows.serve.settings import (
     worker_environment,
 )
 from flows.serve.supervised import Reaper, SupervisedProcess
-from flows.server import is_healthy, state_folder
+from flows.server import API_URL, CLIENT_AUTH, SERVER_AUTH, is_healthy, state_folder
 from oft.errors import UserError
 
 START_SECONDS = 300.0  # on a crowded machine, with a database to be made
 LOOK_SECONDS = 0.2
 
 
-def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn:
+def serve(root: Path, address: Address, password: str, *, limit: int | None = None) -> NoReturn:
     """Start everything, supervise it and show the worker's lines; end all of it on any exception.
 
     Raises:
@@ -44,10 +44,9 @@ def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn
         end_marked(marks(root), RUN_GRACE_SECONDS)
     mark = new_mark(root)
     logs = state_folder(root) / "logs"
-    for_worker = worker_environment(root, address, mark)
-    server = SupervisedProcess(
-        "server", ["prefect", "server", "start"], root, server_environment(root, address, mark), logs
-    )
+    for_worker = worker_environment(root, address, password, mark)
+    for_server = server_environment(root, address, password, mark)
+    server = SupervisedProcess("server", ["flows.serve.application"], root, for_server, logs)
     # Each run counts the GPUs it sees as its own: on a machine with some, one run at a time.
     limit = limit or (1 if find_gpus() else None)
     options = ["--pool", WORK_POOL, "--type", "process", *(["--limit", str(limit)] if limit else [])]
@@ -59,7 +58,7 @@ def serve(root: Path, address: Address, *, limit: int | None = None) -> NoReturn
         typer.echo(f"Bringing the deployments of {PREFECT_FILE} to it ...")
         deployed = run_deploy(root, for_worker)
         reaper.start(worker)
-        typer.echo(describe_serving(address, deployed, logs))
+        typer.echo(describe_serving(address, password, deployed, logs))
         supervise(server, worker, reaper, address, mark)
     finally:
         typer.echo("Ending the runs, the worker and the server ...")
@@ -104,7 +103,7 @@ def start_server(server: SupervisedProcess, reaper: Reaper, address: Address) ->
     deadline = time.monotonic() + START_SECONDS
     while not is_healthy(address.api):
         if server.exit_code() is not None:
-            raise UserError(describe_failure("prefect server start", server.finished()))
+            raise UserError(describe_failure("The Prefect server", server.finished()))
         if time.monotonic() > deadline:
             raise UserError(f"The Prefect server has not answered in {START_SECONDS:.0f} s; see {server.log}")
         time.sleep(LOOK_SECONDS)
@@ -139,14 +138,14 @@ def describe_exit(process: SupervisedProcess) -> str:
     return f"The {process.name} has ended with {ending} and is started again; its lines are in {process.log}."
 
 
-def describe_serving(address: Address, deployed: Sequence[str], logs: Path) -> str:
-    """Describe what to click and to type next."""
-    settings = [f"PREFECT_API_URL={address.api}"]
-    if "PREFECT_SERVER_API_AUTH_STRING" in os.environ:
-        settings.append('PREFECT_API_AUTH_STRING="$PREFECT_SERVER_API_AUTH_STRING"')
+def describe_serving(address: Address, password: str, deployed: Sequence[str], logs: Path) -> str:
+    """Describe what to click and to type next; an operator's own password is not repeated."""
+    is_own = os.environ.get(SERVER_AUTH) == password
+    shown = f'"${SERVER_AUTH}"' if is_own else password
+    settings = [f"{API_URL}={address.api}", f"{CLIENT_AUTH}={shown}"]
     names = "\n".join(f"    prefect deployment run {name}" for name in deployed)
     return f"""
-Served at {address.ui}
+Served at {address.ui}, with the password {shown}
 
   {address.ui}/deployments   "Quick run" starts one; the switch of a schedule turns it on
   {address.ui}/runs          every run with its stages and their lines; "Cancel" ends all it started

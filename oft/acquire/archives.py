@@ -13,7 +13,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,14 @@ def is_archive(name: str) -> bool:
     return name.endswith((".zip", *TAR_SUFFIXES))
 
 
-def extract(archive: Path, target: Path, top: str = "", max_entries: int = MAX_ENTRIES) -> None:
+def extract(
+    archive: Path,
+    target: Path,
+    top: str = "",
+    max_entries: int = MAX_ENTRIES,
+    max_bytes: int = sys.maxsize,
+    check: Callable[[Mapping[str, int]], object] = lambda _: None,
+) -> None:
     """Unpack a zip or tar archive into the folder ``target``; files get plain modes.
 
     Args:
@@ -70,15 +77,19 @@ def extract(archive: Path, target: Path, top: str = "", max_entries: int = MAX_E
         target: an existing folder.
         top: the folder in the archive whose content is taken; every member must lie in it.
         max_entries: the most members that it may have.
+        max_bytes: the most that they may have together.
+        check: is given the files by their path, with their sizes, before anything is written; what it raises
+            is the caller's answer.
 
     Raises:
         DataError: the archive is damaged, encrypted, or holds what is never unpacked: absolute paths, `..`,
             links, devices, names that are equal or differ in case alone, more than ``max_entries`` members or
-            more than `MAX_GROWTH` times its own size; or the disk is too small.
+            more than ``max_bytes`` or `MAX_GROWTH` times its own size; or the disk is too small.
     """
-    bound_bytes = max(MAX_GROWTH * archive.stat().st_size, MIN_BOUND_BYTES)
+    bound_bytes = min(max_bytes, max(MAX_GROWTH * archive.stat().st_size, MIN_BOUND_BYTES))
     with _members(archive, bound_bytes, max_entries) as members:
         files = _checked(archive, members, top, bound_bytes, max_entries)
+        check({name: member.size_bytes for name, member in files.items()})
         total_bytes = sum(member.size_bytes for member in files.values())
         require_space({target: total_bytes})
         with translate_enospc(target), progress(total_bytes, f"unpacking {archive.name}", BYTES) as bar:
@@ -229,7 +240,11 @@ def _checked(
                 files[name] = member
                 total_bytes += member.size_bytes
         if total_bytes > bound_bytes:
-            raise _refusal(archive, member.name, f"brings it beyond {MAX_GROWTH} times the archive's size")
+            raise _refusal(
+                archive,
+                member.name,
+                f"brings it beyond {MAX_GROWTH} times the archive's size or {bound_bytes / 1e6:.0f} MB",
+            )
     return files
 
 

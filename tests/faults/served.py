@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import requests
@@ -38,7 +39,8 @@ class Served:
         named["nightly"]["parameters"] = {"root": str(root / "scheduled")}
         file["deployments"] = [named["pipeline"], named["nightly"]]
         (root / "prefect.yaml").write_text(yaml.safe_dump(file), encoding="utf-8")
-        self.api = ""
+        self.api = self.auth = ""
+        self.session = requests.Session()
 
     def start(self) -> None:
         """Serve the clone and wait until it is served."""
@@ -49,6 +51,12 @@ class Served:
         wait_until(lambda: "lines follow" in self.said() or self.process.poll() is not None)
         assert self.process.poll() is None, self.said()
         self.api = self.said().split("PREFECT_API_URL=")[1].split()[0]
+        self.auth = self.said().split("PREFECT_API_AUTH_STRING=")[1].split()[0]
+        user, _, password = self.auth.partition(":")
+        self.session.auth = (user, password)
+        client = str(uuid4())
+        token = self.ask("GET", f"csrf-token?client={client}")["token"]
+        self.session.headers.update({"Prefect-Csrf-Client": client, "Prefect-Csrf-Token": token})
 
     def end(self) -> None:
         """Leave nothing of it, whatever a test has broken."""
@@ -71,7 +79,7 @@ class Served:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                answer = requests.request(method, f"{self.api}/{path}", json=body or None, timeout=20)
+                answer = self.session.request(method, f"{self.api}/{path}", json=body or None, timeout=20)
                 if answer.status_code != requests.codes.service_unavailable:
                     break
             except requests.ConnectionError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from flows.commands import read_dvc_json
 from tests.processes import is_running
@@ -20,6 +22,7 @@ from .served import Served, make_pipeline, wait_until
 
 ROUNDS = int(os.environ.get("OFT_FAULT_ROUNDS", "2"))
 
+SERVER = "flows.serve.application"
 SHORT = {"only": {"cmd": "echo only >> ran.txt && echo 1 > out", "outs": ["out"]}}
 # Its first stage ends when the test says so, whatever happens to the server meanwhile.
 GATED = {
@@ -60,6 +63,27 @@ def test_a_second_serve_says_where_the_first_one_serves(served: Served) -> None:
     )
 
 
+def test_nobody_else_starts_a_run(served: Served) -> None:
+    """Without the password, under another name, from another site's page, or with a command of one's own."""
+    deployment = served.ask("GET", "deployments/name/reproduce/pipeline")
+    url = f"{served.api}/deployments/{deployment['id']}/create_flow_run"
+
+    def status(session: requests.Session, body: dict[str, Any], **headers: str) -> int:
+        return session.post(url, data=json.dumps(body), headers=headers, timeout=20).status_code
+
+    found = requests.get(f"{served.api}/deployments/name/reproduce/pipeline", timeout=20)
+    assert found.status_code == 401
+    own = {name: str(value) for name, value in served.session.headers.items() if "Csrf" in name}
+    assert status(requests.Session(), {}, **own) == 401
+    assert status(served.session, {}, Host="evil.example") == 400
+    assert status(served.session, {}, Origin="http://evil.example") == 403
+    with requests.Session() as without_token:
+        without_token.auth = served.session.auth
+        assert status(without_token, {}) == 403
+    assert status(served.session, {"job_variables": {"command": "touch planted"}}) == 422
+    assert served.ask("POST", "flow_runs/count") == 0
+
+
 def test_a_schedule_is_off_and_fires_by_itself_once_it_is_switched_on(served: Served) -> None:
     root = make_pipeline(served.root / "scheduled", SHORT)
     deployment = served.ask("GET", "deployments/name/reproduce/nightly")
@@ -97,9 +121,9 @@ def test_runs_outlive_a_killed_server(served: Served) -> None:
     with flow_by_hand(served, by_hand) as process:
         wait_until(lambda: stages_run(by_worker) and stages_run(by_hand))
         for _ in range(ROUNDS // 2):
-            kill_part(served, "prefect server start")
+            kill_part(served, SERVER)
             served.ask("GET", "health")
-        kill_part(served, "prefect server start")
+        kill_part(served, SERVER)
         for root in (by_worker, by_hand):
             (root / "go").touch()
         served.wait_for(run, "COMPLETED")
@@ -146,7 +170,7 @@ def start_stubborn(served: Served, name: str) -> tuple[str, int]:
 
 def parts(served: Served) -> set[int]:
     """The processes that are there while no flow runs."""
-    return served.processes("prefect server start") | served.processes("prefect worker start")
+    return served.processes(SERVER) | served.processes("prefect worker start")
 
 
 def kill_part(served: Served, command: str) -> None:

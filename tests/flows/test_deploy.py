@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.workers.process import ProcessWorker
 from typer.testing import CliRunner
 
 from flows.deploy import app, create_work_pool, read_deployments, read_switches, restore_switches
@@ -77,6 +82,48 @@ def test_the_pool_is_made_once(client: SyncPrefectClient) -> None:
     create_work_pool(client)
     assert client.read_work_pool(WORK_POOL).id == made.id
     assert made.type == "process"
+
+
+HOSTILE: list[dict[str, Any]] = [
+    {"command": "touch planted"},
+    {"env": {"OFT_TRAININGS_ROOTS": "/"}},
+    {"env.OFT_TRAININGS_ROOTS": "/"},
+    {"working_dir": "/"},
+    {"unknown": 1},
+]
+
+
+@pytest.fixture
+def hardened(client: SyncPrefectClient) -> WorkPool:
+    """The pool after a deployment over one with Prefect's own template, as a worker makes it."""
+    with suppress(ObjectNotFound):
+        client.delete_work_pool(WORK_POOL)
+    template = ProcessWorker.get_default_base_job_template()
+    client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=template))
+    create_work_pool(client)
+    return client.read_work_pool(WORK_POOL)
+
+
+@pytest.mark.parametrize("variables", HOSTILE, ids=lambda variables: next(iter(variables)))
+def test_a_run_cannot_choose_its_command_environment_or_folder(
+    variables: dict[str, Any], hardened: WorkPool, client: SyncPrefectClient
+) -> None:
+    """The server refuses such a run, and a worker would not heed it."""
+    flow = client.create_flow_from_name("hostile")
+    deployment = client.create_deployment(flow_id=flow, name="hostile", work_pool_name=WORK_POOL)
+    with pytest.raises(PrefectHTTPStatusError, match="422"):
+        client.create_flow_run_from_deployment(deployment, job_variables=variables)
+
+    read: Any = ProcessWorker.job_configuration.from_template_and_values
+    job = asyncio.run(read(hardened.base_job_template, variables))
+    assert (job.command, job.env, job.working_dir) == (None, {}, None)
+
+
+def test_a_run_without_variables_of_its_own_is_taken(hardened: WorkPool, client: SyncPrefectClient) -> None:
+    flow = client.create_flow_from_name("plain")
+    deployment = client.create_deployment(flow_id=flow, name="plain", work_pool_name=WORK_POOL)
+    run = client.create_flow_run_from_deployment(deployment, job_variables={"stream_output": False})
+    assert run.work_pool_name == hardened.name
 
 
 def test_deploying_again_leaves_the_switches_as_they_were(client: SyncPrefectClient) -> None:

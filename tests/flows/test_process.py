@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.process import TAIL_LINES, run_command
+from tests.conftest import ROOT
 from tests.processes import is_running
 
 GRANDCHILD = """
@@ -72,6 +74,22 @@ def test_nothing_outlives_a_cancelled_wait(tmp_path: Path, body: str) -> None:
         run_command([sys.executable, "-c", GRANDCHILD.format(body=body)], root=tmp_path, log=cancel)
     assert len(started) == 2
     assert wait_until(lambda: not any(is_running(pid) for pid in started), seconds=2)
+
+
+def test_the_first_signal_alone_interrupts_so_that_a_second_one_leaves_the_cleanup_whole() -> None:
+    code = """
+import os, signal, subprocess, sys
+from flows.process import exit_on_signals
+exit_on_signals()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+finally:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(subprocess.run(["sh", "-c", "kill -TERM $$"]).returncode, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, f"{-signal.SIGTERM}\n"), done.stderr
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from flows.redaction import hide_secrets
 
 KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYPLANTED"
@@ -15,8 +17,49 @@ def test_passwords_in_addresses_are_hidden_and_the_rest_stays() -> None:
 
 
 def test_the_secrets_of_the_environment_are_hidden() -> None:
-    environment = {"AWS_SECRET_ACCESS_KEY": KEY, "AWS_SESSION_TOKEN": "", "AWS_ACCESS_KEY_ID": "AKIAPUBLIC"}
-    assert hide_secrets(f"AKIAPUBLIC signed with {KEY}.", environment) == "AKIAPUBLIC signed with ***."
+    environment = {"AWS_SECRET_ACCESS_KEY": KEY, "AWS_SESSION_TOKEN": ""}
+    assert hide_secrets(f"signed with {KEY}.", environment) == "signed with ***."
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN", "OFT_WEBHOOK_SECRET", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
+        "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+        "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_PASSWORD", "GITHUB_TOKEN",
+    ],
+)  # fmt: skip
+def test_a_secret_is_known_by_its_variables_name(name: str) -> None:
+    assert hide_secrets("said pl4nted-value!", {name: "pl4nted-value"}) == "said ***!"
+
+
+@pytest.mark.parametrize(
+    "name", ["TOKENIZERS_PARALLELISM", "AWS_WEB_IDENTITY_TOKEN_FILE", "HF_TOKEN_PATH", "MONKEY", "SECRETARY"]
+)
+def test_other_variables_are_no_secrets(name: str) -> None:
+    assert hide_secrets("said some-value!", {name: "some-value"}) == "said some-value!"
+
+
+def test_the_ids_of_aws_keys_are_hidden_whatever_variable_has_them() -> None:
+    said = "AKIAIOSFODNN7EXAMPLE and ASIAIOSFODNN7EXAMPLE, not AKIAIOSFODNN7EXAMPLES nor AKIA"
+    assert hide_secrets(said, {}) == "*** and ***, not AKIAIOSFODNN7EXAMPLES nor AKIA"
+
+
+def test_a_secret_in_an_address_is_hidden_in_every_encoding() -> None:
+    secret = "a/b+c d=e&pl4nted"
+    for said in (
+        "a/b+c d=e&pl4nted",
+        "a%2Fb%2Bc+d%3De%26pl4nted",
+        "a%2fb%2bc%20d%3de%26pl4nted",
+        "a/b%2Bc%20d%3De%26pl4nted",
+    ):
+        assert hide_secrets(f"https://x/y?k={said}&z", {"HF_TOKEN": secret}) == "https://x/y?k=***&z"
+
+
+def test_a_secret_that_begins_another_leaves_nothing_of_that() -> None:
+    environment = {"A_TOKEN": "pl4nted-one", "B_TOKEN": "pl4nted-one-two"}
+    assert hide_secrets("pl4nted-one-two, pl4nted-one", environment) == "***, ***"
 
 
 def test_the_password_of_an_endpoint_is_hidden_where_it_is_no_address() -> None:

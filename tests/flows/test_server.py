@@ -15,10 +15,21 @@ from pathlib import Path
 import pytest
 
 from flows import server
-from flows.server import API_URL, RECORD, ensure_server, free_port, is_healthy, served_api
+from flows.server import (
+    API_URL,
+    CLIENT_AUTH,
+    RECORD,
+    Served,
+    adopt_served,
+    ensure_server,
+    find_served,
+    free_port,
+    is_healthy,
+)
 from oft.errors import UserError
 
 PASSWORD = "user:pl4nted"
+SERVED = json.dumps({"pid": 1, "ui": "http://127.0.0.1:4200", "auth": PASSWORD})
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -59,12 +70,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str], None]]:
 
 
 def test_the_served_clone_is_found_by_its_record(tmp_path: Path, serve: Callable[[str], None]) -> None:
-    assert served_api(tmp_path) is None
+    assert find_served(tmp_path) is None
     # A record that an ended server left behind: another clone may be served there by now.
-    (tmp_path / RECORD).write_text('{"pid": 1, "ui": "http://127.0.0.1:4200"}')
-    assert served_api(tmp_path) is None
-    serve('{"pid": 1, "ui": "http://127.0.0.1:4200"}')
-    assert served_api(tmp_path) == "http://127.0.0.1:4200/api"
+    (tmp_path / RECORD).write_text(SERVED)
+    assert find_served(tmp_path) is None
+    serve(SERVED)
+    assert find_served(tmp_path) == Served("http://127.0.0.1:4200/api", PASSWORD)
 
 
 @pytest.mark.parametrize("broken", ["", "{}", "[]", "{"])
@@ -72,7 +83,29 @@ def test_a_record_that_is_being_written_is_none(
     broken: str, tmp_path: Path, serve: Callable[[str], None]
 ) -> None:
     serve(broken)
-    assert served_api(tmp_path) is None
+    assert find_served(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "auth"),
+    [
+        (None, PASSWORD),
+        ("http://127.0.0.1:4200/api", PASSWORD),  # that of an earlier `make serve` no longer holds
+        ("https://oft.example.org/api", "team:0ther"),
+    ],
+)
+def test_the_password_goes_to_the_served_server_alone(
+    url: str | None, auth: str, tmp_path: Path, serve: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv(CLIENT_AUTH, "team:0ther")
+    monkeypatch.setenv(API_URL, url or "")  # so that it is restored
+    if url is None:
+        monkeypatch.delenv(API_URL)
+    serve(SERVED)
+    adopt_served()
+    assert os.environ[CLIENT_AUTH] == auth
+    assert os.environ[API_URL] == url or url is None
 
 
 def test_no_proxy_is_asked_about_this_machine(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,14 +124,15 @@ def test_a_server_that_is_there_is_used(
 ) -> None:
     prepared: list[str | None] = []
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.setattr(server, "_start", lambda port: pytest.fail("a second server was started"))
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", PASSWORD)
+    monkeypatch.setattr(server, "_start", lambda *_: pytest.fail("a second server was started"))
     if named:
         monkeypatch.setenv(API_URL, f"{healthy}/api")
+        monkeypatch.setenv(CLIENT_AUTH, PASSWORD)
     else:
-        monkeypatch.setenv(API_URL, "")  # so that it is restored
-        monkeypatch.delenv(API_URL)
-        serve(json.dumps({"pid": 1, "ui": healthy}))
+        for name in (API_URL, CLIENT_AUTH):
+            monkeypatch.setenv(name, "")  # so that it is restored
+            monkeypatch.delenv(name)
+        serve(json.dumps({"pid": 1, "ui": healthy, "auth": PASSWORD}))
     monkeypatch.setenv("NO_PROXY", "")  # so that it is restored
     ensure_server(lambda: prepared.append(os.environ.get(API_URL)))
     assert prepared == [f"{healthy}/api"]

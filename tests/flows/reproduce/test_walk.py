@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from flows.graph import StageGraph
-from flows.process import CommandResult
+from flows.process import CommandResult, exit_on_signals
 from flows.reproduce.outcomes import Outcome, classify
 from flows.reproduce.plan import Plan
 from flows.reproduce.run_table import RunTable, Status
@@ -219,6 +222,36 @@ def test_an_interrupt_stops_the_executor_and_is_raised() -> None:
             log=lambda stage, line: None,
         ).run(spawn)
     assert executor.stopped
+
+
+def test_a_stage_that_was_ended_is_not_retried() -> None:
+    """Whoever ended it: the executor's own end comes first where a second signal interrupts the walk's."""
+    executor = FakeExecutor(answers={"start": [KILLED] * 9}, on_run=lambda _: executor.stop())
+    results, _ = walk(executor, changed={"start"})
+    assert executor.attempts == ["start"]
+    assert results["start"] == StageResult(Status.FAILED, "stage start was ended with the run")
+
+
+def test_sigterm_ends_a_walk_without_a_retry_however_often_it_comes() -> None:
+    """Twice as under make: from whoever ends the whole group, and from make."""
+
+    def end_all(_: str) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        while not executor.stopped:
+            time.sleep(0.01)
+
+    executor = FakeExecutor(answers={stage: [KILLED] * 9 for stage in ORDER}, on_run=end_all, cpus=1)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    exit_on_signals()
+    try:
+        with pytest.raises(SystemExit) as raised:
+            walk(executor)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert raised.value.code == 128 + signal.SIGTERM
+    assert executor.attempts == ["start"]
 
 
 def test_an_executors_error_fails_the_stage() -> None:

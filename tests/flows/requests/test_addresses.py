@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from pathlib import Path
 
 import pytest
 
-from flows.requests.addresses import check_s3, is_public, parse_endpoint, require_below_roots, resolve_host
+from flows.requests.addresses import (
+    check_s3,
+    is_public,
+    parse_any_endpoint,
+    parse_endpoint,
+    require_below_roots,
+    resolve_host,
+)
 from oft.errors import DataError
 
 
@@ -15,7 +23,9 @@ from oft.errors import DataError
         "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1",
         "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1",
         "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:4136:e378::1", "fe80::1", "fec0::1", "fd00:ec2::254",
-        "ff02::1",
+        "ff02::1", "168.63.129.16", "192.0.0.192", "100.100.100.200", "::ffff:168.63.129.16",
+        "64:ff9b::a83f:8110", "2002:a83f:8110::1", "64:ff9b:1::1", "::7f00:1", "5f00::1", "3fff::1",
+        "2001:db8::1", "192.88.99.1",
     ],
 )  # fmt: skip
 def test_an_address_of_this_or_of_no_network_is_not_public(address: str) -> None:
@@ -58,6 +68,23 @@ def test_a_trusted_host_is_trusted_at_the_port_that_is_named_alone() -> None:
 def test_an_s3_address_is_plain(url: str) -> None:
     with pytest.raises(DataError, match="s3://bucket/prefix"):
         check_s3(url)
+
+
+def test_a_path_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for address in ("a", "a/x.zip"):
+        with pytest.raises(DataError, match="links that lead to each other"):
+            require_below_roots(address, [str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[", "https://[::1", "https://[x]/", "https://a:b/", "https://a:99999/", "//"]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    for parse in (parse_endpoint, parse_any_endpoint):
+        with pytest.raises(DataError):
+            parse(url)
 
 
 def test_a_prefix_ends_where_a_name_ends() -> None:

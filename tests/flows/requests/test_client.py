@@ -10,6 +10,7 @@ import pytest
 
 import requests
 from flows.requests.client import RECONNECT_SECONDS, Client, NoAnswerError, TrainingRun
+from oft.errors import UserError
 
 from .conftest import Seen, WebServer
 
@@ -95,3 +96,32 @@ def test_the_client_waits_for_a_starting_server(client: Client, web: WebServer) 
     _, lost, ended = client.follow(RUN, clock.sleep, clock.now)
     assert "is not ready (status 503)" in str(lost)
     assert isinstance(ended, TrainingRun) and ended.state == "COMPLETED"
+
+
+def test_a_server_that_guards_changes_issues_a_token_and_a_new_one_when_that_has_expired(
+    client: Client, web: WebServer
+) -> None:
+    """As Prefect does with PREFECT_SERVER_CSRF_PROTECTION_ENABLED."""
+    issued: dict[str, str] = {}
+
+    def guarded(seen: Seen) -> tuple[int, dict[str, str], bytes]:
+        path, _, query = seen.path.partition("?client=")
+        if path == "/csrf-token":
+            issued[query] = f"token-{len(issued)}"
+            return 200, {}, json.dumps({"token": issued[query]}).encode()
+        name = seen.headers.get("prefect-csrf-client", "")
+        if seen.method == "POST" and issued.get(name) != seen.headers.get("prefect-csrf-token", ""):
+            return 403, {}, b'{"detail": "Invalid CSRF token or client identifier."}'
+        return answer(seen)
+
+    answer, web.answer = web.answer, guarded
+    assert client.logs(RUN) == ["a line"]
+    assert client.logs(RUN) == ["a line"] and list(issued.values()) == ["token-0"]
+    issued[next(iter(issued))] = "expired"
+    assert client.logs(RUN) == ["a line"] and list(issued.values()) == ["expired", "token-1"]
+
+
+def test_a_missing_password_is_told_with_the_remedy(client: Client, web: WebServer) -> None:
+    web.answer = lambda _: (401, {}, b"{}")
+    with pytest.raises(UserError, match="asks for a password: set PREFECT_API_AUTH_STRING=user:password"):
+        client.read(RUN)

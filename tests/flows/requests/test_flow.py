@@ -223,6 +223,20 @@ def test_a_stage_that_fails_fails_the_run_with_its_last_lines(
 
 
 @pytest.mark.usefixtures("quick_result")
+@pytest.mark.timeout(600, method="thread")  # the alarm is that of the flow
+def test_a_training_that_takes_too_long_fails_and_leaves_no_process(
+    asked: Asked, tiny: Callable[[str], Path], tmp_path: Path
+) -> None:
+    # The stage sends the alarm that the flow has set for a day.
+    root = tiny(f"echo $$ > {tmp_path / 'pid'}; kill -ALRM {os.getpid()}; sleep 600")
+    state = training(asked, return_state=True)
+    assert state.is_failed()
+    assert "took longer than the 24 h that OFT_TRAININGS_HOURS allows" in (state.message or "")
+    assert not is_running(int((tmp_path / "pid").read_text()))
+    assert list((root / ".trainings").iterdir()) == []
+
+
+@pytest.mark.usefixtures("quick_result")
 def test_a_receiver_that_is_down_leaves_the_result_safe_and_is_told_later(
     asked: Asked, tiny: Callable[[str], Path], trained: Path, web: WebServer, server_environment: Any
 ) -> None:

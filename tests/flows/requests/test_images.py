@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ def tarred(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     return stream.getvalue()
 
 
+def named(files: Files) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """The members of a tar."""
+    return ((tarfile.TarInfo(name), content) for name, content in files.items())
+
+
 def header_of(width: int, height: int) -> bytes:
     """A PNG that claims a size and has no picture."""
     parts = {b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT": zlib.compress(b"")}
@@ -60,8 +66,7 @@ def test_the_same_pictures_come_in_the_same_order_from_everywhere(
         (tmp_path / "folder" / name).write_bytes(content)
         s3.put_object(Bucket="bucket", Key=f"trainings/folder/{name}", Body=content)
     (tmp_path / "a.zip").write_bytes(zipped(pictures | hidden))
-    infos = [(tarfile.TarInfo(name), content) for name, content in shuffled.items()]
-    (tmp_path / "a.tar.gz").write_bytes(tarred(infos))
+    (tmp_path / "a.tar.gz").write_bytes(tarred(list(named(shuffled))))
     s3.put_object(Bucket="bucket", Key="trainings/a.zip", Body=zipped(pictures))
     web.answer = lambda _: (200, {}, zipped(pictures))
     trusting = site._replace(hosts=frozenset({web.authority}))
@@ -113,7 +118,16 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("a.zip", zipped({"a.png": picture(0), "b.png": picture(1)}), "there are 2 pictures; give 3 to 100"),
     ("a.zip", zipped({f"{n}.png": b"x" for n in range(101)}), "there are more than 100 files"),
     ("a.zip", zipped({"run.sh": b"rm -rf /"}), "'run.sh' has no picture's suffix"),
-    ("a.zip", zipped({f"{n}.png": header_of(40_000, 25_000) for n in "abc"}), "more than 200 megapixels"),
+    (
+        "a.zip",
+        zipped({f"{n}.png": header_of(40_000, 25_000) for n in "abc"}),
+        "a.png: has more than 64 megapixels",
+    ),
+    (
+        "a.zip",
+        zipped({f"{n}.png": header_of(8_001, 8_000) for n in "abc"}),
+        "8001 x 8000 pixels, more than 64",
+    ),
     ("a.zip", zipped({f"{n}.png": b"#!/bin/sh" for n in "abc"}), "3 of 3 pictures cannot be used"),
     ("a.zip", zipped({f"{n}.jpg": b"<svg/>" for n in "abc"}), "not a picture that can be decoded"),
     ("a.zip", zipped({f"{n}.png": picture(0)[:2000] for n in "abc"}), "pictures cannot be used"),
@@ -132,6 +146,32 @@ def test_a_hostile_archive_is_refused_and_nothing_leaves_its_folder(
     assert message.startswith("instance_images: ") and said in message
     assert "acquire.source" not in message
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["downloads", name])
+
+
+@pytest.mark.parametrize("pack", [zipped, lambda files: tarred(list(named(files)))], ids=["zip", "tar"])
+@pytest.mark.parametrize(
+    ("limit", "most", "said"),
+    [
+        ("MAX_UNPACKED_BYTES", 2999, "beyond 20 times the archive's size or 0 MB"),
+        ("MAX_IMAGE_BYTES", 999, "has 0.0 MB; the most is 0 MB"),
+    ],
+)
+def test_an_archive_is_refused_from_its_listing(
+    pack: Callable[[Files], bytes],
+    limit: str,
+    most: int,
+    said: str,
+    tmp_path: Path,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before its files fill the disk."""
+    suffix = ".zip" if pack is zipped else ".tar.gz"
+    (tmp_path / f"a{suffix}").write_bytes(pack({f"{name}.png": bytes(1000) for name in "abc"}))
+    monkeypatch.setattr(images, limit, most)
+    with pytest.raises(DataError, match=said):
+        bring(tmp_path / f"a{suffix}", tmp_path, site)
+    assert list((tmp_path / "downloads" / "unpacked").iterdir()) == []
 
 
 def test_a_folder_with_a_link_is_refused(tmp_path: Path, site: Site, pictures: Files) -> None:
@@ -175,6 +215,7 @@ def test_a_file_or_an_archive_that_is_too_large_is_refused(
         ("s3://bucket/trainings/missing.zip", "there is no such object"),
         ("s3://bucket/trainings/missing", "there are 0 pictures"),
         ("/nowhere/at/all", "there is no folder"),
+        (f"/{'x' * 300}", "cannot be read: File name too long"),
     ],
 )
 def test_a_missing_source_of_pictures_is_reported(

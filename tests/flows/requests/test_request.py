@@ -45,6 +45,12 @@ def test_all_faults_are_told_at_once_with_the_nearest_name(asked: Asked, site: S
     assert "num_blocks: must divide the widths of all adapted layers, 96, 128; it is 3" in message
 
 
+def test_a_message_stays_short_however_many_faults_there_are(asked: Asked, site: Site) -> None:
+    message = faults(asked | {f"unknown-{number}": number for number in range(10_000)}, site)
+    assert message.startswith("10000 parameter(s)") and message.endswith("and 9980 more")
+    assert len(message) < 5000
+
+
 HOSTILE: list[tuple[Asked, str]] = [
     ({"instance_prompt": "a photo of sks robot; $(rm -rf /)"}, "it has '$'"),
     ({"instance_prompt": "a photo of `id` robot"}, "it has '`'"),

@@ -45,6 +45,7 @@ def test_a_file_comes_as_it_is_also_by_a_redirection(tmp_path: Path, web: WebSer
         ("file:///etc/passwd", "not with file:"),
         ("https://me:planted@example.org/", "no user name"),
         ("/again", "leads on more than 5 times"),
+        ("http://[", "leads on to what is no valid address"),
     ],
 )
 def test_a_redirection_to_where_a_request_may_not_lead_is_refused(
@@ -83,6 +84,32 @@ def test_a_name_is_connected_to_at_the_address_that_was_checked(
     trusting = site._replace(hosts=frozenset({f"rebinding.example:{port}"}))
     assert fetch(f"http://rebinding.example:{port}/a.zip", tmp_path / "a", trusting) == b"content"
     assert web.seen[0].headers["host"] == f"rebinding.example:{port}"
+
+
+def test_a_host_is_reached_at_any_of_its_addresses(
+    tmp_path: Path, web: WebServer, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its first one is of IPv6, which this machine does not have; each is asked at most once."""
+    port = int(web.authority.partition(":")[2])
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")
+    ]
+    resolver = socket.getaddrinfo
+
+    def resolve(host: str, *rest: object, **options: object) -> object:
+        return found if host == "many.example" else resolver(host, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    web.answer = lambda _: (200, {}, b"content")
+    trusting = site._replace(hosts=frozenset({f"many.example:{port}"}))
+    assert fetch(f"http://many.example:{port}/a.zip", tmp_path / "a", trusting) == b"content"
+    web.answer = lambda _: (500, {}, b"")
+    with pytest.raises(DataError, match="answers with status 500"):
+        fetch(f"http://many.example:{port}/a.zip", tmp_path / "a", trusting)
+    assert len(web.seen) == 2
+    web.stop()
+    with pytest.raises(DataError, match="NewConnectionError"):
+        fetch(f"http://many.example:{port}/a.zip", tmp_path / "a", trusting)
 
 
 def test_more_or_less_than_there_may_be_leaves_no_file(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.serve.__main__ import app, describe_served
+from flows.serve.__main__ import app, describe_served, only_one
 
 
 def test_help_teaches() -> None:
@@ -33,7 +33,16 @@ def test_elsewhere_than_in_a_clone_nothing_is_started(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_record_with_the_password_is_its_users_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    with only_one(tmp_path) as record:
+        assert record.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_second_serve_is_told_of_the_first_even_while_that_starts() -> None:
-    record = '{"pid": 7, "ui": "http://127.0.0.1:4200"}'
+    record = '{"pid": 7, "ui": "http://127.0.0.1:4200", "auth": "oft:pl4nted"}'
     assert "at http://127.0.0.1:4200, by process 7" in describe_served(record)
+    assert "pl4nted" not in describe_served(record)
     assert "just starting" in describe_served("")
