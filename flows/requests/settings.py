@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows.requests.prompts import subject_file
 from flows.requests.request import TrainingRequest
 from oft.params import Params, parse_params
 from oft.profiles import compose_profile
 from oft.settings.training import share_training
-from oft.storage import atomic_file, atomic_folder
+from oft.storage import atomic_file, atomic_folder, dump_yaml
 
 DATASET = "requested"
 SUBJECT = "instance"
@@ -109,5 +107,5 @@ def _subject_settings(request: TrainingRequest, dataset: str) -> dict[str, Any]:
 def write_settings(values: dict[str, Any], target: Path) -> Params:
     """Write settings as params.yaml and return them parsed."""
     with atomic_file(target) as partial:
-        partial.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        partial.write_text(dump_yaml(values), encoding="utf-8")
     return parse_params(values, str(target))

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows.clones import fetch
 from flows.commands import require_dvc, run_dvc
 from flows.git import read_file
@@ -25,7 +23,7 @@ from flows.retrain.workspace import open_clone, repair_clone
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import UserError
 from oft.params import Params
-from oft.storage import atomic_file, read_json
+from oft.storage import atomic_file, dump_yaml, load_yaml, read_json
 
 LockedStages = Mapping[str, Any]
 """The stages of a dvc.lock by name."""
@@ -63,7 +61,7 @@ def read_scores(root: Path, task: str, adapter: str) -> list[ImageScores]:
 
 def parse_lockfile(text: str | None) -> LockedStages:
     """Return the stages of a dvc.lock's text."""
-    loaded = yaml.safe_load(text or "") or {}
+    loaded = load_yaml(text or "") or {}
     stages: LockedStages = loaded.get("stages", {})
     return stages
 
@@ -71,9 +69,7 @@ def parse_lockfile(text: str | None) -> LockedStages:
 def write_lockfile(target: Path, stages: LockedStages) -> None:
     """Write stages as a dvc.lock, whole or not at all."""
     with atomic_file(target) as partial:
-        partial.write_text(
-            yaml.safe_dump({"schema": SCHEMA, "stages": dict(stages)}, sort_keys=False), encoding="utf-8"
-        )
+        partial.write_text(dump_yaml({"schema": SCHEMA, "stages": dict(stages)}), encoding="utf-8")
 
 
 def judge_promoted(

@@ -7,15 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import yaml
-
 from experiments.gains.scores import FILES
 from flows.clones import clone_at
 from flows.reproduce.workspace import backup_lockfile
 from flows.trials.changes import describe_changes
 from flows.trials.trial import Part, Trial
 from oft.params import PARAMS_FILE
-from oft.storage import atomic_file, atomic_folder
+from oft.storage import atomic_file, atomic_folder, dump_yaml
 
 CLONE = "trials"
 SETTINGS_FILE = "settings.yaml"
@@ -80,4 +78,4 @@ def keep_scores(clone: Path, part: Part, target: Path) -> None:
 
 
 def _dump(trial: Trial) -> str:
-    return yaml.safe_dump(dict(trial.values), sort_keys=False, allow_unicode=True)
+    return dump_yaml(dict(trial.values))
