@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from oft.datasets.image_folder import read_image_folder
-from oft.types import Counts
+from oft.types import SPLITS, Counts
 
 
 def test_pictures_are_found_at_any_depth_with_captions_beside_them_or_in_their_names(
@@ -35,6 +35,16 @@ def test_folders_train_and_val_are_the_splits_and_keys_stay_unique(
     val = list(read_image_folder(tmp_path, "val", Counts()))
     assert {example.image.name for example in train} == {"a.jpg", "a.png"} and len(val) == 1
     assert len({example.key for example in train + val}) == 3
+
+
+def test_of_a_training_folder_alone_some_pictures_validate(
+    tmp_path: Path, save_picture: Callable[..., Path]
+) -> None:
+    for number in range(20):
+        save_picture(tmp_path / "train" / f"cat {number}.jpg", height_px=2, width_px=2)
+    train, val = (list(read_image_folder(tmp_path, split, Counts())) for split in SPLITS)
+    assert 0 < len(val) < len(train) and len(train) + len(val) == 20
+    assert not {example.key for example in train} & {example.key for example in val}
 
 
 def test_an_empty_or_garbled_caption_file_falls_back(
