@@ -127,21 +127,42 @@ def check_command(
         ),
     ],
     root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    captions: Annotated[
+        str,
+        typer.Option(help="Where captions come from, as captions.source: own, blip, or a prompt file."),
+    ] = "own",
+    resolution_px: Annotated[
+        int | None,
+        typer.Option(help="The run's size: what is below half of it is dropped. Default: params.yaml's."),
+    ] = None,
 ) -> None:
-    """Decode every picture and annotation of a data set, and say what a run would drop and why.
+    """Decode every picture and annotation of a data set, and say what a run would keep, drop and why.
 
-    Prints one line of JSON, and on standard error the first faulty files with the remedy. Status 0: the
-    layout was read, even if pictures were dropped; 1: it was not. Nothing is written.
+    Prints one line of JSON, and on standard error the first faulty files with the remedy. Status 0: a run
+    can sample, even if pictures are dropped; 1: the layout was not read, or nothing is kept to sample for.
+    Nothing is written.
 
-    For example: oft data check --dataset ade20k --root /data/ADEChallengeData2016
+    For example: oft data check --dataset ade20k --root /data/ADEChallengeData2016 --captions blip
     """
-    from oft.prepare.checking import check_dataset, describe_drops, summarize
+    from oft.params import PARAMS_FILE, load_params
+    from oft.prepare.checking import check_dataset, find_shortage, summarize
+    from oft.prepare.drops import describe_drops
 
+    if resolution_px is None and PARAMS_FILE.is_file():
+        resolution_px = load_params().resolution_px
     with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
-        counts = check_dataset(dataset, root)
-    for line in describe_drops(counts):
-        typer.echo(line, err=True)
-    _print_json(summarize(dataset, root, counts))
+        counts = check_dataset(dataset, root, captions, resolution_px)
+    for split, tally in counts.items():
+        for line in describe_drops(tally):
+            typer.echo(f"{split}: {line}", err=True)
+    assumed: dict[str, object] = {"captions": captions, "resolution_px": resolution_px}
+    _print_json(assumed | summarize(dataset, root, counts))
+    if shortage := find_shortage(dataset, counts):
+        raise UserError(f"{root}: {shortage}")
+    if not counts["train"].kept:
+        typer.echo(
+            "no picture is for training: the set can only try adapters (base_tasks, transfers)", err=True
+        )
 
 
 AdapterFolder = Annotated[Path, typer.Argument(help="Folder of the adapter: runs/<task>/<adapter>/train.")]
