@@ -78,7 +78,7 @@ def _from_s3(source: str, folder: Path) -> list[Path]:
     _check_count(len(names))
     found = []
     for index, name in enumerate(names):
-        _check_suffix(name)
+        _check_name(name)
         _check_size(name, sizes[name], MAX_IMAGE_BYTES)
         # An object's name may be any text: the file gets one of ours.
         path = folder / f"{index}{Path(name).suffix.lower()}"
@@ -113,7 +113,7 @@ def _walk(top: Path) -> list[Path]:
         _check_count(len(found))
     for path in found:
         name = path.relative_to(top).as_posix()
-        _check_suffix(name)
+        _check_name(name)
         _check_size(name, path.stat().st_size, MAX_IMAGE_BYTES)
     return found
 
@@ -141,9 +141,9 @@ def _is_ignored(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
-def _check_suffix(name: str) -> None:
+def _check_name(name: str) -> None:
     if not is_picture(name.rpartition("/")[2]):
-        raise DataError(f"{name!r} has no picture's suffix (.jpg, .png, .webp, ...); give pictures alone")
+        raise DataError(f"{name!r} is no picture; give pictures alone")
 
 
 def _check_count(number: int, most: int = MAX_IMAGES) -> None:
