@@ -21,9 +21,10 @@ from flows.graph import StageGraph, plan_stages, read_graph
 from flows.process import exit_on_signals, run_command, start_command, terminate_groups
 from flows.redaction import hide_secrets
 from flows.server import free_port, without_proxy
+from flows.trials.changes import apply_changes
 from oft.errors import UserError
 from oft.profiles import write_profile
-from oft.storage import list_remote
+from oft.storage import list_remote, load_yaml, update_yaml
 
 BUCKET = "team"
 REMOTE = f"s3://{BUCKET}/results"
@@ -194,19 +195,9 @@ def choose_smoke(clone: Path) -> None:
 
 def change_setting(params: Path, name: str, value: int) -> None:
     """Change one setting of params.yaml; the rest of the file stays as it is."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    document = yaml.load(params.read_text(encoding="utf-8"))
-    *sections, key = name.split(".")
-    place = document
-    for section in sections:
-        place = place[section]
-    place[key] = value
-    with params.open("w", encoding="utf-8") as stream:
-        yaml.dump(document, stream)
+    text = params.read_text(encoding="utf-8")
+    values = apply_changes(load_yaml(text), {name: value})
+    params.write_text(update_yaml(text, values), encoding="utf-8")
 
 
 def team_environment(endpoint: str, folder: Path) -> dict[str, str]:

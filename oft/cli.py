@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 
 
+_METRICS = "runs/*/*/metrics.json"
+
 data_app = typer.Typer(help="Tools around data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
@@ -118,6 +120,77 @@ def profile(
     typer.echo(f"{params}: profile {name}")
 
 
+@app.command("compare")
+def compare_command(
+    revision: Annotated[str, typer.Argument(metavar="REV", help="A git revision: HEAD, a tag, a commit.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="The share of a figure by which it may differ.")
+    ] = 0.01,
+) -> None:
+    """Say whether the metrics here agree with those of a git revision, as another processor may give them.
+
+    A figure may differ by --tolerance of itself or, where that is more, by half the 95 % interval of its mean
+    over pictures (plots/per_image.json), since other pictures would move it as far. Settings that differ are
+    named first. Status 0: all agree; 1: some do not, or one side alone has them. Figures come from
+    runs/*/*/metrics.json here, and of the revision from git or DVC's cache or remote, wherever it keeps them.
+
+    For example, after `make repro` in a clean clone: oft compare HEAD
+    """
+    from oft.params import PARAMS_FILE
+    from oft.report.agreement import mean_half_widths, pair_metrics, render_pairs
+    from oft.storage import flatten, load_yaml, read_json
+
+    there, settings = _read_revision(revision)
+    here, half_widths = {}, {}
+    for path in sorted(Path().glob(_METRICS)):
+        run = path.parent.parent.name, path.parent.name
+        here[run] = read_json(path)
+        if (scores := path.parent / "plots" / "per_image.json").is_file():
+            half_widths[run] = mean_half_widths(read_json(scores))
+    if not here:
+        raise UserError(f"there is no {_METRICS} here; run `make repro` first, in the repository's root")
+    theirs, ours = flatten(load_yaml(settings)), flatten(load_yaml(PARAMS_FILE.read_bytes()))
+    changed = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
+    for key in changed:
+        typer.echo(f"{PARAMS_FILE}: {key}: {revision} {theirs.get(key)!r}, here {ours.get(key)!r}")
+    pairs = pair_metrics(there, here, half_widths, tolerance)
+    for line in render_pairs(pairs, revision):
+        typer.echo(line)
+    if changed or not all(pair.agrees for pair in pairs):
+        raise typer.Exit(1)
+
+
+def _read_revision(revision: str) -> tuple[dict[tuple[str, str], dict[str, object]], str]:
+    """Return the metrics of each task and adapter in a git revision, and its params.yaml."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    try:
+        files = DVCFileSystem(".", rev=revision)
+        settings = files.read_text("params.yaml")
+        names = sorted(files.glob(_METRICS))
+    except (DvcException, FileNotFoundError, SCMError) as error:
+        raise UserError(
+            f"revision {revision!r} cannot be read ({error}); name a commit of this repository"
+        ) from error
+    metrics, missing = {}, []
+    for name in names:
+        _, task, adapter, _ = name.lstrip("/").split("/")
+        try:
+            metrics[task, adapter] = json.loads(files.read_text(name))
+        except (DvcException, OSError):
+            missing.append(name)
+    if missing or not names:
+        first = f" ({missing[0]})" if missing else ""
+        raise UserError(
+            f"{len(missing)} of {len(names)} metrics of {revision} are neither in git nor in DVC's cache or "
+            f"remote{first}; fetch them (`make pull`, or `dvc fetch --all-commits`), or compare with a "
+            "revision that was run here"
+        )
+    return metrics, settings
+
+
 @data_app.command("check")
 def check_command(
     dataset: Annotated[
@@ -127,21 +200,42 @@ def check_command(
         ),
     ],
     root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    captions: Annotated[
+        str,
+        typer.Option(help="Where captions come from, as captions.source: own, blip, or a prompt file."),
+    ] = "own",
+    resolution_px: Annotated[
+        int | None,
+        typer.Option(help="The run's size: what is below half of it is dropped. Default: params.yaml's."),
+    ] = None,
 ) -> None:
-    """Decode every picture and annotation of a data set, and say what a run would drop and why.
+    """Decode every picture and annotation of a data set, and say what a run would keep, drop and why.
 
-    Prints one line of JSON, and on standard error the first faulty files with the remedy. Status 0: the
-    layout was read, even if pictures were dropped; 1: it was not. Nothing is written.
+    Prints one line of JSON, and on standard error the first faulty files with the remedy. Status 0: a run
+    can sample, even if pictures are dropped; 1: the layout was not read, or nothing is kept to sample for.
+    Nothing is written.
 
-    For example: oft data check --dataset ade20k --root /data/ADEChallengeData2016
+    For example: oft data check --dataset ade20k --root /data/ADEChallengeData2016 --captions blip
     """
-    from oft.prepare.checking import check_dataset, describe_drops, summarize
+    from oft.params import PARAMS_FILE, load_params
+    from oft.prepare.checking import check_dataset, find_shortage, summarize
+    from oft.prepare.drops import describe_drops
 
+    if resolution_px is None and PARAMS_FILE.is_file():
+        resolution_px = load_params().resolution_px
     with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
-        counts = check_dataset(dataset, root)
-    for line in describe_drops(counts):
-        typer.echo(line, err=True)
-    _print_json(summarize(dataset, root, counts))
+        counts = check_dataset(dataset, root, captions, resolution_px)
+    for split, tally in counts.items():
+        for line in describe_drops(tally):
+            typer.echo(f"{split}: {line}", err=True)
+    assumed: dict[str, object] = {"captions": captions, "resolution_px": resolution_px}
+    _print_json(assumed | summarize(dataset, root, counts))
+    if shortage := find_shortage(dataset, counts):
+        raise UserError(f"{root}: {shortage}")
+    if not counts["train"].kept:
+        typer.echo(
+            "no picture is for training: the set can only try adapters (base_tasks, transfers)", err=True
+        )
 
 
 AdapterFolder = Annotated[Path, typer.Argument(help="Folder of the adapter: runs/<task>/<adapter>/train.")]

@@ -48,10 +48,19 @@ def picture_key(name: str) -> str:
 
 def flipped_key(key: str) -> str:
     """Return the key of a picture's mirror image: the picture's, cut short where it must be, and a suffix."""
-    if len(key) + len(_FLIPPED) <= MAX_KEY_CHARS:
-        return key + _FLIPPED
-    kept = MAX_KEY_CHARS - _HASH_CHARS - 1 - len(_FLIPPED)
-    return f"{key[:kept]}-{stable_hash(key)[:_HASH_CHARS]}{_FLIPPED}"
+    return _with_suffix(key, _FLIPPED)
+
+
+def repeated_key(key: str, repeat: int) -> str:
+    """Return the key under which a picture stands in a data set again; the first time (0) it has its own."""
+    return _with_suffix(key, f"-again{repeat}") if repeat else key
+
+
+def _with_suffix(key: str, suffix: str) -> str:
+    if len(key) + len(suffix) <= MAX_KEY_CHARS:
+        return key + suffix
+    kept = MAX_KEY_CHARS - _HASH_CHARS - 1 - len(suffix)
+    return f"{key[:kept]}-{stable_hash(key)[:_HASH_CHARS]}{suffix}"
 
 
 def row_key(key: str, row: int) -> str:

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -56,6 +55,8 @@ from oft.settings.training import (
     share_training,
     written_location,
 )
+from oft.storage import YAMLError, load_yaml
+from oft.storage.yaml12 import yaml_number
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -322,8 +323,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
             "or write it with `make profile PROFILE=miniature`"
         ) from None
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = load_yaml(text)
+    except YAMLError as error:
         raise ParamsError(f"{path} is no valid YAML: {error}; mend it or run `git checkout {path}`") from None
     return parse_params(values, str(path))
 
@@ -352,7 +353,7 @@ def _describe(fault: Any) -> list[str]:
             shown = "" if isinstance(value, dict) else f"; it is {value!r}"
             return [f"{key}: {message}{shown}"]
         case "float_type" if isinstance(value, str) and _is_number(value):
-            return [f"{key}: YAML reads {value!r} as text; write {yaml_number(float(value))}"]
+            return [f"{key}: must be a number; {value!r} is text; write {yaml_number(float(value))}"]
         case _:
             rule = fault["msg"][0].lower() + fault["msg"][1:]
             return [f"{key}: {rule}; it is {value!r}"]
@@ -363,12 +364,6 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
-
-
-def yaml_number(value: float) -> str:
-    """Return a number as YAML 1.1 reads one: with a point before the exponent."""
-    text = repr(value)
-    return text if "." in text else text.replace("e", ".0e")
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Integer, Shaped, UInt8
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from oft.errors import DataError
 from oft.types import ByteSource
@@ -24,16 +27,25 @@ MAX_PIXELS = 200_000_000
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""What is decoded, whatever a file's suffix says; PIL would hand others to programs outside (EPS)."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "HEIF")
+"""What is decoded, whatever a file's suffix says, as far as Pillow was built for it; HEIF, which phones
+write, with the package pillow-heif. PIL would hand others to programs outside (EPS)."""
+
+# How formats begin that are not decoded: containers of ISO (HEIC, AVIF, films), JPEG XL, Photoshop,
+# PostScript, PDF, OpenEXR, SVG.
+_FOREIGN = re.compile(
+    rb"....ftyp|\xff\x0a|\0\0\0\x0cJXL |8BPS|%!PS|%PDF|v/1\x01|\s*<(?:\?xml|svg)", re.DOTALL
+)
 
 PictureReason = Literal[
-    "missing", "unreadable", "truncated", "too_small", "too_large", "wrong_mode", "wrong_form"
+    "missing", "unreadable", "unsupported", "truncated", "too_small", "too_large", "wrong_mode", "wrong_form"
 ]
 
 EXPLANATIONS: dict[str, str] = {
     "missing": "there is no such file; restore it or leave it out of the listing",
     "unreadable": "not a picture that can be decoded; replace the file",
+    "unsupported": "a format that is not read here (HEIC is, with the package pillow-heif); save it as JPEG "
+    "or PNG",
     "truncated": "the picture's data end early; copy or download the file again",
     "too_small": "the shorter side is below the smallest allowed; leave it out or lower the bound",
     "too_large": f"more than {MAX_PIXELS // 1_000_000} megapixels; make it smaller or leave it out",
@@ -209,7 +221,7 @@ def _decode(source: ByteSource, convert: Callable[[Image.Image], _Value]) -> _Va
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            with open_source(source) as stream, Image.open(stream, formats=FORMATS) as image:
+            with open_source(source) as stream, Image.open(stream, formats=known_formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise PictureError("too_large", source.name)
                 image.load()
@@ -218,6 +230,8 @@ def _decode(source: ByteSource, convert: Callable[[Image.Image], _Value]) -> _Va
         raise
     except FileNotFoundError as error:
         raise PictureError("missing", source.name) from error
+    except UnidentifiedImageError as error:
+        raise PictureError("unsupported" if _is_foreign(source) else "unreadable", source.name) from error
     except (Image.DecompressionBombError, MemoryError) as error:
         raise PictureError("too_large", source.name) from error
     except Exception as error:  # decoders raise anything on damaged data: OSError, SyntaxError, ...
@@ -226,6 +240,31 @@ def _decode(source: ByteSource, convert: Callable[[Image.Image], _Value]) -> _Va
     if any(_damage(str(warning.message)) == "truncated" for warning in caught):
         raise PictureError("truncated", source.name)
     return value
+
+
+@cache
+def known_formats() -> tuple[str, ...]:
+    """Return those of ``FORMATS`` that Pillow can decode here."""
+    # Those that Pillow registers late; it knows none of a name before.
+    from PIL import (  # noqa: F401
+        AvifImagePlugin,
+        Jpeg2KImagePlugin,
+        QoiImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
+
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    Image.preinit()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _is_foreign(source: ByteSource) -> bool:
+    with open_source(source) as stream:
+        return _FOREIGN.match(stream.read(64)) is not None
 
 
 def _to_image(array: NDArray[Any]) -> Image.Image:

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from oft.errors import ParamsError
-from oft.params import parse_params, yaml_number
-from oft.storage import atomic_file
+from oft.params import parse_params
+from oft.storage import YAMLError, atomic_file, flatten, load_yaml, update_yaml
 
 DEFAULTS_FILE = "defaults.yaml"
-NULL_TAG = "tag:yaml.org,2002:null"
-FLOAT_TAG = "tag:yaml.org,2002:float"
 
 
 def list_profiles(conf: Path) -> list[str]:
@@ -23,7 +21,7 @@ def compose_profile(conf: Path, name: str) -> dict[str, Any]:
     """Return the settings of a profile, as ``dvc exp run -S profile=<name>`` composes them too.
 
     Raises:
-        ParamsError: there is no such profile.
+        ParamsError: there is no such profile, or Hydra reads a value otherwise than DVC and stages do.
     """
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
@@ -32,6 +30,8 @@ def compose_profile(conf: Path, name: str) -> dict[str, Any]:
         raise ParamsError(
             f"{conf / 'profile'} has no profile {name!r}; it has {', '.join(list_profiles(conf))}"
         )
+    for path in sorted(conf.rglob("*.yaml")):
+        _refuse_ambiguous(path)
     with initialize_config_dir(str(conf.resolve()), version_base=None):
         composed = OmegaConf.to_container(compose("config", overrides=[f"profile={name}"]), resolve=True)
     assert isinstance(composed, dict)
@@ -45,53 +45,27 @@ def write_profile(conf: Path, name: str, target: Path) -> None:
     Raises:
         ParamsError: there is no such profile, or its settings break a rule; ``target`` is left as it was.
     """
-    from ruamel.yaml import YAML
-
     values = compose_profile(conf, name)
     parse_params(values, str(conf / "profile" / f"{name}.yaml"))
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    # Python's 1e-05 is text to readers of YAML 1.1, of which PyYAML is one.
-    yaml.representer.add_representer(
-        float, lambda representer, value: representer.represent_scalar(FLOAT_TAG, yaml_number(value))
-    )
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar(NULL_TAG, "null")
-    )
     text = (conf / DEFAULTS_FILE).read_text(encoding="utf-8")
-    document = yaml.load(text)
-    if values == YAML(typ="safe").load(text):
-        with atomic_file(target) as partial:
-            partial.write_text(text, encoding="utf-8")
-        return
-    _put(document, values)
-    with atomic_file(target) as partial, partial.open("w", encoding="utf-8") as stream:
-        yaml.dump(document, stream)
+    with atomic_file(target) as partial:
+        partial.write_text(update_yaml(text, values), encoding="utf-8")
 
 
-def _in_one_line(value: Any) -> Any:
-    """Return lists and mappings of plain values so that they are written as in conf/defaults.yaml."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+def _refuse_ambiguous(path: Path) -> None:
+    """Refuse a file of conf/ with a value that is another to Hydra, which reads YAML 1.1."""
+    from omegaconf import OmegaConf
 
-    if isinstance(value, list):
-        value = CommentedSeq(value)
-    elif isinstance(value, dict) and not any(isinstance(each, (dict, list)) for each in value.values()):
-        value = CommentedMap(value)
-    elif isinstance(value, dict):
-        return {key: _in_one_line(each) for key, each in value.items()}
-    else:
-        return value
-    value.fa.set_flow_style()
-    return value
-
-
-def _put(document: Any, values: dict[str, Any]) -> None:
-    """Change a commented mapping to ``values`` where it differs, in place."""
-    for key in [key for key in document if key not in values]:
-        del document[key]
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(document.get(key), dict):
-            _put(document[key], value)
-        elif key not in document or document[key] != value:
-            document[key] = _in_one_line(value)
+    try:
+        values = load_yaml(path.read_text(encoding="utf-8")) or {}
+    except YAMLError as error:
+        raise ParamsError(f"{path} is no valid YAML: {error}; mend it or run `git checkout {path}`") from None
+    composed = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    assert isinstance(composed, dict)
+    theirs, ours = flatten({str(key): value for key, value in composed.items()}), flatten(values)
+    for key, value in theirs.items():
+        if repr(value) != repr(ours[key]):
+            raise ParamsError(
+                f"{path}: {key}: Hydra reads {value!r}, and YAML 1.2 says {ours[key]!r}; write text in "
+                "quotes, numbers in decimal digits, and true or false"
+            )

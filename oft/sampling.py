@@ -36,7 +36,7 @@ def task_prompts(shards: Path) -> dict[str, str]:
     if not prompts:
         raise DataError(
             f"{shards}: there is no validation sample to draw for; give the data set validation pictures "
-            f"(num_val_images in params.yaml), or see {shards}.counts.json for what was dropped"
+            f"(docs/datasets.md), or see {shards}.counts.json for what was dropped"
         )
     return prompts
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Literal, Protocol, runtime_checkable
+from typing import IO, Any, Literal, Protocol, runtime_checkable
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -99,6 +99,11 @@ class Counts:
             "dropped": dict(sorted(self.dropped.items())),
             "offenders": dict(sorted(self.offenders.items())),
         }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Counts:
+        """Return what `to_json` was given."""
+        return cls(values["seen"], values["kept"], Counter(values["dropped"]), dict(values["offenders"]))
 
 
 Examples = Iterator[Example]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from oft.params import load_params
-from oft.prepare.cards import task_origin, write_card
+from oft.prepare.cards import read_counts, task_origin, write_card
+from oft.prepare.drops import refuse_empty
 from oft.prepare.packing import pack_split
 from oft.prepare.prepared import read_prepared
 from oft.progress import count
@@ -46,11 +47,19 @@ def main(arguments: list[str]) -> None:
                 params=prepared.made_with,
                 counts=tally,
             )
+        # Beside the out, so that it is there even if the shards are refused.
+        write_json(paths.counts(target), {split: tally.to_json() for split, tally in counts.items()})
         earlier = {
             "acquire": paths.counts(paths.raw(dataset)),
             "extract": paths.counts(paths.conditions(name)),
             "caption": paths.counts(paths.captions(dataset).parent),
         }
+        refuse_empty(
+            name,
+            "val",
+            {stage: read_counts(stage, path)["val"] for stage, path in earlier.items() if stage != "acquire"}
+            | {"shard": counts["val"]},
+        )
         origin = task_origin(
             dataset,
             params.datasets[dataset],
@@ -60,7 +69,6 @@ def main(arguments: list[str]) -> None:
             params.blip,
         )
         write_card(partial, name, origin, earlier)
-    write_json(paths.counts(target), {split: tally.to_json() for split, tally in counts.items()})
 
 
 if __name__ == "__main__":

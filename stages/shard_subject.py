@@ -6,6 +6,7 @@ import sys
 
 from oft.params import load_params
 from oft.prepare.cards import subject_origin, write_card
+from oft.prepare.drops import refuse_empty
 from oft.prepare.subjects import fill_prompt, pack_subject, subject_class, subject_prompts
 from oft.progress import count
 from oft.shards.shards import write_shards
@@ -59,12 +60,14 @@ def main(arguments: list[str]) -> None:
             params=made_with,
             counts=tally,
         )
+        # Beside the out, so that it is there even if the shards are refused.
+        write_json(paths.counts(target), {"train": tally.to_json()})
+        refuse_empty(name, "train", {"shard_subject": tally})
         write_json(partial / "prompts.json", prompts)
         origin = subject_origin(
             subject.dataset, dataset, params.resolution_px, subject.subject, params.identifier
         )
         write_card(partial, name, origin, {"acquire": paths.counts(root)})
-    write_json(paths.counts(target), {"train": tally.to_json()})
 
 
 if __name__ == "__main__":

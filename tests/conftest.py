@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import requests
 import torch
-import yaml
 
 from oft.models.base import place_base
 from oft.parallel import WORKERS
@@ -23,6 +22,7 @@ from oft.params import Params, parse_params
 from oft.profiles import write_profile
 from oft.settings.data import Dataset
 from oft.shards.shards import pack_sample, write_shards
+from oft.storage import load_yaml
 from oft.types import Split
 
 pytest_plugins = ["tests.layouts"]
@@ -63,7 +63,7 @@ def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def values() -> dict[str, Any]:
     """The default settings as plain values, free to change."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = load_yaml((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
     return loaded
 
 

@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
 
-from oft.storage import read_json
+from oft.storage import dump_yaml, load_yaml, read_json
 from tests.conftest import clone_repository
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -56,13 +55,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lock(clone: Path) -> object:
     """Return what dvc.lock says; the order of settings in it follows params.yaml's."""
-    return yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))
+    return load_yaml((clone / "dvc.lock").read_text(encoding="utf-8"))
 
 
 def change(clone: Path, section: str, key: str, value: object) -> None:
-    params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
+    params = load_yaml((clone / "params.yaml").read_text(encoding="utf-8"))
     params[section][key] = value
-    (clone / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (clone / "params.yaml").write_text(dump_yaml(params), encoding="utf-8")
 
 
 def ran(done: subprocess.CompletedProcess[str]) -> set[str]:
@@ -115,7 +114,7 @@ def test_nothing_of_this_machine_is_in_the_outs(clone: Path) -> None:
 
 def start(clone: Path, stage: str) -> subprocess.Popen[bytes]:
     """Start a stage's command as DVC would, in a process group of its own."""
-    command = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
+    command = load_yaml((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
     return subprocess.Popen(
         [sys.executable, *shlex.split(command)[1:]],
         cwd=clone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

@@ -9,15 +9,15 @@ from typing import Any
 
 import grimp
 import pytest
-import yaml
 
 from oft.params import Params
+from oft.storage import dump_yaml, load_yaml
 from stages.launch.deps import write_sources
 from stages.launch.sources import PACKAGES, PLUMBING, is_plumbing
 from tests.conftest import ROOT
 
 VARIANTS = ("subject", "base", "transfer")
-PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PIPELINE: dict[str, Any] = load_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, dict[str, Any]] = {
     name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()
 }
@@ -172,7 +172,7 @@ def test_what_is_plumbing_exists() -> None:
 def test_every_setting_belongs_to_a_stage(params: Params) -> None:
     """A setting that no stage depends on could change without a stage being run again."""
     used = {head for stage in STAGES.values() for head in settings_of(stage)}
-    matrices = re.findall(r"\$\{(\w+)\}", yaml.safe_dump(PIPELINE["stages"]))
+    matrices = re.findall(r"\$\{(\w+)\}", dump_yaml(PIPELINE["stages"]))
     # The report names the whole file, its own section with it; the gate judges results and makes none.
     assert set(type(params).model_fields) <= used | set(matrices) | {"report", "gate"}
 

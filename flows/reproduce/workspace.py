@@ -13,7 +13,7 @@ import psutil
 from flows.git import git_bytes
 from flows.locking import exclusive_lock
 from oft.errors import UserError
-from oft.storage import atomic_file
+from oft.storage import YAMLError, atomic_file, load_yaml
 
 LOCKFILE = "dvc.lock"
 LOCKFILE_BACKUP = Path(".dvc/tmp/dvc.lock.kept")
@@ -117,14 +117,12 @@ def _is_torn(content: bytes, kept: bytes | None) -> bool:
 
 def _stages(content: bytes) -> dict[str, Any] | None:
     """Return the stages in the bytes of a dvc.lock; None if they are no whole one."""
-    import yaml
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
 
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        values = Lockfile.validate(yaml.load(content, Loader=loader))
-    except (yaml.YAMLError, UnicodeDecodeError, DvcException):
+        values = Lockfile.validate(load_yaml(content))
+    except (YAMLError, UnicodeDecodeError, DvcException):
         return None
     return dict(values.get("stages", {})) if content.endswith(b"\n") else None
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from flows.executors.pythonpath import module_command, with_pythonpath
 from oft.errors import DataError
-from oft.pictures import FORMATS, PictureError, Size, load_picture
+from oft.pictures import PictureError, Size, known_formats, load_picture
 
 MAX_PIXELS = 64_000_000
 MAX_PIXELS_IN_SUM = 2_000_000_000
@@ -99,7 +99,7 @@ def decode(path: Path) -> Size:
 def claimed_size(path: Path) -> Size:
     """Return width and height from a picture's header; (0, 0) without one, which `load_picture` tells."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=known_formats()) as image:
             return image.size
     except Exception:  # as decoders raise anything
         return 0, 0

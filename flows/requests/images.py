@@ -128,13 +128,13 @@ def _choose_pictures(sizes: Mapping[str, int]) -> list[str]:
     """Return the names of a listing but those of hidden files.
 
     Raises:
-        DataError: there are too many, one is too large, or no picture by its suffix.
+        DataError: there are too many, one is too large, or one is no picture by its name.
     """
     _check_count(len(sizes), MAX_MEMBERS)
     names = [name for name in sizes if not _is_ignored(name)]
     _check_count(len(names))
     for name in names:
-        _check_suffix(name)
+        _check_name(name)
         _check_size(name, sizes[name], MAX_IMAGE_BYTES)
     _check_size("all pictures together", sum(sizes[name] for name in names), MAX_UNPACKED_BYTES)
     return names
@@ -159,9 +159,9 @@ def _is_ignored(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
-def _check_suffix(name: str) -> None:
+def _check_name(name: str) -> None:
     if not is_picture(name.rpartition("/")[2]):
-        raise DataError(f"{name!r} has no picture's suffix (.jpg, .png, .webp, ...); give pictures alone")
+        raise DataError(f"{name!r} is no picture; give pictures alone")
 
 
 def _check_count(number: int, most: int = MAX_IMAGES) -> None:

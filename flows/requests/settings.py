@@ -14,7 +14,7 @@ from flows.yaml_text import dump_yaml
 from oft.params import Params, parse_params
 from oft.profiles import compose_profile
 from oft.settings.training import share_training
-from oft.storage import atomic_file, atomic_folder
+from oft.storage import atomic_file, atomic_folder, dump_yaml
 
 DATASET = "requested"
 SUBJECT = "instance"

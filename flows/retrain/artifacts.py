@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from oft.storage import dump_yaml, load_yaml
 
 from flows.yaml_text import dump_yaml
 
@@ -19,7 +19,7 @@ def with_artifacts(text: str, entries: Mapping[str, Mapping[str, Any]]) -> str:
 
     The section moves to the end. DVC's own way (ruamel) breaks and indents every line of the file anew.
     """
-    known = yaml.safe_load(text).get("artifacts") or {}
+    known = load_yaml(text).get("artifacts") or {}
     rest = _SECTION.sub("", text).rstrip("\n")
     section = dump_yaml({"artifacts": {**known, **entries}})
     return f"{rest}\n\n{section}"

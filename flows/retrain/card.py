@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from flows.retrain.decision import Decision, render_comparisons
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.evaluation.metric import REAL, RECONSTRUCTION
 from oft.evaluation.registry import find_metric
 from oft.report.plan import describe_task
 from oft.report.sentences import capitalised
-from oft.storage import read_json
+from oft.storage import dump_yaml, read_json
 
 if TYPE_CHECKING:
     from oft.params import Params
@@ -92,7 +90,7 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
     use = _USE + _USE_WEIGHTS * method.changes_weights + _USE_PEFT.format(base=base) * method.has_peft_form
     dataset, learned = _data_of(params, task)
     return _CARD.format(
-        front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True).strip(),
+        front_matter=dump_yaml(front_matter).strip(),
         task=task,
         adapter=adapter,
         base=base,
@@ -105,7 +103,7 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
         dataset=dataset,
         reader=params.datasets[dataset].reader,
         licence=licence,
-        settings=yaml.safe_dump(_settings(params, task), sort_keys=True).strip(),
+        settings=dump_yaml(_settings(params, task), sort_keys=True).strip(),
         metrics=_metrics_table(root, task, adapter, params.evaluate.judges),
         against=decision.against,
         comparisons=render_comparisons(decision, [row for row in decision.comparisons if row.task == task]),

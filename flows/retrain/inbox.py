@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.retrain.settings import SETTLE_SECONDS, RetrainSettings
 from flows.retrain.sources import DOWNLOAD, GENERATED_SOURCES, HashCache, resolve_source_path
-from oft.datasets.layout import PICTURE_SUFFIXES
+from oft.datasets.caption_text import words_of_name
+from oft.datasets.image_folder import SIDECAR_SUFFIXES
+from oft.datasets.layout import is_picture, read_text_file
 from oft.errors import DataError, UserError, first_line
 from oft.keys import stable_hash
 from oft.storage import (
@@ -156,7 +158,7 @@ def ingest_remote(url: str, target: Path, folder: Path, log: Callable[[str], Non
     counts, present = InboxCounts(), _present_names(target)
     for name, (_, etag) in versions.items():
         path = PurePosixPath(name)
-        if path.suffix.lower() == ".txt" or path.name.startswith("."):
+        if not is_picture(path.name):
             continue
         if known.get(name, {}).get("etag") == etag:
             continue
@@ -164,18 +166,16 @@ def ingest_remote(url: str, target: Path, folder: Path, log: Callable[[str], Non
         local = folder / "incoming" / f"{stable_hash(name)[:CONTENT_CHARS]}{_suffix(path.suffix)}"
         base = url.rstrip("/")
         fetch_remote(f"{base}/{name}", local)
-        sidecar = str(path.with_suffix(".txt"))
-        caption = _stem_caption(path.stem)
-        if sidecar in versions:
-            fetch_remote(f"{base}/{sidecar}", local.with_suffix(".txt"))
-            caption = _caption(local) or caption
+        for suffix in SIDECAR_SUFFIXES:
+            if (sidecar := str(path.with_suffix(suffix))) in versions:
+                fetch_remote(f"{base}/{sidecar}", local.with_suffix(suffix))
         content, reason = _content_name(sha256_file(local)), None
         if content not in present:
             if reason := rejection_reason(local):
                 log(f"{base}/{name} is refused: {reason}")
                 counts += InboxCounts(refused=1)
             else:
-                _copy_picture(local, content, caption, target)
+                _copy_picture(local, content, _caption(local) or _stem_caption(path.stem), target)
                 present.add(content)
                 counts += InboxCounts(accepted=1)
         known[name] = {"etag": etag, "refused": reason}
@@ -185,13 +185,14 @@ def ingest_remote(url: str, target: Path, folder: Path, log: Callable[[str], Non
 
 
 def rejection_reason(path: Path) -> str | None:
-    """Return why a file cannot be a picture of a data set, None if it can."""
+    """Return why a file cannot be a picture of a data set with the caption beside it, None if it can."""
     from oft.pictures import load_picture
 
     if path.is_symlink():
         return "a link; put the picture itself here"
     try:
         load_picture(path)
+        _caption(path)
     except DataError as error:
         return first_line(error)
     return None
@@ -204,21 +205,25 @@ def _pictures(inbox: Path) -> Iterator[Path]:
         if Path(folder) == inbox and REFUSED_FOLDER in subfolders:
             subfolders.remove(REFUSED_FOLDER)
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() != ".txt":
+            if is_picture(name):
                 yield Path(folder) / name
 
 
 def _caption(path: Path) -> str | None:
-    """Return the text beside a picture, None where there is none."""
-    sidecar = path.with_suffix(".txt")
-    if sidecar.is_symlink() or not sidecar.is_file():
-        return None
-    return sidecar.read_text(encoding="utf-8-sig", errors="replace")
+    """Return the text beside a picture, None where there is none.
+
+    Raises:
+        DataError: it is no text.
+    """
+    for sidecar in map(path.with_suffix, SIDECAR_SUFFIXES):
+        if sidecar.is_file() and not sidecar.is_symlink():
+            return read_text_file(sidecar)
+    return None
 
 
 def _stem_caption(stem: str) -> str:
     """Return a picture's file name as text: readers of plain folders use it as the caption."""
-    return stem.replace("-", " ").replace("_", " ") + "\n"
+    return f"{words_of_name(stem)}\n"
 
 
 def _content_name(sha256: str) -> str:
@@ -244,8 +249,8 @@ def _copy_picture(path: Path, name: str, caption: str, target: Path) -> None:
 
 
 def _suffix(suffix: str) -> str:
-    """Return a suffix that readers know, whatever the file's own: readers go by content."""
-    return suffix.lower() if suffix.lower() in PICTURE_SUFFIXES else ".png"
+    """Return a suffix that readers take for a picture's, whatever the file's own: they go by content."""
+    return suffix.lower() if suffix and is_picture(f"_{suffix}") else ".png"
 
 
 def _quarantine(inbox: Path, path: Path, reason: str) -> None:

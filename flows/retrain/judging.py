@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows.clones import fetch
 from flows.commands import require_dvc, run_dvc
 from flows.git import read_file
@@ -26,7 +24,7 @@ from flows.yaml_text import dump_yaml
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import UserError
 from oft.params import Params
-from oft.storage import atomic_file, read_json
+from oft.storage import atomic_file, dump_yaml, load_yaml, read_json
 
 LockedStages = Mapping[str, Any]
 """The stages of a dvc.lock by name."""
@@ -64,7 +62,7 @@ def read_scores(root: Path, task: str, adapter: str) -> list[ImageScores]:
 
 def parse_lockfile(text: str | None) -> LockedStages:
     """Return the stages of a dvc.lock's text."""
-    loaded = yaml.safe_load(text or "") or {}
+    loaded = load_yaml(text or "") or {}
     stages: LockedStages = loaded.get("stages", {})
     return stages
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import yaml
-
 from oft.errors import UserError
+from oft.storage import YAMLError, load_yaml
 
 REPORTED_SEEDS = (0, 1, 2)
 """The seeds whose pictures reported figures are measured on."""
@@ -26,7 +24,7 @@ _FREE_OF_DATASETS = "num_train_images"
 
 
 def parse_change(text: str) -> tuple[str, Any]:
-    """Return key and value of ``KEY=VALUE``; the value is YAML, and numbers may be written ``1e-3``.
+    """Return key and value of ``KEY=VALUE``; the value is YAML.
 
     Raises:
         UserError: there is no key, no value, or the value is no YAML.
@@ -52,10 +50,10 @@ def parse_sweep(text: str, option: str = "--sweep", lists: bool = True) -> tuple
             f"{'1e-3,2e-3' if lists else '1e-3'}"
         )
     try:
-        values = yaml.safe_load(f"[{written}]" if lists else written)
-    except yaml.YAMLError as error:
+        values = load_yaml(f"[{written}]" if lists else written)
+    except YAMLError as error:
         raise UserError(f"{option} {text!r}: the value is no YAML ({error})") from None
-    found = [_number(value) for value in (values if lists else [values])]
+    found = values if lists else [values]
     if any(found.count(value) > 1 for value in found):
         raise UserError(f"{option} {text!r} names a value twice; leave one out")
     return key, found
@@ -127,14 +125,3 @@ def _refuse_judged(key: str) -> None:
             f"--sweep {key}: it decides which pictures are judged or how, so scores under its values do not "
             "compare; sweep what is trained or sampled with, or run it with --set, once for each value"
         )
-
-
-def _number(value: Any) -> Any:
-    """Return a number that YAML 1.1 takes for text, such as 1e-3, as a number; other values as they are."""
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return value
-        return number if math.isfinite(number) else value
-    return value

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flows.clones import CLONES
 from flows.trials.run import CLONE
 from flows.trials.trial import Part, Trial
@@ -15,7 +13,7 @@ from oft.adapters.registry import BASE_ALONE
 from oft.errors import ParamsError
 from oft.parallel import usable_cores
 from oft.params import Params, parse_params
-from oft.storage import read_json
+from oft.storage import YAMLError, load_yaml, read_json
 
 TELEMETRY = Path(".telemetry")
 DATASET_STAGES = ("acquire", "caption")
@@ -50,8 +48,8 @@ def read_telemetry(root: Path) -> dict[str, float]:
 def _trained_with(root: Path) -> Params | None:
     """Return the settings that the repository's stages ran with, None where they cannot be read."""
     try:
-        return parse_params(yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ParamsError):
+        return parse_params(load_yaml((root / "params.yaml").read_text(encoding="utf-8")))
+    except (OSError, YAMLError, ParamsError):
         return None
 
 

@@ -14,7 +14,7 @@ from flows.trials.changes import describe_changes
 from flows.trials.trial import Part, Trial
 from flows.yaml_text import dump_yaml
 from oft.params import PARAMS_FILE
-from oft.storage import atomic_file, atomic_folder
+from oft.storage import atomic_file, atomic_folder, dump_yaml
 
 CLONE = "trials"
 SETTINGS_FILE = "settings.yaml"

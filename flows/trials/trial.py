@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
-
 from flows.git import git, read_file
 from flows.trials.changes import Changes, apply_changes
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.errors import UserError
 from oft.evaluation.metric import SUBJECT
 from oft.params import PARAMS_FILE, Params, parse_params
+from oft.storage import load_yaml
 
 # What makes results: two commits that agree in these make the same.
 RESULT_SOURCES = ("data", "dvc.yaml", "experiments", "miniature", "oft", "stages")
@@ -83,7 +82,7 @@ def read_revision(root: Path, commit: str) -> Revision:
     if text is None:
         raise UserError(f"commit {commit[:10]} has no {PARAMS_FILE}; name a commit of the pipeline")
     listed = git("ls-tree", commit, "--", *RESULT_SOURCES, root=root)
-    return Revision(commit, yaml.safe_load(text), hashlib.sha256(listed.encode()).hexdigest())
+    return Revision(commit, load_yaml(text), hashlib.sha256(listed.encode()).hexdigest())
 
 
 def make_trial(

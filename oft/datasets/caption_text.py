@@ -13,6 +13,13 @@ MAX_CAPTION_CHARS = 2000
 _UNUSABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffd]")
 
 
+_NO_WORDS = re.compile(
+    r"(?:dsc[a-z]?|frame|image|img|mvi|p|photo|pic|picture|pxl|screenshot) ?\d[\d .()]*"
+    r"|(?=.*\d)[0-9a-f ]{8,}",
+    re.IGNORECASE,
+)
+
+
 def clean_caption(text: str) -> str:
     """Return a caption on one line, without characters that no prompt can use, cut at a word if too long."""
     caption = " ".join(_UNUSABLE.sub(" ", text).split())
@@ -20,6 +27,12 @@ def clean_caption(text: str) -> str:
         return caption
     words, _, _ = caption[: MAX_CAPTION_CHARS + 1].rpartition(" ")
     return words or caption[:MAX_CAPTION_CHARS]
+
+
+def words_of_name(stem: str) -> str:
+    """Return a picture's file name in words; '' where it has none: a number, a camera's counter, a hash."""
+    words = stem.replace("-", " ").replace("_", " ")
+    return "" if _NO_WORDS.fullmatch(words) or not any(map(str.isalpha, words)) else words
 
 
 def usable_captions(found: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from oft.datasets.layout import first_folder, licence_tag, list_pictures
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
 from oft.datasets.reader import WORLD, Reader
-from oft.datasets.splits import hashed_split, listed_names
+from oft.datasets.splits import hashed_val, listed_names
 from oft.types import Counts, Example, Split
 
 LAYOUT = (
@@ -35,7 +35,8 @@ def read_celeba_hq(root: Path, split: Split, counts: Counts) -> Iterator[Example
 
     Landmarks are in pixels of the 1024 px picture, and scaled where the pictures are stored smaller. The
     split is that of ``train.txt`` and ``val.txt`` where they are there, else the reference release's: numbers
-    below 27,011 are ``train``; of pictures without a number 10 % are ``val``, by a hash of their names.
+    below 27,011 are ``train``. Of pictures without a number, and of numbers from one side alone, 10 % are
+    ``val``, by a hash of their names.
     Captions are those of the prompt files, at the top, in ``celebhq-text`` or in ``celebhq``.
 
     Args:
@@ -53,7 +54,7 @@ def read_celeba_hq(root: Path, split: Split, counts: Counts) -> Iterator[Example
     captions = prompt_captions(split, *tops, root / "celebhq")
     licence = licence_tag(root, LICENCE)
     pictures = list_pictures(images)
-    names = listed_names(root, split, pictures, _split_of)
+    names = listed_names(root, split, pictures, _validation)
     for key, name, points in paired(
         names, set(pictures), lambda name: landmarks / f"{Path(name).stem}.txt", counts
     ):
@@ -61,11 +62,14 @@ def read_celeba_hq(root: Path, split: Split, counts: Counts) -> Iterator[Example
         yield Example(key, images / name, points, own, split, licence, marked_side_px=MARKED_SIDE_PX)
 
 
-def _split_of(name: str) -> Split:
-    stem = Path(name).stem
-    if stem.isascii() and stem.isdigit():
-        return "train" if int(stem) < FIRST_VAL_INDEX else "val"
-    return hashed_split(stem, _VAL_PERCENT)
+def _validation(pictures: list[str]) -> set[str]:
+    stems = {Path(name).stem for name in pictures}
+    numbered = {stem for stem in stems if stem.isascii() and stem.isdigit()}
+    val = {stem for stem in numbered if int(stem) >= FIRST_VAL_INDEX}
+    if numbered and val in (set(), numbered):  # an excerpt from one side of the reference release's split
+        numbered, val = set(), set()
+    val |= hashed_val(stems - numbered, _VAL_PERCENT)
+    return {name for name in pictures if Path(name).stem in val}
 
 
 READER = Reader(

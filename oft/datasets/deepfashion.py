@@ -17,7 +17,7 @@ from oft.datasets.layout import (
 from oft.datasets.listings import paired
 from oft.datasets.prompt_files import prompt_captions
 from oft.datasets.reader import WORLD, Reader
-from oft.datasets.splits import hashed_split, listed_names
+from oft.datasets.splits import hashed_val, listed_names
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
 
@@ -53,7 +53,7 @@ def read_deepfashion(root: Path, split: Split, counts: Counts) -> Iterator[Examp
     captions = prompt_captions(split, root) or _own_captions(root)
     pictures = list_pictures(images)
     licence = licence_tag(root, LICENCE)
-    names = listed_names(root, split, pictures, _hashed_split)
+    names = listed_names(root, split, pictures, _validation)
     for key, name, parts in paired(
         names, set(pictures), lambda name: annotations / f"{Path(name).stem}_densepose.png", counts
     ):
@@ -68,9 +68,17 @@ def _own_captions(root: Path) -> dict[str, tuple[str, ...]]:
     return {Path(name).stem: captions_in(text) for name, text in content.items()}
 
 
-def _hashed_split(name: str) -> Split:
+def _validation(pictures: list[str]) -> set[str]:
+    garments = {name: _garment(name) for name in pictures}
+    if len(set(garments.values())) == 1:  # its views are all there is to tell apart
+        garments = {name: Path(name).stem for name in pictures}
+    val = hashed_val(set(garments.values()), VAL_PERCENT)
+    return {name for name, garment in garments.items() if garment in val}
+
+
+def _garment(name: str) -> str:
     identity = _IDENTITY.match(name)
-    return hashed_split(identity.group() if identity else Path(name).stem, VAL_PERCENT)
+    return identity.group() if identity else Path(name).stem
 
 
 READER = Reader(

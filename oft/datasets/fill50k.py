@@ -10,7 +10,7 @@ from oft.datasets.layout import captions_in, licence_tag, require_file, require_
 from oft.datasets.listings import Listed, read_listed
 from oft.datasets.prompt_files import read_entries
 from oft.datasets.reader import WORLD, Reader
-from oft.datasets.splits import hashed_split
+from oft.datasets.splits import hashed_val
 from oft.errors import DataError
 from oft.types import Counts, Example, Split
 
@@ -51,8 +51,10 @@ def read_fill50k(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
                 f"{listing}, {place}: must name a picture and its outline; expected {LAYOUT}; mend it"
             )
         listed[image] = Listed(outline, captions_in(values.get("text", values.get("prompt"))))
+    val = hashed_val(listed, VAL_PERCENT)
+    licence = licence_tag(root, LICENCE)
     yield from read_listed(
-        top, listed, split, lambda name: hashed_split(name, VAL_PERCENT), licence_tag(root, LICENCE), counts
+        top, listed, split, lambda name: "val" if name in val else "train", licence, counts
     )
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from oft.datasets.annotations import CONDITIONING_PICTURE
 from oft.datasets.layout import captions_in, licence_tag, read_text_file, require_folder, walk
 from oft.datasets.listings import Listed, read_listed
-from oft.datasets.parquet import read_rows
+from oft.datasets.parquet import count_rows, read_rows
 from oft.datasets.prompt_files import read_entries
 from oft.datasets.reader import STYLE_SOURCES, Reader
 from oft.datasets.splits import named_part, split_rule
 from oft.errors import DataError
-from oft.keys import sorted_keys
+from oft.keys import row_key, sorted_keys
 from oft.types import Counts, Example, Split
 
 LAYOUT = (
@@ -52,11 +52,11 @@ def read_hub(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
         for listing in listings:
             _add(root, listing, listed)
         parts = {name: named_part(PurePosixPath(name).parent.as_posix()) for name in listed}
-        rule = split_rule(set(parts.values()), VAL_PERCENT)
+        rule = split_rule(set(parts.values()), VAL_PERCENT, listed)
         yield from read_listed(root, listed, split, lambda name: rule(parts[name], name), licence, counts)
     elif files := walk(root, lambda name: name.endswith(".parquet")):
         parts = {name: named_part(PurePosixPath(name).with_suffix("").as_posix()) for name in files}
-        rule = split_rule(set(parts.values()), VAL_PERCENT)
+        rule = split_rule(set(parts.values()), VAL_PERCENT, _row_keys(root, files))
         for key, name in sorted_keys(files):
             part = parts[name]
             for row in read_rows(root / name, key, CAPTION_COLUMNS, LAYOUT):
@@ -68,6 +68,11 @@ def read_hub(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
             f"{root} has neither metadata.jsonl, metadata.csv nor Parquet files; expected {LAYOUT}; "
             "or choose reader image_folder"
         )
+
+
+def _row_keys(root: Path, files: list[str]) -> Iterator[str]:
+    for key, name in sorted_keys(files):
+        yield from (row_key(key, row) for row in range(count_rows(root / name)))
 
 
 def _add(root: Path, listing: str, listed: dict[str, Listed]) -> None:

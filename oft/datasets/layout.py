@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -11,7 +12,27 @@ from typing import Any
 from oft.datasets.caption_text import usable_captions
 from oft.errors import DataError
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+# UTF-32's first: they begin with UTF-16's.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# What lies beside pictures and is none: captions, listings, tables, pages, caches. Every other file of a
+# folder of pictures is taken for one and told by its content, or it would vanish uncounted.
+_COMPANION_SUFFIXES = frozenset(
+    f".{suffix}"
+    for kind in (
+        ("caption", "htm", "html", "md", "rst", "txt", "url"),
+        ("cfg", "csv", "db", "ini", "json", "jsonl", "lock", "log", "toml", "tsv", "xml", "yaml", "yml"),
+        ("npy", "npz", "parquet", "pt", "safetensors"),
+    )
+    for suffix in kind
+)
+_COMPANION_NAMES = frozenset(["copying", "licence", "license", "notice", "readme"])
 
 LICENCE_FILE = "LICENCE"
 """The first line of this file at the top of a data set, where there is one, tags its pictures."""
@@ -52,14 +73,20 @@ def first_folder(folders: Iterable[Path], layout: str) -> Path:
 
 
 def read_text_file(path: Path) -> str:
-    """Return a text file, without a byte order mark.
+    """Return a text file: in the encoding of its byte order mark where it has one, else UTF-8.
 
     Raises:
-        DataError: it cannot be read, or is not UTF-8.
+        DataError: it cannot be read, or is neither.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        encoding = next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+        text = path.read_text(encoding=encoding)
+        if "\0" in text:
+            raise UnicodeError("it holds zero bytes, as UTF-16 without a byte order mark does")
+        return text
+    except UnicodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error}); save it again as UTF-8") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}); copy or download it again") from error
@@ -108,12 +135,15 @@ def walk(root: Path, wanted: Callable[[str], bool], below: str = "") -> list[str
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file name has a picture's suffix and is not hidden."""
-    return not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
+    """Whether a file in a folder of pictures should be one: its name is not hidden, nor of another kind."""
+    lower = name.lower()
+    return not (
+        name.startswith(".") or lower in _COMPANION_NAMES or Path(lower).suffix in _COMPANION_SUFFIXES
+    )
 
 
 def list_pictures(folder: Path) -> list[str]:
-    """Return the names of the pictures directly in a folder, sorted."""
+    """Return the names of what should be pictures directly in a folder, sorted."""
     return sorted(entry.name for entry in folder.iterdir() if is_picture(entry.name) and not entry.is_dir())
 
 
@@ -128,5 +158,5 @@ def licence_tag(root: Path, default: str) -> str:
     path = root / LICENCE_FILE
     if not path.is_file():
         return default
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_text_file(path).splitlines()
     return lines[0].strip() if lines and lines[0].strip() else default

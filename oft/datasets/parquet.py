@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -39,11 +40,7 @@ def read_rows(file: Path, key: str, caption_columns: tuple[str, ...], layout: st
     Raises:
         DataError: the file is damaged, or has no pictures.
     """
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        parquet = ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
+    with _opened(file) as parquet:
         schema = parquet.schema_arrow
         image, annotation = _picture_column(schema, "image"), _picture_column(schema, "conditioning_image")
         if image is None:
@@ -58,6 +55,26 @@ def read_rows(file: Path, key: str, caption_columns: tuple[str, ...], layout: st
                 Embedded(file, row, annotation) if annotation else None,
                 captions,
             )
+
+
+def count_rows(file: Path) -> int:
+    """Return how many rows a Parquet file has, from its footer.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    with _opened(file) as parquet:
+        return _num_rows(parquet)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """Yield a Parquet file; what is wrong with it, on opening or in the block, becomes a `DataError`."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        yield ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
     except (ArrowException, OSError, ValueError, MemoryError) as error:
         raise DataError(f"{file} cannot be read ({error}); copy or download it again") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Set
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -27,6 +27,35 @@ def hashed_split(name: str, val_percent: int) -> Split:
     return "val" if int(stable_hash(name), 16) % 100 < val_percent else "train"
 
 
+def hashed_val(names: Iterable[str], val_percent: int) -> frozenset[str]:
+    """Return which of some names validate: those of `hashed_split`, and of two names or more at least one.
+
+    Where the hash alone leaves a side empty, the name that is nearest to it stands in. So one more name moves
+    at most one other: the stand-in.
+    """
+    val: set[str] = set()
+    nearest: tuple[tuple[int, int], str] | None = None
+    num_others = 0
+    for name in names:
+        if hashed_split(name, val_percent) == "val":
+            val.add(name)
+            continue
+        num_others += 1
+        candidate = (_distance(name), name)
+        nearest = candidate if nearest is None else min(nearest, candidate)
+    if nearest is not None and not val and num_others > 1:
+        val.add(nearest[1])
+    if nearest is None and len(val) > 1:
+        val.remove(max(val, key=_distance))
+    return frozenset(val)
+
+
+def _distance(name: str) -> tuple[int, int]:
+    """How far a name is from validating: those of a smaller share are those of a larger one too."""
+    number = int(stable_hash(name), 16)
+    return number % 100, number
+
+
 def named_part(name: str) -> Part | None:
     """Return the part of a data set that a path names, its end first; None where it names none."""
     for piece in reversed(PurePosixPath(name).parts):
@@ -37,27 +66,36 @@ def named_part(name: str) -> Part | None:
 
 
 def split_rule(
-    parts: Collection[Part | None], val_percent: int
+    parts: Collection[Part | None], val_percent: int, names: Iterable[str]
 ) -> Callable[[Part | None, str], Split | None]:
     """Return the function that gives a picture's split from the part it is named in and its own name.
 
     ``val`` is the part named so; without one it is ``test``, and without either a hashed share of everything.
     Where there are both, ``test`` belongs to no split (None). All else is ``train``.
+
+    Args:
+        parts: all that are named.
+        val_percent: the share.
+        names: all pictures' own; looked at where no part is held out.
     """
     held_out = next((part for part in ("val", "test") if part in parts), None)
+    val = frozenset() if held_out else hashed_val(names, val_percent)
 
     def split_of(part: Part | None, name: str) -> Split | None:
         if part in ("val", "test"):
             return "val" if part == held_out else None
-        return "train" if held_out else hashed_split(name, val_percent)
+        return "val" if name in val else "train"
 
     return split_of
 
 
-def listed_names(root: Path, split: Split, present: list[str], split_of: Callable[[str], Split]) -> list[str]:
+def listed_names(
+    root: Path, split: Split, present: list[str], val_of: Callable[[list[str]], Set[str]]
+) -> list[str]:
     """Return the names of a split's pictures: where it is there, those in ``{split}.txt``, one a line.
 
-    With only the other split's list they are the rest of those present; with none, ``split_of`` decides.
+    With only the other split's list they are the rest of those present; with none, ``val_of`` says which of
+    those present validate.
 
     Raises:
         DataError: a list is no text.
@@ -69,7 +107,8 @@ def listed_names(root: Path, split: Split, present: list[str], split_of: Callabl
     if other_list.is_file():
         elsewhere = set(_listed(other_list))
         return [name for name in present if name not in elsewhere]
-    return [name for name in present if split_of(name) == split]
+    val = val_of(present)
+    return [name for name in present if (name in val) == (split == "val")]
 
 
 def _listed(path: Path) -> list[str]:

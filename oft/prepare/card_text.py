@@ -8,6 +8,7 @@ from typing import Any
 
 from oft.datasets.reader import RENDERED_SOURCES
 from oft.datasets.registry import dataset_title
+from oft.storage import dump_yaml
 
 CARD_NAME = "card.json"
 
@@ -44,12 +45,10 @@ _HUB_SPLITS = {"train": "train", "val": "validation"}
 
 def render_card(card: Mapping[str, Any]) -> str:
     """Return a card as Markdown, with the front matter of a data set on the hub."""
-    import yaml
-
     pictures = "Pictures and their conditioning images" if "condition" in card else "Pictures"
     lines = [
         "---",
-        yaml.safe_dump(_front_matter(card), sort_keys=False, allow_unicode=True).rstrip(),
+        dump_yaml(_front_matter(card)).rstrip(),
         "---",
         "",
         f"# {card['task']}: {_title(card)}",

@@ -18,6 +18,7 @@ from oft.errors import DataError
 from oft.prepare.card_text import CARD_NAME, render_card
 from oft.shards.shards import INDEX_NAME, read_index
 from oft.storage import atomic_file, read_json, sha256_file, write_json
+from oft.types import Counts
 
 if TYPE_CHECKING:
     from oft.settings.data import Blip, Dataset
@@ -39,14 +40,15 @@ def write_card(folder: Path, task: str, origin: Mapping[str, Any], counts: Mappi
         DataError: a file of counts is missing or damaged.
     """
     splits = read_index(folder)["splits"]
-    counted = {stage: _read_counts(stage, path) for stage, path in counts.items()}
+    counted = {stage: _totals(read_counts(stage, path)) for stage, path in counts.items()}
     card = {
         "schema": SCHEMA_VERSION,
         "task": task,
         **origin,
         "splits": {name: _contents(folder, split) for name, split in splits.items()},
         "index_sha256": sha256_file(folder / INDEX_NAME),
-        "counts": counted | {"shard": _totals({name: split["counts"] for name, split in splits.items()})},
+        "counts": counted
+        | {"shard": _totals({name: Counts.from_json(split["counts"]) for name, split in splits.items()})},
     }
     write_json(folder / CARD_NAME, card)
     with atomic_file(folder / README_NAME) as partial:
@@ -130,9 +132,14 @@ def _read_metas(shards: Iterable[Path]) -> Iterator[dict[str, Any]]:
                     yield json.loads(stream.read())
 
 
-def _read_counts(stage: str, path: Path) -> dict[str, Any]:
+def read_counts(stage: str, path: Path) -> dict[str, Counts]:
+    """Return what a stage counted of each split.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
     try:
-        return _totals(read_json(path))
+        return {split: Counts.from_json(tally) for split, tally in read_json(path).items()}
     except FileNotFoundError as error:
         raise DataError(
             f"there is no {path}, which the stage `{stage}` writes; run the stage (`dvc repro`)"
@@ -141,8 +148,9 @@ def _read_counts(stage: str, path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is damaged ({error!r}); delete it and run `dvc repro`") from error
 
 
-def _totals(by_split: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _totals(by_split: Mapping[str, Counts]) -> dict[str, Any]:
     """What a stage counted, without the names of files."""
     return {
-        split: {key: tally[key] for key in ("seen", "kept", "dropped")} for split, tally in by_split.items()
+        split: {"seen": tally.seen, "kept": tally.kept, "dropped": dict(tally.dropped)}
+        for split, tally in by_split.items()
     }

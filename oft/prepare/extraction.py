@@ -18,7 +18,7 @@ from oft.datasets.decoding import Unusable, Wanted, decode
 from oft.datasets.examples import read_dataset
 from oft.keys import flipped_key
 from oft.parallel import parallel_map
-from oft.prepare.geometry import Geometry, geometry_of, mirror_annotation
+from oft.prepare.geometry import Geometry, geometry_of, mirror_annotation, smallest_side_px
 from oft.shards.shards import Sample, encode_condition, encode_labels, pack_sample
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusab
     Raises:
         DataError: the condition needs an annotation and the data set has none.
     """
-    min_side_px = recipe.geometry.resolution_px // 2
+    min_side_px = smallest_side_px(recipe.geometry.resolution_px)
     wanted, mirrored = Wanted(min_side_px), None
     if recipe.condition is not None and not recipe.by_network:
         condition = CONDITIONS[recipe.condition]

@@ -28,6 +28,11 @@ MAX_ASPECT = 2.5
 """No bucket is longer, in relation to its shorter side."""
 
 
+def smallest_side_px(resolution_px: int) -> int:
+    """Return the shorter side that a picture must have: one of less than half the run's size is a blur."""
+    return max(1, resolution_px // 2)
+
+
 @dataclass(frozen=True)
 class Geometry:
     """How pictures come to the run's size.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from oft.captions.rules import choose_captions
 from oft.captions.store import read_captions
+from oft.prepare.drops import CAPTION_MISSING
 from oft.shards.shards import Sample
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def pack_split(
         key = sample.meta.get("mirrors", sample.key)
         chosen = choose_captions(captions.get(key, ()), settings, seed, key)
         if not chosen:
-            counts.drop("caption_missing", sample.meta["source"])
+            counts.drop(CAPTION_MISSING, sample.meta["source"])
             continue
         counts.kept += 1
         yield with_provenance(sample, dataset_name, chosen)

@@ -51,7 +51,7 @@ from oft.report.views import (
     notes_by_piece,
     view_task,
 )
-from oft.storage import atomic_file
+from oft.storage import atomic_file, dump_yaml
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -102,7 +102,7 @@ def render(report: ReportData, out: Path, *, reextract: Reextract | None = None)
             counts=_view_counts(report.counts),
             count_splits=list(dict.fromkeys(row.split for row in report.counts)),
             notes=notes_by_piece(report.notes),
-            settings=_to_yaml(report.params.model_dump()),
+            settings=dump_yaml(report.params.model_dump(), width=110),
             terms=terms(report.params),
         )
     )
@@ -269,9 +269,3 @@ def _beats_mean(metrics: Mapping[str, Any]) -> dict[str, bool] | None:
     if angle is None or magnitude is None or mean is None:
         return None
     return {"angle": angle > mean, "magnitude": magnitude > mean}
-
-
-def _to_yaml(values: Mapping[str, Any]) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=110))

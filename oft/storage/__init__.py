@@ -22,13 +22,16 @@ from oft.storage.remote import (
     open_remote,
     read_remote,
 )
+from oft.storage.yaml12 import YAMLError, dump_yaml, load_yaml, update_yaml
 
 __all__ = [
     "CHUNK_BYTES",
     "ByteStream",
     "Publication",
+    "YAMLError",
     "atomic_file",
     "atomic_folder",
+    "dump_yaml",
     "fetch_folder",
     "fetch_remote",
     "file_lock",
@@ -36,6 +39,7 @@ __all__ = [
     "is_remote",
     "list_remote",
     "list_versions",
+    "load_yaml",
     "open_remote",
     "plan_publication",
     "publish",
@@ -45,5 +49,6 @@ __all__ = [
     "sha256_file",
     "translate_enospc",
     "try_lock",
+    "update_yaml",
     "write_json",
 ]

@@ -14,11 +14,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from oft.errors import ParamsError
 from oft.params import load_params
 from oft.settings.training import SHARED_SECTION
+from oft.storage import dump_yaml, load_yaml
 from stages.launch.sources import PACKAGES
 
 GRAPH_FILE = Path("dvc.yaml")
@@ -34,12 +33,12 @@ def describe_stage(module: str, options: Values) -> str:
         ParamsError: params.yaml breaks a rule, or dvc.yaml has no such item.
     """
     settings = load_params().model_dump(mode="json")
-    stages = yaml.safe_load(GRAPH_FILE.read_text(encoding="utf-8"))["stages"]
+    stages = load_yaml(GRAPH_FILE.read_text(encoding="utf-8"))["stages"]
     wanted = {name: str(value) for name, value in options.items() if value is not None}
     found = {name: item for name, item in graph_items(stages, settings) if item["module"] == module}
     for name, item in found.items():
         if item["options"] == wanted:
-            return yaml.safe_dump(describe_item(name, item, settings), sort_keys=False, width=100)
+            return dump_yaml(describe_item(name, item, settings), width=100)
     given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in wanted.items())
     raise ParamsError(f"{module} {given}: {GRAPH_FILE} has no such item; it has {', '.join(found) or 'none'}")
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from oft.storage import atomic_file
+from oft.storage import atomic_file, dump_yaml
 
 FILE_NAME = "settings.yaml"
 
@@ -20,4 +18,4 @@ def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         settings: plain values; inputs by their hashes, no path, time or host.
     """
     with atomic_file(folder / FILE_NAME) as partial:
-        partial.write_text(yaml.safe_dump(dict(settings), allow_unicode=True), encoding="utf-8")
+        partial.write_text(dump_yaml(dict(settings), sort_keys=True), encoding="utf-8")

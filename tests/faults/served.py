@@ -13,10 +13,10 @@ from uuid import uuid4
 
 import psutil
 import requests
-import yaml
 
 from flows.serve.marked import find_marked, kill_marked
 from flows.serve.settings import marks
+from oft.storage import dump_yaml, load_yaml
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300.0  # of tests on a crowded machine; nothing is expected to take so long
@@ -34,11 +34,11 @@ class Served:
         }
         for name in ("flows", "oft", "pyproject.toml"):
             (root / name).symlink_to(ROOT / name)
-        file = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+        file = load_yaml((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
         named = {item["name"]: item for item in file["deployments"]}
         named["nightly"]["parameters"] = {"root": str(root / "scheduled")}
         file["deployments"] = [named["pipeline"], named["nightly"]]
-        (root / "prefect.yaml").write_text(yaml.safe_dump(file), encoding="utf-8")
+        (root / "prefect.yaml").write_text(dump_yaml(file), encoding="utf-8")
         self.api = self.auth = ""
         self.session = requests.Session()
 
@@ -116,7 +116,7 @@ def make_pipeline(folder: Path, stages: Mapping[str, Any]) -> Path:
     folder.mkdir()
     with Repo.init(str(folder), no_scm=True) as repo, repo.config.edit("repo") as config:
         config["core"].update(analytics=False, check_update=False)
-    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": dict(stages)}), encoding="utf-8")
+    (folder / "dvc.yaml").write_text(dump_yaml({"stages": dict(stages)}), encoding="utf-8")
     return folder
 
 

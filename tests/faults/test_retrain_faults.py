@@ -12,9 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
 from flows.git import git
+from oft.storage import load_yaml
 from tests.flows.retrain import conftest
 from tests.flows.retrain.conftest import TASK, Person
 
@@ -47,7 +46,7 @@ def start(person: Person) -> subprocess.Popen[bytes]:
 
 def result(person: Person) -> tuple[str, str]:
     """The promoted model's hash and the tree of its commit, which holds lock, decision and card."""
-    lock = yaml.safe_load(git("show", "retrain:dvc.lock", root=person.root))
+    lock = load_yaml(git("show", "retrain:dvc.lock", root=person.root))
     model = lock["stages"][f"train@{TASK}-oft"]["outs"][0]["md5"]
     return str(model), git("rev-parse", "retrain^{tree}", root=person.root)
 

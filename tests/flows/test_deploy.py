@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
@@ -21,9 +20,10 @@ from typer.testing import CliRunner
 
 from flows.deploy import app, create_work_pool, read_deployments, read_switches, restore_switches
 from flows.serve.settings import PREFECT_FILE, WORK_POOL
+from oft.storage import load_yaml
 
 ROOT = Path(__file__).parents[2]
-FILE: dict[str, Any] = yaml.safe_load((ROOT / PREFECT_FILE).read_text(encoding="utf-8"))
+FILE: dict[str, Any] = load_yaml((ROOT / PREFECT_FILE).read_text(encoding="utf-8"))
 DEPLOYMENTS: list[dict[str, Any]] = FILE["deployments"]
 
 

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from oft.keys import KEY_PATTERN, flipped_key, picture_key, row_key, sorted_keys
+from oft.keys import KEY_PATTERN, MAX_KEY_CHARS, flipped_key, picture_key, repeated_key, row_key, sorted_keys
 
 ODD_NAMES = [
     "a b.jpg",
@@ -59,3 +59,11 @@ def test_rows_have_keys_in_their_order(stem: str) -> None:
 
 def test_rows_of_long_names_that_begin_alike_have_keys_of_their_own() -> None:
     assert row_key("a" * 79 + "b", 0) != row_key("a" * 79 + "c", 0)
+
+
+@pytest.mark.parametrize("length", [1, MAX_KEY_CHARS - 7, MAX_KEY_CHARS])
+def test_a_picture_that_comes_again_has_a_key_of_its_own_each_time(length: int) -> None:
+    key = "k" * length
+    keys = [repeated_key(key, repeat) for repeat in range(120)]
+    assert keys[0] == key and len(set(keys)) == len(keys)
+    assert all(KEY_PATTERN.fullmatch(each) for each in keys)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from oft.datasets import READERS
 from oft.errors import ParamsError
 from oft.params import Params, load_params, parse_params
+from tests.conftest import ROOT
 
 Values = dict[str, Any]
 
@@ -255,7 +259,7 @@ def test_a_component_that_is_not_there_is_named_with_those_that_are(
     ("value", "said"),
     [
         ("1e-3", "write 0.001"),
-        ("1e-07", "write 1.0e-07"),
+        ("1e-07", "is text; write 1.0e-07"),
         ("fast", "valid number"),
         (float("inf"), "finite"),
         (float("nan"), "finite"),
@@ -265,6 +269,30 @@ def test_a_real_number_is_a_finite_number(values: Values, value: object, said: s
     values["train"]["learning_rate"] = value
     message = faults(values)
     assert "train.learning_rate" in message and said in message
+
+
+@pytest.mark.parametrize("written", ["1e-5", "0.00001", "6.0e-5", "1e-7", "2E-3", "0.002"])
+def test_a_number_that_dvc_writes_is_the_number_that_was_asked_for(written: str, tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", file)
+    apply_overrides(file, [f"train.learning_rate={written}"])  # as `dvc exp run --no-hydra -S` does
+    assert load_params(file).train.learning_rate == float(written)
+
+
+@pytest.mark.parametrize(("written", "value"), [("0550", 550), ("0o17", 15), ("1_000", 1000)])
+def test_a_whole_number_is_that_of_yaml_1_2(written: str, value: int, tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "params.yaml"
+    file.write_text(re.sub(r"^seed: 0$", f"seed: {written}", text, flags=re.MULTILINE), encoding="utf-8")
+    assert load_params(file).seed == value
+
+
+def test_hours_and_minutes_are_no_number(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "params.yaml"
+    file.write_text(re.sub(r"^seed: 0$", "seed: 1:30", text, flags=re.MULTILINE), encoding="utf-8")
+    with pytest.raises(ParamsError, match="seed: input should be a valid integer; it is '1:30'"):
+        load_params(file)
 
 
 def test_settings_cannot_be_changed_after_parsing(params: Params) -> None:

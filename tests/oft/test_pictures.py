@@ -47,6 +47,33 @@ def reason_of(call: Callable[[], object]) -> str:
     return caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "form", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI"]
+)
+@pytest.mark.parametrize("suffix", [".jfif", ".heic", ""])
+def test_a_picture_is_told_by_its_content(tmp_path: Path, form: str, suffix: str) -> None:
+    path = tmp_path / f"picture{suffix}"
+    Image.new("RGB", (16, 8), "red").save(path, form)
+    loaded = np.asarray(load_picture(path)).astype(int)
+    assert loaded.shape == (8, 16, 3) and np.abs(loaded - (255, 0, 0)).max() < 10
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\0\0\0\x18ftypheic\0\0\0\0",
+        b"\0\0\0\x0cJXL \r\n\x87\n",
+        b"8BPS\0\1",
+        b"%PDF-1.7",
+        b"<svg/>",
+        b"%!PS-Adobe",
+    ],
+)
+def test_a_format_that_is_not_read_is_told_from_a_broken_file(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(start + bytes(64))
+    assert reason_of(lambda: load_picture(tmp_path / "a.jpg")) == "unsupported"
+
+
 def test_a_colour_picture_is_loaded_as_stored(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     Image.fromarray(values).save(tmp_path / "a.png")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from oft.errors import ParamsError
 from oft.params import parse_params
 from oft.profiles import compose_profile, list_profiles, write_profile
+from oft.storage import load_yaml
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -27,7 +28,7 @@ def test_every_profile_is_valid_and_written_as_composed(name: str, tmp_path: Pat
     target = tmp_path / "params.yaml"
     write_profile(CONF, name, target)
     text = target.read_text(encoding="utf-8")
-    assert yaml.safe_load(text) == compose_profile(CONF, name)
+    assert load_yaml(text) == compose_profile(CONF, name)
     comments = [
         line for line in (CONF / "defaults.yaml").read_text(encoding="utf-8").splitlines() if line[:1] == "#"
     ]
@@ -70,4 +71,13 @@ def test_a_small_number_is_written_as_every_reader_of_yaml_takes_it(tmp_path: Pa
     write_profile(CONF, "sd15-segm", tmp_path / "params.yaml")
     text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
     assert "learning_rate: 1.0e-05" in text
-    assert parse_params(yaml.safe_load(text)).train.learning_rate == 1e-5
+    assert parse_params(load_yaml(text)).train.learning_rate == 1e-5
+
+
+def test_a_value_that_hydra_reads_otherwise_is_refused(tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    profile = conf / "profile" / "smoke.yaml"
+    profile.write_text(profile.read_text(encoding="utf-8") + "\nseed: 0550\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"smoke.yaml: seed: Hydra reads 360, and YAML 1.2 says 550"):
+        compose_profile(conf, "smoke")

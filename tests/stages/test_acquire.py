@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from PIL import Image
 
 from oft.acquire.sources import SOURCES
 from oft.errors import DataError, ParamsError
+from oft.storage import dump_yaml
 from stages import acquire
 from stages.launch import paths
 
@@ -24,7 +24,7 @@ def write_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[s
 
     def write(**changes: Any) -> None:
         values["datasets"]["dreambooth"]["acquire"] |= changes
-        Path("params.yaml").write_text(yaml.safe_dump(values))
+        Path("params.yaml").write_text(dump_yaml(values))
 
     return write
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import save_file
 
 from oft.errors import DataError
 from oft.shards.samples import read_samples
+from oft.storage import dump_yaml, load_yaml
 from stages import base, encode, fit_magnitude, init, sample, train
 from tests.oft.models.ldm_layout import checkpoint, read_configs, write_tiny_configs
 
@@ -38,7 +38,7 @@ def folder(
     values["train"] |= {**steps, "num_validation_images": 0}
     values["fit_magnitude"] |= steps
     values["sample"] |= {"num_inference_steps": 2, "batch_size": 4}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(dump_yaml(values), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -49,9 +49,9 @@ def set_params(folder: Path) -> Callable[[str, dict[str, Any]], None]:
 
     def change(section: str, settings: dict[str, Any]) -> None:
         path = folder / "params.yaml"
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
         values[section] |= settings
-        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        path.write_text(dump_yaml(values), encoding="utf-8")
 
     return change
 
@@ -71,10 +71,10 @@ def run_training() -> dict[str, bytes]:
 def test_a_file_of_latent_diffusion_is_trained_and_drawn_with(folder: Path) -> None:
     base.main([])
     assert len(run_training()) >= 2
-    made_with = yaml.safe_load((RUN / "train" / "settings.yaml").read_text("utf-8"))
+    made_with = load_yaml((RUN / "train" / "settings.yaml").read_text("utf-8"))
     assert made_with["train"]["max_train_steps"] == 2 and made_with["adapter"]["oft"]["num_blocks"]
     assert str(folder) not in str(made_with)
-    fitted_with = yaml.safe_load((RUN / "magnitude" / "settings.yaml").read_text("utf-8"))
+    fitted_with = load_yaml((RUN / "magnitude" / "settings.yaml").read_text("utf-8"))
     assert fitted_with["base"] == made_with["base"] and "log_to" not in fitted_with["fit_magnitude"]
     sample.main([*ITEM, "--shard", "0"])
     assert json.loads((RUN / "train" / "summary.json").read_text("utf-8"))["step"] == 2

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from PIL import Image
 
 from oft.captions import blip
 from oft.models import device
+from oft.storage import dump_yaml, load_yaml
 from stages import caption
 
 CHECKPOINTS = Path(".checkpoints")
@@ -38,7 +38,7 @@ def interrupted(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monk
     """A run's folder in which captioning seven pictures was interrupted after two batches of two."""
     values["datasets"]["photos"]["captions"] |= {"source": "blip"}
     values["blip"]["batch_size"] = 2
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(dump_yaml(values), encoding="utf-8")
     pictures = tmp_path / "data" / "raw" / "photos"
     pictures.mkdir(parents=True)
     for number in range(7):
@@ -71,13 +71,13 @@ def test_an_interrupted_captioning_asks_for_the_rest_alone_and_clears_up(
 
 @pytest.mark.parametrize("changed", ["picture", "beams", "model"])
 def test_captions_of_another_run_are_not_taken(interrupted: Path, changed: str) -> None:
-    values = yaml.safe_load((interrupted / "params.yaml").read_text())
+    values = load_yaml((interrupted / "params.yaml").read_text())
     if changed == "picture":
         Image.new("RGB", (10, 8), "red").save(interrupted / "data" / "raw" / "photos" / "0.png")
     elif changed == "beams":
         values["blip"]["num_beams"] += 1
     else:
         values["blip"]["model"] = "another"
-    (interrupted / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    (interrupted / "params.yaml").write_text(dump_yaml(values), encoding="utf-8")
     caption.main(["--dataset", "photos"])
     assert Captioner.asked == 4

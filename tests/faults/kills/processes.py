@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
+from oft.storage import load_yaml
 from tests.conftest import ROOT
 
 RUN_SECONDS = 1200
@@ -82,4 +82,4 @@ def find_victims(pid: int) -> list[tuple[int, str]]:
 
 def read_lock(root: Path) -> Any:
     """Return what dvc.lock says; the order of stages is that of their ends."""
-    return yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    return load_yaml((root / "dvc.lock").read_text(encoding="utf-8"))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
+from oft.storage import load_yaml
 from tests.conftest import ROOT
 from tests.flows.executors.clones import git, make_clone
 from tests.flows.executors.conftest import HEAD, WORKER, Cluster, wait_for
@@ -112,7 +112,7 @@ def test_a_run_on_two_nodes_is_a_run_on_one_machine(cluster: Cluster, tmp_path: 
 
     dvc(tmp_path / "local", cluster.environment, "repro")
     # DVC writes stages into its lock in the order in which they end.
-    assert yaml.safe_load((root / "dvc.lock").read_text()) == yaml.safe_load(
+    assert load_yaml((root / "dvc.lock").read_text()) == load_yaml(
         (tmp_path / "local" / "dvc.lock").read_text()
     )
     assert "Running stage" not in dvc(root, cluster.environment, "repro")

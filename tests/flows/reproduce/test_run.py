@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from flows.commands import run_dvc
 from flows.reproduce.run import RunOptions, RunResult, bring_up_to_date
 from flows.reproduce.run_table import Status
 from flows.reproduce.views import SilentView
 from flows.reproduce.walk import spawn_threads
+from oft.storage import load_yaml
 from tests.conftest import ROOT
 from tests.flows.conftest import MakeRepository
 from tests.processes import is_running
@@ -150,10 +150,10 @@ def test_every_running_stage_has_a_gpu_of_its_own(
 def test_the_lockfile_does_not_depend_on_concurrency(make_repository: MakeRepository) -> None:
     root = repository(make_repository, {})
     assert run(root).faults == ()
-    side_by_side = yaml.safe_load((root / "dvc.lock").read_text())
+    side_by_side = load_yaml((root / "dvc.lock").read_text())
     (root / "dvc.lock").unlink()
     assert run_dvc(["repro", "--force"], root=root, log=lambda _: None).exit_code == 0
-    assert yaml.safe_load((root / "dvc.lock").read_text()) == side_by_side
+    assert load_yaml((root / "dvc.lock").read_text()) == side_by_side
 
 
 def test_a_stage_killed_once_is_retried(make_repository: MakeRepository) -> None:

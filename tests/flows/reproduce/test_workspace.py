@@ -96,11 +96,11 @@ def test_a_lockfile_torn_anywhere_is_restored(reproduced: Path) -> None:
 
 
 def test_an_edited_lockfile_does_not_count_as_torn(reproduced: Path) -> None:
-    import yaml
+    from oft.storage import dump_yaml, load_yaml
 
-    values = yaml.safe_load((reproduced / "dvc.lock").read_text())
+    values = load_yaml((reproduced / "dvc.lock").read_text())
     del values["stages"]["first"]  # not the last: no cut does that
-    (reproduced / "dvc.lock").write_text(yaml.safe_dump(values, sort_keys=False))
+    (reproduced / "dvc.lock").write_text(dump_yaml(values))
     assert repair_dvc_state(reproduced) == []
 
 

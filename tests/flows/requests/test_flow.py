@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import psutil
 import pytest
-import yaml
 from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
@@ -30,7 +29,7 @@ from flows.requests.site import HOSTS
 from flows.requests.webhook import read_key, sign
 from flows.requests.workspace import open_workspace
 from flows.server import CLONE
-from oft.storage import read_json, read_remote, sha256_file, write_json
+from oft.storage import load_yaml, read_json, read_remote, sha256_file, write_json
 from tests.conftest import ROOT, clone_repository
 from tests.processes import is_running
 
@@ -153,7 +152,7 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     assert {name: sha256_file(folder / name) for name in local["files"]} == {
         name: described["sha256"] for name, described in local["files"].items()
     }
-    settings = yaml.safe_load((folder / "params.yaml").read_text())
+    settings = load_yaml((folder / "params.yaml").read_text())
     assert settings["train_subject"]["max_train_steps"] == 7
     assert settings["prior"]["num_class_images"] == 32
     assert (settings["identifier"], settings["subject_adapters"]) == ("sks", ["oft"])

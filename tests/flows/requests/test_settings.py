@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from flows.requests.request import TrainingRequest
 from flows.requests.settings import DATASET, TASK, make_settings, write_dataset, write_settings
@@ -12,6 +11,7 @@ from oft.acquire.folder import count_layout
 from oft.errors import ParamsError
 from oft.prepare.subjects import subject_class, subject_prompts
 from oft.profiles import list_profiles
+from oft.storage import load_yaml
 from tests.conftest import ROOT
 
 from .conftest import picture
@@ -36,7 +36,7 @@ def test_every_profile_takes_a_request(profile: str, tmp_path: Path) -> None:
     asked = request(profile=profile, adapter="coft", max_train_steps=2, num_blocks=2, seed=5)
     values = make_settings(asked, CONF, ".downloads/x")
     params = write_settings(values, tmp_path / "params.yaml")
-    assert yaml.safe_load((tmp_path / "params.yaml").read_text()) == values
+    assert load_yaml((tmp_path / "params.yaml").read_text()) == values
     assert (params.subject_tasks, params.subject_adapters, params.control_tasks, params.seed) == (
         [TASK],
         ["coft"],

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from flows.git import git
 from flows.retrain import promotion
 from flows.retrain.settings import RetrainSettings
+from oft.storage import dump_yaml
 
 TASK = "canny_photos"
 
@@ -130,7 +130,7 @@ def person(tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPat
         config["core"].update(analytics=False, check_update=False)
     (root / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
     (root / "tiny.py").write_text(SCRIPT, encoding="utf-8")
-    (root / "params.yaml").write_text(yaml.safe_dump(tiny_params(values, "mine")), encoding="utf-8")
+    (root / "params.yaml").write_text(dump_yaml(tiny_params(values, "mine")), encoding="utf-8")
     (root / ".gitignore").write_text("/data\n/runs\n/mine\n/.retrain\n", encoding="utf-8")
     (root / ".dvcignore").write_text("/.retrain\n", encoding="utf-8")
     git("add", "--all", root=root)

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import yaml
-
 from flows.retrain.artifacts import artifact_name, with_artifacts
+from oft.storage import load_yaml
 from tests.conftest import ROOT
 
 ENTRY = {"path": "promoted/a-oft", "type": "model"}
@@ -12,7 +11,7 @@ def test_nothing_else_of_dvc_yaml_changes() -> None:
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     made = with_artifacts(text, {"a-oft": ENTRY})
     assert made.startswith(text.rstrip("\n"))
-    assert yaml.safe_load(made)["artifacts"] == {"a-oft": ENTRY}
+    assert load_yaml(made)["artifacts"] == {"a-oft": ENTRY}
     assert with_artifacts(made, {"a-oft": ENTRY}) == made
 
 
@@ -21,13 +20,13 @@ def test_artifacts_of_others_stay_and_ours_is_replaced() -> None:
         "artifacts:\n  # theirs\n  theirs:\n    path: x\n\n  a-oft:\n    path: old\n# next\nstages:\n  s:\n"
         "    cmd: 'true'\n"
     )
-    loaded = yaml.safe_load(with_artifacts(text, {"a-oft": ENTRY}))
+    loaded = load_yaml(with_artifacts(text, {"a-oft": ENTRY}))
     assert loaded == {
         "artifacts": {"theirs": {"path": "x"}, "a-oft": ENTRY},
         "stages": {"s": {"cmd": "true"}},
     }
     flow = "artifacts: {theirs: {path: x}}\nstages: {}\n"
-    assert yaml.safe_load(with_artifacts(flow, {"a-oft": ENTRY}))["artifacts"].keys() == {"theirs", "a-oft"}
+    assert load_yaml(with_artifacts(flow, {"a-oft": ENTRY}))["artifacts"].keys() == {"theirs", "a-oft"}
 
 
 def test_names_are_those_dvc_allows() -> None:

@@ -88,6 +88,21 @@ def test_broken_pictures_are_quarantined_with_the_reason_and_the_rest_ingested(
     assert ingest_folder(inbox, target, hashes, print) == InboxCounts()
 
 
+def test_captions_are_decoded_and_one_of_another_encoding_refuses_its_picture(
+    inbox: Path, target: Path, hashes: HashCache
+) -> None:
+    put(inbox, "1.png", picture(1))
+    put(inbox, "1.caption", "ein Bär".encode("utf-16"))
+    put(inbox, "2.png", picture(2))
+    put(inbox, "2.txt", "ein Bär".encode("cp1252"))
+    put(inbox, "3.jfif", picture(3))
+    logged: list[str] = []
+    assert ingest_folder(inbox, target, hashes, logged.append) == InboxCounts(accepted=2, refused=1)
+    assert len(logged) == 1 and "2.txt is not UTF-8 text" in logged[0]
+    captions = {example.captions for example in read("image_folder", target, "val", Counts())}
+    assert captions == {("ein Bär",), ()}, "a number is no caption"
+
+
 def test_known_pictures_are_not_decoded_again(
     inbox: Path, target: Path, hashes: HashCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import yaml
 
 from flows.git import git
 from flows.reproduce.workspace import LOCKFILE
@@ -24,7 +23,7 @@ from oft.adapters.oft.module import inject_oft
 from oft.adapters.oft.saving import save_adapter
 from oft.models.base import load_base
 from oft.params import Params
-from oft.storage import write_json
+from oft.storage import load_yaml, write_json
 from tests.conftest import ROOT
 
 from .conftest import Person
@@ -92,7 +91,7 @@ def test_a_card_says_base_data_licences_settings_and_metrics(tmp_path: Path, par
     )
     card = render_model_card(tmp_path, params, TASK, DECISION)
     _, front, text = card.split("---\n", 2)
-    described = yaml.safe_load(front)
+    described = load_yaml(front)
     assert described["base_model"] == "miniature" and described["library_name"] == "peft"
     assert described["license_name"] == "CC0-1.0, MIT"
     assert "| Pixel accuracy (miniature segmenter) | 0.6 | 0.2 | 0.8 | 0.9 |" in text

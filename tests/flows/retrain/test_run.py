@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from flows.commands import require_dvc, run_dvc
 from flows.git import git
@@ -27,6 +26,7 @@ from flows.retrain.run import (
 from flows.retrain.settings import RetrainSettings
 from flows.retrain.workspace import retrain_lock
 from oft.errors import UserError
+from oft.storage import load_yaml
 
 from .conftest import TASK, Person
 
@@ -98,7 +98,7 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
 
     pipeline = git("show", "promoted/2:dvc.yaml", root=person.root)
     assert "# A comment that has to survive." in pipeline
-    assert yaml.safe_load(pipeline)["artifacts"]["canny-photos-oft"]["path"] == f"promoted/{TASK}-oft"
+    assert load_yaml(pipeline)["artifacts"]["canny-photos-oft"]["path"] == f"promoted/{TASK}-oft"
     # Nothing of the branch was rewritten: each decision stands on the one before.
     parents = git("rev-list", "--first-parent", "retrain", root=person.root).split()
     expected = ["promoted/6", "promoted/5", "promoted/2", "promoted/1", "main"]
@@ -216,7 +216,7 @@ def commit_of(person: Person, name: str) -> str:
 
 
 def model_hash(person: Person, tag: str) -> str:
-    lock = yaml.safe_load(git("show", f"{tag}:dvc.lock", root=person.root))
+    lock = load_yaml(git("show", f"{tag}:dvc.lock", root=person.root))
     return str(lock["stages"][f"train@{TASK}-oft"]["outs"][0]["md5"])
 
 

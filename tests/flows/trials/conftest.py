@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from flows.git import git
 from flows.trials import __main__ as command
+from oft.storage import dump_yaml, load_yaml
 
 PIPELINE = """
 vars: [params.yaml]
@@ -83,7 +83,7 @@ def repository(tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.Monke
     with Repo.init(str(tmp_path)) as repo, repo.config.edit("repo") as config:
         config["core"].update(analytics=False, check_update=False)
     values |= {"control_tasks": [TASK], "subject_tasks": [], "base_tasks": [TASK], "transfers": {}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(dump_yaml(values), encoding="utf-8")
     (tmp_path / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
     (tmp_path / "tiny.py").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / ".gitignore").write_text("/runs\n/.clones\n/.trials\n", encoding="utf-8")
@@ -105,7 +105,7 @@ class TinyPipeline:
         self.trained: list[tuple[str, int]] = []
 
     def __call__(self, clone: Path, targets: Sequence[str], jobs: int | None) -> None:
-        seed = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))["seed"]
+        seed = load_yaml((clone / "params.yaml").read_text(encoding="utf-8"))["seed"]
         for target in targets:
             stage, _, item = target.partition("@")
             task, _, adapter = item.partition("-")

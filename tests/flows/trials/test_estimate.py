@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from flows.trials.estimate import estimate_seconds
 from flows.trials.trial import Revision, make_trial
-from oft.storage import write_json
+from oft.storage import dump_yaml, write_json
 
 TIMED = {
     "acquire@coco": 1, "caption@coco": 2,
@@ -25,7 +24,7 @@ DATA, DRAWN, BASE = 31, 224, 768
 
 @pytest.fixture
 def timed(tmp_path: Path, values: dict[str, Any]) -> Path:
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(dump_yaml(values), encoding="utf-8")
     for stage, seconds in TIMED.items():
         write_json(tmp_path / ".telemetry" / f"{stage}.json", {"stage": stage, "seconds": seconds})
     return tmp_path

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from flows.graph import read_graph
 from flows.trials.trial import Revision, Trial, make_trial
 from oft.errors import ParamsError, UserError
+from oft.storage import dump_yaml
 from tests.conftest import ROOT
 from tests.flows.conftest import MakeRepository
 
@@ -34,7 +34,7 @@ def test_by_default_it_measures_what_the_settings_train_and_transfer(values: dic
 def test_dvc_has_a_stage_for_every_part(values: dict[str, Any], make_repository: MakeRepository) -> None:
     root, made = make_repository(), trial(values)
     shutil.copy(ROOT / "dvc.yaml", root)
-    (root / "params.yaml").write_text(yaml.safe_dump(dict(made.values)), encoding="utf-8")
+    (root / "params.yaml").write_text(dump_yaml(dict(made.values)), encoding="utf-8")
     assert {part.stage for part in made.parts} <= set(read_graph(root))
 
 

@@ -54,3 +54,13 @@ def test_missing_landmarks_name_the_folder(celeba_hq_root: Path) -> None:
     (celeba_hq_root / "landmarks").rename(celeba_hq_root / "points")
     with pytest.raises(DataError, match=r"no folder .*/landmarks; expected CelebA-HQ's layout"):
         names(celeba_hq_root, "val")
+
+
+@pytest.mark.parametrize("first", [0, 28_000])
+def test_an_excerpt_from_one_side_is_dealt_out(first: int, tmp_path: Path) -> None:
+    for folder, suffix in (("CelebA-HQ-img", "jpg"), ("landmarks", "txt")):
+        (tmp_path / folder).mkdir()
+        for number in range(first, first + 4):
+            (tmp_path / folder / f"{number}.{suffix}").touch()
+    train, val = names(tmp_path, "train"), names(tmp_path, "val")
+    assert train and val and sorted(train + val) == [f"{number}.jpg" for number in range(first, first + 4)]

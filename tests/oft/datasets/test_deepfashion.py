@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from oft.datasets.deepfashion import VAL_PERCENT, _hashed_split, read_deepfashion
+from oft.datasets.deepfashion import VAL_PERCENT, _validation, read_deepfashion
 from oft.errors import DataError
 from oft.types import Counts
 
@@ -44,11 +44,17 @@ def test_without_lists_every_picture_falls_on_one_side(deepfashion_root: Path) -
 
 
 def test_the_hashed_split_is_stable_keeps_a_garment_together_and_has_the_right_share() -> None:
-    splits = [_hashed_split(f"MEN-Denim-id_{number:08d}-01_1_front.jpg") for number in range(4000)]
-    assert splits.count("val") / len(splits) == pytest.approx(VAL_PERCENT / 100, abs=0.015)
-    views = {_hashed_split(f"MEN-Denim-id_00000080-0{view}_7_additional.jpg") for view in range(9)}
-    assert len(views) == 1
-    assert [number for number in range(100) if splits[number] == "val"] == VAL_AMONG_THE_FIRST_100
+    names = [f"MEN-Denim-id_{number:08d}-01_1_front.jpg" for number in range(4000)]
+    val = _validation(names)
+    assert len(val) / len(names) == pytest.approx(VAL_PERCENT / 100, abs=0.015)
+    assert [number for number in range(100) if names[number] in val] == VAL_AMONG_THE_FIRST_100
+    views = [f"MEN-Denim-id_00000080-0{view}_7_additional.jpg" for view in range(9)]
+    assert len(_validation([*names, *views]) & set(views)) in (0, len(views))
+
+
+def test_of_one_garment_some_views_train_and_some_validate() -> None:
+    views = [f"MEN-Denim-id_00000080-0{view}_7_additional.jpg" for view in range(2)]
+    assert len(_validation(views)) == 1
 
 
 def test_captions_are_required_and_may_come_from_a_prompt_file(deepfashion_root: Path) -> None:

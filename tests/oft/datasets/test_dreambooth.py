@@ -69,3 +69,14 @@ def test_a_file_without_lists_is_refused(dreambooth_root: Path) -> None:
     path.unlink()
     with pytest.raises(DataError, match="there is no file"):
         read_subjects(dreambooth_root)
+
+
+def test_pictures_of_a_subject_are_found_whatever_their_suffix(dreambooth_root: Path) -> None:
+    folder = dreambooth_root / "dataset" / "rc_car"
+    data = (folder / "01.jpg").read_bytes()
+    for name in ("02.jfif", "03.JPE", "04.heic"):
+        (folder / name).write_bytes(data)
+    (folder / "notes.txt").write_text("no picture")
+    counts = Counts()
+    names = [example.image.name for example in read_subject(dreambooth_root, "rc_car", counts)]
+    assert names == ["01.jpg", "02.jfif", "03.JPE", "04.heic"] and counts.seen == 4

@@ -22,6 +22,13 @@ def test_circles_come_with_outline_and_caption_and_a_hash_chooses_the_split(fill
     assert held_out.key == "images-26"
 
 
+def test_of_a_few_circles_one_validates(fill50k_root: Path) -> None:
+    lines = (fill50k_root / "train.jsonl").read_text().splitlines()
+    (fill50k_root / "train.jsonl").write_text("\n".join(lines[:3]))  # not the one that its hash holds out
+    found = {split: len(list(read_fill50k(fill50k_root, split, Counts()))) for split in SPLITS}
+    assert found == {"train": 2, "val": 1}
+
+
 def test_controlnets_own_archive_is_read_too(fill50k_root: Path) -> None:
     (fill50k_root / "train.jsonl").unlink()
     (fill50k_root / "images").rename(fill50k_root / "target")

@@ -51,6 +51,20 @@ def test_pictures_that_a_hash_deals_out_keep_keys_of_their_own(
     assert len(found["train"] | found["val"]) == len(names)
 
 
+def test_of_a_few_pictures_some_validate(tmp_path: Path, save_parquet: Callable[..., Path]) -> None:
+    for number in range(2, 22):
+        root = tmp_path / f"{number}"
+        lines = [json.dumps({"file_name": f"{picture}.jpg"}) for picture in range(number)]
+        (root / "pictures").mkdir(parents=True)
+        (root / "pictures" / "metadata.jsonl").write_text("\n".join(lines))
+        for picture in range(number):
+            (root / "pictures" / f"{picture}.jpg").touch()
+        save_parquet(root / "rows" / "data" / "train.parquet", {"image": [b"x"] * number})
+        for form in ("pictures", "rows"):
+            found = {split: len(list(read_hub(root / form, split, Counts()))) for split in SPLITS}
+            assert min(found.values()) > 0 and sum(found.values()) == number
+
+
 def test_metadata_may_be_csv(tmp_path: Path, save_picture: Callable[..., Path]) -> None:
     save_picture(tmp_path / "a.png")
     (tmp_path / "metadata.csv").write_text('file_name,text\na.png,"red, ""bold"""\n')

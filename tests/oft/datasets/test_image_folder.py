@@ -3,8 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
+from oft.datasets.decoding import Wanted, iterate_pictures
 from oft.datasets.image_folder import read_image_folder
-from oft.types import Counts
+from oft.errors import DataError
+from oft.types import SPLITS, Counts
 
 
 def test_pictures_are_found_at_any_depth_with_captions_beside_them_or_in_their_names(
@@ -26,6 +31,27 @@ def test_pictures_are_found_at_any_depth_with_captions_beside_them_or_in_their_n
     assert not list(read_image_folder(tmp_path, "train", Counts()))
 
 
+def test_no_picture_vanishes_uncounted(tmp_path: Path) -> None:
+    pictures = {
+        "a.jfif": "JPEG",
+        "b.jpe": "JPEG",
+        "c.avif": "AVIF",
+        "d.jp2": "JPEG2000",
+        "e.bmp": "BMP",
+        "f": "PNG",
+    }
+    for name, form in pictures.items():
+        Image.new("RGB", (8, 8)).save(tmp_path / name, form)
+    (tmp_path / "g.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
+    (tmp_path / "h.raw").write_bytes(b"no picture")
+    for name in ("a.txt", "LICENCE", "README.md", "metadata.jsonl", "Thumbs.db", ".DS_Store"):
+        (tmp_path / name).write_text("text")
+    counts = Counts()
+    kept = list(iterate_pictures(read_image_folder(tmp_path, "val", counts), counts, Wanted()))
+    assert [decoded.example.image.name for decoded in kept] == list(pictures)
+    assert counts.seen == 8 and counts.offenders == {"unsupported": ["g.heic"], "unreadable": ["h.raw"]}
+
+
 def test_folders_train_and_val_are_the_splits_and_keys_stay_unique(
     tmp_path: Path, save_picture: Callable[..., Path]
 ) -> None:
@@ -37,12 +63,87 @@ def test_folders_train_and_val_are_the_splits_and_keys_stay_unique(
     assert len({example.key for example in train + val}) == 3
 
 
-def test_an_empty_or_garbled_caption_file_falls_back(
+def test_of_a_training_folder_alone_some_pictures_validate(
     tmp_path: Path, save_picture: Callable[..., Path]
 ) -> None:
-    save_picture(tmp_path / "a_dog.jpg")
-    (tmp_path / "a_dog.txt").write_text(" \n")
-    save_picture(tmp_path / "b.jpg")
-    (tmp_path / "b.txt").write_bytes(b"\xff\xfe caf\xe9")
-    first, second = read_image_folder(tmp_path, "val", Counts())
-    assert first.captions == ("a dog",) and "caf" in second.captions[0]
+    for number in range(20):
+        save_picture(tmp_path / "train" / f"cat {number}.jpg", height_px=2, width_px=2)
+    train, val = (list(read_image_folder(tmp_path, split, Counts())) for split in SPLITS)
+    assert 0 < len(val) < len(train) and len(train) + len(val) == 20
+    assert not {example.key for example in train} & {example.key for example in val}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_caption_is_decoded_by_its_byte_order_mark(
+    tmp_path: Path, save_picture: Callable[..., Path], encoding: str
+) -> None:
+    save_picture(tmp_path / "a.jpg")
+    (tmp_path / "a.txt").write_text("ein Bär\r\n一棵树 🌳\r\n", encoding=encoding)
+    [example] = read_image_folder(tmp_path, "val", Counts())
+    assert example.captions == ("ein Bär", "一棵树 🌳")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16-le", "utf-16-be"])
+def test_a_caption_of_another_encoding_is_named(
+    tmp_path: Path, save_picture: Callable[..., Path], encoding: str
+) -> None:
+    save_picture(tmp_path / "a.jpg")
+    (tmp_path / "a.caption").write_text("ein Bär", encoding=encoding)
+    with pytest.raises(DataError, match=r"a\.caption is not UTF-8 text .*save it again as UTF-8"):
+        list(read_image_folder(tmp_path, "val", Counts()))
+
+
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [
+        ("red_car-by the-sea", ("red car by the sea",)),
+        ("7 dwarfs", ("7 dwarfs",)),
+        ("une_forêt", ("une forêt",)),
+        ("decade", ("decade",)),
+        ("1", ()),
+        ("0001 (2)", ()),
+        ("IMG_1234", ()),
+        ("DSC00042", ()),
+        ("3f2c1a9e-77aa-4c1d-9e0b-0123456789ab", ()),
+    ],
+)
+def test_a_picture_without_caption_has_its_name_if_that_is_words(
+    tmp_path: Path, save_picture: Callable[..., Path], name: str, caption: tuple[str, ...]
+) -> None:
+    save_picture(tmp_path / f"{name}.jpg")
+    save_picture(tmp_path / f"{name} beside.jpg")
+    (tmp_path / f"{name} beside.txt").write_text(" \n")  # says nothing
+    (tmp_path / f"{name} beside.caption").write_text("a cat")
+    found = {e.image.stem: e.captions for e in read_image_folder(tmp_path, "val", Counts())}
+    assert found == {name: caption, f"{name} beside": ("a cat",)}
+
+
+@pytest.mark.parametrize("below", ["", "train"])
+def test_kohyas_folders_say_how_often_a_picture_comes_and_what_it_shows(
+    tmp_path: Path, save_picture: Callable[..., Path], below: str
+) -> None:
+    for number in range(3):
+        save_picture(tmp_path / below / "10_sks dog" / f"{number}.jpg")
+        save_picture(tmp_path / below / "20_zwx_cat" / "deep" / f"{number}.jpg")
+    (tmp_path / below / "10_sks dog" / "1.caption").write_text("sks dog asleep")
+    counts = {split: Counts() for split in SPLITS}
+    train, val = (list(read_image_folder(tmp_path, split, counts[split])) for split in SPLITS)
+    assert len({example.image for example in train}) + len(val) == 6 and val
+    for example in train:
+        times = sum(other.image == example.image for other in train)
+        asleep = example.image == tmp_path / below / "10_sks dog" / "1.jpg"
+        is_cat = "cat" in str(example.image)
+        expected = "zwx cat" if is_cat else "sks dog asleep" if asleep else "sks dog"
+        assert (times, example.captions) == (1 + is_cat, (expected,))
+    keys = [example.key for example in train]
+    assert keys == sorted(set(keys)) and counts["train"].seen == len(train)
+
+
+@pytest.mark.parametrize("elsewhere", ["loose.jpg", "others/a.jpg", "2024_trip/a.jpg", "01_trip/a.jpg"])
+def test_folders_are_kohyas_only_where_all_pictures_lie_in_them(
+    tmp_path: Path, save_picture: Callable[..., Path], elsewhere: str
+) -> None:
+    save_picture(tmp_path / "10_sks dog" / "a cat.jpg")
+    save_picture(tmp_path / elsewhere)
+    assert not list(read_image_folder(tmp_path, "train", Counts()))
+    assert ("a cat",) in {example.captions for example in read_image_folder(tmp_path, "val", Counts())}

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from oft.shards.shards import decode_condition, decode_image, decode_labels, read_shards
-from oft.storage import read_json
+from oft.storage import dump_yaml, read_json
 from oft.types import SPLITS
 from stages import acquire, caption, extract, shard, shard_subject
 from stages.launch import paths
@@ -52,7 +51,7 @@ def settle(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
         if reader == "dreambooth":
             values["subjects"]["subject_mine"] = {"dataset": "mine", "subject": "dog"}
         values["resolution_px"] = SIZE_PX
-        Path("params.yaml").write_text(yaml.safe_dump(values))
+        Path("params.yaml").write_text(dump_yaml(values))
 
     return write
 

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 
 from oft.conditions.registry import CONDITIONS
 from oft.evaluation import registry
 from oft.evaluation.measure import Measurements
 from oft.evaluation.metric import JUDGES, SUBJECT, Metric, MetricFamily
 from oft.evaluation.registry import FAMILIES, all_metrics, headline_metrics, markdown_table, score_names
+from oft.storage import load_yaml
 from tests.conftest import ROOT
 
 DEFAULTS = (ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8")
@@ -65,7 +65,7 @@ def test_families_know_their_conditions_and_headlines() -> None:
 
 
 def test_the_gate_of_the_defaults_has_every_score_with_its_direction() -> None:
-    gate = yaml.safe_load(DEFAULTS)["gate"]["metrics"]
+    gate = load_yaml(DEFAULTS)["gate"]["metrics"]
     assert {name: rule["direction"] for name, rule in gate.items()} == {
         name: all_metrics()[name].direction for name in score_names()
     }

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from oft.acquire.folder import count_layout
@@ -12,7 +14,9 @@ from oft.cli import app, main
 from oft.datasets import READERS
 from oft.errors import DataError
 from oft.parallel import CHUNK_ITEMS, WORKERS
-from oft.prepare.checking import check_dataset, describe_drops
+from oft.prepare.checking import check_dataset
+from oft.prepare.drops import describe_drops
+from oft.storage import dump_yaml
 from tests.layouts import ROOTS, save_labels, save_picture
 
 # What each small data set holds for its reader, by its own description.
@@ -32,17 +36,20 @@ KEPT = {
 
 @pytest.mark.parametrize("fixture", sorted(ROOTS))
 def test_every_layout_is_decoded_and_counted(fixture: str, request: pytest.FixtureRequest) -> None:
-    counts = check_dataset(ROOTS[fixture], request.getfixturevalue(fixture))
+    counts = check_dataset(ROOTS[fixture], request.getfixturevalue(fixture), "blip")
     assert sum(tally.kept for tally in counts.values()) == KEPT[fixture]
     assert all(tally.seen == tally.kept + tally.dropped.total() for tally in counts.values())
 
 
 def test_the_command_prints_one_line_of_json_and_the_offenders_with_a_remedy(ade20k_root: Path) -> None:
-    arguments = ["data", "check", "--dataset", "ade20k", "--root", str(ade20k_root)]
+    arguments = ["data", "check", "--dataset", "ade20k", "--root", str(ade20k_root), "--captions", "blip"]
+    arguments += ["--resolution-px", "16"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0 and result.stdout.count("\n") == 1
     dropped = {"annotation_missing": 1, "size_mismatch": 1, "truncated": 1, "unreadable": 1}
     assert json.loads(result.stdout) == {
+        "captions": "blip",
+        "resolution_px": 16,
         "reader": "ade20k",
         "root": str(ade20k_root),
         "seen": 6,
@@ -61,8 +68,8 @@ def test_the_command_prints_one_line_of_json_and_the_offenders_with_a_remedy(ade
 def test_more_offenders_than_are_named_are_hinted_at(picture_folder: Path) -> None:
     for number in range(9):
         (picture_folder / "train" / f"z{number}.png").write_text("")
-    [line] = describe_drops(check_dataset("image_folder", picture_folder))
-    assert line.startswith("train: 10 unreadable (") and line.endswith(", z3.png, ...")
+    [line] = describe_drops(check_dataset("image_folder", picture_folder)["train"])
+    assert line.startswith("10 unreadable (") and line.endswith(", z3.png, ...")
 
 
 @pytest.mark.parametrize("reader", sorted(READERS))
@@ -87,6 +94,64 @@ def test_what_a_subject_needs_beside_its_pictures_is_checked(dreambooth_root: Pa
     listing.write_text(listing.read_text().replace("'a wet {0} {1}'", "'a wet {0} {1}"))
     with pytest.raises(DataError, match=r"prompts_and_classes\.txt: .*a wet .* is no prompt"):
         check_dataset("dreambooth", dreambooth_root)
+
+
+def check(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["data", "check", *arguments])
+
+
+@pytest.mark.parametrize("text", ['"description": "a tree"', '"text": null', '"text": " "', '"text": []'])
+def test_pictures_without_a_caption_that_a_run_finds_are_not_kept(tmp_path: Path, text: str) -> None:
+    for number in range(4):
+        save_picture(tmp_path / f"{number}.png", number)
+    lines = [f'{{"file_name": "{number}.png", {text}}}' for number in range(4)]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    arguments = ("--dataset", "hub", "--root", str(tmp_path), "--resolution-px", "16")
+    own = check(*arguments)
+    summary = json.loads(own.stdout)
+    assert own.exit_code == 1 and summary["kept"] == 0 and summary["dropped"] == {"caption_missing": 4}
+    assert "captions.source" in own.stderr and "so nothing can be sampled" in str(own.exception)
+    described = check(*arguments, "--captions", "blip")
+    assert described.exit_code == 0 and json.loads(described.stdout)["kept"] == 4
+
+
+def test_a_prompt_file_says_which_pictures_have_captions(picture_folder: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text('[{"image": "a-dog.png", "prompt": "a dog"}, {"image": "a-cat.png", "prompt": ""}]')
+    counts = check_dataset("image_folder", picture_folder, str(prompts))["train"]
+    assert counts.kept == 1 and counts.dropped == {"unreadable": 1, "caption_missing": 3}
+    with pytest.raises(DataError, match=r"no prompt file .*nowhere\.json"):
+        check_dataset("image_folder", picture_folder, str(tmp_path / "nowhere.json"))
+
+
+def test_pictures_that_a_run_finds_too_small_are_not_kept(picture_folder: Path) -> None:
+    for resolution_px, kept in ((48, 4), (50, 0)):  # they are 24 px high
+        assert check_dataset("image_folder", picture_folder, "own", resolution_px)["train"].kept == kept
+
+
+def test_the_size_is_that_of_params_yaml(
+    picture_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(dump_yaml(values))
+    summary = json.loads(check("--dataset", "image_folder", "--root", str(picture_folder)).stdout)
+    assert summary["resolution_px"] == 64 and summary["dropped"]["too_small"] == 4
+
+
+def test_a_set_without_validation_pictures_ends_with_status_1(picture_folder: Path) -> None:
+    arguments = ("--dataset", "image_folder", "--root", str(picture_folder), "--resolution-px", "16")
+    result = check(*arguments)
+    assert result.exit_code == 1 and json.loads(result.stdout)["splits"]["train"]["kept"] == 4
+    assert "keeps no picture of val" in str(result.exception)
+    save_picture(picture_folder / "val" / "a-lake.png")
+    assert check(*arguments).exit_code == 0
+
+
+def test_subjects_need_no_validation_pictures(dreambooth_root: Path) -> None:
+    assert (
+        check("--dataset", "dreambooth", "--root", str(dreambooth_root), "--resolution-px", "16").exit_code
+        == 0
+    )
 
 
 def test_the_help_names_every_reader() -> None:
@@ -114,7 +179,7 @@ def test_all_cores_find_what_one_finds(ade20k_root: Path, monkeypatch: pytest.Mo
     for number in range(10, 40):
         save_picture(images / f"{number}.jpg", number)
         save_labels(images.parents[1] / "annotations" / "training" / f"{number}.png", 160 - number % 20)
-    alone = check_dataset("ade20k", ade20k_root)
+    alone = check_dataset("ade20k", ade20k_root, "blip")
     assert alone["train"].dropped["label_out_of_range"] > CHUNK_ITEMS
     monkeypatch.setenv(WORKERS, "2")
-    assert check_dataset("ade20k", ade20k_root) == alone
+    assert check_dataset("ade20k", ade20k_root, "blip") == alone

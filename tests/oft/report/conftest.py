@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from oft.params import parse_params
@@ -21,6 +20,7 @@ from oft.prepare.cards import write_card
 from oft.report import collect, edge_reextractor, render
 from oft.report.results import Picture, ReportData
 from oft.shards.shards import Sample, pack_sample, write_shards
+from oft.storage import load_yaml
 from oft.types import Counts
 from tests.cards import origin_of
 from tests.conftest import ROOT
@@ -205,7 +205,7 @@ def build_run(root: Path) -> None:
     )
 
 
-_DEFAULTS: dict[str, Any] = yaml.safe_load((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
+_DEFAULTS: dict[str, Any] = load_yaml((ROOT / "conf" / "defaults.yaml").read_text(encoding="utf-8"))
 PARAMS: dict[str, Any] = _DEFAULTS | {
     "resolution_px": SIDE_PX,
     "subjects": {"subject_duck_toy": {"dataset": "dreambooth", "subject": "duck_toy"}},

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from oft.errors import ParamsError
 from oft.params import Params
+from oft.storage import dump_yaml, load_yaml
 from stages import acquire
 from stages.launch import arguments, dry_run
 from tests.conftest import ROOT
@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 @pytest.fixture
 def folder(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the default settings and the graph alone."""
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(dump_yaml(values), encoding="utf-8")
     (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -28,7 +28,7 @@ def folder(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_every_item_of_the_graph_can_be_shown(folder: Path, params: Params) -> None:
     settings = params.model_dump(mode="json")
-    stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = load_yaml((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     items = dict(dry_run.graph_items(stages, settings))
     assert {name.partition("@")[0] for name in items} == set(stages)
     for name, item in items.items():
@@ -41,7 +41,7 @@ def test_every_item_of_the_graph_can_be_shown(folder: Path, params: Params) -> N
 def test_settings_and_data_are_those_of_the_moment(folder: Path, params: Params) -> None:
     out = folder / "data" / "raw" / "ade20k"
     out.mkdir(parents=True)
-    shown = yaml.safe_load(dry_run.describe_stage("stages.extract", {"task": "segm_ade20k"}))
+    shown = load_yaml(dry_run.describe_stage("stages.extract", {"task": "segm_ade20k"}))
     assert shown["stage"] == "extract@segm_ade20k"
     assert shown["reads"] == {"data/raw/ade20k": "there"}
     assert shown["writes"] == {
@@ -51,7 +51,7 @@ def test_settings_and_data_are_those_of_the_moment(folder: Path, params: Params)
     assert shown["settings"]["resolution_px"] == params.resolution_px
     assert shown["settings"]["datasets.ade20k.prepare"] == params.datasets["ade20k"].prepare.model_dump()
     assert shown["device"] in ("cpu", "cuda")
-    again = yaml.safe_load(dry_run.describe_stage("stages.acquire", {"dataset": "ade20k"}))
+    again = load_yaml(dry_run.describe_stage("stages.acquire", {"dataset": "ade20k"}))
     assert again["writes"]["data/raw/ade20k"] == "there, replaced"
 
 
@@ -67,7 +67,7 @@ def test_a_stage_ends_before_it_does_anything(
     with pytest.raises(SystemExit) as ended:
         acquire.main(["--dataset", "ade20k", "--dry-run"])
     assert not ended.value.code
-    assert yaml.safe_load(capsys.readouterr().out)["stage"] == "acquire@ade20k"
+    assert load_yaml(capsys.readouterr().out)["stage"] == "acquire@ade20k"
     assert {path.name for path in folder.iterdir()} == {"params.yaml", "dvc.yaml"}
 
 
@@ -76,5 +76,5 @@ def test_nothing_is_written_not_even_locks_and_telemetry(folder: Path) -> None:
         [sys.executable, "-m", "stages.base", "--dry-run"],
         env={"PYTHONPATH": str(ROOT), "OFT_WARM": "1"}, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert yaml.safe_load(shown)["writes"] == {"data/models/base": "new"}
+    assert load_yaml(shown)["writes"] == {"data/models/base": "new"}
     assert {path.name for path in folder.iterdir()} == {"params.yaml", "dvc.yaml"}
