@@ -24,6 +24,7 @@ from oft.shards.shards import (
     write_shards,
 )
 from oft.shards.tars import OWNER
+from oft.storage import read_json
 from oft.types import Counts
 
 
@@ -71,6 +72,8 @@ def test_identical_input_gives_identical_bytes(folder: Path, tmp_path: Path) -> 
         "train-000001.tar",
         "train-000002.tar",
         "val-000000.tar",
+        "wids-train.json",
+        "wids-val.json",
     ]
     assert names == sorted(path.name for path in again.iterdir())
     for name in names:
@@ -170,6 +173,24 @@ def test_the_index_tells_what_was_written(folder: Path) -> None:
         ("val-000001.tar", 1),
     ]
     assert num_samples(folder, "train") == 7 and num_samples(folder, "val") == 4
+
+
+def test_webdatasets_own_index_names_every_shard_and_its_samples(folder: Path) -> None:
+    """The format of wids 0.1: addresses beside the file itself, and how many samples each holds."""
+    import webdataset
+
+    for split, expected in (("train", 7), ("val", 2)):
+        index = read_json(folder / f"wids-{split}.json")
+        assert index["wids_version"] == 1
+        keys = []
+        for shard in index["shardlist"]:
+            path = folder / shard["url"]
+            found = [sample["__key__"] for sample in webdataset.WebDataset(str(path), shardshuffle=False)]
+            assert len(found) == shard["nsamples"] and path.stat().st_size == shard["filesize"]
+            keys += found
+        assert keys == [sample.key for sample in samples(expected)]
+    write_shards([], folder, "val", 3)
+    assert not (folder / "wids-val.json").exists()  # the reader takes none without shards
 
 
 def test_a_shard_has_pictures_of_one_size_and_the_index_names_it(tmp_path: Path) -> None:
