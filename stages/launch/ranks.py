@@ -313,11 +313,6 @@ def _run_rank(main: Callable[[list[str]], None], arguments: list[str]) -> None:
 
 def _run_joined(main: Callable[[list[str]], None], arguments: list[str], world: World) -> None:
     """Run the stage as one of the processes that somebody else has started; each exits by itself."""
-    name = entry.stage_name(entry.module_name(), arguments)
-    errors = os.dup(2)
-    if world.rank > 0:
-        name = f"{name}-rank-{world.rank}"
-        _redirect_output(paths.LOGS / f"{name}.txt")
 
     def work(arguments: list[str]) -> None:
         try:
@@ -326,16 +321,24 @@ def _run_joined(main: Callable[[list[str]], None], arguments: list[str], world: 
         except LostRank as lost:
             time.sleep(LOST_SECONDS)  # who started this process ends it because of the other
             raise TrainingError(str(lost)) from lost
-        except Exception as fault:
-            if world.rank > 0:  # of these users see the faults alone
-                message = entry.message_of(fault, name) or traceback.format_exc()
-                os.write(errors, f"{message.rstrip()}\n".encode())
-            raise
 
+    if world.rank == 0:
+        try:
+            entry.run(work, arguments)
+        except SystemExit as ended:
+            _exit_at_once(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        return
+    name = entry.stage_name(entry.module_name(), arguments)
+    errors = os.dup(2)  # users see of these the faults alone
+    _redirect_output(paths.LOGS / f"{name}-rank-{world.rank}.txt")
     try:
-        entry.run(work, arguments, name=name)
-    except SystemExit as ended:
-        _exit_at_once(ended.code if isinstance(ended.code, int) else 1)
+        work(arguments)
+    except KeyboardInterrupt:
+        _exit_at_once(entry.INTERRUPTED)
+    except Exception as fault:
+        message = entry.message_of(fault, name) or traceback.format_exc()
+        os.write(errors, f"{message.rstrip()}\n".encode())
+        _exit_at_once(1)
 
 
 def _die_with_parent(parent: int) -> None:

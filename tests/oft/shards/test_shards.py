@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,15 +178,14 @@ def test_the_index_tells_what_was_written(folder: Path) -> None:
 
 def test_webdatasets_own_index_names_every_shard_and_its_samples(folder: Path) -> None:
     """The format of wids 0.1: addresses beside the file itself, and how many samples each holds."""
-    import webdataset
-
     for split, expected in (("train", 7), ("val", 2)):
         index = read_json(folder / f"wids-{split}.json")
         assert index["wids_version"] == 1
         keys = []
         for shard in index["shardlist"]:
             path = folder / shard["url"]
-            found = [sample["__key__"] for sample in webdataset.WebDataset(str(path), shardshuffle=False)]
+            with tarfile.open(path) as archive:
+                found = list(dict.fromkeys(name.partition(".")[0] for name in archive.getnames()))
             assert len(found) == shard["nsamples"] and path.stat().st_size == shard["filesize"]
             keys += found
         assert keys == [sample.key for sample in samples(expected)]
@@ -274,7 +274,7 @@ def test_index_faults_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no index"):
         num_samples(tmp_path / "nowhere", "val")
     (folder / INDEX_NAME).write_text(json.dumps({"schema": 99}))
-    with pytest.raises(DataError, match="schema 99, this program reads 1"):
+    with pytest.raises(DataError, match="schema 99, this program reads 2"):
         num_samples(folder, "val")
     (folder / INDEX_NAME).write_text("{")
     with pytest.raises(DataError, match="not valid JSON"):

@@ -85,13 +85,13 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
 def test_a_set_larger_than_its_room_trains_from_a_bucket_as_from_its_folder(
     base_folder: Path, s3: Any, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight shards, room for two: the window decides the order, where shards lie does not."""
+    """Four shards, room for two: the window decides the order, where shards lie does not."""
     rng = np.random.default_rng(0)
     samples = [
         pack_sample(f"k{number}", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), meta={"captions": ["a"]})
         for number in range(8)
     ]
-    write_shards(samples, tmp_path / "task", "train", 1)
+    write_shards(samples, tmp_path / "task", "train", 2)
     sizes = []
     for path in (tmp_path / "task").iterdir():
         s3.upload_file(str(path), "bucket", f"task/{path.name}")
@@ -100,25 +100,18 @@ def test_a_set_larger_than_its_room_trains_from_a_bucket_as_from_its_folder(
     monkeypatch.setenv("OFT_SHARDS", "s3://bucket")
     monkeypatch.setenv("OFT_SHARDS_GB", f"{room / 1e9:.9f}")
     cache = tmp_path / "cache"
+    base = load_base(base_folder)
+    denoiser = Denoiser(base.unet)
 
     def losses(store: ShardStore, window: int) -> list[float]:
-        settings = params.train.model_copy(
-            update={
-                "max_train_steps": 4,
-                "batch_size": 2,
-                "warmup_steps": 0,
-                "mixed_precision": "fp32",
-                "shuffle_window_shards": window,
-            }
-        )
-        base = load_base(base_folder)
-        denoiser = Denoiser(base.unet)
+        settings = params.train.model_copy(update={"batch_size": 2, "shuffle_window_shards": window})
         data = TrainingSet(ShardReader(store, "train"), "train", Encoded(), with_condition=False)
         objective = data_objective(base, denoiser, [TrainingSource(data, "instance")], settings, seed=1)
         found = []
-        for step in range(settings.max_train_steps):
-            (loss,) = objective(step)
-            found.append(float(loss.detach()))
+        for step in range(4):
+            with torch.no_grad():
+                (loss,) = objective(step)
+            found.append(float(loss))
             assert sum(path.stat().st_size for path in cache.glob("*.tar")) <= room < sum(sizes)
         return found
 
