@@ -18,7 +18,7 @@ import typer
 from flows.faults import explain_faults
 from flows.graph import open_repository
 from flows.private import use_private_site_cache
-from flows.process import GRACE_SECONDS
+from flows.reaper import GRACE_SECONDS
 from flows.redaction import hide_secrets
 from oft.errors import UserError
 
