@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.faults import explain_faults
+from flows.private import SITE_CACHE, site_cache
 from flows.process import CommandResult, run_command
 from oft.errors import UserError
 
@@ -38,9 +39,20 @@ def dvc_command(arguments: Sequence[str]) -> list[str]:
 
 
 def dvc_environment() -> dict[str, str]:
-    """This process's environment, its own interpreter first on PATH: a stage's command says ``python``."""
+    """This process's environment for DVC: its own interpreter first on PATH, since a stage's command says
+    ``python``, and a private site cache.
+
+    Raises:
+        UserError: the site cache is not this user's alone.
+    """
     path = os.pathsep.join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
+    return {
+        **os.environ,
+        "PATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",
+        SITE_CACHE: str(site_cache()),
+    }
 
 
 def read_dvc_json(arguments: Sequence[str], *, root: Path) -> Any:

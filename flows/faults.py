@@ -1,14 +1,20 @@
-"""Explain the faults of disks and of S3 that DVC prints, with a remedy."""
+"""Explain the faults of disks and of S3 that DVC prints or raises, with a remedy."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Collection
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-_FULL = re.compile(r"(?:No space left on device|Disk quota exceeded)(?:: '([^']*)'(?: -> '([^']*)')?)?")
+from oft.errors import UserError
+
+_PATHS = r"(?:: '([^']*)'(?: -> '([^']*)')?)?"
+_FULL = re.compile(rf"(?:No space left on device|Disk quota exceeded|database or disk is full){_PATHS}")
+_FORBIDDEN = re.compile(rf"(?:\[Errno (?:1|13|30)\] [^:]*|readonly database){_PATHS}")
 NUM_TRANSIENT = 2
 """The last of the meanings below are transient faults."""
 _MEANINGS = (
@@ -55,11 +61,33 @@ def is_transient(line: str) -> bool:
 def explain_faults(lines: Collection[str]) -> list[str]:
     """Return the meaning, with a remedy, of each kind of fault in the lines of a DVC command."""
     found = [text for pattern, text in _MEANINGS if any(re.search(pattern, line) for line in lines)]
-    full = [match for line in lines if (match := _FULL.search(line))]
-    if full:
-        named = next((match for match in full if match[1]), None)
-        found.insert(0, _describe_full_disk(named and (named[2] or named[1])))
+    for pattern, describe in ((_FORBIDDEN, _describe_forbidden), (_FULL, _describe_full_disk)):
+        matches = [match for line in lines if (match := pattern.search(line))]
+        if matches:
+            named = next((match for match in matches if match[1]), None)
+            found.insert(0, describe(named and (named[2] or named[1])))
     return found
+
+
+@contextmanager
+def explain_disk_faults() -> Iterator[None]:
+    """Turn an error of a full or read-only disk, DVC's databases included, into a `UserError`."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if not (meanings := explain_faults([str(error)])):
+            raise
+        raise UserError("\n".join(meanings)) from error
+
+
+def _describe_forbidden(path: str | None) -> str:
+    place = next((place for place in Path(path).absolute().parents if place.exists()), None) if path else None
+    who = f"; its folder belongs to user {place.stat().st_uid}, you are {os.getuid()}" if place else ""
+    return (
+        f"{path or 'a file of DVC'} may not be read or written (read-only, or somebody else's{who}). Give "
+        "yourself the right, or, if it is in DVC's cache, give this clone one of its own (`dvc cache dir "
+        "--local /your/disk`): `make pull` fetches what a remote has, the rest is made again. Then run again"
+    )
 
 
 def _describe_full_disk(path: str | None) -> str:

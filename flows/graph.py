@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.private import use_private_site_cache
 from oft.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ def open_repository(root: Path) -> Iterator[Repo]:
     """Open the DVC repository whose root is ``root``.
 
     Raises:
-        UserError: there is none, or DVC refuses dvc.yaml or params.yaml, at once or inside the block.
+        UserError: there is none, or DVC refuses dvc.yaml or params.yaml, at once or inside the block,
+            or its site cache is not this user's alone.
     """
+    use_private_site_cache()
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

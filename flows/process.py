@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from flows import reaper
+from flows.reaper import GRACE_SECONDS, POLL_SECONDS, signal_group
 from flows.redaction import hide_secrets
 from oft.errors import UserError
 
 TAIL_LINES = 20
 PR_SET_PDEATHSIG = 1  # see prctl(2)
-GRACE_SECONDS = 1.0
-POLL_SECONDS = 0.02
+
+
+class Reaper:
+    """This process's companion (flows/reaper.py), which ends its commands where it cannot: it was killed."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._caller = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    def began(self, group: int) -> None:
+        """Entrust it with a process group; ``ended`` takes it back."""
+        self._tell(f"+{group}\n")
+
+    def ended(self, group: int) -> None:
+        """Say that the group is gone: another one may get its number."""
+        self._tell(f"-{group}\n")
+
+    def _tell(self, line: str) -> None:
+        with self._guard, suppress(BrokenPipeError):
+            if self._caller != os.getpid():
+                self._start()
+            assert self._process is not None and self._process.stdin is not None
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+
+    def _start(self) -> None:
+        self._caller = os.getpid()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", reaper.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        atexit.register(self._leave, self._process, self._caller)
+
+    def _leave(self, process: subprocess.Popen[str], caller: int) -> None:
+        if caller == os.getpid():  # and no fork of it
+            with suppress(BrokenPipeError):
+                process.communicate()
+
+
+REAPER = Reaper()
 
 
 class CommandResult(NamedTuple):
@@ -61,12 +108,13 @@ def run_command(
 
     The child leads a process group of its own. Whatever interrupts the wait (Ctrl-C, a cancelled flow,
     SIGTERM turned into an exception, a fault in ``log``) ends that whole group, grandchildren too, before it
-    is raised again.
+    is raised again. Where this process is killed, its reaper ends the group.
 
     Args:
         started: is given the child, so that another thread can end it (``terminate_groups``).
     """
     process = start_command(command, root=root, environment=environment)
+    REAPER.began(process.pid)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     try:
         if started is not None:
@@ -81,6 +129,8 @@ def run_command(
     except BaseException:
         terminate_groups([process])
         raise
+    finally:
+        REAPER.ended(process.pid)
 
 
 def die_with_parent() -> None:
@@ -134,12 +184,3 @@ def terminate_groups(processes: Sequence[subprocess.Popen[str]]) -> None:
         for process in processes:
             signal_group(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def signal_group(group: int, number: int) -> bool:
-    """Send signal ``number`` (0: none, only ask) to a process group; false where the group is gone."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True

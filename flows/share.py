@@ -17,7 +17,8 @@ import typer
 
 from flows.faults import explain_faults
 from flows.graph import open_repository
-from flows.process import GRACE_SECONDS
+from flows.private import use_private_site_cache
+from flows.reaper import GRACE_SECONDS
 from flows.redaction import hide_secrets
 from oft.errors import UserError
 
@@ -130,6 +131,7 @@ def transfer(verb: str, remote: str | None, jobs: int | None) -> int:
     """
     from dvc.repo import Repo
 
+    use_private_site_cache()
     try:
         with Repo(_wait_for_lock=True) as repo:
             if verb == "push":

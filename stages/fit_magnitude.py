@@ -52,6 +52,9 @@ def main(arguments: list[str]) -> None:
 
     ranks = join_ranks()
     ranks.refuse_unequal(scratch.name)
+    room = shards.plan_room("train", settings.shuffle_window_shards or None)
+    if room and ranks.first:
+        print(room, flush=True)
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     loaded = load_adapter_onto(base, folder / "train")

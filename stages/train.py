@@ -53,6 +53,9 @@ def main(arguments: list[str]) -> None:
 
     ranks = join_ranks()
     ranks.refuse_unequal(scratch.name)
+    room = shards.plan_room("train", settings.shuffle_window_shards or None)
+    if room and ranks.first:
+        print(room, flush=True)
     make_deterministic()
     base = load_base(paths.BASE, choose_device())
     adapter = load_adapter_onto(base, folder / "init")

@@ -54,6 +54,14 @@ def clone_repository(folder: Path, profile: str) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _site_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """DVC's site cache goes with the tests; its own default, /var/tmp/dvc, is everybody's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("site-cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is shared among processes but where a test asks for it: starting them takes a second here."""

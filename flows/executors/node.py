@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from flows.commands import dvc_environment
 from flows.executors.pythonpath import module_command, with_pythonpath
 from flows.executors.watchdog import watchdog_command
+from flows.private import private_folder
 from flows.process import CommandResult, run_command
 from flows.resources import VISIBLE_GPUS
 from oft.errors import UserError
@@ -131,15 +132,7 @@ def node_folder(environment: Mapping[str, str]) -> Path:
         UserError: it belongs to somebody else, or others may write into it.
     """
     default = Path(tempfile.gettempdir(), f"oft-ray-{os.getuid()}")
-    folder = Path(environment.get(FOLDER) or default).absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022 or folder.is_symlink():
-        raise UserError(
-            f"{folder} on the node must be a folder of your own that nobody else may write to; "
-            f"`chmod 700` it, or start the node with {FOLDER} naming another"
-        )
-    return folder
+    return private_folder(Path(environment.get(FOLDER) or default), FOLDER)
 
 
 @contextmanager

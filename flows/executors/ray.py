@@ -29,6 +29,7 @@ from oft.storage import read_json, write_json
 
 FORWARDED_VARIABLES = (
     "OFT_SHARDS",
+    "OFT_SHARDS_GB",
     "OFT_TRAIN_PROCESSES",
     "OFT_WARM",
     "OFT_WARM_IDLE_SECONDS",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from flows.executors.pythonpath import without_pythonpath
 from flows.executors.snapshot import SENT_FILES, require_committed
 from flows.executors.worktree import prepare_worktree
+from flows.private import use_private_site_cache
 from oft.errors import UserError, first_line
 from oft.storage import read_json, write_json
 
@@ -347,6 +348,7 @@ def main(step: str, file: str, *stage: str) -> None:
         "restore": restore,
     }
     try:
+        use_private_site_cache()
         result = steps[step](*stage, read_json(Path(file)))
     except (UserError, DvcException) as error:
         print(f"ERROR: {error}", flush=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from flows.commands import describe_changes, describe_failure, run_dvc
 from flows.executors import open_executor
+from flows.faults import explain_disk_faults
 from flows.reproduce.plan import make_plan
+from flows.reproduce.repair_outs import repair_outs
 from flows.reproduce.run_table import RunTable, Status
 from flows.reproduce.views import View, current_view, is_chatter
 from flows.reproduce.walk import RETRY_SECONDS, Log, Spawn, Walk, WalkHooks, spawn_threads
@@ -75,7 +77,7 @@ def bring_up_to_date(
         publish: called with the run at its end, before another may begin.
 
     Raises:
-        UserError: the pipeline cannot be read, or an executor cannot be had.
+        UserError: the pipeline cannot be read, an executor cannot be had, or a disk is full or read-only.
     """
     say = partial(log, "")
 
@@ -83,8 +85,10 @@ def bring_up_to_date(
         for done in repair_dvc_state(root):
             say(done)
 
-    with workspace_lock(root, say):
+    with explain_disk_faults(), workspace_lock(root, say):
         repair()
+        for done in repair_outs(root):
+            say(done)
         if options.pull:
             _fetch(root, options.targets, say)
         plan = make_plan(root, options.targets)

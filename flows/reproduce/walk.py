@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from flows.commands import describe_failure, read_repro_action
 from flows.executors import Executor
+from flows.faults import explain_faults
 from flows.graph import StageGraph
 from flows.reproduce.outcomes import Outcome, classify, describe_crash, explain_signal
 from flows.reproduce.plan import Plan
@@ -157,7 +158,8 @@ class Walk:
             try:
                 made.append(self._run_stage(stage, lease, executor))
             except (UserError, OSError) as error:
-                made.append(StageResult(Status.FAILED, f"stage {stage}: {error}"))
+                parts = [f"stage {stage}: {error}", *explain_faults([str(error)])]
+                made.append(StageResult(Status.FAILED, "\n".join(parts)))
             return made[0]
 
         def report(future: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,14 @@ import psutil
 from flows.git import git_bytes
 from flows.locking import exclusive_lock
 from oft.errors import UserError
-from oft.storage import YAMLError, atomic_file, load_yaml
+from oft.storage import MarkedYAMLError, YAMLError, atomic_file, load_yaml
 
 LOCKFILE = "dvc.lock"
 LOCKFILE_BACKUP = Path(".dvc/tmp/dvc.lock.kept")
 """The last dvc.lock known to be whole."""
+LOCKFILE_TORN = Path(".dvc/tmp/dvc.lock.torn")
+"""The last one that was replaced."""
+CONFLICT_MARK = re.compile(rb"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
 RUN_LOCK = Path(".dvc/tmp/run.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")
 
@@ -63,7 +67,7 @@ def repair_dvc_state(root: Path) -> list[str]:
         One sentence for each repair.
 
     Raises:
-        UserError: dvc.lock is torn and no whole one is known.
+        UserError: dvc.lock is torn and no whole one is known, or a person has to mend it.
     """
     done = []
     with _dvc_lock(root):
@@ -72,6 +76,8 @@ def repair_dvc_state(root: Path) -> list[str]:
             _read(root / LOCKFILE_BACKUP),
             _committed_lockfile(root),
         )
+        if content is not None:
+            _refuse_unfinished_edit(root / LOCKFILE, content)
         if content is not None and _is_torn(content, kept) and content != committed:
             whole = kept if kept is not None and _stages(kept) is not None else committed
             if whole is None:
@@ -79,9 +85,13 @@ def repair_dvc_state(root: Path) -> list[str]:
                     f"{root / LOCKFILE} is cut short and no earlier state of it is known; run "
                     "`git checkout dvc.lock`, or delete it: the run cache gives back what was made"
                 )
-            with atomic_file(root / LOCKFILE) as partial:
-                partial.write_bytes(whole)
-            done.append("dvc.lock was cut short by a killed process; the last whole one stands again.")
+            for name, text in ((LOCKFILE_TORN, content), (LOCKFILE, whole)):
+                with atomic_file(root / name) as partial:
+                    partial.write_bytes(text)
+            done.append(
+                "dvc.lock was cut short by a killed process; the last whole one stands again, the other is "
+                f"{LOCKFILE_TORN}."
+            )
         if (rwlock := _read(root / RWLOCK)) is not None and (repaired := _without_dead(rwlock)) != rwlock:
             with atomic_file(root / RWLOCK) as partial:
                 partial.write_bytes(repaired)
@@ -98,6 +108,27 @@ def _dvc_lock(root: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with make_lock(str(folder / "lock"), tmp_dir=str(folder), wait=True):
         yield
+
+
+def _refuse_unfinished_edit(path: Path, content: bytes) -> None:
+    """Raise UserError where a file is damaged as no kill in mid-write does it: a person was at it."""
+    if CONFLICT_MARK.search(content):
+        raise UserError(
+            f"{path} has the marks of a merge that git could not finish; choose a side (`git checkout --ours "
+            "dvc.lock` or `--theirs`, then `git add dvc.lock`) or remove the marks, and run again: what the "
+            "other side had made is restored from the run cache where that has it, or made again"
+        )
+    try:
+        load_yaml(content)
+    except MarkedYAMLError as error:
+        last = content.count(b"\n", 0, len(content.rstrip()))
+        if error.problem_mark is not None and error.problem_mark.line < last:
+            raise UserError(
+                f"{path}, line {error.problem_mark.line + 1}: {error.problem}; mend it, or take the "
+                "committed one back with `git checkout dvc.lock`, and run again"
+            ) from error
+    except (YAMLError, UnicodeDecodeError):  # not even text, as after a power cut
+        return
 
 
 def _is_torn(content: bytes, kept: bytes | None) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 from flows.requests.prompts import subject_file
 from flows.requests.request import TrainingRequest
-from flows.yaml_text import dump_yaml
 from oft.params import Params, parse_params
 from oft.profiles import compose_profile
 from oft.settings.training import share_training

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 
 from flows.clones import check_out, fetch, resolve_revision, share_cache
-from flows.process import POLL_SECONDS
+from flows.reaper import POLL_SECONDS
 from oft.errors import UserError
 from oft.storage import file_lock, try_lock
 

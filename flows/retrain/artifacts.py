@@ -8,8 +8,6 @@ from typing import Any
 
 from oft.storage import dump_yaml, load_yaml
 
-from flows.yaml_text import dump_yaml
-
 # From the section's own line to the next line that begins in the first column, comments apart.
 _SECTION = re.compile(r"^artifacts:.*\n(?:(?:[ \t#].*)?\n)*", re.MULTILINE)
 

@@ -20,7 +20,6 @@ from flows.retrain.decision import Decision
 from flows.retrain.gate import ImageScores
 from flows.retrain.settings import RetrainSettings
 from flows.retrain.workspace import open_clone, repair_clone
-from flows.yaml_text import dump_yaml
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import UserError
 from oft.params import Params

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 
 import psutil
 
-from flows.process import POLL_SECONDS
+from flows.reaper import POLL_SECONDS
 
 MARK = "OFT_SERVED"
 RUN_GRACE_SECONDS = 10.0  # for a flow run to end its stages and report its state

@@ -12,7 +12,6 @@ from flows.clones import clone_at
 from flows.reproduce.workspace import backup_lockfile
 from flows.trials.changes import describe_changes
 from flows.trials.trial import Part, Trial
-from flows.yaml_text import dump_yaml
 from oft.params import PARAMS_FILE
 from oft.storage import atomic_file, atomic_folder, dump_yaml
 

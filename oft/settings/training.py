@@ -47,6 +47,7 @@ class Optimization(Section):
     prompt_dropout: Share
     snr_gamma: NonNegativeFloat
     offset_noise: Share
+    shuffle_window_shards: NaturalInt
     checkpoint_every_steps: PositiveInt
     log_to: list[Literal["tensorboard", "wandb"]]
 

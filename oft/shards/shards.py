@@ -29,7 +29,7 @@ from oft.shards.tars import add_member
 from oft.storage import sha256_file, write_json
 from oft.types import Counts, Split
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 INDEX_NAME = "index.json"
 JPEG_QUALITY = 95
 
@@ -149,7 +149,7 @@ def write_shards(
     Args:
         samples: streamed; one at a time is held. Wherever the size changes, a shard ends: give those of one
             size together.
-        folder: where the tars and ``index.json`` go.
+        folder: where the tars, ``index.json`` and ``wids-<split>.json``, webdataset's own index, go.
         split: ``train`` or ``val``.
         samples_per_shard: samples in every shard but the last of a size.
         params: what the shards were made with, kept in the index with its hash.
@@ -167,7 +167,8 @@ def write_shards(
     for size, shard in _split_into_shards(samples, samples_per_shard):
         path = folder / f"{split}-{len(entries):06d}.tar"
         entry = {"name": path.name, "num_samples": _write_tar(path, shard, keys), "size_px": list(size)}
-        entries.append(entry | {"sha256": sha256_file(path)})
+        entries.append(entry | {"sha256": sha256_file(path), "size_bytes": path.stat().st_size})
+    _write_wids_index(folder, split, entries)
     index_path = folder / INDEX_NAME
     index: dict[str, Any] = {"schema": SCHEMA_VERSION, "splits": {}}
     if index_path.is_file():
@@ -181,6 +182,19 @@ def write_shards(
     }
     write_json(index_path, index)
     return index
+
+
+def _write_wids_index(folder: Path, split: Split, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Write the index by which webdataset's ``wids.ShardListDataset`` reads a split, if it has shards."""
+    shards = [
+        {"url": entry["name"], "nsamples": entry["num_samples"], "filesize": entry["size_bytes"]}
+        for entry in entries
+    ]
+    path = folder / f"wids-{split}.json"
+    if shards:
+        write_json(path, {"wids_version": 1, "name": split, "shardlist": shards})
+    else:
+        path.unlink(missing_ok=True)
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -212,7 +226,7 @@ def parse_index(content: bytes, name: str, remedy: str) -> dict[str, Any]:
 
 
 def shard_entries(folder: Path, split: Split) -> list[dict[str, Any]]:
-    """Return what the index says of each shard of a split: name, num_samples, sha256.
+    """Return what the index says of each shard of a split: name, num_samples, size_px, sha256, size_bytes.
 
     Raises:
         DataError: the index is missing or damaged, or has no such split.

@@ -22,11 +22,12 @@ from oft.storage.remote import (
     open_remote,
     read_remote,
 )
-from oft.storage.yaml12 import YAMLError, dump_yaml, load_yaml, update_yaml
+from oft.storage.yaml12 import MarkedYAMLError, YAMLError, dump_yaml, load_yaml, update_yaml
 
 __all__ = [
     "CHUNK_BYTES",
     "ByteStream",
+    "MarkedYAMLError",
     "Publication",
     "YAMLError",
     "atomic_file",

@@ -29,7 +29,14 @@ from oft.storage.remote import (
 )
 
 MANIFEST = "published.json"
-ENTRIES = ("adapter_config.json", "index.html", "index.json", "model_index.json")
+ENTRIES = (
+    "adapter_config.json",
+    "index.html",
+    "index.json",
+    "model_index.json",
+    "wids-train.json",
+    "wids-val.json",
+)
 """What others open first, and find the rest by: sent after the rest."""
 CONTENT_TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".md": "text/markdown"}
 SENDERS = 8

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 from yaml.constructor import ConstructorError
 
 _TAG = "tag:yaml.org,2002:"
@@ -175,4 +175,12 @@ def _in_one_line(value: Any) -> Any:
     return value
 
 
-__all__ = ["PLAIN_SCALARS", "YAMLError", "dump_yaml", "load_yaml", "update_yaml", "yaml_number"]
+__all__ = [
+    "PLAIN_SCALARS",
+    "MarkedYAMLError",
+    "YAMLError",
+    "dump_yaml",
+    "load_yaml",
+    "update_yaml",
+    "yaml_number",
+]

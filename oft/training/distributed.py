@@ -6,6 +6,9 @@ The environment alone says how many there are, since hardware must change no res
 - ``OFT_TRAIN_NODES``, ``OFT_TRAIN_NODE_RANK``, ``OFT_TRAIN_RENDEZVOUS=host:port``: how many machines there
   are, which of them this is, counted from 0, and where machine 0 listens.
 
+Or somebody else has started the processes, `torchrun`, `accelerate launch` or SLURM's `srun`, and says so in
+the environment: then they join as they are (``read_world``).
+
 The global batch stays what params.yaml says. Each rank computes its share of it and all step by the same
 averaged gradient, so that ranks change a result by rounding and no more. What is trained is small: one
 all-reduce of its gradients a step does what wrapping the model would, and a rank computes what one process
@@ -17,8 +20,9 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,9 +39,19 @@ NODES = "OFT_TRAIN_NODES"
 NODE_RANK = "OFT_TRAIN_NODE_RANK"
 RENDEZVOUS = "OFT_TRAIN_RENDEZVOUS"
 
-# What torchrun tells its processes. They are taken out of the environment: what else reads them, accelerate
-# above all, is to see the one process that each rank is.
-LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+# What torchrun and MPI tell their processes, and by its prefix what accelerate does. They are taken out of
+# the environment: what else reads them, accelerate above all, is to see the one process that each rank is,
+# and its settings are those of params.yaml.
+LAUNCHER_VARIABLES = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"),
+)
+ACCELERATE = "ACCELERATE_"
+SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
+# What SLURM tells each task of a step that srun started.
+SLURM_TASKS = "SLURM_STEP_NUM_TASKS"
+SLURM_NODES = "SLURM_STEP_NODELIST"
+SLURM_PORTS = range(15_000, 25_000)
 
 ARRIVAL_SECONDS = 600.0
 # A rank that fails closes its connections, and the others see that at once. The limit is for machines that
@@ -114,6 +128,90 @@ def read_layout(environment: Mapping[str, str], count_gpus: Callable[[], int]) -
             f"{environment[RENDEZVOUS]!r}"
         )
     return Layout(per_node, nodes, node_rank, (host.strip("[]"), int(port)))
+
+
+class World(NamedTuple):
+    """The processes that somebody else has started, and which of them this is.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: of all.
+        local_rank: of this process among those of its machine.
+        num_here: of those on this machine.
+        master: host and port at which the first process listens.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
+    num_here: int
+    master: tuple[str, int]
+
+
+def read_world(environment: Mapping[str, str]) -> World | None:
+    """Return the processes that this one was started with; None where it was started alone.
+
+    torchrun and `accelerate launch` tell it by RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT,
+    srun by SLURM's variables, to which MASTER_ADDR and MASTER_PORT may be added. A SLURM task that
+    OFT_TRAIN_NODES makes one machine of a training starts its processes itself.
+
+    Raises:
+        TrainingError: a variable is missing or breaks its rule, or sharding is asked for.
+    """
+    sharding = [name for name in SHARDING if environment.get(name, "").lower() == "true"]
+    if sharding:
+        raise TrainingError(
+            f"{sharding[0]} is set: a training does not shard the model, each process holds all of it (see "
+            "docs/distributed.md); choose a configuration of accelerate without"
+        )
+    told = {name: environment.get(name, "") for name in LAUNCHER_VARIABLES}
+    if told["WORLD_SIZE"] in ("", "1"):
+        if environment.get(SLURM_TASKS, "1") == "1" or environment.get(NODES):
+            return None
+        told |= _slurm_world(environment) | {
+            name: told[name] for name in ("MASTER_ADDR", "MASTER_PORT") if told[name]
+        }
+    size = _whole_number("WORLD_SIZE", told["WORLD_SIZE"], 1)
+    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not told[name]]
+    if missing:
+        raise TrainingError(
+            f"this process was started as one of {size} and {', '.join(missing)} must be set too; start them "
+            "with torchrun, accelerate launch or srun, or set them as these do"
+        )
+    both = [name for name in (PROCESSES, NODES) if environment.get(name)]
+    if both:
+        raise TrainingError(
+            f"{' and '.join(both)} must not be set: this process was started as one of {size}, and starts no "
+            f"others; unset it, or start the stage once on each machine"
+        )
+    rank, local_rank = (_whole_number(name, told[name], 0) for name in ("RANK", "LOCAL_RANK"))
+    if rank >= size:
+        raise TrainingError(f"RANK ({rank}) must be below WORLD_SIZE ({size}); count processes from 0")
+    num_here = _whole_number("LOCAL_WORLD_SIZE", told["LOCAL_WORLD_SIZE"] or str(size), 1)
+    port = _whole_number("MASTER_PORT", told["MASTER_PORT"], 1)
+    return World(rank, size, local_rank, num_here, (told["MASTER_ADDR"], port))
+
+
+def _slurm_world(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what torchrun would tell a task of SLURM's; the first node listens, at a port of the step's."""
+    tasks_per_node = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    # The first of "node1,node2", "node[03-05,9]" or "rack[1-2]-gpu".
+    first = re.match(r"([^,\[]*)(?:\[(\w+)[^\]]*\])?([^,\[]*)", environment.get(SLURM_NODES, ""))
+    step = sum(int(environment.get(name) or 0) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    return {
+        "RANK": environment.get("SLURM_PROCID", ""),
+        "WORLD_SIZE": environment[SLURM_TASKS],
+        "LOCAL_RANK": environment.get("SLURM_LOCALID", ""),
+        "LOCAL_WORLD_SIZE": tasks_per_node[0] if tasks_per_node else "",
+        "MASTER_ADDR": "".join(part or "" for part in first.groups()) if first else "",
+        "MASTER_PORT": str(SLURM_PORTS[step % len(SLURM_PORTS)]),
+    }
+
+
+def forget_launcher(environment: MutableMapping[str, str]) -> None:
+    """Take out of the environment what a launcher of processes has told this one."""
+    for name in [name for name in environment if name in LAUNCHER_VARIABLES or name.startswith(ACCELERATE)]:
+        del environment[name]
 
 
 def _whole_number(name: str, value: str, least: int, otherwise: str = "") -> int:
@@ -282,37 +380,84 @@ def join(layout: Layout, meeting_place: Path) -> Ranks:
         TrainingError: there are more processes, or fewer, or two of the same rank.
     """
     local_rank, found = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
-    for name in LAUNCHER_VARIABLES:
-        os.environ.pop(name, None)
+    forget_launcher(os.environ)
     if found != layout.num_ranks:
         raise TrainingError(
             f"{layout.num_ranks} processes were asked for here ({layout.per_node} on each of {layout.nodes} "
             f"machines) and {found} came; set {PROCESSES} and {NODES} to the same values on all machines"
         )
-    import torch
-    from torch import distributed
-    from torch._C._distributed_c10d import FileStore, PrefixStore, Store, TCPStore
+    from torch._C._distributed_c10d import FileStore, Store, TCPStore
 
     if layout.rendezvous is None:
         meeting: Store = FileStore(str(meeting_place), layout.num_ranks)
     else:
         meeting = TCPStore(*layout.rendezvous, is_master=False)
-    ranks = Ranks(layout.rank_of(local_rank), layout.num_ranks, layout.per_node)
+    return _begin(meeting, Ranks(layout.rank_of(local_rank), layout.num_ranks, layout.per_node), local_rank)
+
+
+def join_world(world: World) -> Ranks:
+    """Meet the other processes that somebody else has started, where they said.
+
+    Raises:
+        TrainingError: they do not all come, or their environments do not agree.
+    """
+    from torch.distributed import rendezvous
+
+    forget_launcher(os.environ)
+    host, port = world.master
+    if world.num_here == world.size and host in ("localhost", "127.0.0.1"):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's own name may lead nowhere
+    try:
+        # Under torchrun the store is there already, and this knows.
+        store, *_ = next(
+            rendezvous(
+                f"tcp://{host}:{port}", world.rank, world.size, timeout=timedelta(seconds=ARRIVAL_SECONDS)
+            )
+        )
+    except (RuntimeError, OSError) as fault:
+        raise TrainingError(
+            f"process {world.rank} of {world.size} cannot reach the first at {host}:{port}, which "
+            f"MASTER_ADDR and MASTER_PORT name ({first_line(fault)}); give an address and a free port of its "
+            "machine"
+        ) from fault
+    return _begin(store, Ranks(world.rank, world.size, world.num_here), world.local_rank)
+
+
+def _begin(meeting: Any, ranks: Ranks, local_rank: int) -> Ranks:
+    """Return ``ranks`` once all of them are there and can tell each other things."""
+    import torch
+    from torch import distributed
+    from torch._C._distributed_c10d import PrefixStore
+
     store = PrefixStore("oft", meeting)
     _meet(store, ranks)
     has_gpu = torch.cuda.is_available()
     if has_gpu:
-        torch.cuda.set_device(local_rank)
+        torch.cuda.set_device(_own_gpu(local_rank, torch.cuda.device_count()))
     backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
     distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.num, timeout=WAIT)
     counted = ranks.sum(1)
-    if counted != layout.num_ranks:
-        raise TrainingError(f"{layout.num_ranks} processes were asked for, and {counted:.0f} answer")
+    if counted != ranks.num:
+        raise TrainingError(f"{ranks.num} processes were asked for, and {counted:.0f} answer")
     if ranks.sum(has_gpu) not in (0, ranks.num):
         raise TrainingError(
             "all processes must have a GPU, or none; hide those there are: CUDA_VISIBLE_DEVICES="
         )
     return ranks
+
+
+def _own_gpu(local_rank: int, num_visible: int) -> int:
+    """Return which of the visible GPUs a process takes; SLURM may show each task its own alone.
+
+    Raises:
+        TrainingError: there are fewer than processes.
+    """
+    if local_rank >= num_visible > 1:
+        raise TrainingError(
+            f"process {local_rank} of this machine has no GPU of its own: {num_visible} are visible; start "
+            "no more processes than there are GPUs"
+        )
+    return local_rank if num_visible > 1 else 0
 
 
 def _meet(store: Any, ranks: Ranks) -> None:
@@ -331,7 +476,8 @@ def _meet(store: Any, ranks: Ranks) -> None:
     if any(count != 1 for count in counts.values()):
         twice = sorted({rank // ranks.num_here for rank, count in counts.items() if count > 1})
         raise TrainingError(
-            f"{NODE_RANK} must be another number on each machine, and {', '.join(map(str, twice))} came twice"
+            f"{NODE_RANK} (or RANK) must be another number on each machine (process), and machine "
+            f"{', '.join(map(str, twice))} came twice"
         )
 
 

@@ -194,6 +194,7 @@ def data_objective(
                 source.data.shards,
                 settings.batch_size,
                 derive_seed(seed, source.name),
+                window=settings.shuffle_window_shards or None,
                 rank=ranks.rank,
                 num_ranks=ranks.num,
             ),

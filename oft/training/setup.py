@@ -52,8 +52,8 @@ def make_accelerator(settings: Optimization, logs: Path) -> Accelerator:
     )
     if accelerator.num_processes > 1:
         raise TrainingError(
-            f"this process was started as one of {accelerator.num_processes}, and a training starts its "
-            f"processes itself; set {PROCESSES} instead of using torchrun or accelerate launch"
+            f"this process was started as one of {accelerator.num_processes}, and how to meet the others is "
+            f"not known; use torchrun, accelerate launch or srun, or set {PROCESSES} alone"
         )
     return accelerator
 

@@ -1,4 +1,5 @@
-"""How a training stage runs as several processes: torchrun's engine starts them, the stage waits for them.
+"""How a training stage runs as several processes: torchrun's engine starts them, the stage waits for them; or
+somebody else has started them, and the stage is one of them.
 
 The environment asks for it (see oft/training/distributed.py). The stage checks its settings, starts ranks
 that run the same stage, forwards what the first one prints, and exits as they do: with one message, whichever
@@ -34,10 +35,14 @@ from oft.training.distributed import (
     Layout,
     LostRank,
     Ranks,
+    World,
+    forget_launcher,
     join,
+    join_world,
     leave,
     micro_batches,
     read_layout,
+    read_world,
 )
 from stages.launch import entry, paths
 from stages.launch.warm import exit_with
@@ -63,11 +68,20 @@ STOP_SECONDS = 1
 
 
 def run(main: Callable[[list[str]], None], arguments: list[str]) -> None:
-    """Run a training stage: as ``entry.run`` does, or as one of the ranks that such a stage has started."""
+    """Run a training stage: as ``entry.run`` does, as one of the ranks that such a stage has started, or as
+    one of the processes that torchrun, accelerate or SLURM has."""
     if PARENT in os.environ:
         _run_rank(main, arguments)
-    else:
+        return
+    try:
+        world = read_world(os.environ)
+    except TrainingError as fault:
+        print(fault, file=sys.stderr)
+        sys.exit(1)
+    if world is None:
         entry.run(main, arguments, heavy=True)
+    else:
+        _run_joined(main, arguments, world)
 
 
 def run_as_ranks(arguments: list[str], settings: Optimization) -> bool:
@@ -81,11 +95,9 @@ def run_as_ranks(arguments: list[str], settings: Optimization) -> bool:
     """
     if PARENT in os.environ:
         return False
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise TrainingError(
-            f"this process was started as one of {os.environ['WORLD_SIZE']}, and the stage starts its "
-            f"processes itself; set {PROCESSES} instead of using torchrun or accelerate launch"
-        )
+    if world := read_world(os.environ):
+        micro_batches(settings.batch_size, settings.gradient_accumulation_steps, world.size)
+        return False
     layout = read_layout(os.environ, _count_gpus)
     micro_batches(settings.batch_size, settings.gradient_accumulation_steps, layout.num_ranks)
     if layout.num_ranks == 1:
@@ -101,8 +113,11 @@ def run_as_ranks(arguments: list[str], settings: Optimization) -> bool:
 
 
 def join_ranks() -> Ranks:
-    """Return the ranks that this process belongs to; ``ALONE`` if no stage has started it."""
+    """Return the ranks that this process belongs to; ``ALONE`` if nobody has started others with it."""
     if PARENT not in os.environ:
+        if world := read_world(os.environ):
+            return join_world(world)
+        forget_launcher(os.environ)
         return ALONE
     return join(read_layout(os.environ, _count_gpus), Path(os.environ[FOLDER]) / STORE_FILE)
 
@@ -294,6 +309,36 @@ def _run_rank(main: Callable[[list[str]], None], arguments: list[str]) -> None:
         _report_fault(str(lost))
     except Exception as fault:
         _report_fault(entry.message_of(fault, name) or traceback.format_exc())
+
+
+def _run_joined(main: Callable[[list[str]], None], arguments: list[str], world: World) -> None:
+    """Run the stage as one of the processes that somebody else has started; each exits by itself."""
+
+    def work(arguments: list[str]) -> None:
+        try:
+            main(arguments)
+            leave()
+        except LostRank as lost:
+            time.sleep(LOST_SECONDS)  # who started this process ends it because of the other
+            raise TrainingError(str(lost)) from lost
+
+    if world.rank == 0:
+        try:
+            entry.run(work, arguments)
+        except SystemExit as ended:
+            _exit_at_once(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        return
+    name = entry.stage_name(entry.module_name(), arguments)
+    errors = os.dup(2)  # users see of these the faults alone
+    _redirect_output(paths.LOGS / f"{name}-rank-{world.rank}.txt")
+    try:
+        work(arguments)
+    except KeyboardInterrupt:
+        _exit_at_once(entry.INTERRUPTED)
+    except Exception as fault:
+        message = entry.message_of(fault, name) or traceback.format_exc()
+        os.write(errors, f"{message.rstrip()}\n".encode())
+        _exit_at_once(1)
 
 
 def _die_with_parent(parent: int) -> None:

@@ -23,7 +23,7 @@ def test_a_node_keeps_its_folder_to_itself(tmp_path: Path) -> None:
         node_folder({"OFT_RAY_FOLDER": str(folder)})
     (tmp_path / "link").symlink_to(tmp_path / "new")
     folder.chmod(0o700)
-    with pytest.raises(UserError, match="OFT_RAY_FOLDER naming another"):
+    with pytest.raises(UserError, match="let OFT_RAY_FOLDER name another"):
         node_folder({"OFT_RAY_FOLDER": str(tmp_path / "link")})
 
 

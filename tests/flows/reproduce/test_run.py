@@ -219,6 +219,18 @@ def test_a_signal_leaves_no_process(make_repository: MakeRepository, number: sig
     assert not is_running(stage)
 
 
+def test_stages_of_a_killed_run_end_with_it(make_repository: MakeRepository) -> None:
+    """Else they would go on beside those of the next run; the grandchild ignores what would be polite."""
+    root = repository(make_repository, {"LEFT": "trap '' TERM; echo $$ > pid; while :; do sleep 0.1; done"})
+    process = start(root)
+    wait_for(lambda: (root / "pid").is_file() and (root / "pid").read_text().strip() != "")
+    stage = int((root / "pid").read_text())
+    assert is_running(stage)
+    process.kill()
+    finish(process)
+    wait_for(lambda: not is_running(stage))
+
+
 def test_outside_a_repository_the_fault_is_named(tmp_path: Path) -> None:
     status, shown = finish(start(tmp_path))
     assert status == 1

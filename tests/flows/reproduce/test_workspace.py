@@ -14,6 +14,7 @@ from flows.commands import run_dvc
 from flows.git import git
 from flows.reproduce.workspace import (
     LOCKFILE_BACKUP,
+    LOCKFILE_TORN,
     RUN_LOCK,
     RWLOCK,
     backup_lockfile,
@@ -160,3 +161,27 @@ def test_a_torn_lockfile_is_never_backed_up(reproduced: Path) -> None:
     (reproduced / "dvc.lock").write_bytes(whole[: len(whole) // 2])
     backup_lockfile(reproduced)
     assert (reproduced / LOCKFILE_BACKUP).read_bytes() == whole
+
+
+def test_a_persons_merge_is_never_replaced(reproduced: Path) -> None:
+    """git leaves its marks where it cannot merge; whoever resolves them has both sides to choose from."""
+    whole = (reproduced / "dvc.lock").read_text()
+    lines = whole.splitlines(keepends=True)
+    lines[3:4] = ["<<<<<<< HEAD\n", lines[3], "=======\n", lines[3], ">>>>>>> theirs\n"]
+    for text, message in (
+        ("".join(lines), "has the marks of a merge .* `git checkout --ours dvc.lock` or `--theirs`"),
+        (whole.replace("  second:", "  second: ]"), r"dvc\.lock, line \d+: .*`git checkout dvc.lock`"),
+    ):
+        (reproduced / "dvc.lock").write_text(text)
+        with pytest.raises(UserError, match=message):
+            repair_dvc_state(reproduced)
+        assert (reproduced / "dvc.lock").read_text() == text
+
+
+def test_what_is_replaced_is_kept(reproduced: Path) -> None:
+    whole = (reproduced / "dvc.lock").read_bytes()
+    for torn in (whole[:-9], bytes(len(whole))):
+        (reproduced / "dvc.lock").write_bytes(torn)
+        assert str(LOCKFILE_TORN) in repair_dvc_state(reproduced)[0]
+        assert (reproduced / LOCKFILE_TORN).read_bytes() == torn
+        assert (reproduced / "dvc.lock").read_bytes() == whole

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from oft.shards.shards import (
     write_shards,
 )
 from oft.shards.tars import OWNER
+from oft.storage import read_json
 from oft.types import Counts
 
 
@@ -71,6 +73,8 @@ def test_identical_input_gives_identical_bytes(folder: Path, tmp_path: Path) -> 
         "train-000001.tar",
         "train-000002.tar",
         "val-000000.tar",
+        "wids-train.json",
+        "wids-val.json",
     ]
     assert names == sorted(path.name for path in again.iterdir())
     for name in names:
@@ -172,6 +176,23 @@ def test_the_index_tells_what_was_written(folder: Path) -> None:
     assert num_samples(folder, "train") == 7 and num_samples(folder, "val") == 4
 
 
+def test_webdatasets_own_index_names_every_shard_and_its_samples(folder: Path) -> None:
+    """The format of wids 0.1: addresses beside the file itself, and how many samples each holds."""
+    for split, expected in (("train", 7), ("val", 2)):
+        index = read_json(folder / f"wids-{split}.json")
+        assert index["wids_version"] == 1
+        keys = []
+        for shard in index["shardlist"]:
+            path = folder / shard["url"]
+            with tarfile.open(path) as archive:
+                found = list(dict.fromkeys(name.partition(".")[0] for name in archive.getnames()))
+            assert len(found) == shard["nsamples"] and path.stat().st_size == shard["filesize"]
+            keys += found
+        assert keys == [sample.key for sample in samples(expected)]
+    write_shards([], folder, "val", 3)
+    assert not (folder / "wids-val.json").exists()  # the reader takes none without shards
+
+
 def test_a_shard_has_pictures_of_one_size_and_the_index_names_it(tmp_path: Path) -> None:
     sizes = [(16, 8)] * 3 + [(8, 8)] * 2 + [(8, 16)]
     written = [
@@ -253,7 +274,7 @@ def test_index_faults_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no index"):
         num_samples(tmp_path / "nowhere", "val")
     (folder / INDEX_NAME).write_text(json.dumps({"schema": 99}))
-    with pytest.raises(DataError, match="schema 99, this program reads 1"):
+    with pytest.raises(DataError, match="schema 99, this program reads 2"):
         num_samples(folder, "val")
     (folder / INDEX_NAME).write_text("{")
     with pytest.raises(DataError, match="not valid JSON"):

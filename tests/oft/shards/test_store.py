@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from oft.shards.loader import ShardReader
 from oft.shards.order import BatchOrder
 from oft.shards.prefetch import prefetch
 from oft.shards.shards import pack_sample, read_shards, write_shards
-from oft.shards.store import RemoteShards, ShardCache, ShardFolder, open_shards
+from oft.shards.store import RemoteShards, ShardCache, ShardFolder, ShardStore, open_shards
 
 BUCKET = "bucket"
 PREFIX = f"s3://{BUCKET}/task"
@@ -72,21 +73,65 @@ def test_the_cache_keeps_the_shards_used_last_within_its_bound(uploaded: Path, t
     assert reader.sample(2).key == "k2"  # fetched again
 
 
-def test_a_window_bounds_what_an_epoch_fetches(uploaded: Path, tmp_path: Path) -> None:
-    size = (uploaded / "train-000000.tar").stat().st_size
-    fetched: list[Path] = []
+def test_a_set_larger_than_its_room_is_read_whole_and_each_shard_fetched_once_an_epoch(
+    uploaded: Path, tmp_path: Path
+) -> None:
+    """Four shards, room for two: a window of one, and the one that is read ahead."""
+    cache = tmp_path / "cache"
+    room = 2 * max(path.stat().st_size for path in uploaded.glob("*.tar"))
+    fetched: list[str] = []
 
     class Counting(ShardCache):
-        def open(self, url: str, sha256: str, remedy: str) -> BinaryIO:
-            before = set((tmp_path / "cache").glob("*.tar"))
-            stream = super().open(url, sha256, remedy)
-            fetched.extend(set((tmp_path / "cache").glob("*.tar")) - before)
-            return stream
+        def _make_room(self, arriving_bytes: int, path: Path) -> None:
+            super()._make_room(arriving_bytes, path)
+            assert kept_bytes(cache) + arriving_bytes <= room  # with what arrives
+            fetched.append(path.stem)
 
-    reader = ShardReader(RemoteShards(PREFIX, Counting(tmp_path / "cache", 2 * size)), "train")
-    order = BatchOrder(reader.shards, 7, seed=0, window=2)
-    assert sorted(reader.key(int(number)) for number in order(0)) == [f"k{index}" for index in range(7)]
-    assert len(fetched) == 4  # each shard once, though two are kept
+    store = RemoteShards(PREFIX, Counting(cache, room))
+    assert "in 4 shards" in store.plan_room("train", 1)
+    reader = ShardReader(store, "train")
+    order = BatchOrder(reader.shards, 1, seed=0, window=1)
+    for epoch in range(3):
+        del fetched[:]
+        numbers = [int(order(step)[0]) for step in range(7 * epoch, 7 * (epoch + 1))]
+        assert sorted(reader.sample(number).key for number in numbers) == [f"k{index}" for index in range(7)]
+        assert 2 <= len(fetched) == len(set(fetched)) <= 4  # what the epoch before left may still be there
+        assert kept_bytes(cache) <= room
+
+
+def test_room_that_an_order_does_not_fit_into_is_refused_with_what_does(
+    uploaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OFT_SHARDS", f"s3://{BUCKET}")
+    sizes = sorted(path.stat().st_size for path in uploaded.glob("*.tar"))
+
+    def store(room_bytes: float) -> ShardStore:
+        monkeypatch.setenv("OFT_SHARDS_GB", f"{room_bytes / 1e9:.9f}")
+        return open_shards(uploaded, tmp_path / "cache")
+
+    assert store(sum(sizes)).plan_room("train", None)
+    assert store(sizes[-1] + sizes[-2]).plan_room("train", 1)
+    with pytest.raises(DataError, match=r"shuffle_window_shards to 1 or less in params.yaml, or raise OFT_"):
+        store(sum(sizes) - 1).plan_room("train", None)
+    with pytest.raises(DataError, match=r"raise OFT_SHARDS_GB to 0\.000 or more, or make smaller shards"):
+        store(sizes[-1]).plan_room("train", 2)
+    monkeypatch.setenv("OFT_SHARDS_GB", "1e9")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=sum(sizes) - 1))
+    with pytest.raises(DataError, match="of room are needed and the disk has"):
+        open_shards(uploaded, tmp_path / "cache").plan_room("train", None)
+    assert ShardFolder(uploaded).plan_room("train", None) == ""
+    for wrong in ("0", "-1", "nan", "much"):
+        monkeypatch.setenv("OFT_SHARDS_GB", wrong)
+        with pytest.raises(DataError, match="OFT_SHARDS_GB must be a number of gigabytes above 0"):
+            open_shards(uploaded, tmp_path / "cache")
+
+
+def test_what_a_killed_process_had_begun_to_fetch_takes_no_room(uploaded: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / ".begun.tar.partial").write_bytes(b"x")
+    ShardReader(RemoteShards(PREFIX, ShardCache(cache, 1 << 30)), "train").sample(0)
+    assert not list(cache.glob(".*.partial"))
 
 
 def test_a_shard_corrupted_in_the_bucket_is_named(uploaded: Path, s3: Any, tmp_path: Path) -> None:

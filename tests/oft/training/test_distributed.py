@@ -21,8 +21,11 @@ from oft.training.distributed import (
     RENDEZVOUS,
     Layout,
     LostRank,
+    World,
+    _own_gpu,
     micro_batches,
     read_layout,
+    read_world,
 )
 from tests.conftest import SIZE_PX
 from tests.oft.training import rank_jobs
@@ -60,6 +63,60 @@ def test_the_environment_says_how_many_processes_there_are() -> None:
 def test_an_environment_that_breaks_a_rule_is_refused(environment: dict[str, str], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         read(environment)
+
+
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "10.0.0.1",
+    "MASTER_PORT": "29500",
+}
+SRUN = {
+    "SLURM_JOB_ID": "70012",
+    "SLURM_STEP_ID": "3",
+    "SLURM_PROCID": "3",
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_LOCALID": "1",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    "SLURM_STEP_NODELIST": "gpu[07-08]",
+}
+
+
+def test_a_process_knows_the_world_that_others_started_it_in() -> None:
+    assert read_world(TORCHRUN) == World(3, 4, 1, 2, ("10.0.0.1", 29500))
+    assert read_world(SRUN) == World(3, 4, 1, 2, ("gpu07", 15015))
+    assert read_world(SRUN | {"MASTER_ADDR": "head", "MASTER_PORT": "1"}) == World(3, 4, 1, 2, ("head", 1))
+    for nodes, first in {"a,b": "a", "n[3,5-6]-ib,b": "n3-ib", "rack2-n1": "rack2-n1"}.items():
+        world = read_world(SRUN | {"SLURM_STEP_NODELIST": nodes})
+        assert world is not None and world.master[0] == first
+    srun_of_machines = SRUN | {NODES: "4", NODE_RANK: "3", RENDEZVOUS: "h:1"}
+    in_a_batch_script = {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "1"}
+    for alone in ({}, {"WORLD_SIZE": "1", "RANK": "0"}, srun_of_machines, in_a_batch_script):
+        assert read_world(alone) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"LOCAL_RANK": "", "MASTER_PORT": ""}, r"one of 4 and LOCAL_RANK, MASTER_PORT must be set too"),
+        ({"RANK": "4"}, r"RANK \(4\) must be below WORLD_SIZE \(4\)"),
+        ({"WORLD_SIZE": "four"}, "WORLD_SIZE must be a whole number of 1 or more, got 'four'"),
+        ({PROCESSES: "auto"}, rf"{PROCESSES} must not be set: .* one of 4"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "ACCELERATE_USE_FSDP is set: .* does not shard the model"),
+    ],
+)
+def test_a_world_that_breaks_a_rule_is_refused(changed: dict[str, str], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        read_world(TORCHRUN | changed)
+
+
+def test_a_process_takes_the_gpu_of_its_place_or_the_only_one_it_is_shown() -> None:
+    assert [_own_gpu(place, 2) for place in range(2)] == [0, 1]
+    assert [_own_gpu(place, 1) for place in range(2)] == [0, 0]
+    with pytest.raises(TrainingError, match="process 2 of this machine has no GPU of its own: 2 are visible"):
+        _own_gpu(2, 2)
 
 
 def test_a_batch_is_cut_into_equal_parts_no_larger_than_those_of_one_process() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,12 @@ from oft.models.adapted import init_adapter
 from oft.models.base import load_base
 from oft.params import Params
 from oft.seeding import generator_for
-from oft.training.objective import TrainingSource
+from oft.shards.loader import ShardReader
+from oft.shards.shards import pack_sample, write_shards
+from oft.shards.store import ShardFolder, ShardStore, open_shards
+from oft.training.dataset import TrainingSet
+from oft.training.encoded import Encoded
+from oft.training.objective import Denoiser, TrainingSource, data_objective
 from oft.training.run import GRID_PADDING_PX, Validation, Workplace, tile, train_adapter
 from tests.oft.training.conftest import training_set
 
@@ -74,3 +80,41 @@ def test_a_resumed_training_drops_the_blocks_an_uninterrupted_one_does(
     assert all(torch.equal(a, b) for a, b in zip(uninterrupted, resumed, strict=True))
     rows = torch.cat([value.abs().sum(1) for value in resumed[:9]])
     assert (rows == 0).any() and (rows > 0).any()  # some blocks were never trained
+
+
+def test_a_set_larger_than_its_room_trains_from_a_bucket_as_from_its_folder(
+    base_folder: Path, s3: Any, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four shards, room for two: the window decides the order, where shards lie does not."""
+    rng = np.random.default_rng(0)
+    samples = [
+        pack_sample(f"k{number}", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), meta={"captions": ["a"]})
+        for number in range(8)
+    ]
+    write_shards(samples, tmp_path / "task", "train", 2)
+    sizes = []
+    for path in (tmp_path / "task").iterdir():
+        s3.upload_file(str(path), "bucket", f"task/{path.name}")
+        sizes.append(path.stat().st_size if path.suffix == ".tar" else 0)
+    room = 2 * max(sizes)
+    monkeypatch.setenv("OFT_SHARDS", "s3://bucket")
+    monkeypatch.setenv("OFT_SHARDS_GB", f"{room / 1e9:.9f}")
+    cache = tmp_path / "cache"
+    base = load_base(base_folder)
+    denoiser = Denoiser(base.unet)
+
+    def losses(store: ShardStore, window: int) -> list[float]:
+        settings = params.train.model_copy(update={"batch_size": 2, "shuffle_window_shards": window})
+        data = TrainingSet(ShardReader(store, "train"), "train", Encoded(), with_condition=False)
+        objective = data_objective(base, denoiser, [TrainingSource(data, "instance")], settings, seed=1)
+        found = []
+        for step in range(4):
+            with torch.no_grad():
+                (loss,) = objective(step)
+            found.append(float(loss))
+            assert sum(path.stat().st_size for path in cache.glob("*.tar")) <= room < sum(sizes)
+        return found
+
+    streamed = losses(open_shards(tmp_path / "task", cache), 1)
+    assert streamed == losses(ShardFolder(tmp_path / "task"), 1)
+    assert streamed != losses(ShardFolder(tmp_path / "task"), 0)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +21,7 @@ import pytest
 from oft.errors import TrainingError
 from oft.training.distributed import NODE_RANK, NODES, PROCESSES, RENDEZVOUS
 from stages.launch import ranks
+from tests.conftest import ROOT
 from tests.processes import is_running
 from tests.stages.conftest import Start, finish, wait_until
 
@@ -165,6 +169,76 @@ def test_two_machines_end_where_one_process_does(folder: Path, start: Start) -> 
     assert finish(other) == (0, head + "\n", "")
 
 
+TORCHRUN = {
+    "RANK": "{rank}",
+    "WORLD_SIZE": "{size}",
+    "LOCAL_RANK": "{rank}",
+    "LOCAL_WORLD_SIZE": "{size}",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "{port}",
+    "ACCELERATE_MIXED_PRECISION": "fp16",  # accelerate launch says such things too
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4",
+}
+SRUN = {
+    "SLURM_PROCID": "{rank}",
+    "SLURM_STEP_NUM_TASKS": "{size}",
+    "SLURM_LOCALID": "{rank}",
+    "SLURM_STEP_TASKS_PER_NODE": "{size}",
+    "SLURM_STEP_NODELIST": "localhost",
+    "MASTER_PORT": "{port}",
+    "PMI_SIZE": "{size}",
+}
+UNTOLD = """
+told = ("ACCELERATE_", "PMI_", "RANK", "WORLD_SIZE")
+left = [name for name in os.environ if name.startswith(told)]
+assert not left, left
+"""
+
+
+@pytest.mark.parametrize("told", [TORCHRUN, SRUN], ids=["torchrun", "srun"])
+def test_processes_that_others_have_started_end_where_the_stage_s_own_do(
+    folder: Path, start: Start, told: dict[str, str]
+) -> None:
+    write_job(folder, DESCENT + UNTOLD)
+    status, output, errors = finish(start(**TWO))
+    assert (status, errors) == (0, "")
+    port = str(free_port())
+    jobs = [
+        start(**{name: value.format(rank=rank, size=2, port=port) for name, value in told.items()})
+        for rank in range(2)
+    ]
+    assert [finish(job) for job in jobs] == [(0, output.partition("\n")[2], ""), (0, "", "")]
+    assert (folder / ".logs" / "job-rank-1.txt").read_text() == output.partition("\n")[2]
+
+
+def test_torchrun_itself_starts_a_stage_and_shows_the_fault_of_any_process(folder: Path) -> None:
+    write_job(folder, "ranks = join_ranks()\nprint(ranks.gather([ranks.rank]), flush=True)\n" + REFUSING)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "job",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OFT_WARM": "1"}
+    ran = partial(subprocess.run, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    passed = ran(command)
+    assert (passed.returncode, passed.stdout) == (0, "[0, 1]\n")
+    failed = ran([*command, "refuse"])
+    assert failed.returncode == 1
+    assert failed.stderr.count("params.yaml: mend it\n") == 1
+
+
+REFUSING = """
+if arguments and not ranks.first:
+    raise TrainingError("params.yaml: mend it")
+if arguments:
+    ranks.sum(1)
+"""
+
+
 def test_machines_that_ask_for_other_numbers_are_refused(folder: Path, start: Start) -> None:
     write_job(folder, DESCENT)
     meet = {NODES: "2", RENDEZVOUS: f"127.0.0.1:{free_port()}", "OFT_WARM_LIBRARIES": "torch"}
@@ -182,10 +256,9 @@ def test_what_does_not_fit_is_refused_before_anything_starts(monkeypatch: pytest
     monkeypatch.setattr(ranks, "_count_gpus", lambda: 1)
     assert not ranks.run_as_ranks([], SETTINGS)
     with monkeypatch.context() as launched:
-        launched.setenv("WORLD_SIZE", "2")
-        with pytest.raises(
-            TrainingError, match=r"one of 2.*set OFT_TRAIN_PROCESSES instead of using torchrun"
-        ):
+        for variable, value in TORCHRUN.items():
+            launched.setenv(variable, value.format(rank=0, size=3, port=29400))
+        with pytest.raises(TrainingError, match=r"3 processes .* must divide batch_size .4.*: 1, 2, 4"):
             ranks.run_as_ranks([], SETTINGS)
     monkeypatch.setenv(PROCESSES, "3")
     with pytest.raises(TrainingError, match=r"3 processes .* must divide batch_size .4.*: 1, 2, 4"):
