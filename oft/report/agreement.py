@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, TypeGuard
 
 from oft.evaluation.intervals import average_by_condition, mean_interval
 from oft.storage import flatten
@@ -86,7 +86,9 @@ def mean_half_widths(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def render_pairs(pairs: Sequence[Pair], revision: str) -> Iterator[str]:
     """Yield the lines of a table of the pairs, then of a summary."""
-    rows = [("task", "adapter", "metric", revision, "here", "difference", "within tolerance")]
+    rows: list[tuple[str, ...]] = [
+        ("task", "adapter", "metric", revision, "here", "difference", "within tolerance")
+    ]
     for pair in pairs:
         verdict = "yes" if pair.agrees else "no"
         if pair.there is None or pair.here is None:
@@ -101,7 +103,7 @@ def render_pairs(pairs: Sequence[Pair], revision: str) -> Iterator[str]:
     yield f"{len(pairs) - num_apart} of {len(pairs)} metrics agree; {num_apart} do not"
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < inf
 
 

@@ -401,7 +401,7 @@ def join_world(world: World) -> Ranks:
     Raises:
         TrainingError: they do not all come, or their environments do not agree.
     """
-    from torch.distributed import rendezvous
+    from torch.distributed.rendezvous import rendezvous
 
     forget_launcher(os.environ)
     host, port = world.master
