@@ -33,7 +33,7 @@ class Pair:
     @property
     def difference(self) -> float | None:
         """How much more it is here; None where either is no number."""
-        return self.here - self.there if _is_number(self.here) and _is_number(self.there) else None
+        return float(self.here - self.there) if _is_number(self.here) and _is_number(self.there) else None
 
     @property
     def agrees(self) -> bool:
@@ -62,7 +62,7 @@ def pair_metrics(
         theirs, ours = flatten(there.get(run, {})), flatten(here.get(run, {}))
         for metric in sorted({*theirs, *ours}):
             values = theirs.get(metric), ours.get(metric)
-            largest = max((abs(value) for value in values if _is_number(value)), default=0.0)
+            largest = max(map(abs, filter(_is_number, values)), default=0.0)
             allowed = max(ROUNDING, tolerance * largest, half_widths.get(run, {}).get(metric, 0.0))
             pairs.append(Pair(run, metric, *values, allowed))
     return pairs
@@ -103,7 +103,7 @@ def render_pairs(pairs: Sequence[Pair], revision: str) -> Iterator[str]:
     yield f"{len(pairs) - num_apart} of {len(pairs)} metrics agree; {num_apart} do not"
 
 
-def _is_number(value: Any) -> TypeGuard[int | float]:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < inf
 
 
