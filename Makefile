@@ -94,10 +94,10 @@ clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
 # Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
 # The development set is a superset of the run-time set with the same versions and shares its environment;
 # it is kept out of `make repro` because diffusers imports peft wherever it finds it (3 seconds a process).
-setup: .venv/runtime.stamp .venv/bin/oft .venv/private.stamp
+setup: .venv/runtime.stamp .venv/bin/oft .dvc/tmp/private.stamp
 	@:
 
-setup-dev: .venv/dev.stamp .venv/bin/oft .venv/private.stamp
+setup-dev: .venv/dev.stamp .venv/bin/oft .dvc/tmp/private.stamp
 	@:
 
 .venv/uv.stamp: requirements/uv.txt
@@ -117,8 +117,9 @@ setup-dev: .venv/dev.stamp .venv/bin/oft .venv/private.stamp
 	@touch $@
 
 # `dvc`, typed by a person, keeps its site cache where nobody else can write.
-.venv/private.stamp: .venv/runtime.stamp
+.dvc/tmp/private.stamp: .venv/runtime.stamp
 	@.venv/bin/python -m flows.private
+	@mkdir -p .dvc/tmp
 	@touch $@
 
 # This package itself, for its command `oft`: nothing is fetched or copied.

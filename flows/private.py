@@ -48,8 +48,13 @@ def site_cache() -> Path:
     Raises:
         UserError: it is not this user's alone.
     """
-    caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return private_folder(Path(os.environ.get(SITE_CACHE) or Path(caches, "oft-dvc")), SITE_CACHE)
+    if chosen := os.environ.get(SITE_CACHE):
+        return private_folder(Path(chosen), SITE_CACHE)
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:  # as in a container whose user has a number alone
+        raise UserError(f"you have no home folder; let {SITE_CACHE} name a folder of your own") from error
+    return private_folder(caches / "oft-dvc", SITE_CACHE)
 
 
 def use_private_site_cache() -> None:

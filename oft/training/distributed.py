@@ -403,23 +403,21 @@ def join_world(world: World) -> Ranks:
     """
     from torch.distributed.rendezvous import rendezvous
 
-    forget_launcher(os.environ)
     host, port = world.master
     if world.num_here == world.size and host in ("localhost", "127.0.0.1"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's own name may lead nowhere
+    os.environ |= {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
     try:
-        # Under torchrun the store is there already, and this knows.
-        store, *_ = next(
-            rendezvous(
-                f"tcp://{host}:{port}", world.rank, world.size, timeout=timedelta(seconds=ARRIVAL_SECONDS)
-            )
-        )
+        # Under torchrun the store is there already, which this knows by the two variables.
+        arrival = timedelta(seconds=ARRIVAL_SECONDS)
+        store, *_ = next(rendezvous("env://", world.rank, world.size, timeout=arrival))
     except (RuntimeError, OSError) as fault:
         raise TrainingError(
             f"process {world.rank} of {world.size} cannot reach the first at {host}:{port}, which "
             f"MASTER_ADDR and MASTER_PORT name ({first_line(fault)}); give an address and a free port of its "
             "machine"
         ) from fault
+    forget_launcher(os.environ)
     return _begin(store, Ranks(world.rank, world.size, world.num_here), world.local_rank)
 
 

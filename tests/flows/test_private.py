@@ -83,6 +83,10 @@ def test_the_site_cache_is_the_users_own_and_the_environment_may_name_another(
     assert folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
     monkeypatch.setenv(SITE_CACHE, str(tmp_path / "other"))
     assert site_cache() == tmp_path / "other"
+    monkeypatch.delenv(SITE_CACHE)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert site_cache() == tmp_path / ".cache" / "oft-dvc"
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])

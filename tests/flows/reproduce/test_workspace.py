@@ -169,7 +169,7 @@ def test_a_persons_merge_is_never_replaced(reproduced: Path) -> None:
     lines = whole.splitlines(keepends=True)
     lines[3:4] = ["<<<<<<< HEAD\n", lines[3], "=======\n", lines[3], ">>>>>>> theirs\n"]
     for text, message in (
-        ("".join(lines), "has the marks of a merge .* `git checkout --ours dvc.lock` or `--theirs`"),
+        ("".join(lines), "has the marks of a merge .*`git checkout --ours dvc.lock` or `--theirs`"),
         (whole.replace("  second:", "  second: ]"), r"dvc\.lock, line \d+: .*`git checkout dvc.lock`"),
     ):
         (reproduced / "dvc.lock").write_text(text)
