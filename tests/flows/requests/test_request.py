@@ -42,7 +42,7 @@ def test_all_faults_are_told_at_once_with_the_nearest_name(asked: Asked, site: S
     assert "seed: input should be a valid integer; it is '7'" in message
     assert "output: missing; Where the result goes" in message
     assert "instance_prompt: must be class_prompt with one word more" in message
-    assert "num_blocks: must divide the widths of all adapted layers, 96, 128; it is 3" in message
+    assert "num_blocks: must divide the widths of all adapted layers, 128, 192; it is 3" in message
 
 
 def test_a_message_stays_short_however_many_faults_there_are(asked: Asked, site: Site) -> None:
@@ -184,5 +184,5 @@ def test_widths_are_those_of_the_layers_that_oft_finds() -> None:
     base = {"source": "v1-5.safetensors", "config": "sd15"}
     assert set(adapted_widths(ROOT, base)) == found == {320, 640, 768, 1280}
     miniature = compose_profile(ROOT / "conf", "miniature")["base"]
-    assert adapted_widths(ROOT, miniature) == [96, 128]
+    assert adapted_widths(ROOT, miniature) == [128, 192]
     assert adapted_widths(ROOT, {"source": "owner/name@0", "config": "sd15"}) == []

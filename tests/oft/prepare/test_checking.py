@@ -27,6 +27,7 @@ KEPT = {
     "dreambooth_root": 4,
     "fill50k_root": 4,
     "hub_root": 5,
+    "depth_root": 5,
     "parquet_root": 10,
     "picture_folder": 4,
     "reference_root": 4,

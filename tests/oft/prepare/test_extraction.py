@@ -255,6 +255,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers(
             root / "train" / f"{number:02d}.png", seed=number, height_px=40 + 7 * (number % 5), width_px=60
         )
     truncate(root / "train" / "11.png")
+    save_picture(root / "val" / "0.png")
     keys = [f"train-{number:02d}" for number in range(20)]
     write_captions(root / "captions.jsonl", [CaptionRecord(key, "train", (key,)) for key in keys])
     settings = dataset("image_folder", fit="buckets", flip=True)

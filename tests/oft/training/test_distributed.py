@@ -285,7 +285,10 @@ def test_ranks_with_other_inputs_are_refused(tmp_path: Path, num_here: int, mess
     ("told", "message"),
     [
         ([{"WORLD_SIZE": "3"}] * 2, "2 processes were asked for here (2 on each of 1 machines) and 3 came"),
-        ([{"LOCAL_RANK": "0"}] * 2, f"{NODE_RANK} must be another number on each machine, and 0 came twice"),
+        (
+            [{"LOCAL_RANK": "0"}] * 2,
+            "must be another number on each machine (process), and machine 0 came twice",
+        ),
     ],
     ids=["another world", "one rank twice"],
 )
