@@ -6,6 +6,7 @@ import tests.shapes  # noqa: F401, it has signatures checked of what is imported
 
 # isort: split
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,10 @@ from oft.storage import load_yaml
 from oft.types import Split
 
 pytest_plugins = ["tests.layouts"]
+
+# Of a job in a script's background the shell has Ctrl-C ignored, by all that the tests start too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 64
