@@ -76,7 +76,7 @@ def ran(done: subprocess.CompletedProcess[str]) -> set[str]:
 def test_every_run_has_metrics_pictures_and_a_place_in_the_report(clone: Path) -> None:
     page = (clone / "report" / "index.html").read_text(encoding="utf-8")
     runs = sorted(path.parent for path in clone.glob("runs/*/*/metrics.json"))
-    assert len(runs) == 10
+    assert len(runs) == 13
     for folder in runs:
         metrics = read_json(folder / "metrics.json")
         assert metrics["num_images"] > 0 and metrics["adapter"] == folder.name
