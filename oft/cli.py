@@ -164,13 +164,14 @@ def _read_revision(revision: str) -> tuple[dict[tuple[str, str], dict[str, objec
     """Return the metrics of each task and adapter in a git revision, and its params.yaml."""
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
-    from scmrepo.exceptions import SCMError
+    from dvc.scm import map_scm_exception
 
     try:
-        files = DVCFileSystem(".", rev=revision)
-        settings = files.read_text("params.yaml")
-        names = sorted(files.glob(_METRICS))
-    except (DvcException, FileNotFoundError, SCMError) as error:
+        with map_scm_exception():
+            files = DVCFileSystem(".", rev=revision)
+            settings = files.read_text("params.yaml")
+            names = sorted(files.glob(_METRICS))
+    except (DvcException, FileNotFoundError) as error:
         raise UserError(
             f"revision {revision!r} cannot be read ({error}); name a commit of this repository"
         ) from error
