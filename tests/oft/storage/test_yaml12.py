@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml import YAMLError as RuamelError
+from ruamel.yaml.error import YAMLError as RuamelError
 from ruamel.yaml.resolver import implicit_resolvers
 
 from oft.storage.yaml12 import PLAIN_SCALARS, YAMLError, dump_yaml, load_yaml, update_yaml
