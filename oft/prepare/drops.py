@@ -53,11 +53,9 @@ def refuse_empty(name: str, split: Split, tallies: Mapping[str, Counts]) -> None
     if last.kept:
         return
     drops = [f"  {stage}: {line}" for stage, tally in tallies.items() for line in describe_drops(tally)]
-    found = (
-        "\n".join(["all its pictures were dropped:", *drops])
-        if drops
-        else ("the data set has no such picture; add one (docs/datasets.md says which are for validation)")
-    )
+    found = "\n".join(["all its pictures were dropped:", *drops])
+    if not drops:
+        found = "the data set has no such picture; add one (docs/datasets.md says which are for validation)"
     raise DataError(f"{name}: {split} has no sample, {USES[split]}; {found}")
 
 

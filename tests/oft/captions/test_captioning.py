@@ -46,6 +46,7 @@ def test_two_pictures_of_one_name_have_no_caption_in_a_prompt_file(tmp_path: Pat
     for folder in ("cats", "dogs"):
         (tmp_path / "own" / "train" / folder).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "own" / "train" / folder / "1.png")
+    (tmp_path / "own" / "val").mkdir()  # all of train trains
     prompts = tmp_path / "prompts.json"
     prompts.write_text(json.dumps([{"image": "1.png", "prompt": "an animal"}]), encoding="utf-8")
     with pytest.raises(DataError, match="are both '1'; rename one"):

@@ -250,6 +250,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers(
 ) -> None:
     """From picture files to finished shards, in processes of their own as stages are."""
     root = tmp_path / "set"
+    (root / "val").mkdir(parents=True)  # all of train trains
     for number in range(20):
         save_picture(
             root / "train" / f"{number:02d}.png", seed=number, height_px=40 + 7 * (number % 5), width_px=60
