@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,23 @@ def test_the_nearest_is_white_and_the_farthest_black() -> None:
     inverse_depth = np.array([[0.25, 1.25], [0.75, 0.5]])
     assert near_is_white(inverse_depth)[..., 0].tolist() == [[0, 255], [128, 64]]
     assert not near_is_white(np.full((4, 4), 3.0)).any()
+
+
+def test_weights_that_no_picture_passes_through_may_be_missing(
+    depth_model: Path, cat: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """As in Intel/dpt-large: the deepest fusion has nothing to add."""
+    from safetensors.torch import load_file, save_file
+
+    whole = Path(shutil.copytree(depth_model, tmp_path / "without")) / "model.safetensors"
+    weights = load_file(whole)
+    kept = {
+        name: value for name, value in weights.items() if "fusion_stage.layers.0.residual_layer1" not in name
+    }
+    assert len(kept) < len(weights)
+    save_file(kept, whole, metadata={"format": "pt"})
+    [drawn] = load_depth({"model": str(whole.parent)}, "cpu")([cat])
+    np.testing.assert_array_equal(drawn, load_depth({"model": str(depth_model)}, "cpu")([cat])[0])
 
 
 def test_a_network_that_predicts_metres_is_refused(tmp_path: Path) -> None:
