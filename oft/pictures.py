@@ -287,7 +287,7 @@ def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
             ImageCms.createProfile("sRGB"),
             mode,
             "RGB",
-            renderingIntent=ImageCms.getDefaultIntent(source),
+            renderingIntent=ImageCms.Intent(ImageCms.getDefaultIntent(source)),
         )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # viewers show such a picture as stored
         return None

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [128, 128, 128]]],
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
 def test_colours_are_those_that_the_profile_means(tmp_path: Path, name: str) -> None:
-    options = {"lossless": True} if name == "a.webp" else {}
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
     swapped = display(BLUE, GREEN, RED, 2.2)
     Image.fromarray(COLOURS).save(tmp_path / name, icc_profile=swapped, **options)
     shown = np.asarray(load_picture(tmp_path / name)).astype(int)
