@@ -86,6 +86,8 @@ lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--
 	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements/runtime.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraint requirements/runtime.txt \
 	  --output-file requirements/dev.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra ray --constraint requirements/dev.txt \
+	  --output-file requirements/ray.txt
 
 clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
 	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

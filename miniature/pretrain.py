@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miniature import architecture, networks, quality, shape_judges
+from miniature.model_card import write_model_card
 from miniature.pool import Pool, render_mixture, render_pool
 from miniature.training import FitSettings, fit
 from miniature.world.vocabulary import world_words
@@ -71,8 +72,8 @@ class PretrainSettings:
 def pretrain(folder: Path, scratch: Path, settings: PretrainSettings, seed: int) -> dict[str, float]:
     """Write base and judges to ``folder`` and return the quality they reach.
 
-    ``folder`` gets ``base/`` (diffusers layout), ``judges/<name>``, ``training_log.json``, ``quality.json``
-    and ``hashes.json`` (SHA-256 of every weight file).
+    ``folder`` gets ``base/`` (diffusers layout), ``judges/<name>``, ``training_log.json``, ``quality.json``,
+    ``hashes.json`` (SHA-256 of every weight file) and ``README.md``, the model card.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     if missing := [chain for chain in CHAINS if not all((scratch / name).is_dir() for name in chain)]:
@@ -101,6 +102,7 @@ def pretrain(folder: Path, scratch: Path, settings: PretrainSettings, seed: int)
             partial / "hashes.json",
             {path.relative_to(partial).as_posix(): sha256_file(path) for path in weights},
         )
+        write_model_card(partial)
     return metrics
 
 

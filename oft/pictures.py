@@ -10,14 +10,14 @@ import warnings
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Integer, Shaped, UInt8
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from oft.errors import DataError
 from oft.types import ByteSource
@@ -109,7 +109,8 @@ def open_source(source: ByteSource) -> IO[bytes]:
 def load_picture(source: ByteSource) -> Image.Image:
     """Return a picture as RGB, upright, without metadata; what is transparent becomes white.
 
-    Greyscale, palette, CMYK and 16-bit pictures are converted; of an animation the first frame counts.
+    Colours are those that its colour profile means, in sRGB. Greyscale, palette, CMYK and 16-bit pictures are
+    converted; of an animation the first frame counts.
 
     Raises:
         PictureError: the file is missing, unreadable, truncated or too large.
@@ -277,6 +278,7 @@ def _damage(message: str) -> PictureReason:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.int64)
         eight_bits = levels if levels.max(initial=0) <= 255 and image.mode == "I" else levels >> 8
@@ -285,6 +287,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         values = np.nan_to_num(np.asarray(image))
         values = values * 255 if values.max(initial=0) <= 1 else values
         image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    image = _to_srgb(image, profile)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))
@@ -292,6 +295,47 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     plain = image.convert("RGB")
     plain.info = {}
     return plain
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return a picture's colours in sRGB, as programs show it; as stored where its profile is of no use."""
+    if not profile:
+        return image
+    if image.mode == "P":
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode in ("L", "RGB") and image.has_transparency_data:
+        image = image.convert(f"{image.mode}A")
+    colours = image.mode.removesuffix("A")
+    transform = _profile_transform(profile, colours)
+    if transform is None:
+        return image
+    shown: Image.Image = transform.apply(image.convert(colours))
+    if image.mode != colours:
+        shown.putalpha(image.getchannel("A"))
+    return shown
+
+
+@lru_cache(maxsize=16)
+def _profile_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return what brings colours of a mode from a profile to sRGB; None for sRGB and damaged profiles."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent(ImageCms.getDefaultIntent(source)),
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # viewers show such a picture as stored
+        return None
+    if mode != "RGB":
+        return transform
+    # Profiles of sRGB differ in their last digits: what moves no level by more than rounding is one.
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    moved = np.asarray(transform.apply(Image.fromarray(colours))).astype(int)
+    return None if np.abs(moved - colours).max() <= 1 else transform
 
 
 def _orientation(image: Image.Image) -> int:

@@ -20,7 +20,8 @@ def main(arguments: list[str]) -> None:
         card = place_base(paths.MINIATURE / "base", paths.BASE, origin="miniature")
     else:
         card = place(settings, paths.BASE)
-    print(f"base {card['origin']}: {card['hash'][:16]}")
+    taken = f"; of the UNet {card['unet_weights']}" if "unet_weights" in card else ""
+    print(f"base {card['origin']}: {card['hash'][:16]}{taken}")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def main(arguments: list[str]) -> None:
         if partial is not None:
             save_with_base(partial, loaded, base)
             write_settings(partial, {**described, "task": task, "adapter": adapter, "base": base.hash})
-            write_json(partial / "summary.json", {**losses, "num_val_images": len(held_out)})
+            counted = {"num_val_images": len(held_out), "num_captions_cut": data.num_captions_cut}
+            write_json(partial / "summary.json", {**losses, **counted})
     if ranks.first:  # There is nothing left to resume.
         shutil.rmtree(scratch, ignore_errors=True)
 

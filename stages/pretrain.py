@@ -19,7 +19,7 @@ from stages.launch.sources import source_closure
 
 
 def main(arguments: list[str]) -> None:
-    """Write data/models/miniature: base/, judges/, training_log.json, quality.json, hashes.json."""
+    """Write data/models/miniature: base/, judges/, their log, quality and hashes, and the model card."""
     from miniature.pretrain import PretrainSettings, keep_networks, pretrain
     from miniature.training import FitSettings
     from oft.models.device import make_deterministic

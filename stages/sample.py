@@ -18,6 +18,7 @@ def main(arguments: list[str]) -> None:
     from oft.models.adapted import load_adapter_onto
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
+    from oft.models.prompts import count_cut, cut_note
     from oft.sampling import generate, plan, shard_of, task_conditions, task_prompts
     from oft.shards.samples import sample_archive, write_samples
 
@@ -39,7 +40,11 @@ def main(arguments: list[str]) -> None:
         loaded.merge()
         conditions = task_conditions(paths.shards(task)) if loaded.takes_condition else None
     num_samples = params.sample.num_subject_samples if subject else params.sample.num_samples
-    requests = plan(task_prompts(paths.shards(task)), num_samples, params.seed)
+    prompts = task_prompts(paths.shards(task))
+    different = sorted(set(prompts.values()))
+    if num_cut := count_cut(base, different):
+        print(cut_note(base, num_cut, len(different)), flush=True)
+    requests = plan(prompts, num_samples, params.seed)
     mine = shard_of(requests, shard, num_shards)
     pictures = generate(base, loaded, mine, conditions, params.sample, params.resolution_px)
     shown = count(pictures, f"{task} {adapter}", "pictures", len(mine))

@@ -82,7 +82,9 @@ def main(arguments: list[str]) -> None:
                 "resolution_px": params.resolution_px,
             }
             write_settings(partial, made_with)
-            write_json(partial / "summary.json", {**log[-1], "num_images": len(sources[0].data)})
+            data = sources[0].data
+            counted = {"num_images": len(data), "num_captions_cut": data.num_captions_cut}
+            write_json(partial / "summary.json", {**log[-1], **counted})
     if ranks.first:  # There is nothing left to resume.
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -18,7 +18,7 @@ import oft
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("experiments", "flows", "miniature", "oft", "stages")
-LOCKS = ("dev", "runtime", "uv")
+LOCKS = ("dev", "ray", "runtime", "uv")
 NOT_IMPORTED = {"scikit-learn", "torchvision"}
 """Asked for, with the reason beside, yet imported by nothing here."""
 
@@ -80,7 +80,9 @@ def is_type_checking(test: ast.expr) -> bool:
     return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
-@pytest.mark.parametrize(("lock", "extra"), [("runtime", None), ("dev", None), ("dev", "dev")])
+@pytest.mark.parametrize(
+    ("lock", "extra"), [("runtime", None), ("dev", None), ("dev", "dev"), ("ray", None), ("ray", "ray")]
+)
 def test_a_lock_holds_a_fitting_version_of_everything_asked_for(lock: str, extra: str | None) -> None:
     locked = read_lock(lock)
     unfit = [
@@ -97,6 +99,10 @@ def test_the_version_in_files_is_the_packages() -> None:
 
 def test_the_development_lock_holds_the_run_time_lock_unchanged() -> None:
     assert read_lock("runtime").items() <= read_lock("dev").items()
+
+
+def test_a_cluster_has_what_the_tests_have_and_all_of_a_run() -> None:
+    assert read_lock("runtime").items() <= read_lock("ray").items() <= read_lock("dev").items()
 
 
 def test_what_only_tests_need_stays_out_of_a_run() -> None:

@@ -16,37 +16,53 @@ PHOTO_SIDE_PX = 512
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph inside an installed package."""
+    """A photograph inside an installed package, and who took it under which licence."""
 
     name: str
     package: str
     path: str
     caption: str
     licence: str
+    author: str
 
+    @property
+    def credit(self) -> str:
+        """What is to stand wherever the photograph does."""
+        terms = LICENCE_TEXTS.get(self.licence)
+        return f"{self.author}, {self.licence}{f' ({terms})' if terms else ''}"
+
+
+LICENCE_TEXTS = {
+    "CC-BY-2.0": "https://creativecommons.org/licenses/by/2.0/",
+    "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",
+}
 
 PHOTOS: tuple[Photo, ...] = (
-    Photo("astronaut", "skimage", "data/astronaut.png", "a person in red clothes", "public domain, NASA"),
-    Photo("camera", "skimage", "data/camera.png", "a person with a camera on grass", "CC0-1.0, Lav Varshney"),
-    Photo("cat", "skimage", "data/chelsea.png", "a cat", "CC0-1.0, Stefan van der Walt"),
-    Photo("coffee", "skimage", "data/coffee.png", "a cup of coffee", "CC0-1.0, Rachel Michetti"),
-    Photo("coins", "skimage", "data/coins.png", "several coins", "no known restrictions, Brooklyn Museum"),
-    Photo("flower", "sklearn", "datasets/images/flower.jpg", "a flower", "CC-BY-2.0, vultilion (Flickr)"),
-    Photo("horse", "skimage", "data/horse.png", "a black horse", "CC0-1.0, Andreas Preuss"),
+    Photo("astronaut", "skimage", "data/astronaut.png", "a person in red clothes", "public domain", "NASA"),
+    Photo(
+        "camera", "skimage", "data/camera.png", "a person with a camera on grass", "CC0-1.0", "Lav Varshney"
+    ),
+    Photo("cat", "skimage", "data/chelsea.png", "a cat", "CC0-1.0", "Stefan van der Walt"),
+    Photo("coffee", "skimage", "data/coffee.png", "a cup of coffee", "CC0-1.0", "Rachel Michetti"),
+    Photo("coins", "skimage", "data/coins.png", "several coins", "no known restrictions", "Brooklyn Museum"),
+    Photo("flower", "sklearn", "datasets/images/flower.jpg", "a flower", "CC-BY-2.0", "vultilion (Flickr)"),
+    Photo("horse", "skimage", "data/horse.png", "a black horse", "CC0-1.0", "Andreas Preuss"),
     Photo(
         "motorcycle",
         "skimage",
         "data/motorcycle_left.png",
         "a red motorcycle",
-        "Middlebury stereo 2014, Scharstein et al.",
+        "Middlebury stereo 2014",
+        "Scharstein et al.",
     ),
-    Photo("rocket", "skimage", "data/rocket.jpg", "a rocket", "public domain, SpaceX"),
+    Photo("rocket", "skimage", "data/rocket.jpg", "a rocket", "public domain", "SpaceX"),
     Photo(
         "temple",
         "sklearn",
         "datasets/images/china.jpg",
         "a tall house, trees and water",
-        "CC-BY-2.0, danielbuechele (Flickr)",
+        "CC-BY-2.0",
+        "danielbuechele (Flickr)",
     ),
 )
 
@@ -67,7 +83,7 @@ def write_photos(root: Path) -> None:
             image.thumbnail((PHOTO_SIDE_PX, PHOTO_SIDE_PX), RESAMPLING["lanczos"])
             (partial / f"{photo.name}.png").write_bytes(encode_png(image))
             (partial / f"{photo.name}.txt").write_text(f"{photo.caption}\n", encoding="utf-8")
-            lines.append(f"{photo.name}.png: {photo.package}/{photo.path}; {photo.licence}")
+            lines.append(f"{photo.name}.png: {photo.package}/{photo.path}; {photo.credit}")
         (partial / LICENCE_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

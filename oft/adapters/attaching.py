@@ -1,13 +1,16 @@
-"""What adapters of every kind do to a model: freeze it, come once, hold values that fit its layers."""
+"""What adapters of every kind do to a model: freeze it, come once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from oft.errors import CheckpointError, ParamsError
+from oft.errors import ParamsError
+
+BASE_REMEDY = "use the base and the settings it was trained with"
+"""What to do where an adapter's values do not fit the model's layers."""
 
 
 def freeze(model: nn.Module, keep: Sequence[str] = ()) -> None:
@@ -31,31 +34,3 @@ def refuse_second(model: nn.Module, child_name: str) -> None:
         raise ParamsError(
             f"{type(model).__name__} carries one {child_name} at a time and has one already; remove it first"
         )
-
-
-def check_names_and_shapes(
-    what: str, expected: Mapping[str, Sequence[int]], given: Mapping[str, Tensor]
-) -> None:
-    """Refuse parameters that belong to another architecture; ``what`` names them in the message.
-
-    Raises:
-        CheckpointError: names or shapes differ.
-    """
-    missing = [name for name in expected if name not in given]
-    unexpected = [name for name in given if name not in expected]
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{what}: the names must be those of the model's layers, and {len(missing)} are missing "
-            f"({_first(missing)}), {len(unexpected)} unexpected ({_first(unexpected)}); "
-            "use the base it was trained on"
-        )
-    for name, shape in expected.items():
-        if tuple(shape) != tuple(given[name].shape):
-            raise CheckpointError(
-                f"{what}: {name!r} must have the shape {tuple(shape)} for this model, got "
-                f"{tuple(given[name].shape)}; use the base and the settings it was trained with"
-            )
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + ", ..." * (len(names) > 3) if names else "none"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -14,8 +13,6 @@ from torch import Tensor
 from oft import __version__
 from oft.errors import CheckpointError
 from oft.storage import atomic_file
-
-FLOATING_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -32,20 +29,6 @@ def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping
         stream.write(len(text).to_bytes(8, "little"))
         stream.write(text)
         stream.write(memoryview(content)[8 + header_bytes :])
-
-
-def check_numbers(what: str, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse values that are no finite real numbers; ``what`` names their file in the message.
-
-    Raises:
-        CheckpointError: there is one, or a type is not a common floating-point one.
-    """
-    for name, value in tensors.items():
-        if value.dtype not in FLOATING_TYPES or not value.isfinite().all():
-            raise CheckpointError(
-                f"{what}: every value must be a finite number in float16, bfloat16, float32 or float64, and "
-                f"{name!r}, {value.dtype}, holds others; use an earlier checkpoint of that training"
-            )
 
 
 def read_tensors(source: Path, base_hash: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from oft.conditions.condition import BatchExtractor, Settings
 from oft.errors import CheckpointError, first_line
-from oft.models.hub import split_revision
+from oft.models.hub import find_folder
 
 PACKAGE = "controlnet_aux"
 
@@ -32,13 +32,13 @@ def load_annotator(
 
     Args:
         condition: its name, for messages.
-        settings: ``model`` is a folder with the files, or the id of a model on the hub, with ``@revision``
-            behind it for a certain revision.
+        settings: ``model`` is a folder with the files, or the id of a model on the hub with its commit.
         files: names of the files of weights.
         build: imports a detector from controlnet_aux and loads it from the folder.
 
     Raises:
-        CheckpointError: a file is missing, damaged, holds more than tensors, or belongs to another network.
+        CheckpointError: a file is missing, damaged, holds more than tensors or values that are no numbers, or
+            belongs to another network.
     """
     model = settings["model"]
     folder = _find_weights(condition, model, files)
@@ -50,7 +50,7 @@ def load_annotator(
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise CheckpointError(
             f"{folder} does not hold the weights of the network for condition {condition!r}: "
-            f"{first_line(error)}. {_remedy(condition, model, files)}"
+            f"{first_line(error)}. {_remedy(condition, files)}"
         ) from error
 
 
@@ -96,46 +96,46 @@ def resize(picture: UInt8[np.ndarray, "h w 3"], size: tuple[int, ...]) -> UInt8[
 
 
 def _find_weights(condition: str, model: str, files: Sequence[str]) -> Path:
-    folder = Path(model)
-    if not folder.is_dir():
-        from huggingface_hub import snapshot_download
-
-        name, revision = split_revision(model)
-        try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(files)))
-        except Exception as error:  # OSError, ValueError, httpx's and the hub's own
-            raise CheckpointError(
-                f"condition {condition!r} needs {', '.join(files)}: {model!r} is no folder here and cannot "
-                f"be had from the hub ({first_line(error)}). {_remedy(condition, model, files)}"
-            ) from error
+    folder = find_folder(model, files, f"conditions.{condition}.model")
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise CheckpointError(
             f"condition {condition!r} needs {', '.join(missing)}, missing in {folder}. "
-            f"{_remedy(condition, model, files)}"
+            f"{_remedy(condition, files)}"
         )
     return folder
 
 
 def _check_weights(path: Path, condition: str) -> None:
-    """Refuse a file that could run code: controlnet_aux leaves that to torch and the environment."""
+    """Refuse a file that could run code, or whose values are no numbers: controlnet_aux checks neither."""
     import torch
 
+    from oft.weights import check_numbers
+
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle's errors, zip's, OSError, EOFError ...
         raise CheckpointError(
             f"{path}, weights for condition {condition!r}, cannot be read as tensors alone: "
             f"{first_line(error)}. It is damaged or not what its name says; download it again"
         ) from error
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):  # scannet.pt
+        content = content["model"]
+    tensors = content if isinstance(content, dict) else {}
+    check_numbers(
+        f"{path}, weights for condition {condition!r},",
+        {
+            name: value
+            for name, value in tensors.items()
+            if torch.is_tensor(value) and not name.endswith("num_batches_tracked")
+        },
+        "download it again",
+    )
 
 
-def _remedy(condition: str, model: str, files: Sequence[str]) -> str:
-    source = "lllyasviel/Annotators" if Path(model).exists() or model.count("/") != 1 else model
-    name, revision = split_revision(source)
-    option = f" --revision {revision}" if revision else ""
+def _remedy(condition: str, files: Sequence[str]) -> str:
     return (
-        f"On a machine with a network run `hf download {name} {' '.join(files)}{option} "
-        f"--local-dir annotators`, copy the folder here and set conditions.{condition}.model to its path"
+        f"On a machine with a network run `hf download lllyasviel/Annotators {' '.join(files)} --local-dir "
+        f"annotators`, copy the folder here and set conditions.{condition}.model to its path"
     )
 
 

@@ -40,12 +40,13 @@ def load_openpose(settings: Settings, device: str) -> BatchExtractor:
         from controlnet_aux.open_pose import Body, Face, Hand, OpenposeDetector
 
         body = Body(folder / BODY)
+        _refuse_unused(folder / BODY, body.model)
         # Its from_pretrained would ask for all three networks, wanted or not.
-        return (
-            OpenposeDetector(body, Hand(folder / HAND), Face(folder / FACE))
-            if whole
-            else OpenposeDetector(body)
-        )
+        if not whole:
+            return OpenposeDetector(body)
+        hand = Hand(folder / HAND)
+        _refuse_unused(folder / HAND, hand.model)
+        return OpenposeDetector(body, hand, Face(folder / FACE))
 
     detector = load_annotator("openpose", settings, (BODY, HAND, FACE) if whole else (BODY,), build)
     for network in (detector.body_estimation, detector.hand_estimation, detector.face_estimation):
@@ -53,6 +54,18 @@ def load_openpose(settings: Settings, device: str) -> BatchExtractor:
             network.to(device)
 
     return run_detector(detector, settings["resolution_px"], include_hand=whole, include_face=whole)
+
+
+def _refuse_unused(path: Path, network: Any) -> None:
+    """Refuse a file with more weights than the network's: controlnet_aux takes what it knows of these two."""
+    import torch
+
+    from oft.weights import check_weights
+
+    # Published without the names of the two stages' containers.
+    expected = {name.partition(".")[2]: value for name, value in network.state_dict().items()}
+    given = torch.load(path, map_location="cpu", weights_only=True)
+    check_weights(str(path), expected, given, "download it again")
 
 
 CONDITION = Condition(

@@ -94,8 +94,9 @@ def listed_names(
 ) -> list[str]:
     """Return the names of a split's pictures: where it is there, those in ``{split}.txt``, one a line.
 
-    With only the other split's list they are the rest of those present; with none, ``val_of`` says which of
-    those present validate.
+    A line is a name, blanks and all; where no picture is called so, what follows its first word (a label, as
+    in CelebA's lists) is left out. With only the other split's list they are the rest of those present; with
+    none, ``val_of`` says which of those present validate.
 
     Raises:
         DataError: a list is no text.
@@ -103,14 +104,22 @@ def listed_names(
     other: Split = "val" if split == "train" else "train"
     own_list, other_list = root / f"{split}.txt", root / f"{other}.txt"
     if own_list.is_file():
-        return _listed(own_list)
+        return _listed(own_list, present)
     if other_list.is_file():
-        elsewhere = set(_listed(other_list))
+        elsewhere = set(_listed(other_list, present))
         return [name for name in present if name not in elsewhere]
     val = val_of(present)
     return [name for name in present if (name in val) == (split == "val")]
 
 
-def _listed(path: Path) -> list[str]:
-    names = [line.split()[0] for line in read_text_file(path).splitlines() if line.strip()]
-    return [Path(name).name if Path(name).suffix else f"{Path(name).name}.jpg" for name in names]
+def _listed(path: Path, present: Collection[str]) -> list[str]:
+    lines = [line.strip() for line in read_text_file(path).split("\n")]
+    there = set(present)
+    return [_listed_name(line, there) for line in lines if line]
+
+
+def _listed_name(line: str, present: Set[str]) -> str:
+    whole, first = Path(line).name, Path(line.split()[0]).name
+    forms = (whole, f"{whole}.jpg", first, f"{first}.jpg")
+    # A picture that is not there is counted as missing, under a name that people find in the list.
+    return next((name for name in forms if name in present), whole)

@@ -6,7 +6,6 @@ only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,18 +18,15 @@ from oft.conditions.depth import INVERSE_DEPTH
 from oft.datasets.landmarks import NUM_LANDMARKS
 from oft.errors import CheckpointError, DataError
 from oft.evaluation.checks import check_pictures
-from oft.evaluation.preprocessing import (
-    CONFIG_NAME,
-    PROCESSOR_CONFIG_NAME,
-    Preprocessing,
-    prepare_batches,
-    read_preprocessing,
-)
+from oft.evaluation.preprocessing import Preprocessing, prepare_batches, read_preprocessing
+from oft.models.hub import find_folder
+from oft.models.loading import load_network, load_part, load_tokenizer
+from oft.models.pretrained import MODEL_FILES
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, UInt8
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+REMEDY = "give a folder in transformers' layout with a whole model.safetensors, or a hub id with its commit"
 LEGACY_CLIP_EOS_ID = 2
 """CLIP configs of before 2023 hold this wrong id; transformers pools at a prompt's largest id then."""
 
@@ -90,7 +86,7 @@ def load_depth_judge(folder: str | Path, device: str | torch.device = "cpu") -> 
     """
     from transformers import AutoModelForDepthEstimation
 
-    found = _read_model_type(folder)
+    found = _read_model_type(_find_source(folder))
     if found == "segformer":
         judge = load_segmenter(folder, device)
         if judge.model.config.num_labels != 1:
@@ -117,8 +113,9 @@ def load_extractor(folder: str | Path, device: str | torch.device = "cpu") -> Ju
     from transformers import AutoModel
 
     # DINO's ViT was published without the pooling layer that transformers would add, at random: CLS counts.
-    options: dict[str, Any] = {"add_pooling_layer": False} if _read_model_type(folder) == "vit" else {}
-    return _load_judge(AutoModel, folder, device, **options)
+    found = _read_model_type(_find_source(folder))
+    options: dict[str, Any] = {"add_pooling_layer": False} if found == "vit" else {}
+    return _load_judge(AutoModel, folder, device, without_head=True, **options)
 
 
 def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
@@ -131,18 +128,7 @@ def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
     from transformers import CLIPModel, CLIPTokenizer
 
     judge = _load_judge(CLIPModel, folder, device, wanted="clip")
-    source = _find_source(folder)
-    if Path(source).is_dir() and not any(
-        (Path(source) / n).is_file() for n in ("tokenizer.json", "vocab.json")
-    ):
-        # transformers would make up a vocabulary of three tokens and say nothing.
-        raise CheckpointError(
-            f"{folder}: no tokenizer.json or vocab.json; save the tokenizer beside the model"
-        )
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unusable(folder, error) from error
+    tokenizer = load_tokenizer(CLIPTokenizer, _find_source(folder), "save the tokenizer beside the model")
     text_config = judge.model.config.text_config
     if len(tokenizer) > text_config.vocab_size:
         raise CheckpointError(
@@ -263,23 +249,16 @@ def _join(rows: Iterable[torch.Tensor]) -> np.ndarray:
     return np.concatenate([row.float().cpu().numpy() for row in rows])
 
 
-def _find_source(folder: str | Path) -> str:
-    """The folder's path, or the hub id as it is.
+def _find_source(folder: str | Path) -> Path:
+    """The folder, or that of the files of a hub id with its commit.
 
     Raises:
-        CheckpointError: no such folder, and no hub id by its form.
+        CheckpointError: no such folder, and no hub id by its form; or the hub is out of reach.
     """
-    if Path(folder).is_dir():
-        return str(folder)
-    if isinstance(folder, str) and HUB_ID.fullmatch(folder):
-        return folder
-    raise CheckpointError(
-        f"{folder}: no such folder; give a folder in transformers' layout (config.json, model.safetensors) "
-        "or a hub id (owner/name)"
-    )
+    return find_folder(folder, MODEL_FILES, "judge")
 
 
-def _read_model_type(folder: str | Path) -> str:
+def _read_model_type(source: Path) -> str:
     """The architecture that config.json names, in transformers' terms.
 
     Raises:
@@ -287,17 +266,7 @@ def _read_model_type(folder: str | Path) -> str:
     """
     from transformers import AutoConfig
 
-    try:
-        return str(AutoConfig.from_pretrained(_find_source(folder)).model_type)
-    except (OSError, ValueError, KeyError) as error:
-        raise _unusable(folder, error) from error
-
-
-def _unusable(folder: str | Path, error: BaseException) -> CheckpointError:
-    return CheckpointError(
-        f"{folder}: no usable transformers model: {error} "
-        "(give a folder with config.json and model.safetensors, or a hub id that can be reached or is cached)"
-    )
+    return str(load_part(AutoConfig, source, REMEDY).model_type)
 
 
 def _load_judge(
@@ -312,48 +281,12 @@ def _load_judge(
 
     ``wanted`` is the one architecture that will do, in transformers' terms; None: any.
     """
-    from safetensors import SafetensorError
-
-    from oft.progress import hide_loading_bars
-
-    hide_loading_bars()
-    source, model_type = _find_source(folder), _read_model_type(folder)
+    source = _find_source(folder)
+    model_type = _read_model_type(source)
     if wanted is not None and model_type != wanted:
         raise CheckpointError(
             f"{folder}: config.json describes a {model_type} model, a {wanted} model is needed; "
             "point at the right checkpoint"
         )
-    try:
-        model, loading = model_class.from_pretrained(
-            source, dtype=torch.float32, output_loading_info=True, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unusable(folder, error) from error
-    # transformers fills in what is missing at random, with a warning only: such a judge would judge at
-    # random.
-    lacking = sorted({*loading["missing_keys"], *(str(key) for key in loading["mismatched_keys"])})
-    if lacking:
-        raise CheckpointError(
-            f"{folder}: {len(lacking)} weights of {type(model).__name__} are missing or of another shape "
-            f"(first: {lacking[0]}); the checkpoint belongs to another architecture: point at the right one"
-        )
-    model = model.eval().requires_grad_(False).to(device)
-    return Judge(model=model, preprocessing=read_preprocessing(_preprocessing_folder(source)))
-
-
-def _preprocessing_folder(source: str) -> Path:
-    """The folder that holds the preprocessing of a local model or of one on the hub."""
-    if Path(source).is_dir():
-        return Path(source)
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
-
-    for name in (CONFIG_NAME, PROCESSOR_CONFIG_NAME):
-        try:
-            return Path(hf_hub_download(source, name)).parent
-        except (EntryNotFoundError, HfHubHTTPError, OSError):
-            continue
-    # A guess would shift every feature without a sign.
-    raise CheckpointError(
-        f"{source}: neither {CONFIG_NAME} nor {PROCESSOR_CONFIG_NAME} can be had; check the id"
-    )
+    model = load_network(model_class, source, REMEDY, **options).to(device)
+    return Judge(model=model, preprocessing=read_preprocessing(source))

@@ -12,6 +12,12 @@ METRICS = (
     Metric("num_real_images", "Real pictures", group="protocol"),
     Metric("num_train_val_images", "Real training pictures compared with them", group="protocol"),
     Metric("num_val_images", "Pictures the validation loss is over", group="protocol"),
+    Metric(
+        "num_captions_cut",
+        "Captions that are cut",
+        "Different captions of the task that have more tokens than the text encoder takes.",
+        group="protocol",
+    ),
     Metric("resolution_px", "Picture size, pixels", group="protocol"),
     Metric("scheduler", "Sampler", "The algorithm that removes the noise step by step.", group="protocol"),
     Metric("num_inference_steps", "Denoising steps", group="protocol"),

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oft.errors import CheckpointError
-from oft.models.base import CARD_NAME, INDEX_NAME, PARTS, hash_weights, read_card
+from oft.models.base import CARD_NAME, PARTS, hash_weights, read_card
+from oft.models.copying import INDEX_NAME
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel

@@ -23,9 +23,9 @@ from oft.adapters.oft.method import METHOD as OFT
 from oft.adapters.oft.rotation import block_size_of
 from oft.adapters.oft.saving import CONVENTION, PEFT_PREFIX, PEFT_SUFFIX
 from oft.adapters.registry import METHODS
-from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.storage import read_json
+from oft.weights import check_numbers
 
 AdapterPart = Literal["rotation", "magnitude", "hint_encoder"]
 

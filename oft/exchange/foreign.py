@@ -16,8 +16,8 @@ from oft.adapters.oft.layers import is_pointwise, weight_of
 from oft.adapters.oft.rotation import EpsConvention, block_size_of, packed_from_skew
 from oft.adapters.oft.saving import check_magnitudes
 from oft.adapters.oft.targets import find_targets
-from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError, ParamsError
+from oft.weights import check_numbers
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from oft.models.checkpoints import read_checkpoint
 from oft.storage import atomic_folder
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+PIPELINE_PREFIX = "unet."
 
 
 def import_adapter(
@@ -75,6 +78,13 @@ def import_adapter(
     return list(foreign.notes)
 
 
+def without_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return tensors by their names within the UNet, where all are named within a pipeline (``unet.``)."""
+    if not all(name.startswith(PIPELINE_PREFIX) for name in tensors):
+        return tensors
+    return {name.removeprefix(PIPELINE_PREFIX): value for name, value in tensors.items()}
+
+
 def read_foreign(
     source: Path,
     unet: nn.Module,
@@ -95,7 +105,8 @@ def read_foreign(
             raise ParamsError(
                 f"{file.parent}: is an adapter of this project already ({own} is beside it); use it as it is"
             )
-    tensors = read_checkpoint(file)
+    named = read_checkpoint(file)
+    tensors = without_prefix(named)
     if is_peft(tensors):
         if sign != "current" or coft_eps is not None:
             raise ParamsError(
@@ -118,5 +129,5 @@ def read_foreign(
     raise CheckpointError(
         f"{file}: must be an OFT adapter of PEFT (names ending with .oft_R.weight) or of the reference "
         f"implementation (.R beside .OFT.weight, or processor.to_q_oft.R), got "
-        f"{', '.join(sorted(tensors)[:3])}; other formats cannot be converted"
+        f"{', '.join(sorted(named)[:3])}; other formats cannot be converted"
     )

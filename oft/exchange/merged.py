@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,10 +10,9 @@ from torch import Tensor
 
 from oft.adapters.tensors import read_tensors, write_tensors
 from oft.errors import CheckpointError
-from oft.models.base import CARD_NAME, PARTS, PICKLED, hash_weights, refuse_pickled
+from oft.models.base import CARD_NAME, PARTS, hash_weights, refuse_pickled
+from oft.models.copying import WEIGHTS_NAMES, copy_plain
 from oft.storage import atomic_folder, write_json
-
-WEIGHTS_NAME = "diffusion_pytorch_model"
 
 
 def write_merged(
@@ -39,13 +37,8 @@ def write_merged(
     """
     refuse_pickled(base)
     with atomic_folder(target) as partial:
-        shutil.copytree(
-            base,
-            partial,
-            ignore=lambda folder, names: _ignored_names(Path(folder) == base, folder, names),
-            dirs_exist_ok=True,
-        )
-        (partial / "unet").mkdir(exist_ok=True)
+        for path in _kept_files(base):
+            copy_plain(path, partial / path.relative_to(base), base)
         missing = {f"{name}.weight" for name in weights}
         for source in _unet_files(base):
             tensors, metadata = read_tensors(source)
@@ -65,25 +58,23 @@ def write_merged(
         write_json(partial / CARD_NAME, card)
 
 
-def _is_part(path: Path) -> bool:
-    if path.is_dir():
-        return not path.name.startswith(".")
-    return path.suffix == ".json" and path.name != CARD_NAME
+def _kept_files(base: Path) -> Iterator[Path]:
+    """Yield the files to copy: the index, and of each part its texts and safetensors but the UNet's own.
 
-
-def _ignored_names(at_top: bool, folder: str, names: list[str]) -> set[str]:
-    ignored = shutil.ignore_patterns(*PICKLED)(folder, names)
-    if at_top:  # whole checkpoints in one file, version control and caches may lie there
-        ignored |= {name for name in names if not _is_part(Path(folder) / name)}
-    if Path(folder).name == "unet":
-        ignored |= shutil.ignore_patterns("*.safetensors")(folder, names)
-    return ignored
+    Whole checkpoints in one file, version control and caches may lie at the top.
+    """
+    yield from (path for path in sorted(base.glob("*.json")) if path.name != CARD_NAME)
+    for part in sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        for path in sorted(part.iterdir()):
+            weights = path.suffix == ".safetensors" and part.name != "unet"
+            if weights or path.suffix in (".json", ".txt"):
+                yield path
 
 
 def _unet_files(base: Path) -> list[Path]:
     """Return the files that loading the UNet reads: one, or shards; not variants beside them."""
-    whole = base / "unet" / f"{WEIGHTS_NAME}.safetensors"
-    return [whole] if whole.is_file() else sorted(whole.parent.glob(f"{WEIGHTS_NAME}-*.safetensors"))
+    whole = base / "unet" / f"{WEIGHTS_NAMES['unet']}.safetensors"
+    return [whole] if whole.is_file() else sorted(whole.parent.glob(f"{WEIGHTS_NAMES['unet']}-*.safetensors"))
 
 
 def _cast(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

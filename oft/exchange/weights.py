@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from oft.adapters.oft.rotation import rotate_weight
 from oft.adapters.protocol import Adapter
-from oft.adapters.tensors import check_numbers
 from oft.errors import CheckpointError
 from oft.exchange.foreign import linear_weights
 from oft.exchange.peft import TruncatedAdapter
+from oft.weights import check_numbers
 
 
 def adapted_weights(adapter: Adapter) -> dict[str, Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oft.errors import CheckpointError
+from oft.models.copying import INDEX_NAME, WEIGHTS_NAMES, copy_plain, listed_files, part_files
+from oft.models.tasks import other_task
 from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 NETWORKS = ("unet", "vae", "text_encoder")
 CARD_NAME = "base.json"
-INDEX_NAME = "model_index.json"
-PICKLED = ("*.bin", "*.ckpt", "*.pt", "*.msgpack")
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,14 @@ class Base:
 def place_base(source: Path, target: Path, origin: str, variant: str | None = None) -> dict[str, Any]:
     """Copy a checkpoint in diffusers' layout to ``target`` and return its card (origin, hash, parts).
 
-    Only the parts that are used are copied, and only weights in safetensors.
+    Only the files that are used are copied, weights in safetensors alone, and the whole is loaded once.
 
     Args:
         variant: take only the weights ``*.<variant>.safetensors``, under their plain names.
 
     Raises:
-        CheckpointError: a part is missing or its weights are not in safetensors.
+        CheckpointError: a part is missing, damaged, of another architecture, not in safetensors, or holds
+            values that are no numbers; or a file is a link that leads out of the folder.
     """
     for part in PARTS:
         if not (source / part).is_dir():
@@ -64,19 +64,25 @@ def place_base(source: Path, target: Path, origin: str, variant: str | None = No
             "set base.source in params.yaml to the folder that has it"
         )
     refuse_pickled(source, variant)
-    ending = f".{variant}.safetensors" if variant else ".safetensors"
-
-    def ignored_names(folder: str, names: list[str]) -> set[str]:
-        others = {name for name in names if name.endswith(".safetensors") and not name.endswith(ending)}
-        return shutil.ignore_patterns(*PICKLED)(folder, names) | others
-
     with atomic_folder(target) as partial:
-        for part in PARTS:
-            shutil.copytree(source / part, partial / part, ignore=ignored_names)
-        for path in sorted(partial.rglob(f"*{ending}")):
-            path.rename(path.with_name(path.name.removesuffix(ending) + ".safetensors"))
-        shutil.copy(source / INDEX_NAME, partial / INDEX_NAME)
+        copy_plain(source / INDEX_NAME, partial / INDEX_NAME, source)
+        for part, names in part_files(variant).items():
+            for path in listed_files(source / part, names):
+                name = path.name.replace(f".{variant}.", ".") if variant else path.name
+                copy_plain(path, partial / part / name, source)
+        check_parts(partial, source)
         return write_card(partial, origin)
+
+
+def check_parts(folder: Path, named: Path) -> None:
+    """Refuse what would not load as a base; ``named`` is how messages call the folder.
+
+    Raises:
+        CheckpointError: a part is missing, damaged, of another architecture, or holds no numbers.
+    """
+    load_parts(
+        folder, {"hash": "", "origin": ""}, "set base.source in params.yaml to a whole one", named=named
+    )
 
 
 def write_card(folder: Path, origin: str, **more: str) -> dict[str, Any]:
@@ -93,17 +99,26 @@ def refuse_pickled(source: Path, variant: str | None = None) -> None:
         CheckpointError: one has none.
     """
     for part in NETWORKS:
-        if not sorted((source / part).glob("*.safetensors")):
-            raise CheckpointError(
-                f"{source / part}: weights must be in safetensors (pickled ones can run code when loaded); "
-                "none is there; "
-                "convert them with `StableDiffusionPipeline.save_pretrained(..., safe_serialization=True)`"
-            )
-        if variant and not sorted((source / part).glob(f"*.{variant}.safetensors")):
+        if any(
+            path.suffix == ".safetensors" for path in listed_files(source / part, part_files(variant)[part])
+        ):
+            continue
+        others = sorted(path.name for path in (source / part).glob("*.safetensors"))
+        if variant:
             raise CheckpointError(
                 f"{source / part}: base.variant is {variant}, and no weights *.{variant}.safetensors are "
                 "there; set base.variant to null in params.yaml"
             )
+        if others:
+            raise CheckpointError(
+                f"{source / part}: weights must be {WEIGHTS_NAMES[part]}.safetensors, and there are "
+                f"{', '.join(others[:3])}; set base.variant in params.yaml (fp16) or rename them"
+            )
+        raise CheckpointError(
+            f"{source / part}: weights must be in safetensors (pickled ones can run code when loaded); "
+            "none is there; "
+            "convert them with `StableDiffusionPipeline.save_pretrained(..., safe_serialization=True)`"
+        )
 
 
 def hash_weights(folder: Path, parts: Sequence[str] | None = None) -> str:
@@ -142,36 +157,62 @@ def load_base(folder: Path, device: str | torch.device = "cpu") -> Base:
     """Load the networks of a placed base, frozen, in float32.
 
     Raises:
-        CheckpointError: a part is missing, damaged or of another architecture.
+        CheckpointError: a part is missing, damaged or of another architecture, or holds no numbers.
+    """
+    remedy = "restore it with `dvc checkout` or place it again with `dvc repro --force base`"
+    return load_parts(folder, read_card(folder), remedy, device)
+
+
+def load_parts(
+    folder: Path,
+    card: Mapping[str, str],
+    remedy: str,
+    device: str | torch.device = "cpu",
+    *,
+    named: Path | None = None,
+) -> Base:
+    """Load what ``folder`` holds in diffusers' layout as one base, under the hash and origin of ``card``.
+
+    Args:
+        named: how messages call the folder; None for its path.
+
+    Raises:
+        CheckpointError: a part is missing, damaged or of another architecture, or holds no numbers; the
+            message ends with ``remedy``.
     """
     import torch
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    from oft.models.loading import load_network, load_part
+    from oft.models.loading import load_network, load_part, load_tokenizer
 
-    card = read_card(folder)
-    remedy = "restore it with `dvc checkout` or place it again with `dvc repro --force base`"
+    named = named or folder
 
     def network(model_class: Any, part: str) -> Any:
+        loaded = load_network(model_class, folder / part, remedy, named=named / part)
         # Channels last is the layout convolutions are fastest in.
-        return load_network(model_class, folder / part, remedy).to(device, memory_format=torch.channels_last)
+        return loaded.to(device, memory_format=torch.channels_last)
 
     base = Base(
         unet=network(UNet2DConditionModel, "unet"),
         vae=network(AutoencoderKL, "vae"),
         text_encoder=network(CLIPTextModel, "text_encoder"),
-        tokenizer=load_part(CLIPTokenizer, folder / "tokenizer", remedy),
-        noise_scheduler=load_part(DDPMScheduler, folder / "scheduler", remedy),
+        tokenizer=load_tokenizer(CLIPTokenizer, folder / "tokenizer", remedy, named=named / "tokenizer"),
+        noise_scheduler=load_part(DDPMScheduler, folder / "scheduler", remedy, named=named / "scheduler"),
         hash=card["hash"],
         origin=card["origin"],
     )
-    _check_compatibility(base, folder)
+    _check_compatibility(base, named)
     return base
 
 
-def _check_compatibility(base: Base, folder: Path) -> None:
+def _check_compatibility(base: Base, named: Path) -> None:
     unet, vae, text = base.unet.config, base.vae.config, base.text_encoder.config
+    if other := other_task(unet.in_channels, vae.latent_channels):
+        raise CheckpointError(
+            f"{named}: its UNet takes {unet.in_channels} channels, so it is {other}; a base must be a "
+            "text-to-image model; set base.source in params.yaml to one"
+        )
     widths = {
         "unet in_channels": (unet.in_channels, "vae latent_channels", vae.latent_channels),
         "unet out_channels": (unet.out_channels, "vae latent_channels", vae.latent_channels),
@@ -184,9 +225,16 @@ def _check_compatibility(base: Base, folder: Path) -> None:
     ]
     if unet.addition_embed_type:
         faults.append(f"the unet wants more than a prompt (addition_embed_type {unet.addition_embed_type})")
+    if len(base.tokenizer) > text.vocab_size:
+        faults.append(f"the tokenizer has {len(base.tokenizer)} tokens, the text encoder {text.vocab_size}")
+    if base.tokenizer.model_max_length > text.max_position_embeddings:
+        faults.append(
+            f"the tokenizer's model_max_length is {base.tokenizer.model_max_length}, the text encoder's "
+            f"max_position_embeddings {text.max_position_embeddings}"
+        )
     if faults:
         raise CheckpointError(
-            f"{folder}: its parts must make up one Stable Diffusion 1 or 2 text-to-image model, and "
+            f"{named}: its parts must make up one Stable Diffusion 1 or 2 text-to-image model, and "
             f"{'; '.join(faults)}; set base.source in params.yaml to such a checkpoint"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from oft.adapters.tensors import read_tensors
 from oft.errors import CheckpointError, first_line
 
+COMPILED = "_orig_mod."
 # The first bytes of what a failed download leaves in place of weights.
 NO_WEIGHTS = {
     b"<": "a web page (the download was refused, or needs you to log in)",
@@ -22,11 +24,12 @@ NO_WEIGHTS = {
 
 
 def read_checkpoint(source: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, or of one ``torch.save`` wrote (``.ckpt .pt .bin``).
+    """Return the tensors of a safetensors file, or of one ``torch.save`` wrote, whatever its name.
 
-    Of a training checkpoint (PyTorch Lightning's) only the state dict is taken. A pickle that names anything
-    but tensors, plain containers and Lightning's own classes is refused, as it could run code; those classes
-    are not imported either (and only known in files of PyTorch 1.6 and later, which are zip archives).
+    ``_orig_mod.``, which torch.compile puts into names, is left out of them. Of a training checkpoint
+    (PyTorch Lightning's) only the state dict is taken. A pickle that names anything but tensors, plain
+    containers and Lightning's own classes is refused, as it could run code; those classes are not imported
+    either (and only known in files of PyTorch 1.6 and later, which are zip archives).
 
     Raises:
         CheckpointError: the file is missing, damaged, refused or without tensors.
@@ -34,8 +37,14 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
     if not source.is_file():
         raise CheckpointError(f"{source}: must be a file of weights, and does not exist")
     _refuse_text(source)
-    if source.suffix == ".safetensors":
-        return read_tensors(source)[0]
+    if is_safetensors(source):
+        return _plain_names(source, read_tensors(source)[0])
+    if source.suffix.lower() == ".safetensors":
+        if _is_pickle(source):  # torch.load goes by the name
+            raise CheckpointError(
+                f"{source}: must be the safetensors of its name, and is a file of torch.save; call it .ckpt"
+            )
+        return _plain_names(source, read_tensors(source)[0])  # which says what is wrong with it
     try:
         with safe_globals(_lightning_stubs(source)):
             # Mapped, where the format can be: a checkpoint of gigabytes is in memory once, or not at all.
@@ -62,7 +71,29 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{source}: must hold a dictionary of tensors, got {type(content).__name__}; give a state dict"
         )
-    return tensors
+    return _plain_names(source, tensors)
+
+
+def is_safetensors(source: Path) -> bool:
+    """Return whether a file begins as safetensors do: the length of a header of JSON, and that header."""
+    with source.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        return stream.read(1) == b"{" and length <= source.stat().st_size - 8
+
+
+def _is_pickle(source: Path) -> bool:
+    with source.open("rb") as stream:
+        start = stream.read(2)
+    return start in (b"PK", *(bytes([0x80, protocol]) for protocol in range(2, 6)))
+
+
+def _plain_names(source: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    named = {name.replace(COMPILED, ""): value for name, value in tensors.items()}
+    if len(named) < len(tensors):
+        raise CheckpointError(
+            f"{source}: holds weights twice, with and without {COMPILED} in their names; save one of the two"
+        )
+    return named
 
 
 def _refuse_text(source: Path) -> None:

@@ -10,6 +10,7 @@ from oft.errors import CheckpointError, first_line
 
 HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<commit>[0-9a-f]{40})")
 HUB_FORM = "owner/name@<commit, 40 hexadecimal digits>"
+UNPINNED = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w.-]+)(@.*)?")
 
 
 def is_hub_id(text: str) -> bool:
@@ -17,12 +18,28 @@ def is_hub_id(text: str) -> bool:
     return HUB_ID.fullmatch(text) is not None
 
 
-def split_revision(model: str) -> tuple[str, str | None]:
-    """Return name and revision of ``owner/name@revision``; a name alone has no revision, nor has a path."""
-    if Path(model).exists():
-        return model, None
-    name, _, revision = model.partition("@")
-    return name, revision or None
+def find_folder(name: str | Path, patterns: Sequence[str], what: str, instead: Sequence[str] = ()) -> Path:
+    """Return a folder of the user's as it is, or that of the files of a repository on the hub.
+
+    Args:
+        name: the folder, or the repository with its commit.
+        patterns: the files to fetch.
+        what: the setting that names it, for messages.
+        instead: what else the setting may be, for messages.
+
+    Raises:
+        CheckpointError: it is neither, or cannot be fetched.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if is_hub_id(str(name)):
+        return download(str(name), patterns, what)
+    others = "".join(f"{value}, " for value in instead)
+    raise CheckpointError(
+        f"{what} ({name}): no such folder; it must be {others}a folder that is here, or {HUB_FORM} on the "
+        f"hub{_hint(name)}"
+    )
 
 
 def download(hub_id: str, patterns: Sequence[str], what: str) -> Path:
@@ -49,6 +66,17 @@ def download(hub_id: str, patterns: Sequence[str], what: str) -> Path:
     except (HfHubHTTPError, HFValidationError, OSError, RuntimeError) as fault:
         raise CheckpointError(
             f"{what} ({hub_id}): cannot be fetched ({first_line(fault)}); accept its licence on "
-            f"https://huggingface.co/{match['repo']} if it has one and log in (`hf auth login`), or download "
-            f"that commit by hand and set {what} in params.yaml to the folder"
+            f"https://huggingface.co/{match['repo']} if it has one and log in (`hf auth login`). Without a "
+            f"network here run `hf download {match['repo']} --revision {match['commit']} --local-dir model` "
+            f"on a machine with one, copy the folder here and set {what} in params.yaml to its path"
         ) from fault
+
+
+def _hint(name: str | Path) -> str:
+    match = UNPINNED.fullmatch(str(name))
+    if not match:
+        return ""
+    return (
+        ", by its commit, as branches and tags move: "
+        f"https://huggingface.co/{match['repo']}/commits/main lists them"
+    )

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oft.errors import CheckpointError
+from oft.models.tasks import other_task
+from oft.weights import check_weights, first_names
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,7 +25,10 @@ TEXT_PREFIX = "cond_stage_model."
 EMA_PREFIX = "model_ema."
 SDXL_PREFIX = "conditioner.embedders."
 OPEN_CLIP_PREFIX = "cond_stage_model.model."
-MAX_SHOWN = 3
+DIFFUSERS_PREFIX = "unet."
+FIRST_CONVOLUTION = f"{UNET_PREFIX}input_blocks.0.0.weight"
+LATENT_CHANNELS = 4
+"""Of Stable Diffusion 1 and 2."""
 
 
 def refuse_other_models(source: Path, state: StateDict) -> None:
@@ -37,8 +42,21 @@ def refuse_other_models(source: Path, state: StateDict) -> None:
             f"{source}: must be a checkpoint of Stable Diffusion 1 or 2, and is one of Stable Diffusion XL, "
             "whose UNet wants more than a prompt; set base.source in params.yaml to another"
         )
+    if any(name.startswith(DIFFUSERS_PREFIX) for name in state):
+        raise CheckpointError(
+            f"{source}: must hold Latent Diffusion's names, and has those of diffusers behind a prefix "
+            f"({first_names(name for name in state if name.startswith(DIFFUSERS_PREFIX))}); give the folder "
+            "that `save_pretrained` wrote as base.source in params.yaml"
+        )
+    first = state.get(FIRST_CONVOLUTION)
+    in_channels = 0 if first is None or first.dim() < 2 else first.shape[1]
+    if other := other_task(in_channels, LATENT_CHANNELS):
+        raise CheckpointError(
+            f"{source}: its UNet takes {in_channels} channels, so it is {other}; a base must be a "
+            "text-to-image model; set base.source in params.yaml to one"
+        )
     needed = {
-        "UNet": f"{UNET_PREFIX}input_blocks.0.0.weight",
+        "UNet": FIRST_CONVOLUTION,
         "autoencoder": f"{VAE_PREFIX}decoder.conv_in.weight",
     }
     missing = [f"{name} ({key})" for name, key in needed.items() if key not in state]
@@ -52,28 +70,37 @@ def refuse_other_models(source: Path, state: StateDict) -> None:
         )
 
 
-def with_ema_weights(source: Path, state: StateDict) -> StateDict:
-    """Return the state with the UNet's moving averages in place of its weights; as it is if it has none.
+def choose_weights(source: Path, state: StateDict, use_ema: bool) -> tuple[StateDict, str]:
+    """Return the state with one set of weights of the UNet under its names, and which of them these are.
 
-    Latent Diffusion keeps them under the weight's name without dots: ``model_ema.diffusion_modelout0weight``.
+    Latent Diffusion keeps moving averages under the weight's name without dots:
+    ``model_ema.diffusion_modelout0weight``.
+
+    Args:
+        use_ema: take the averages, if there are any.
 
     Raises:
         CheckpointError: averages of some weights are missing.
     """
+    # Counters of the averaging are there in pruned files too, which keep the averages as the weights.
+    plain = {name: value for name, value in state.items() if not name.startswith(EMA_PREFIX)}
     ema_names = {
         name: EMA_PREFIX + name.removeprefix("model.").replace(".", "")
-        for name in state
+        for name in plain
         if name.startswith(UNET_PREFIX)
     }
     missing = [name for name, ema_name in ema_names.items() if ema_name not in state]
-    if len(missing) == len(ema_names):  # pruned files keep the averages under the weights' own names
-        return state
+    if len(missing) == len(ema_names):
+        return plain, "the only weights (the file has no moving averages beside them)"
+    if not use_ema:
+        return plain, "the last weights (base.use_ema is false; the file has moving averages too)"
     if missing:
         raise CheckpointError(
             f"{source}: holds moving averages ({EMA_PREFIX}*) of only some weights of the UNet; "
             f"{len(missing)} have none, {first_names(missing)}; set base.use_ema to false in params.yaml"
         )
-    return {**state, **{name: state[ema_name] for name, ema_name in ema_names.items()}}
+    averages = {name: state[ema_name] for name, ema_name in ema_names.items()}
+    return {**plain, **averages}, "the moving averages"
 
 
 def convert_unet(state: StateDict, unet: Any) -> dict[str, Tensor]:
@@ -120,7 +147,8 @@ def convert(source: Path, state: StateDict, part: str, network: nn.Module) -> di
         network: of the part's configuration; it may be on the meta device.
 
     Raises:
-        CheckpointError: weights are missing, too many or of another shape than the configuration says.
+        CheckpointError: weights are missing, too many, of another shape than the configuration says, or no
+            finite numbers.
     """
     try:
         weights = CONVERTERS[part](state, network)
@@ -129,27 +157,10 @@ def convert(source: Path, state: StateDict, part: str, network: nn.Module) -> di
         raise CheckpointError(
             f"{source}: its {part} is not whole ({type(fault).__name__}: {fault}); fetch it again"
         ) from fault
-    expected = {name: value.shape for name, value in network.state_dict().items()}
-    missing = [name for name in expected if name not in weights]
-    unknown = [name for name in weights if name not in expected]
-    others = [
-        f"{name} is {list(weights[name].shape)}, not {list(shape)}"
-        for name, shape in expected.items()
-        if name in weights and weights[name].shape != shape
-    ]
-    faults = [
-        f"{len(names)} {what}: {first_names(names)}"
-        for names, what in ((missing, "missing"), (unknown, "unknown"), (others, "of another shape"))
-        if names
-    ]
-    if faults:
-        raise CheckpointError(
-            f"{source}: its {part} must have the {len(expected)} weights of base.config, and has "
-            f"{'; '.join(faults)}; set base.config in params.yaml to the checkpoint's own, or fetch it again"
-        )
+    check_weights(
+        f"{source}: its {part}",
+        network.state_dict(),
+        weights,
+        "set base.config in params.yaml to the checkpoint's own, or fetch it again",
+    )
     return weights
-
-
-def first_names(names: list[str]) -> str:
-    """Return the first few names, and that there are more."""
-    return ", ".join(names[:MAX_SHOWN]) + (", ..." if len(names) > MAX_SHOWN else "")

@@ -1,36 +1,141 @@
-"""Local weights as networks, with one wording of what can be wrong with them."""
+"""Networks from local folders of weights in safetensors: whole, finite, and no code of the folder is run."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oft.errors import CheckpointError, first_line
 from oft.progress import hide_loading_bars
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-def load_part(model_class: Any, folder: Path, remedy: str, **options: Any) -> Any:
-    """Return what ``model_class.from_pretrained`` makes of a folder, without a network.
+WEIGHT_FILE = re.compile(r"(model|diffusion_pytorch_model)(-\d+-of-\d+)?\.safetensors")
+"""The files that diffusers and transformers read of a folder; variants and older copies may lie beside."""
+
+NEVER_USED = re.compile(r"neck\.fusion_stage\.layers\.0\.residual_layer1\.")
+"""Weights that DPT has and never uses: its deepest fusion has no residual. Published files lack them."""
+
+
+def load_part(
+    model_class: Any, folder: Path, remedy: str, *, named: Path | None = None, **options: Any
+) -> Any:
+    """Return what ``model_class.from_pretrained`` makes of a folder, without a network and without its code.
+
+    Args:
+        named: how messages call the folder; None for its path.
+        options: passed on.
 
     Raises:
         CheckpointError: it is missing, damaged or of another class; the message ends with ``remedy``.
     """
     hide_loading_bars()
+    if model_class.__module__.startswith("transformers."):
+        # Unset, a folder whose configuration names code of its own has transformers ask on the terminal.
+        options["trust_remote_code"] = False
     try:
         return model_class.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, RuntimeError, KeyError) as fault:
+    except Exception as fault:  # OSError, ValueError, KeyError, TypeError, SafetensorError ...
         raise CheckpointError(
-            f"{folder}: cannot be loaded as {model_class.__name__} ({first_line(fault)}); {remedy}"
+            f"{named or folder}: cannot be loaded as {model_class.__name__} ({first_line(fault)}); {remedy}"
         ) from fault
 
 
-def load_network(model_class: Any, folder: Path, remedy: str) -> Any:
-    """Return a network from weights in safetensors, frozen, in float32 whatever they are kept in.
+def load_network(
+    model_class: Any,
+    folder: Path,
+    remedy: str,
+    *,
+    named: Path | None = None,
+    dtype: torch.dtype | None = None,
+    without_head: bool = False,
+    **options: Any,
+) -> Any:
+    """Return a network from weights in safetensors, frozen, in ``dtype`` whatever they are kept in.
+
+    Args:
+        named: how messages call the folder; None for its path.
+        dtype: None for float32.
+        without_head: weights of a head, which the network does not have, may lie in the file.
+        options: passed on to the network's ``from_pretrained``.
 
     Raises:
-        CheckpointError: see ``load_part``.
+        CheckpointError: see ``load_part``; or weights are missing, too many, of another shape or type, or no
+            finite numbers.
     """
     import torch
 
-    network = load_part(model_class, folder, remedy, use_safetensors=True, dtype=torch.float32)
+    from oft.weights import not_finite_names, refuse
+
+    if model_class.__module__.startswith("transformers."):
+        options["ignore_mismatched_sizes"] = True  # it names none of them in its error
+    network, loading = load_part(
+        model_class,
+        folder,
+        remedy,
+        named=named,
+        use_safetensors=True,
+        dtype=dtype or torch.float32,
+        output_loading_info=True,
+        **options,
+    )
+    refuse(
+        f"{named or folder}: its weights must be those of the {type(network).__name__} in config.json",
+        remedy,
+        missing=sorted(name for name in loading["missing_keys"] if not NEVER_USED.match(name)),
+        unexpected=sorted(_unexpected(network, loading["unexpected_keys"], without_head)),
+        misshapen=sorted(
+            f"{name} is {list(stored)}, not {list(wanted)}"
+            for name, stored, wanted in loading["mismatched_keys"]
+        ),
+        mistyped=sorted(_whole_numbers(network, folder)),
+        not_finite=not_finite_names(
+            {name: value for name, value in network.state_dict().items() if not NEVER_USED.match(name)}
+        ),
+    )
     return network.eval().requires_grad_(False)
+
+
+def load_tokenizer(tokenizer_class: Any, folder: Path, remedy: str, *, named: Path | None = None) -> Any:
+    """Return the tokenizer in a folder; ``named`` is how messages call the folder.
+
+    Raises:
+        CheckpointError: it has no vocabulary, or is damaged.
+    """
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        # transformers would make up a vocabulary of three tokens and say nothing.
+        raise CheckpointError(
+            f"{named or folder}: a tokenizer needs tokenizer.json or vocab.json, and has neither; {remedy}"
+        )
+    return load_part(tokenizer_class, folder, remedy, named=named)
+
+
+def _unexpected(network: nn.Module, names: Iterable[str], without_head: bool) -> Iterator[str]:
+    # Buffers that are computed anew were once stored.
+    computed = {name.rpartition(".")[2] for name, _ in network.named_buffers()}
+    parts = {name for name, _ in network.named_children()} | {getattr(network, "base_model_prefix", "")}
+    for name in names:
+        of_a_head = without_head and name.partition(".")[0] not in parts
+        if not of_a_head and name.rpartition(".")[2] not in computed:
+            yield name
+
+
+def _whole_numbers(network: nn.Module, folder: Path) -> Iterator[str]:
+    """Yield stored tensors, with their types, that are cast to floating point without a word."""
+    from safetensors import safe_open
+
+    whole = {
+        name.rpartition(".")[2] for name, value in network.named_buffers() if not value.is_floating_point()
+    }
+    for path in sorted(folder.iterdir()):
+        if not WEIGHT_FILE.fullmatch(path.name):
+            continue
+        with safe_open(path, framework="pt") as stored:
+            for name in stored.keys():  # noqa: SIM118 (no mapping)
+                dtype = stored.get_slice(name).get_dtype()
+                if dtype not in ("F16", "BF16", "F32", "F64") and name.rpartition(".")[2] not in whole:
+                    yield f"{name} ({dtype})"

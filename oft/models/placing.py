@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from oft.errors import CheckpointError
 from oft.models.architectures import CheckpointName, write_configs
-from oft.models.base import INDEX_NAME, NETWORKS, PARTS, place_base, write_card
-from oft.models.hub import HUB_FORM, download, is_hub_id
+from oft.models.base import NETWORKS, PARTS, check_parts, place_base, write_card
+from oft.models.copying import (
+    INDEX_NAME,
+    TOKENIZER_FILES,
+    WEIGHTS_NAMES,
+    copy_plain,
+    listed_files,
+    part_files,
+)
+from oft.models.hub import HUB_FORM, download, find_folder, is_hub_id
 from oft.storage import atomic_folder, sha256_file, write_json
 
 if TYPE_CHECKING:
@@ -17,12 +25,7 @@ if TYPE_CHECKING:
 
 LDM_SUFFIXES = (".ckpt", ".safetensors")
 CONFIGS = ("*/config.json", "scheduler/scheduler_config.json")
-TOKENIZER_FILES = ("tokenizer/*.json", "tokenizer/*.txt")
-WEIGHTS_NAMES = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": "model",
-}
+TOKENIZER = tuple(f"tokenizer/{name}" for name in TOKENIZER_FILES)
 # The names in the hub's files; transformers 5 itself writes no prefix.
 KEY_PREFIXES = {"unet": "", "vae": "", "text_encoder": "text_model."}
 
@@ -38,7 +41,7 @@ def place(settings: BaseSettings, target: Path) -> dict[str, Any]:
     source = Path(settings.source)
     if source.is_dir():
         return place_base(source, target, source.name, settings.variant)
-    if source.is_file() and source.suffix in LDM_SUFFIXES:
+    if source.is_file() and source.suffix.lower() in LDM_SUFFIXES:
         return convert_ldm(source, target, settings)
     if not source.exists() and is_hub_id(settings.source):
         folder = download(settings.source, weight_patterns(settings.variant), "base.source")
@@ -54,11 +57,13 @@ def weight_patterns(variant: str | None) -> list[str]:
     """Return the files of a repository on the hub that make up a base: safetensors, of one variant alone."""
     ending = f".{variant}" if variant else ""
     weights = [f"{part}/{name}{ending}.safetensors" for part, name in WEIGHTS_NAMES.items()]
-    return [INDEX_NAME, *CONFIGS, *TOKENIZER_FILES, *weights]
+    return [INDEX_NAME, *CONFIGS, *TOKENIZER, *weights]
 
 
 def convert_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str, Any]:
-    """Convert a file of Latent Diffusion's to ``target`` and return its card, which holds the file's SHA-256.
+    """Convert a file of Latent Diffusion's to ``target`` and return its card.
+
+    The card says, too, the file's SHA-256 and which of its UNet's weights were taken.
 
     Raises:
         CheckpointError: the file is damaged, incomplete, of another model, or its configuration or tokenizer
@@ -70,7 +75,7 @@ def convert_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str,
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from oft.models.checkpoints import read_checkpoint
-    from oft.models.ldm import StateDict, convert, refuse_other_models, with_ema_weights
+    from oft.models.ldm import StateDict, choose_weights, convert, refuse_other_models
     from oft.models.loading import load_part
 
     with atomic_folder(target) as partial:
@@ -89,8 +94,7 @@ def convert_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str,
             }
         state: StateDict = read_checkpoint(source)
         refuse_other_models(source, state)
-        if settings.use_ema:
-            state = with_ema_weights(source, state)
+        state, taken = choose_weights(source, state, settings.use_ema)
         for part in NETWORKS:
             weights = convert(source, state, part, networks[part])
             named = {f"{KEY_PREFIXES[part]}{name}": weight.contiguous() for name, weight in weights.items()}
@@ -98,7 +102,8 @@ def convert_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str,
             save_file(named, file, metadata={"format": "pt"})
             file.chmod(0o644)  # the library lets nobody else read it
         write_json(partial / INDEX_NAME, model_index(partial))
-        return write_card(partial, source.name, source_sha256=sha256_file(source))
+        check_parts(partial, source)
+        return write_card(partial, source.name, source_sha256=sha256_file(source), unet_weights=taken)
 
 
 def place_configs(settings: BaseSettings, folder: Path) -> None:
@@ -112,18 +117,20 @@ def place_configs(settings: BaseSettings, folder: Path) -> None:
         write_configs(settings.config, folder)  # type: ignore[arg-type]
         known = None
     else:
-        known = _resolve_folder(settings.config, (*CONFIGS, *TOKENIZER_FILES), "base.config")
+        known = find_folder(
+            settings.config, (*CONFIGS, *TOKENIZER), "base.config", instead=get_args(CheckpointName)
+        )
         for part in needed:
-            _copy_files(known / part, folder / part, "base.config", "*config.json")
+            _copy_files(known, part, folder, "base.config", re.compile(r"(scheduler_)?config\.json"))
     if settings.tokenizer is not None:
-        known = _resolve_folder(settings.tokenizer, TOKENIZER_FILES, "base.tokenizer")
+        known = find_folder(settings.tokenizer, TOKENIZER, "base.tokenizer")
     if known is None:
         raise CheckpointError(
             f"base.tokenizer is null, and base.config ({settings.config}) brings none: a file of Latent "
             "Diffusion's has no vocabulary; set base.tokenizer in params.yaml to a folder that holds "
             f"tokenizer/ of such a checkpoint, or to {HUB_FORM} on the hub"
         )
-    _copy_files(known / "tokenizer", folder / "tokenizer", "base.tokenizer", "*")
+    _copy_files(known, "tokenizer", folder, "base.tokenizer", part_files()["tokenizer"])
 
 
 def model_index(folder: Path) -> dict[str, Any]:
@@ -145,27 +152,12 @@ def model_index(folder: Path) -> dict[str, Any]:
     }
 
 
-def _resolve_folder(name: str, patterns: tuple[str, ...], what: str) -> Path:
-    """Return a folder of the user's as it is, or that of the files of a repository on the hub."""
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if is_hub_id(name):
-        return download(name, patterns, what)
-    raise CheckpointError(
-        f"{what} ({name}): must be "
-        f"{', '.join(get_args(CheckpointName)) + ', ' if what == 'base.config' else ''}"
-        f"a folder in diffusers' layout, or {HUB_FORM} on the hub; there is no such folder"
-    )
-
-
-def _copy_files(source: Path, target: Path, what: str, pattern: str) -> None:
-    files = [path for path in sorted(source.glob(pattern)) if path.is_file()]
+def _copy_files(folder: Path, part: str, target: Path, what: str, names: re.Pattern[str]) -> None:
+    files = list(listed_files(folder / part, names)) if (folder / part).is_dir() else []
     if not files:
         raise CheckpointError(
-            f"{source}: {what} in params.yaml must name a folder in diffusers' layout, and it has no "
-            f"{source.name}/{pattern}"
+            f"{folder / part}: {what} in params.yaml must name a folder in diffusers' layout, and it has no "
+            f"{part}/ with the files that are needed"
         )
-    target.mkdir(parents=True, exist_ok=True)
     for path in files:
-        shutil.copy(path, target / path.name)
+        copy_plain(path, target / part / path.name, folder)

@@ -5,9 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oft.errors import CheckpointError, first_line
-from oft.models.hub import split_revision
-from oft.progress import hide_loading_bars
+from oft.errors import CheckpointError
+from oft.models.copying import TOKENIZER_FILES
+from oft.models.hub import HUB_FORM, find_folder
+from oft.models.loading import load_network, load_part
+
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "vocab.txt",
+    *TOKENIZER_FILES,
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "model.safetensors.index.json",
+)
+"""What is fetched of a repository on the hub: no pickles, no code."""
 
 
 def load_pretrained(
@@ -17,41 +31,29 @@ def load_pretrained(
 
     Args:
         setting: the key in params.yaml that names the model, for messages.
-        model: a folder in transformers' layout, or the id of a model on the hub, with ``@revision`` behind it
-            for a certain revision. Only safetensors are read.
+        model: a folder in transformers' layout, or the id of a model on the hub with its commit. Only
+            safetensors are read.
         processors: transformers' class of the processor, for example ``AutoImageProcessor``.
         networks: transformers' class of the network, for example ``AutoModelForDepthEstimation``.
         device: torch device.
-        options: passed on to the network's ``from_pretrained``.
+        options: passed on to `load_network`.
 
     Raises:
         CheckpointError: the model is missing, out of reach, damaged or of another kind.
     """
-    hide_loading_bars()
-    name, revision = split_revision(model)
-    try:
-        processor = processors.from_pretrained(name, revision=revision or "main")
-        network, loading = networks.from_pretrained(
-            name, revision=revision or "main", use_safetensors=True, output_loading_info=True, **options
-        )
-    except Exception as error:  # OSError, ValueError, RuntimeError, SafetensorError, httpx's errors ...
-        raise model_fault(setting, model, first_line(error)) from error
-    # transformers fills in what is missing at random.
-    if missing := sorted(loading["missing_keys"]):
-        raise model_fault(setting, model, f"no weights for {len(missing)} tensors, {missing[0]} among them")
-    return processor, network.to(device).eval()
+    folder = find_folder(model, MODEL_FILES, setting)
+    remedy = _remedy(setting)
+    processor = load_part(processors, folder, remedy)
+    return processor, load_network(networks, folder, remedy, **options).to(device)
 
 
-def model_fault(setting: str, model: str, reason: str) -> CheckpointError:
-    """Return the error to raise: what cannot be loaded, why, and how to get it."""
-    name, revision = split_revision(model)
-    source = name if name.count("/") == 1 and not Path(name).exists() else "MODEL"
-    option = f" --revision {revision}" if revision else ""
-    folder = setting.split(".")[-2]
-    return CheckpointError(
-        f"{setting}: cannot load {model!r}: {reason}. It must be a folder in transformers' layout (config, "
-        "processor, with BLIP a tokenizer, and model.safetensors; pickles are refused), or the id of such a "
-        "model on the hub (id@revision for a certain revision). Without a network: on a machine with one run "
-        f"`hf download {source}{option} --local-dir {folder}`, copy the folder here and set {setting} to its "
-        "path"
+def model_fault(setting: str, model: str | Path, reason: str) -> CheckpointError:
+    """Return the error to raise: what cannot be used, why, and what can."""
+    return CheckpointError(f"{setting}: cannot use {str(model)!r}: {reason}; {_remedy(setting)}")
+
+
+def _remedy(setting: str) -> str:
+    return (
+        f"set {setting} in params.yaml to a folder in transformers' layout (config, processor, with BLIP a "
+        f"tokenizer, and model.safetensors: pickles and code are refused), or to {HUB_FORM} on the hub"
     )

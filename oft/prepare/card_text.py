@@ -81,6 +81,7 @@ def describe_card(card: Mapping[str, Any]) -> dict[str, str]:
     terms = {
         "Data set": f"{_title(card)} ({source}; {card['dataset']} in the settings, read as {card['reader']})",
         **_official(card.get("official", {})),
+        "Photographs by": _credits(card.get("credits", {})),
         "Condition": _named(card.get("condition", {})),
         "Subject": _named(card.get("subject", {})),
         "Pictures": _settings({"resolution_px": card["resolution_px"], **card["prepare"]}),
@@ -111,6 +112,12 @@ def _official(source: Mapping[str, Any]) -> dict[str, str]:
         "Published as": f"{source['title']} (licence: {source['licence']}; terms: {source['terms']})",
         "Archives": "; ".join(archives),
     }
+
+
+def _credits(credits: Mapping[str, str]) -> str:
+    """Who took the photographs, under which licence, and that they were changed, as CC-BY asks for."""
+    named = "; ".join(f"{name}: {credit}" for name, credit in credits.items())
+    return f"{named}; cropped and made smaller here" if named else ""
 
 
 def _front_matter(card: Mapping[str, Any]) -> dict[str, Any]:

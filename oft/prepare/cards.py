@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oft.acquire.photos import PHOTOS
 from oft.acquire.sources import SOURCES, Source
 from oft.errors import DataError
 from oft.prepare.card_text import CARD_NAME, render_card
@@ -91,6 +92,8 @@ def _origin(dataset_name: str, dataset: Dataset, resolution_px: int) -> dict[str
     }
     if dataset.acquire.source == "download":
         origin["official"] = _official(SOURCES[dataset.reader])
+    if dataset.acquire.source == "photos":
+        origin["credits"] = {photo.name: photo.credit for photo in PHOTOS}
     return origin
 
 

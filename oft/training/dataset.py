@@ -73,6 +73,9 @@ class TrainingSet:
         encoded: what was computed before.
         with_condition: every sample has a conditioning image, which is loaded.
 
+    Attributes:
+        num_captions_cut: captions of the task that the text encoder does not see the ends of.
+
     Raises:
         DataError: there is no sample.
     """
@@ -86,6 +89,7 @@ class TrainingSet:
         self._reader = reader
         self._posteriors = encoded.posteriors.get(split)
         self._prompts = encoded.prompts
+        self.num_captions_cut = encoded.num_captions_cut
         self._with_condition = with_condition
         self._members = (
             "json",

@@ -2,7 +2,7 @@
 
 ``<split>-000000.safetensors`` and so on hold the posteriors of the samples of the shard of that name,
 ``prompts-000000.safetensors`` the embeddings of the captions in ``captions.json``, in its order;
-``manifest.json`` says which base and which shards they belong to.
+``manifest.json`` says which base and which shards they belong to, and how many captions are cut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor
 from oft.models.latents import encode_pictures
-from oft.models.prompts import encode_prompts
+from oft.models.prompts import count_cut, cut_note, encode_prompts
 from oft.progress import count
 from oft.shards.loader import ShardReader
 from oft.storage import read_json, write_json
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from oft.models.base import Base
     from oft.shards.store import ShardStore
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 CAPTIONS_NAME = "captions.json"
 PICTURES_A_BATCH = 32
@@ -46,10 +46,12 @@ class Encoded:
     Attributes:
         posteriors: of the samples of each split, as ``encode_pictures`` returns them, where they are kept.
         prompts: the embeddings, where they are kept.
+        num_captions_cut: different captions with more tokens than the text encoder takes.
     """
 
     posteriors: dict[Split, Rows] = field(default_factory=dict)
     prompts: PromptEmbeddings | None = None
+    num_captions_cut: int = 0
 
 
 class PromptEmbeddings:
@@ -69,7 +71,10 @@ class PromptEmbeddings:
 
 
 def write_encoded(base: Base, store: ShardStore, folder: Path, *, latents: bool, text: bool) -> None:
-    """Write what is asked for of all splits into ``folder``; memory is that of one shard."""
+    """Write what is asked for of all splits into ``folder``; memory is that of one shard and all captions.
+
+    It says aloud how many captions are cut.
+    """
     readers = {split: ShardReader(store, split) for split in store.splits()}
     manifest: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
@@ -82,8 +87,12 @@ def write_encoded(base: Base, store: ShardStore, folder: Path, *, latents: bool,
         manifest["posteriors"] = {
             split: list(_write_posteriors(base, reader, folder)) for split, reader in readers.items()
         }
+    captions = sorted({caption for reader in readers.values() for caption in _captions(reader)})
+    num_cut = count_cut(base, captions)
+    if num_cut:
+        print(f"{store.name}: {cut_note(base, num_cut, len(captions))}", flush=True)
+    manifest |= {"num_captions": len(captions), "num_captions_cut": num_cut}
     if text:
-        captions = sorted({caption for reader in readers.values() for caption in _captions(reader)})
         write_json(folder / CAPTIONS_NAME, captions)
         manifest["prompts"] = list(_write_prompts(base, captions, folder))
     write_json(folder / MANIFEST_NAME, manifest)
@@ -117,7 +126,7 @@ def open_encoded(folder: Path, base: Base, store: ShardStore, remedy: str) -> En
         captions = read_json(folder / CAPTIONS_NAME)
         prompts = PromptEmbeddings(captions, Rows(folder, manifest["prompts"], remedy))
     posteriors = {split: Rows(folder, entries, remedy) for split, entries in manifest["posteriors"].items()}
-    return Encoded(posteriors, prompts)
+    return Encoded(posteriors, prompts, manifest["num_captions_cut"])
 
 
 _FOREIGN = {

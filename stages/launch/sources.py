@@ -24,6 +24,7 @@ PLUMBING = (
     "oft.settings",  # the types of settings, and which section a shared one comes from
     "oft.storage",  # writes files whole or not at all; the same bytes to S3 and back
     "oft.types",  # records that modules hand each other
+    "oft.weights",  # refuses weights, and changes none
 )
 
 _IMPORTS_BY_NAME = re.compile(r"\bimport_module\(|\bpkgutil\b")

@@ -6,10 +6,11 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from oft import pictures
 from oft.conditions.ade20k_classes import colourise
@@ -78,6 +79,86 @@ def test_a_colour_picture_is_loaded_as_stored(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     Image.fromarray(values).save(tmp_path / "a.png")
     np.testing.assert_array_equal(np.asarray(load_picture(tmp_path / "a.png")), values)
+
+
+def colour_profile(kind: bytes, **tags: bytes) -> bytes:
+    """An ICC profile (version 2.4) of a display with these tags; see ICC.1:2001-04."""
+    body, table = b"", struct.pack(">I", len(tags))
+    start = 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name.encode() + struct.pack(">II", start + len(body), len(data))
+        body += data + b"\0" * (-len(data) % 4)
+    illuminant = xyz(0.9642, 1.0, 0.8249)[8:]
+    header = struct.pack(">I4sI4s4s4s", start + len(body), b"none", 0x02400000, b"mntr", kind, b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + illuminant
+    return header.ljust(128, b"\0") + table + body
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(65536 * value) for value in values))
+
+
+def gamma(value: float) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(256 * value))
+
+
+# sRGB's primaries, adapted to the profile's white.
+RED, GREEN, BLUE = xyz(0.4361, 0.2225, 0.0139), xyz(0.3851, 0.7169, 0.0971), xyz(0.1431, 0.0606, 0.7141)
+WHITE = xyz(0.9642, 1.0, 0.8249)
+
+
+def display(red: bytes, green: bytes, blue: bytes, curve: float) -> bytes:
+    curves = {f"{channel}TRC": gamma(curve) for channel in "rgb"}
+    return colour_profile(b"RGB ", wtpt=WHITE, rXYZ=red, gXYZ=green, bXYZ=blue, **curves)
+
+
+COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [128, 128, 128]]], dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.webp"])
+def test_colours_are_those_that_the_profile_means(tmp_path: Path, name: str) -> None:
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+    swapped = display(BLUE, GREEN, RED, 2.2)
+    Image.fromarray(COLOURS).save(tmp_path / name, icc_profile=swapped, **options)
+    shown = np.asarray(load_picture(tmp_path / name)).astype(int)
+    expected = COLOURS[..., ::-1].astype(int)
+    assert np.abs(shown - expected).max() <= 2
+    assert not load_picture(tmp_path / name).info
+
+
+def test_light_that_is_stored_linearly_is_shown_as_srgb_shows_it(tmp_path: Path) -> None:
+    """IEC 61966-2-1: 1.055 x^(1/2.4) - 0.055."""
+    grey = np.full((2, 2), 64, dtype=np.uint8)
+    expected = 255 * (1.055 * (64 / 255) ** (1 / 2.4) - 0.055)
+    linear = display(RED, GREEN, BLUE, 1.0)
+    Image.fromarray(np.stack([grey] * 3, axis=-1)).save(tmp_path / "rgb.png", icc_profile=linear)
+    Image.fromarray(grey).save(
+        tmp_path / "grey.png", icc_profile=colour_profile(b"GRAY", wtpt=WHITE, kTRC=gamma(1))
+    )
+    for name in ("rgb.png", "grey.png"):
+        assert np.abs(np.asarray(load_picture(tmp_path / name)) - expected).max() <= 1.5, name
+
+
+def test_what_is_transparent_is_white_under_a_profile_too(tmp_path: Path) -> None:
+    swapped = display(BLUE, GREEN, RED, 2.2)
+    opaque = Image.fromarray(COLOURS)
+    cut = opaque.copy()
+    cut.putalpha(Image.fromarray(np.array([[0, 255], [255, 255]], dtype=np.uint8)))
+    palette = opaque.quantize(4)
+    cut.save(tmp_path / "rgba.png", icc_profile=swapped)
+    palette.save(tmp_path / "palette.png", icc_profile=swapped)
+    shown = np.asarray(load_picture(tmp_path / "rgba.png"))
+    assert shown[0, 0].tolist() == [255, 255, 255] and shown[1, 0].tolist() == [255, 0, 0]
+    assert np.abs(np.asarray(load_picture(tmp_path / "palette.png"))[1, 0] - [255.0, 0, 0]).max() <= 2
+
+
+def test_a_profile_of_srgb_or_a_damaged_one_changes_no_value(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    of_greys = colour_profile(b"GRAY", wtpt=WHITE, kTRC=gamma(1))
+    for profile in (srgb, b"no profile", srgb[:200], of_greys):
+        Image.fromarray(values).save(tmp_path / "a.png", icc_profile=profile)
+        np.testing.assert_array_equal(np.asarray(load_picture(tmp_path / "a.png")), values)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

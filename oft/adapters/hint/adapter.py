@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.attaching import check_names_and_shapes, freeze, refuse_second
+from oft.adapters.attaching import BASE_REMEDY, freeze, refuse_second
 from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.hint.encoder import CHILD_NAME, HintEncoder, attach_hint, detach_hint, hinted
 from oft.adapters.protocol import Adapter
-from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
+from oft.adapters.tensors import file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
+from oft.weights import check_weights
 
 
 class HintAdapter(Adapter):
@@ -154,7 +155,6 @@ def build_encoder(what: str, tensors: Mapping[str, Tensor], unet: nn.Module) -> 
     Raises:
         CheckpointError: the tensors are not a hint encoder's, or those of one for another UNet.
     """
-    check_numbers(what, tensors)
     weights = [tensors[key] for i in range(len(tensors)) if (key := f"convs.{i}.weight") in tensors]
     widths = [weight.shape[0] for weight in weights if weight.dim() == 4]
     if len(widths) < 2 or len(widths) < len(weights):
@@ -162,8 +162,7 @@ def build_encoder(what: str, tensors: Mapping[str, Tensor], unet: nn.Module) -> 
             f"{what}: must hold convs.<i>.weight, got {sorted(tensors)[:3]}; give a hint encoder"
         )
     encoder = HintEncoder(weights[0].shape[1], widths[-1], widths[:-1], generator=torch.Generator())
-    expected = {name: value.shape for name, value in encoder.state_dict().items()}
-    check_names_and_shapes(what, expected, tensors)
+    check_weights(what, encoder.state_dict(), tensors, BASE_REMEDY)
     conv_in = getattr(unet, "conv_in", None)
     if not isinstance(conv_in, nn.Conv2d) or conv_in.out_channels != widths[-1]:
         raise CheckpointError(

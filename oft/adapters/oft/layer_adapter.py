@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from oft.adapters.attaching import check_names_and_shapes, refuse_second
+from oft.adapters.attaching import BASE_REMEDY, refuse_second
 from oft.adapters.oft.layers import AdaptedLayer, Part, Slot, adapt, restore
 from oft.errors import ParamsError
+from oft.weights import check_weights
 
 DEFAULT_NAME = "default"
 
@@ -91,10 +92,10 @@ class LayerAdapter(nn.Module):
         """Take over parameters by layer name; a merged adapter is merged anew.
 
         Raises:
-            CheckpointError: a layer is missing or unexpected, or a shape differs.
+            CheckpointError: a layer is missing or unexpected, a shape differs, or a value is not finite.
         """
         own = dict(self.named_values())
-        check_names_and_shapes(self.child_name, {name: value.shape for name, value in own.items()}, values)
+        check_weights(self.child_name, own, values, BASE_REMEDY)
         for name, value in own.items():
             value.copy_(values[name])
         self._update_layers()

@@ -25,7 +25,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.utils.weak import WeakIdKeyDictionary
 
 from oft.adapters.oft.rotation import (
@@ -351,6 +350,8 @@ class _RotatedLinear(torch.autograd.Function):
     Turning the weight: dx = dy W' is the product the frozen layer takes anyway, and as dx = dz Rᵀ,
     dRᵢ = (xᵢᵀ dxᵢ) Rᵢ; W' is turned again rather than kept. So per element of x, b operations forward and 2 b
     backward become b in all. No dense dW is formed; x is shared with the layers that read the same one.
+
+    RᵀR = I does not hold beside R: where the gradient is to have one itself, dRᵢ = xᵢᵀ dzᵢ either way.
     """
 
     @staticmethod
@@ -365,12 +366,11 @@ class _RotatedLinear(torch.autograd.Function):
         return F.linear(rotate_input(input, rotations), weight.to(input.dtype), bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor | None, None]:
         input, weight, rotations = ctx.saved_tensors
         grad_input = grad_rotations = None
         with without_autocast(grad.device):
-            if ctx.turn_weight and ctx.needs_input_grad[0]:
+            if ctx.turn_weight and ctx.needs_input_grad[0] and not torch.is_grad_enabled():
                 grad_input = grad @ rotate_weight(weight, rotations).to(grad.dtype)
                 if input is not None:
                     grad_rotations = rotation_gradient(input, grad_input, rotations) @ rotations
@@ -396,7 +396,6 @@ class _ScaledLinear(torch.autograd.Function):
         return output
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, Tensor]:
         output, weight, bias, log_scale = ctx.saved_tensors
         with without_autocast(grad.device):

@@ -14,7 +14,8 @@ Rotations are stacks ``[r, b, b]`` for r blocks with r b = in_features, or ``[1,
 The maps of the chain packed -> S -> R keep what their gradient needs outside autograd's saved tensors. A
 graph through them can therefore be walked backward any number of times, which lets one computed R serve
 several micro-batches (gradient accumulation), and it is the same to gradient checkpointing whether R was
-computed inside or outside a checkpointed region. The price: they are differentiable once.
+computed inside or outside a checkpointed region. The gradients are functions of PyTorch's own operations, so
+that they have gradients in turn (``create_graph=True``).
 
 Sources: Qiu et al., "Controlling Text-to-Image Diffusion by Orthogonal Finetuning", arXiv 2306.07280;
 Qiu et al., "Orthogonal Finetuning Made Scalable" (rotating the input instead of the weight).
@@ -30,7 +31,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 # Whose eps bounds COFT, the paper's implementation's or PEFT's (see coft_bound).
 EpsConvention = Literal["reference", "peft"]
@@ -124,7 +124,7 @@ def cayley(skew: Float[Tensor, "*blocks b b"]) -> Float[Tensor, "*blocks b b"]:
 
     The gradient needs R alone: (I + S)⁻¹ = (I + R) / 2, so dR = -½ (I + R) dS (I + R).
     """
-    return _Cayley.apply(skew)
+    return _Cayley.apply(skew, None)
 
 
 def rotate_input(
@@ -280,7 +280,6 @@ class _ScalePacked(torch.autograd.Function):
         return packed * factor
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad * ctx.factor, None
 
@@ -297,29 +296,49 @@ class _SkewFromPacked(torch.autograd.Function):
         return packed.index_select(-1, source).unflatten(-1, (size, size)) * sign
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         return packed_from_skew(grad - grad.mT)
 
 
-class _Cayley(torch.autograd.Function):
+class _Place(torch.autograd.Function):
+    """Zeros that take no memory, in the place of another tensor in its graph: their gradient is its own."""
+
     @staticmethod
-    def forward(ctx: Any, skew: Tensor) -> Tensor:
-        working_dtype = torch.float64 if skew.device.type == "cpu" else torch.float32
-        with in_full_precision(skew.device):
-            rotations = _cayley(skew, torch.promote_types(skew.dtype, working_dtype))
-        ctx.rotations = rotations.detach()
-        ctx.skew_dtype = skew.dtype
+    def forward(ctx: Any, other: Tensor) -> Tensor:
+        return other.new_zeros(()).expand(other.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+class _Cayley(torch.autograd.Function):
+    """R of S; of what only stands in the place of S where R is known."""
+
+    @staticmethod
+    def forward(ctx: Any, skew: Tensor, known: Tensor | None) -> Tensor:
+        if known is None:
+            working_dtype = torch.float64 if skew.device.type == "cpu" else torch.float32
+            with in_full_precision(skew.device):
+                rotations = _cayley(skew, torch.promote_types(skew.dtype, working_dtype))
+            if ctx.needs_input_grad[0]:
+                with torch.enable_grad():
+                    skew = _Place.apply(skew)  # S itself need not be kept
+        else:
+            rotations = known.view_as(known)
+        ctx.place, ctx.rotations = skew, rotations.detach()
         return rotations
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         # dR = -½ (I + R) dS (I + R), so <G, dR> = <-½ (I + R)ᵀ G (I + R)ᵀ, dS>.
+        rotations = ctx.rotations
+        if torch.is_grad_enabled():  # the gradient is to have one itself, and R to count as a function of S
+            rotations = _Cayley.apply(ctx.place, rotations)
         with in_full_precision(grad.device):
-            factor = ctx.rotations.mT.clone()
+            factor = rotations.mT.clone()
             factor.diagonal(dim1=-2, dim2=-1).add_(1.0)
-            return (factor @ grad @ factor).mul_(-0.5).to(ctx.skew_dtype)
+            return (factor @ grad @ factor).mul_(-0.5).to(ctx.place.dtype), None
 
 
 def _cayley(skew: Float[Tensor, "*blocks b b"], working_dtype: torch.dtype) -> Float[Tensor, "*blocks b b"]:

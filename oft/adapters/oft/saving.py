@@ -23,7 +23,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from oft.adapters.attaching import check_names_and_shapes, refuse_second
+from oft.adapters.attaching import BASE_REMEDY, refuse_second
 from oft.adapters.files import CONFIG_FILE, MAGNITUDE_FILE, ROTATION_FILE
 from oft.adapters.hint.adapter import read_encoder, save_encoder
 from oft.adapters.hint.encoder import CHILD_NAME as HINT_ENCODER_CHILD
@@ -34,9 +34,10 @@ from oft.adapters.oft.magnitude import MagnitudeAdapter
 from oft.adapters.oft.module import OFTAdapter
 from oft.adapters.oft.rotation import EpsConvention, ParameterScale
 from oft.adapters.oft.targets import find_targets
-from oft.adapters.tensors import check_numbers, file_metadata, read_tensors, write_tensors
+from oft.adapters.tensors import file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
 from oft.storage import read_json, write_json
+from oft.weights import check_weights, meta_weights
 
 CONVENTION = "x R with R = (I - S)(I + S)^-1, S = U - U^T, U the packed upper triangle row by row"
 PEFT_PREFIX, PEFT_SUFFIX = "base_model.model.", ".oft_R.weight"
@@ -137,7 +138,7 @@ def read_adapter(folder: Path, unet: nn.Module, base_hash: str | None = None) ->
         raise CheckpointError(f"{folder / CONFIG_FILE}: {reason}") from fault
     if "convention" not in metadata:
         _refuse_pefts_convolutions(folder / CONFIG_FILE, targets)
-    check_names_and_shapes(str(folder / ROTATION_FILE), shapes, packed)
+    check_weights(str(folder / ROTATION_FILE), meta_weights(shapes), packed, BASE_REMEDY)
     log_scales = _read_magnitudes(folder / MAGNITUDE_FILE, base_hash, unet)
     encoder = read_encoder(folder, base_hash, unet)
     return Saved(config, packed, log_scales, encoder, metadata)
@@ -239,7 +240,6 @@ def _read_rotations(source: Path, base_hash: str | None) -> tuple[dict[str, Tens
                 "give an OFT adapter in PEFT's layout"
             )
         packed[key.removeprefix(PEFT_PREFIX).removesuffix(PEFT_SUFFIX)] = value
-    check_numbers(str(source), packed)
     return packed, metadata
 
 
@@ -259,6 +259,5 @@ def check_magnitudes(what: str, log_scales: Mapping[str, Tensor], unet: nn.Modul
         CheckpointError: a layer is unknown or cannot be adapted, or a length differs.
     """
     layers = {name: layer for name, layer in unet.named_modules() if is_adaptable(layer)}
-    check_numbers(what, log_scales)
     expected = {name: weight_of(layers[name]).shape[:1] for name in log_scales if name in layers}
-    check_names_and_shapes(what, expected, log_scales)
+    check_weights(what, meta_weights(expected), log_scales, BASE_REMEDY)

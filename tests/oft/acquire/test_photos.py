@@ -28,6 +28,11 @@ def test_the_photos_are_an_image_folder_with_captions(tmp_path: Path) -> None:
         assert max(image.size) <= PHOTO_SIDE_PX and min(image.size) >= 256
         assert f"{example.key}.png: " in licences
         assert example.licence == licences.splitlines()[0]
+    for photo in PHOTOS:
+        assert photo.author in licences and photo.licence in licences
+    assert (
+        "flower.jpg; vultilion (Flickr), CC-BY-2.0 (https://creativecommons.org/licenses/by/2.0/)" in licences
+    )
     write_photos(tmp_path / "again")
     assert contents(tmp_path / "again") == contents(tmp_path / "photos")
 
@@ -36,7 +41,7 @@ def test_the_photos_are_an_image_folder_with_captions(tmp_path: Path) -> None:
 def test_a_photo_that_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    monkeypatch.setattr(photos, "PHOTOS", (Photo("x", package, "data/nowhere.png", "x", "x"),))
+    monkeypatch.setattr(photos, "PHOTOS", (Photo("x", package, "data/nowhere.png", "x", "x", "x"),))
     with pytest.raises(DataError, match=f"'x' is not installed: {package}/data/nowhere.png"):
         write_photos(tmp_path / "photos")
     assert not (tmp_path / "photos").exists()

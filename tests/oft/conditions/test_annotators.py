@@ -184,22 +184,26 @@ def test_missing_weights_are_named_with_the_way_to_get_them(tmp_path: Path) -> N
         load("openpose", tmp_path, hands_and_face=True)
 
 
-def test_the_hub_is_asked_for_these_files_at_this_revision(
+def test_the_hub_is_asked_for_these_files_at_this_commit(
     monkeypatch: pytest.MonkeyPatch, annotators: Path
 ) -> None:
-    asked: list[tuple[str, str | None, list[str]]] = []
+    asked: list[tuple[str, str, list[str]]] = []
 
-    def snapshot(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+    def snapshot(name: str, revision: str, allow_patterns: list[str]) -> str:
         asked.append((name, revision, allow_patterns))
-        if revision is None:
+        if revision == "1" * 40:
             raise OSError("no network\nand more")
         return str(annotators)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    load("hed", "someone/weights@v2")
-    assert asked == [("someone/weights", "v2", ["ControlNetHED.pth"])]
-    with pytest.raises(CheckpointError, match=r"\(no network\)\. .*hf download someone/weights Control"):
-        load("hed", "someone/weights")
+    load("hed", f"someone/weights@{'0' * 40}")
+    assert asked == [("someone/weights", "0" * 40, ["ControlNetHED.pth"])]
+    with pytest.raises(CheckpointError, match=r"\(no network\).*hf download someone/weights --revision 1111"):
+        load("hed", f"someone/weights@{'1' * 40}")
+    with pytest.raises(
+        CheckpointError, match=r"^conditions\.hed\.model \(someone/weights@v2\).*by its commit"
+    ):
+        load("hed", "someone/weights@v2")
 
 
 class Touch:
@@ -231,6 +235,26 @@ def test_weights_of_another_network_are_refused(annotators: Path, tmp_path: Path
     (tmp_path / "ControlNetHED.pth").symlink_to(annotators / "sk_model.pth")
     with pytest.raises(CheckpointError, match="does not hold the weights of the network for condition 'hed'"):
         load("hed", tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["nan", "whole"])
+def test_values_that_are_no_numbers_are_refused(annotators: Path, tmp_path: Path, damage: str) -> None:
+    file = "ControlNetHED.pth"
+    state = torch.load(annotators / file, weights_only=True)
+    state["norm"] = state["norm"].long() if damage == "whole" else state["norm"] + torch.nan
+    torch.save(state, tmp_path / file)
+    with pytest.raises(
+        CheckpointError, match=rf"{file}, weights for condition 'hed', must hold finite.* norm"
+    ):
+        load("hed", tmp_path)
+
+
+def test_weights_that_a_network_has_no_place_for_are_refused(annotators: Path, tmp_path: Path) -> None:
+    file = "body_pose_model.pth"
+    state = torch.load(annotators / file, weights_only=True)
+    torch.save(state | {"of.another": torch.zeros(2)}, tmp_path / file)
+    with pytest.raises(CheckpointError, match=rf"{file} must .* 1 unexpected: of\.another; download"):
+        load("openpose", tmp_path)
 
 
 def test_conditions_are_imported_without_any_heavy_package() -> None:

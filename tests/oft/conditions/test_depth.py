@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,23 @@ def test_a_given_map_is_stretched_and_a_networks_stays_as_it_is() -> None:
     stretched = extract_depth(given)
     assert stretched[..., 0].tolist() == [[0, 255], [128, 64]]
     np.testing.assert_array_equal(extract_depth(stretched), stretched)
+
+
+def test_weights_that_no_picture_passes_through_may_be_missing(
+    depth_model: Path, cat: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """As in Intel/dpt-large: the deepest fusion has nothing to add."""
+    from safetensors.torch import load_file, save_file
+
+    whole = Path(shutil.copytree(depth_model, tmp_path / "without")) / "model.safetensors"
+    weights = load_file(whole)
+    kept = {
+        name: value for name, value in weights.items() if "fusion_stage.layers.0.residual_layer1" not in name
+    }
+    assert len(kept) < len(weights)
+    save_file(kept, whole, metadata={"format": "pt"})
+    [drawn] = load_depth({"model": str(whole.parent)}, "cpu")([cat])
+    np.testing.assert_array_equal(drawn, load_depth({"model": str(depth_model)}, "cpu")([cat])[0])
 
 
 def test_a_network_that_predicts_metres_is_refused(tmp_path: Path) -> None:

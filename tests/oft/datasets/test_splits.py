@@ -75,3 +75,12 @@ def test_validation_goes_before_test_and_a_hash_serves_where_neither_is() -> Non
     names = [str(number) for number in range(40)]
     neither = split_rule({"train"}, 50, names)
     assert [neither("train", name) for name in names] == [hashed_split(name, 50) for name in names]
+
+
+def test_a_line_of_a_list_is_a_name_blanks_and_all(tmp_path: Path) -> None:
+    present = ["a b.jpg", "a.jpg", "c.jpg", "d  e.png", "rest.jpg"]
+    lines = ["a b.jpg", "images/c.jpg 3", "d  e.png", "a\t1", "gone one.jpg", "", "  "]
+    (tmp_path / "train.txt").write_text("\r\n".join(lines), encoding="utf-8")
+    named = listed_names(tmp_path, "train", present, lambda names: set(names))
+    assert named == ["a b.jpg", "c.jpg", "d  e.png", "a.jpg", "gone one.jpg"]
+    assert listed_names(tmp_path, "val", present, lambda names: set(names)) == ["rest.jpg"]

@@ -170,9 +170,9 @@ def test_clip_takes_its_own_size_where_no_file_gives_one(clip_folder: Path, tmp_
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_a_missing_folder_is_refused_by_name(name: str, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"absent: no such folder; give a folder"):
+    with pytest.raises(CheckpointError, match=r"judge \(.*absent\): no such folder; it must be a folder"):
         LOADERS[name](tmp_path / "absent")
-    with pytest.raises(CheckpointError, match=r"absent: no such folder; give a folder"):
+    with pytest.raises(CheckpointError, match=r"judge \(.*absent\): no such folder; it must be a folder"):
         LOADERS[name](str(tmp_path / "absent"))
 
 
@@ -187,7 +187,7 @@ def test_truncated_weights_are_refused_by_name(name: str, folders: dict[str, Pat
     folder = damaged_copy(folders[name], tmp_path / "broken")
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(CheckpointError, match="broken: no usable transformers model"):
+    with pytest.raises(CheckpointError, match="broken: cannot be loaded as "):
         LOADERS[name](folder)
 
 
@@ -202,8 +202,47 @@ def test_missing_weights_are_refused_instead_of_made_up(
     lost = min(key for key in weights if key.endswith("weight"))
     del weights[lost]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"holed: 1 weights of .*belongs to another architecture"):
+    with pytest.raises(CheckpointError, match=r"holed: its weights must be those of .* has 1 missing"):
         LOADERS[name](folder)
+
+
+@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("damage", ["more", "nan", "whole"])
+def test_a_judge_of_other_weights_is_refused(
+    name: str, damage: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = damaged_copy(folders[name], tmp_path / "spoilt")
+    weights = load_file(folder / "model.safetensors")
+    changed = min(key for key, value in weights.items() if value.is_floating_point() and value.ndim)
+    if damage == "more":
+        weights[f"{changed.partition('.')[0]}.of_another"] = torch.zeros(2)
+    else:
+        weights[changed] = weights[changed].long() if damage == "whole" else weights[changed] * torch.nan
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    said = {"more": "1 unexpected: .*of_another", "nan": "1 not finite", "whole": r"1 of no type .*\(I64\)"}
+    with pytest.raises(CheckpointError, match=rf"spoilt: its weights must be those of .*{said[damage]}"):
+        LOADERS[name](folder)
+
+
+def test_an_extractor_is_taken_out_of_a_network_with_a_head(
+    extractor: Judge, extractor_folder: Path, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = damaged_copy(extractor_folder, tmp_path / "classifier")
+    weights = {f"resnet.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    weights |= {"classifier.1.weight": torch.zeros(2, 16), "classifier.1.bias": torch.zeros(2)}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    np.testing.assert_array_equal(
+        extract_features(pictures, load_extractor(folder), 8), extract_features(pictures, extractor, 8)
+    )
+
+
+def test_a_judge_of_the_hub_is_named_by_its_commit() -> None:
+    with pytest.raises(CheckpointError, match=r"by its commit.*huggingface\.co/Intel/dpt-large/commits/main"):
+        load_depth_judge("Intel/dpt-large")
 
 
 def test_weights_of_another_architecture_are_refused(extractor_folder: Path, clip_folder: Path) -> None:
@@ -232,7 +271,7 @@ def test_clip_without_a_tokenizer_is_refused(clip_folder: Path, tmp_path: Path) 
     folder = damaged_copy(clip_folder, tmp_path / "mute")
     for name in ("tokenizer.json", "vocab.json", "merges.txt"):
         (folder / name).unlink(missing_ok=True)
-    with pytest.raises(CheckpointError, match=r"mute: no tokenizer\.json"):
+    with pytest.raises(CheckpointError, match=r"mute: a tokenizer needs tokenizer\.json or vocab\.json"):
         load_clip(folder)
 
 

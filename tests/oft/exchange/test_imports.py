@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange import export_adapter, import_adapter
 from oft.exchange.bases import identify_base
+from oft.exchange.foreign import ForeignAdapter
+from oft.exchange.imports import read_foreign
 
 from .conftest import Inputs, linear_names, output
 from .test_reference import ldm_state, raw_matrices
@@ -169,3 +172,18 @@ def test_an_interrupted_import_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         import_adapter(peft_folder, base_folder, tmp_path / "ours")
     assert {path.name for path in tmp_path.iterdir()} == {"theirs"}
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin"])
+def test_names_within_a_pipeline_or_of_a_compiled_unet_are_those_of_the_unet(
+    peft_folder: Path, pristine_unet: Any, tmp_path: Path, name: str
+) -> None:
+    folder = Path(shutil.copytree(peft_folder, tmp_path / "renamed"))
+    tensors = load_file(folder / "adapter_model.safetensors")
+    (folder / "adapter_model.safetensors").unlink()
+    # adapter_model.bin holds safetensors here, as some hubs serve them.
+    save_file({f"unet._orig_mod.{key}": value for key, value in tensors.items()}, folder / name)
+    ours, theirs = read_foreign(folder, pristine_unet), read_foreign(peft_folder, pristine_unet)
+    assert isinstance(ours, ForeignAdapter) and isinstance(theirs, ForeignAdapter)
+    assert ours.packed.keys() == theirs.packed.keys()
+    assert all(torch.equal(ours.packed[key], theirs.packed[key]) for key in theirs.packed)

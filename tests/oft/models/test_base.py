@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from oft.errors import CheckpointError
 from oft.models.base import hash_weights, latent_shape, load_base, place_base, read_card
@@ -69,9 +71,9 @@ def test_parts_that_do_not_fit_are_named(source: Path, tmp_path: Path) -> None:
     )
     shutil.rmtree(source / "unet")
     unet.save_pretrained(source / "unet")
-    place_base(source, tmp_path / "out", "mine")
     with pytest.raises(CheckpointError, match="unet in_channels is 4, vae latent_channels 16") as raised:
-        load_base(tmp_path / "out")
+        place_base(source, tmp_path / "out", "mine")
+    assert str(source) in str(raised.value) and not (tmp_path / "out").exists()
     assert "unet cross_attention_dim is 64, text encoder hidden_size 128" in str(raised.value)
 
 
@@ -87,6 +89,41 @@ def test_a_missing_part_is_named(source: Path, tmp_path: Path, part: str) -> Non
     with pytest.raises(CheckpointError, match=rf"{part}/ is missing.*base\.source"):
         place_base(source, tmp_path / "out", "mine")
     assert not (tmp_path / "out").exists()
+
+
+def test_only_what_is_used_is_copied(source: Path, tmp_path: Path) -> None:
+    (source / "unet" / "own.json").symlink_to("/etc/hostname")
+    (source / "vae" / "code.py").write_text("")
+    (source / "scheduler" / "notes.txt").write_text("")
+    place_base(source, tmp_path / "out", "mine")
+    placed = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert placed == {
+        "base.json",
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    }
+    (source / "unet" / "config.json").unlink()
+    (source / "unet" / "config.json").symlink_to("/etc/hostname")
+    with pytest.raises(CheckpointError, match="must lie in its folder, and this is a link to /etc/hostname"):
+        place_base(source, tmp_path / "again", "mine")
+    assert not (tmp_path / "again").exists()
+
+
+def test_weights_under_another_name_alone_are_named(source: Path, tmp_path: Path) -> None:
+    weights = source / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    with pytest.raises(
+        CheckpointError, match=r"unet: .*there are diffusion_pytorch_model\.fp16.*base\.variant"
+    ):
+        place_base(source, tmp_path / "out", "mine")
 
 
 def test_pickled_weights_are_refused_and_not_copied(source: Path, tmp_path: Path) -> None:
@@ -105,6 +142,46 @@ def test_damaged_weights_are_named(source: Path, tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"vae.*AutoencoderKL.*dvc checkout"):
         load_base(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("in_channels", "kind"),
+    [(33, "an inpainting model"), (32, "an instruct-pix2pix model"), (17, "a depth-to-image model")],
+)
+def test_a_model_of_another_task_is_called_by_its_name(
+    source: Path, tmp_path: Path, in_channels: int, kind: str
+) -> None:
+    config_file = source / "unet" / "config.json"
+    config = json.loads(config_file.read_text("utf-8"))
+    config_file.write_text(json.dumps(config | {"in_channels": in_channels}), encoding="utf-8")
+    weights_file = source / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(weights_file)
+    weights["conv_in.weight"] = torch.zeros(128, in_channels, 3, 3)
+    save_file(weights, weights_file, metadata={"format": "pt"})
+    with pytest.raises(
+        CheckpointError, match=f"source: its UNet takes {in_channels} channels, so it is {kind}"
+    ):
+        place_base(source, tmp_path / "out", "mine")
+
+
+def test_values_that_are_no_numbers_are_not_placed(source: Path, tmp_path: Path) -> None:
+    weights_file = source / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(weights_file)
+    weights["decoder.conv_in.bias"][0] = torch.nan
+    save_file(weights, weights_file, metadata={"format": "pt"})
+    with pytest.raises(
+        CheckpointError, match=r"source/vae: .*1 not finite \(NaN or Inf\): decoder\.conv_in\.bias"
+    ):
+        place_base(source, tmp_path / "out", "mine")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_vocabulary_larger_than_the_text_encoders_is_refused(source: Path, tmp_path: Path) -> None:
+    config_file = source / "tokenizer" / "tokenizer_config.json"
+    config = json.loads(config_file.read_text("utf-8"))
+    config_file.write_text(json.dumps(config | {"model_max_length": 1000}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="model_max_length is 1000, the text encoder's max_position"):
+        place_base(source, tmp_path / "out", "mine")
 
 
 def test_a_size_that_the_autoencoder_cannot_halve_is_refused(base_folder: Path) -> None:

@@ -72,6 +72,40 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
         read_checkpoint(file)
 
 
+@pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.SAFETENSORS", "model"])
+def test_safetensors_are_told_by_their_content(tmp_path: Path, name: str) -> None:
+    write_tensors(tmp_path / name, TENSORS, {})
+    read = read_checkpoint(tmp_path / name)
+    assert all(torch.equal(read[key], TENSORS[key]) for key in TENSORS)
+
+
+@pytest.mark.parametrize("start", [b"PK", b"\x80\x02"])
+def test_a_header_whose_length_looks_like_another_format_is_one(tmp_path: Path, start: bytes) -> None:
+    length = int.from_bytes(start, "little")
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    (tmp_path / "model.safetensors").write_bytes(length.to_bytes(8, "little") + header + bytes(4))
+    assert read_checkpoint(tmp_path / "model.safetensors").keys() == {"a"}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("name", ["model.safetensors", "model.SAFETENSORS"])
+def test_a_pickle_called_safetensors_is_called_what_it_is(tmp_path: Path, name: str, legacy: bool) -> None:
+    torch.save(TENSORS, tmp_path / name, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(
+        CheckpointError, match=rf"{name}: must be .* and is a file of torch\.save; call it \.ckpt"
+    ):
+        read_checkpoint(tmp_path / name)
+
+
+def test_what_torch_compile_puts_into_names_is_left_out(tmp_path: Path) -> None:
+    named = {"_orig_mod.a.R": TENSORS["a.R"], "model._orig_mod.b": TENSORS["b"]}
+    torch.save(named, tmp_path / "model.pt")
+    assert read_checkpoint(tmp_path / "model.pt").keys() == {"a.R", "model.b"}
+    write_tensors(tmp_path / "model.safetensors", {**named, "a.R": torch.zeros(4)}, {})
+    with pytest.raises(CheckpointError, match=r"holds weights twice, with and without _orig_mod\."):
+        read_checkpoint(tmp_path / "model.safetensors")
+
+
 @pytest.mark.parametrize("content", [[torch.ones(1)], {"a": 1}, {"state_dict": {}}])
 def test_a_pickle_without_named_tensors_is_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "file.bin")

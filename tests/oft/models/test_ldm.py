@@ -11,7 +11,7 @@ from torch import nn
 
 from oft.errors import CheckpointError
 from oft.models.architectures import CheckpointName, write_configs
-from oft.models.ldm import convert, refuse_other_models, with_ema_weights
+from oft.models.ldm import StateDict, choose_weights, convert, refuse_other_models
 from tests.oft.models.ldm_layout import checkpoint, read_configs, with_averages
 
 FILE = Path("model.ckpt")
@@ -68,7 +68,8 @@ def test_a_checkpoint_of_another_config_is_refused_with_its_first_differences(tm
     with pytest.raises(CheckpointError) as raised:
         convert(FILE, state, "unet", networks(tmp_path / "sd15")["unet"])
     message = str(raised.value)
-    assert "model.ckpt: its unet must have the 686 weights" in message and "base.config" in message
+    assert "model.ckpt: its unet must have the 686 weights of the model" in message
+    assert "base.config" in message
     assert (
         "attn2.to_k.weight is [320, 1024], not [320, 768], " in message and message.count("[320, 1024]") < 4
     )
@@ -86,15 +87,37 @@ def test_missing_weights_are_counted_and_the_first_named(tmp_path: Path) -> None
         convert(FILE, state, "unet", networks(tmp_path)["unet"])
 
 
-def test_averages_take_the_place_of_the_weights() -> None:
+def test_averages_take_the_place_of_the_weights_and_what_was_taken_is_said() -> None:
     state = {f"model.diffusion_model.out.{i}.weight": torch.full((2,), float(i)) for i in range(3)}
     state["first_stage_model.x"] = torch.zeros(1)
-    assert with_ema_weights(FILE, state) is state
+
+    def values(chosen: StateDict) -> list[float]:
+        return [float(chosen[f"model.diffusion_model.out.{i}.weight"][0]) for i in range(3)]
+
     pruned = {**state, "model_ema.decay": torch.ones(()), "model_ema.num_updates": torch.ones(())}
-    assert with_ema_weights(FILE, pruned) is pruned
-    chosen = with_ema_weights(FILE, with_averages(state))
-    assert [float(chosen[f"model.diffusion_model.out.{i}.weight"][0]) for i in range(3)] == [1, 2, 3]
+    for given in (state, pruned):
+        for use_ema in (True, False):
+            chosen, said = choose_weights(FILE, given, use_ema)
+            assert (
+                chosen == state and said == "the only weights (the file has no moving averages beside them)"
+            )
+    chosen, said = choose_weights(FILE, with_averages(state), True)
+    assert values(chosen) == [1, 2, 3] and said == "the moving averages"
     assert torch.equal(chosen["first_stage_model.x"], torch.zeros(1))
+    chosen, said = choose_weights(FILE, with_averages(state), False)
+    assert values(chosen) == [0, 1, 2] and said.startswith("the last weights (base.use_ema is false")
+    assert chosen == state
+
+
+def test_diffusers_says_nothing_of_averages_that_were_seen_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its converter tells people to ask for the averages wherever it finds a hundred of them."""
+    write_configs("sd15", tmp_path)
+    state = checkpoint(read_configs(tmp_path))
+    averaged, _ = choose_weights(FILE, with_averages(state), True)
+    convert(FILE, averaged, "unet", networks(tmp_path)["unet"])
+    assert "EMA" not in caplog.text and not any(name.startswith("model_ema.") for name in averaged)
 
 
 def test_averages_of_some_weights_alone_are_refused() -> None:
@@ -103,7 +126,9 @@ def test_averages_of_some_weights_alone_are_refused() -> None:
     with pytest.raises(
         CheckpointError, match=r"1 have none, model\.diffusion_model\.out\.1\.weight; set base"
     ):
-        with_ema_weights(FILE, state)
+        choose_weights(FILE, state, True)
+    chosen, _ = choose_weights(FILE, state, False)
+    assert len(chosen) == 3
 
 
 @pytest.mark.parametrize(
@@ -123,3 +148,20 @@ def test_averages_of_some_weights_alone_are_refused() -> None:
 def test_what_is_no_whole_checkpoint_is_refused(names: list[str], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         refuse_other_models(FILE, {name: torch.zeros(1) for name in names})
+
+
+@pytest.mark.parametrize(
+    ("in_channels", "kind"),
+    [(9, "an inpainting model"), (8, "an instruct-pix2pix model"), (5, "a depth-to-image model")],
+)
+def test_a_model_of_another_task_is_called_by_its_name(in_channels: int, kind: str) -> None:
+    state = {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(320, in_channels, 3, 3)}
+    with pytest.raises(CheckpointError, match=f"its UNet takes {in_channels} channels, so it is {kind}"):
+        refuse_other_models(FILE, state)
+
+
+def test_a_whole_pipeline_under_diffusers_names_is_called_that() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"those of diffusers behind a prefix \(unet\.conv_in\.weight\)"
+    ):
+        refuse_other_models(FILE, {"unet.conv_in.weight": torch.zeros(1)})

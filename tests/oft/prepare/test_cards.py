@@ -10,7 +10,7 @@ import pytest
 from oft.acquire.sources import SOURCES
 from oft.errors import DataError
 from oft.params import parse_params
-from oft.prepare.card_text import CARD_NAME, render_card
+from oft.prepare.card_text import CARD_NAME, describe_card, render_card
 from oft.prepare.cards import README_NAME, write_card
 from oft.shards.shards import pack_sample, write_shards
 from oft.storage import sha256_file, write_json
@@ -45,6 +45,17 @@ def build(root: Path, values: Values, task: str = "canny_coco", licences: tuple[
 def read_card(folder: Path) -> Values:
     card: Values = json.loads((folder / CARD_NAME).read_text(encoding="utf-8"))
     return card
+
+
+def test_photographers_are_named_with_their_licences_and_what_was_changed(
+    tmp_path: Path, values: Values
+) -> None:
+    folder = build(tmp_path, values, "canny_photos")
+    text = (folder / README_NAME).read_text(encoding="utf-8")
+    for author in ("vultilion (Flickr)", "danielbuechele (Flickr)"):
+        assert f"{author}, CC-BY-2.0 (https://creativecommons.org/licenses/by/2.0/)" in text
+    assert "Stefan van der Walt, CC0-1.0" in text and "cropped and made smaller here" in text
+    assert "Photographs by" not in describe_card(read_card(build(tmp_path / "other", values)))
 
 
 def test_a_card_says_what_the_shards_hold_and_how_they_were_made(tmp_path: Path, values: Values) -> None:

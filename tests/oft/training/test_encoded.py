@@ -160,3 +160,23 @@ def test_what_belongs_to_something_else_is_refused(
 def test_a_missing_manifest_is_named(base: Base, shards_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"{tmp_path}/manifest.json: must say .*; do this"):
         open_encoded(tmp_path, base, ShardFolder(shards_folder), "do this")
+
+
+def test_captions_beyond_the_text_encoder_are_counted_and_told(
+    base: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    most = base.tokenizer.model_max_length - 2  # a prompt has a start and an end
+    captions = [" ".join(["house"] * number) for number in (1, most, most + 1, 3 * most)]
+    picture = np.zeros((SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
+    samples = [
+        pack_sample(f"s{i}", picture, meta={"captions": [caption, "house"]})
+        for i, caption in enumerate(captions)
+    ]
+    write_shards(samples, tmp_path / "task", "train", 4)
+    store = ShardFolder(tmp_path / "task")
+    (tmp_path / "encoded").mkdir()
+    write_encoded(base, store, tmp_path / "encoded", latents=False, text=False)
+    assert f"2 of 4 different captions have more than the {most + 2} tokens" in capsys.readouterr().out
+    encoded = open_encoded(tmp_path / "encoded", base, store, "")
+    assert encoded.num_captions_cut == training_set(tmp_path / "task", encoded).num_captions_cut == 2
+    assert torch.equal(*encode_prompts(base, captions[2:]))  # they differ where nothing looks

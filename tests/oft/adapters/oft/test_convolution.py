@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oft.adapters.oft.config import OFTConfig
-from oft.adapters.oft.layers import Application
+from oft.adapters.oft.layers import Application, Part, adapt, num_features
 from oft.adapters.oft.magnitude import inject_magnitude
 from oft.adapters.oft.module import OFTAdapter, inject_oft
+from oft.adapters.oft.rotation import cayley, skew_from_packed
 from oft.errors import ParamsError
 from tests.oft.conftest import cosines, naive_rotation
 
@@ -113,6 +114,28 @@ def test_every_application_has_the_same_gradients(
         results.append((leaf.grad, packed.grad))
     torch.testing.assert_close(results[0], results[1])
     torch.autograd.gradcheck(twin, x.requires_grad_())
+
+
+@pytest.mark.parametrize("kind", ["3x3", "pointwise", "grouped"])
+@pytest.mark.parametrize("application", ["weight", "input"])
+def test_a_convolution_is_twice_differentiable(
+    kind: str, application: Application, generator: torch.Generator
+) -> None:
+    options = CONVOLUTIONS[kind]
+    layer = adapt(convolution(options, generator).requires_grad_(False)[0])
+    layer.application = application
+    size = block_size_of(options)
+    blocks = num_features(layer) // size
+    packed = (torch.randn(blocks, size * (size - 1) // 2, generator=generator) * 0.3).double()
+    x = torch.randn(1, IN, 2, 3, generator=generator).double().requires_grad_()
+
+    def output(x: Tensor, packed: Tensor) -> Tensor:
+        rotations = cayley(skew_from_packed(packed))
+        layer.rotations[:] = [Part(lambda: rotations)]
+        y: Tensor = layer(x)
+        return y.square().sum()
+
+    assert torch.autograd.gradgradcheck(output, (x, packed.requires_grad_()))
 
 
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from oft.adapters.oft.layers import (
     AdaptedLinear,
+    Application,
     adapt,
     restore,
     rotated_linear,
@@ -55,6 +56,40 @@ def test_rotated_linear_and_its_gradients(
     assert torch.autograd.gradcheck(lambda x, r: rotated_linear(x, weight, bias, r), (x, rotations))
     assert torch.autograd.gradcheck(lambda r: rotated_linear(x.detach(), weight, None, r), rotations)
     assert torch.autograd.gradcheck(lambda x: rotated_linear(x, weight, None, rotations.detach()), x)
+
+
+@pytest.mark.parametrize("application", ["weight", "input"])
+@pytest.mark.parametrize("stored", [1, 2])
+def test_rotated_linear_is_twice_differentiable(
+    application: Application,
+    stored: int,
+    layer: tuple[Tensor, Tensor, Tensor, Tensor],
+    generator: torch.Generator,
+) -> None:
+    weight, bias, _, _ = layer
+    packed = torch.randn(stored, 6, generator=generator).double().requires_grad_()
+    x = torch.randn(3, IN, generator=generator).double().requires_grad_()
+
+    def output(x: Tensor, packed: Tensor) -> Tensor:
+        rotations = cayley(skew_from_packed(packed))
+        return rotated_linear(x, weight, bias, rotations, application).square()
+
+    assert torch.autograd.gradgradcheck(output, (x, packed))
+    assert torch.autograd.gradgradcheck(lambda p: output(x.detach(), p), packed)
+    assert torch.autograd.gradgradcheck(lambda x: output(x, packed.detach()), x)
+    # Also beside the orthogonal matrices.
+    free = torch.randn(stored, 4, 4, generator=generator).double().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda r: rotated_linear(x, weight, None, r, application), free)
+
+
+def test_scaled_linear_is_twice_differentiable(
+    layer: tuple[Tensor, Tensor, Tensor, Tensor], generator: torch.Generator
+) -> None:
+    weight, bias, _, log_scale = layer
+    x = torch.randn(3, IN, generator=generator).double().requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda x, s: scaled_linear(x, weight, bias, s).square(), (x, log_scale.requires_grad_())
+    )
 
 
 @pytest.mark.parametrize("shape", [FEW, MANY])

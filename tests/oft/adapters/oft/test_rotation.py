@@ -105,6 +105,17 @@ def test_cayley_has_no_reflection(generator: torch.Generator) -> None:
 def test_closed_form_gradients(generator: torch.Generator) -> None:
     packed = random_packed(generator, 3, 5, 0.7).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda p: cayley(skew_from_packed(p)), packed)
+    assert torch.autograd.gradgradcheck(lambda p: cayley(skew_from_packed(scale_packed(p, 0.5))), packed)
+
+
+def test_a_graph_of_gradients_leaves_the_first_gradients_as_they_are(generator: torch.Generator) -> None:
+    packed = random_packed(generator, 3, 5, 0.7).requires_grad_()
+    loss = cayley(skew_from_packed(packed)).pow(3).sum()
+    (plain,) = torch.autograd.grad(loss, packed, retain_graph=True)
+    (graphed,) = torch.autograd.grad(loss, packed, create_graph=True)
+    assert torch.equal(plain, graphed) and graphed.requires_grad and not plain.requires_grad
+    second = [torch.autograd.grad(graphed.square().sum(), packed, retain_graph=True)[0] for _ in range(2)]
+    assert torch.equal(*second) and second[0].abs().max() > 0
 
 
 def test_scaling_and_its_gradients(generator: torch.Generator) -> None:
