@@ -114,7 +114,8 @@ def test_a_run_cannot_choose_its_command_environment_or_folder(
     with pytest.raises(PrefectHTTPStatusError, match="422"):
         client.create_flow_run_from_deployment(deployment, job_variables=variables)
 
-    read: Any = ProcessWorker.job_configuration.from_template_and_values
+    worker: Any = ProcessWorker
+    read = worker.job_configuration.from_template_and_values
     job = asyncio.run(read(hardened.base_job_template, variables))
     assert (job.command, job.env, job.working_dir) == (None, {}, None)
 

@@ -235,7 +235,7 @@ def test_a_stage_that_was_ended_is_not_retried() -> None:
 def test_sigterm_ends_a_walk_without_a_retry_however_often_it_comes() -> None:
     """Twice as under make: from whoever ends the whole group, and from make."""
 
-    def end_all(_: str) -> None:
+    def end_all(stage: str) -> None:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
         while not executor.stopped:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from flows.executors.pythonpath import with_pythonpath
 from flows.requests import decoding
 from flows.requests.decoding import MAX_SCANS, count_scans, decode, decode_pictures
 from oft.errors import DataError
@@ -72,7 +77,7 @@ def test_the_pixels_of_a_picture_are_counted_before_it_is_decoded(
 def test_pixels_are_counted_in_sum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(decoding.resource, "setrlimit", lambda *_: None)  # they would hold for the tests too
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)  # they would hold for the tests too
     monkeypatch.setattr(decoding, "MAX_PIXELS_IN_SUM", 2 * 64 * 64 - 1)
     paths = [tmp_path / f"{name}.png" for name in "abc"]
     for seed, path in enumerate(paths):
@@ -103,7 +108,7 @@ def test_a_picture_that_uses_up_what_it_may_is_named(
 ) -> None:
     paths = [tmp_path / f"{name}.png" for name in "abc"]
     code = f"import os, signal; print('[64, 64]', flush=True); os.kill(os.getpid(), signal.{name})"
-    monkeypatch.setattr(decoding, "module_command", lambda *_: [decoding.sys.executable, "-c", code])
+    monkeypatch.setattr(decoding, "module_command", lambda *_: [sys.executable, "-c", code])
     sizes, faults = decode_pictures(paths, tmp_path)
     assert sizes == {paths[0]: (64, 64)}
     assert len(faults) == 1 and faults[0].startswith("b.png: takes too long or too much memory")
@@ -111,7 +116,7 @@ def test_a_picture_that_uses_up_what_it_may_is_named(
 
 def test_the_clock_ends_a_process_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import time; print('[64, 64]', flush=True); time.sleep(600)"
-    monkeypatch.setattr(decoding, "module_command", lambda *_: [decoding.sys.executable, "-c", code])
+    monkeypatch.setattr(decoding, "module_command", lambda *_: [sys.executable, "-c", code])
     monkeypatch.setattr(decoding, "MAX_SECONDS", 1.0)
     sizes, faults = decode_pictures([tmp_path / "a.png", tmp_path / "b.png"], tmp_path)
     assert len(sizes) <= 1
@@ -126,9 +131,9 @@ def test_the_kernel_keeps_the_limits(tmp_path: Path) -> None:
         "from flows.requests import decoding; decoding.MAX_MEMORY_BYTES = 8 << 20; "
         f"decoding.main([{str(path)!r}, {str(path)!r}])"
     )
-    environment = decoding.with_pythonpath(decoding.os.environ)
-    done = decoding.subprocess.run(
-        [decoding.sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    environment = with_pythonpath(os.environ)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
