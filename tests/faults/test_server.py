@@ -73,6 +73,7 @@ def test_nobody_else_starts_a_run(served: Served) -> None:
 
     found = requests.get(f"{served.api}/deployments/name/reproduce/pipeline", timeout=20)
     assert found.status_code == 401
+    before = served.ask("POST", "flow_runs/count")
     own = {name: str(value) for name, value in served.session.headers.items() if "Csrf" in name}
     assert status(requests.Session(), {}, **own) == 401
     assert status(served.session, {}, Host="evil.example") == 400
@@ -81,7 +82,7 @@ def test_nobody_else_starts_a_run(served: Served) -> None:
         without_token.auth = served.session.auth
         assert status(without_token, {}) == 403
     assert status(served.session, {"job_variables": {"command": "touch planted"}}) == 422
-    assert served.ask("POST", "flow_runs/count") == 0
+    assert served.ask("POST", "flow_runs/count") == before
 
 
 def test_a_schedule_is_off_and_fires_by_itself_once_it_is_switched_on(served: Served) -> None:
