@@ -152,6 +152,7 @@ def make_pictures(folder: Path, count: int) -> None:
     photographs = _photographs()
     rng = np.random.default_rng(0)
     (folder / "train").mkdir(parents=True)
+    (folder / "val").mkdir()  # so that no picture of train is held out
     for number in range(count):
         path = folder / "train" / f"{number:06d}.jpg"
         if number >= DISTINCT_PICTURES:

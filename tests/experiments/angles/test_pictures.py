@@ -38,7 +38,7 @@ def test_no_more_are_read_than_asked_for(scenes: Path, sets: PictureSets) -> Non
     np.testing.assert_array_equal(few.held_out, sets.held_out[:2])
 
 
-@pytest.mark.parametrize("split", ["", "train", "val"])
+@pytest.mark.parametrize("split", ["", "val"])
 def test_of_a_folder_with_one_split_every_fifth_picture_is_held_out(tmp_path: Path, split: str) -> None:
     save_levels(tmp_path / split, range(12))
     found = read_picture_sets(dataset(reader="image_folder"), tmp_path, 16, 100, 100)
