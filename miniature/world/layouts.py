@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -222,35 +223,31 @@ def write_style(
     The same seed draws the same pictures in every manner.
     """
     for split_number, (split, count) in enumerate(_counts(num_train_images, num_val_images)):
-        folder = root / _HUB_FOLDERS[split]
-        folder.mkdir(parents=True, exist_ok=True)
-        lines: list[str] = []
-        for index in range(count):
-            rng = picture_rng(seed, "style", split_number, index)
-            rendered = render_in_style(style, rng, size_px)
-            name = f"{index:06d}.jpg"
-            _save_jpeg(rendered.image, folder / name)
-            lines.append(json.dumps({"file_name": name, "text": rendered.captions[0]}))
-        _write_text(folder / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
+        rngs = (picture_rng(seed, "style", split_number, index) for index in range(count))
+        _write_hub_split(root / _HUB_FOLDERS[split], (render_in_style(style, rng, size_px) for rng in rngs))
 
 
 def write_depth(root: Path, *, seed: int, num_train_images: int, num_val_images: int, size_px: int) -> None:
     """Write a set in the hub's layout of scenes and single things, each with its depth map."""
     for split_number, (split, count) in enumerate(_counts(num_train_images, num_val_images)):
-        folder = root / _HUB_FOLDERS[split]
-        folder.mkdir(parents=True, exist_ok=True)
-        lines: list[str] = []
-        for index in range(count):
-            rng = picture_rng(seed, "depth", split_number, index)
-            render = render_scene if rng.random() < 0.5 else render_object
-            rendered = render(rng, size_px)
+        rngs = (picture_rng(seed, "depth", split_number, index) for index in range(count))
+        rendered = ((render_scene if rng.random() < 0.5 else render_object)(rng, size_px) for rng in rngs)
+        _write_hub_split(root / _HUB_FOLDERS[split], rendered, with_depth=True)
+
+
+def _write_hub_split(folder: Path, pictures: Iterable[Rendered], *, with_depth: bool = False) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    for index, rendered in enumerate(pictures):
+        entry = {"file_name": f"{index:06d}.jpg"}
+        _save_jpeg(rendered.image, folder / entry["file_name"])
+        if with_depth:
             assert rendered.depth is not None, "scenes and things know their depth"
-            name, map_name = f"{index:06d}.jpg", f"{index:06d}-depth.png"
-            _save_jpeg(rendered.image, folder / name)
-            Image.fromarray((rendered.depth * 255).round().astype(np.uint8)).save(folder / map_name)
-            entry = {"file_name": name, "conditioning_image": map_name, "text": rendered.captions[0]}
-            lines.append(json.dumps(entry))
-        _write_text(folder / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
+            entry["conditioning_image"] = f"{index:06d}-depth.png"
+            levels = (rendered.depth * 255).round().astype(np.uint8)
+            Image.fromarray(levels).save(folder / entry["conditioning_image"])
+        lines.append(json.dumps({**entry, "text": rendered.captions[0]}))
+    _write_text(folder / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def _counts(num_train_images: int, num_val_images: int) -> tuple[tuple[Split, int], ...]:
