@@ -94,8 +94,7 @@ clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
 	@find benchmarks experiments flows miniature oft stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
-# The development set is a superset of the run-time set with the same versions and shares its environment;
-# it is kept out of `make repro` because diffusers imports peft wherever it finds it (3 seconds a process).
+# The development set is a superset of the run-time set with the same versions and shares its environment.
 setup: .venv/runtime.stamp .venv/bin/oft .dvc/tmp/private.stamp
 	@:
 

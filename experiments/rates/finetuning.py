@@ -10,8 +10,9 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from torch import Tensor
 
 from miniature.pool import render
-from oft.adapters.oft.config import UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.module import OFTAdapter, inject_oft
+from oft.adapters.targets import UNET_SUBJECT_TARGETS
 from oft.models.latents import encode_pictures
 from oft.models.prompts import encode_prompts
 from oft.seeding import generator_for

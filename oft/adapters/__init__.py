@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oft.adapters.hint.encoder import HintEncoder, attach_hint, detach_hint, hinted
-    from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+    from oft.adapters.oft.config import OFTConfig
     from oft.adapters.oft.layer_adapter import activate
     from oft.adapters.oft.magnitude import MagnitudeAdapter, inject_magnitude
     from oft.adapters.oft.module import OFTAdapter, inject_oft
     from oft.adapters.oft.saving import save_adapter
     from oft.adapters.protocol import Adapter
     from oft.adapters.registry import load_adapter
+    from oft.adapters.targets import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS
 
 _HOMES = {
     "hint.encoder": ("HintEncoder", "attach_hint", "detach_hint", "hinted"),
-    "oft.config": ("UNET_CONTROL_TARGETS", "UNET_SUBJECT_TARGETS", "OFTConfig"),
+    "oft.config": ("OFTConfig",),
     "oft.layer_adapter": ("activate",),
     "oft.magnitude": ("MagnitudeAdapter", "inject_magnitude"),
     "oft.module": ("OFTAdapter", "inject_oft"),
     "oft.saving": ("save_adapter",),
     "protocol": ("Adapter",),
     "registry": ("load_adapter",),
+    "targets": ("UNET_CONTROL_TARGETS", "UNET_SUBJECT_TARGETS"),
 }
 
 __all__ = [

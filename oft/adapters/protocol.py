@@ -44,6 +44,8 @@ class Method:
         load_class: imports and returns its ``Adapter``.
         recognises: whether the files of a folder are an adapter of this kind; of several kinds that do, the
             first of the registry has it.
+        check: refuses, by a ``ParamsError``, settings that only the library behind the kind can judge; it may
+            import that library, so it is asked before a run and not whenever settings are read.
         needs_condition: it learns from a conditioning image alone, so a subject cannot be its task.
         changes_weights: merged, it lies in the base's weights.
         has_peft_form: ``save_for_peft`` writes it.
@@ -55,6 +57,7 @@ class Method:
     meaning: Callable[[Any], str]
     load_class: Callable[[], type[Adapter]]
     recognises: Callable[[Path], bool]
+    check: Callable[[Any], None] = lambda settings: None
     needs_condition: bool = False
     changes_weights: bool = True
     has_peft_form: bool = False
@@ -143,10 +146,17 @@ class Adapter(ABC):
         """Get ready for an optimizer step whose own randomness follows from ``seed``."""
 
     def after_step(self, step: int) -> None:  # noqa: B027 (likewise)
-        """Follow an optimizer step, the ``step``-th of the training, counted from 1."""
+        """Follow an optimizer step, the ``step``-th, counted from 1; its gradients are there still."""
 
     def after_training(self) -> None:  # noqa: B027 (likewise)
         """Leave the state that training needs."""
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return what a resumed training needs beside the trained parameters and the optimizer's state."""
+        return {}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027 (likewise)
+        """Go on from what ``training_state`` returned."""
 
     def add_magnitudes(self) -> bool:
         """Put a scale of 1 on each adapted neuron; from here on the scales alone are trained.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oft.adapters.controlnet.method import METHOD as CONTROLNET
+from oft.adapters.full.method import METHOD as FULL
 from oft.adapters.hint.method import METHOD as HINT
 from oft.adapters.oft.method import METHOD as OFT
+from oft.adapters.peft.method import METHOD as PEFT
 from oft.adapters.protocol import Adapter, AdapterSettings, Method
 from oft.errors import CheckpointError
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-METHODS: dict[str, Method] = {method.name: method for method in (OFT, HINT)}
+METHODS: dict[str, Method] = {method.name: method for method in (PEFT, OFT, CONTROLNET, FULL, HINT)}
 # The folder of results of the base alone, beside those of adapters.
 BASE_ALONE = "none"
 

@@ -28,6 +28,12 @@ METRICS = (
         group="adapter",
     ),
     Metric(
+        "adapter_parameters",
+        "Parameters of the adapter",
+        "How many of them change or accompany the base's layers.",
+        group="adapter",
+    ),
+    Metric(
         "hint_encoder_parameters",
         "Parameters of the hint encoder",
         "How many of them read the condition.",
@@ -112,16 +118,17 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
 
     adapter = load_adapter_onto(base, adapter_folder)
     layers = adapter.adapted_layers()
-    before = measure_energies(base.unet, layers)
     with adapter.merging():
         after = measure_energies(base.unet, layers)
+    error, parts = adapter.orthogonality_error(), adapter.count_parameters()
+    adapter.remove()
+    before = measure_energies(base.unet, layers)
     changes = {name: after[name] / before[name] - 1 for name in layers}
     metrics: dict[str, float] = {}
     if changes:
         metrics["energy_change"] = float(np.max(np.abs(list(changes.values()))))
-    if (error := adapter.orthogonality_error()) is not None:
+    if error is not None:
         metrics["orthogonality_error"] = error
-    parts = adapter.count_parameters()
     metrics |= {f"{part}_parameters": count for part, count in parts.items()}
     total = sum(parts.values())
     metrics["trainable_parameters"] = total
@@ -136,7 +143,6 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
         }
         for name in layers
     ]
-    adapter.remove()
     return metrics, rows
 
 
@@ -154,8 +160,8 @@ def report_energy(
         ParamsError: the adapter changes no weights.
     """
     if adapter_folder is None:
-        from oft.adapters.oft.config import UNET_CONTROL_TARGETS
         from oft.adapters.oft.targets import find_targets
+        from oft.adapters.targets import UNET_CONTROL_TARGETS
 
         energies = measure_energies(base.unet, find_targets(base.unet, UNET_CONTROL_TARGETS))
         rows: list[dict[str, Any]] = [{"layer": name, "energy": value} for name, value in energies.items()]

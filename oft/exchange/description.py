@@ -17,7 +17,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from oft.adapters.files import CONFIG_FILE, HINT_ENCODER_FILE, MAGNITUDE_FILE, ROTATION_FILE
+from oft.adapters.files import CONFIG_FILE, HINT_ENCODER_FILE, LORA_FILE, MAGNITUDE_FILE, ROTATION_FILE
 from oft.adapters.hint.method import METHOD as HINT
 from oft.adapters.oft.method import METHOD as OFT
 from oft.adapters.oft.rotation import block_size_of
@@ -246,13 +246,15 @@ def _describe_tensors(folder: Path, kind: str) -> Description:
     parameters: dict[str, int] = {}
     metadata: dict[str, str] = {}
     num_tensors = 0
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.rglob("*.safetensors"))
     for path in files:
+        if path.name == LORA_FILE:
+            continue  # the same values under diffusers' names
         with _open_safetensors(path) as file:
             metadata |= file.metadata() or {}
             names = list(file.keys())
             sizes = [math.prod(file.get_slice(name).get_shape()) for name in names]
-        parameters[path.stem] = sum(sizes)
+        parameters[path.relative_to(folder).with_suffix("").as_posix()] = sum(sizes)
         num_tensors += len(sizes)
     return Description(
         path=str(folder),
@@ -269,7 +271,7 @@ def _describe_tensors(folder: Path, kind: str) -> Description:
         max_abs_skew=None,
         parameters=parameters,
         metadata={key: value for key, value in sorted(metadata.items()) if key not in _DESCRIBED_KEYS},
-        files={path.name: path.stat().st_size for path in files},
+        files={path.relative_to(folder).as_posix(): path.stat().st_size for path in files},
     )
 
 

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from oft.adapters.hint.adapter import build_encoder
 from oft.adapters.oft.adapter import OrthogonalAdapter
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.layers import is_pointwise, weight_of
 from oft.adapters.oft.rotation import EpsConvention, block_size_of, packed_from_skew
 from oft.adapters.oft.saving import check_magnitudes
 from oft.adapters.oft.targets import find_targets
+from oft.adapters.targets import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS
 from oft.errors import CheckpointError, ParamsError
 from oft.weights import check_numbers
 

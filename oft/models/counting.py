@@ -32,7 +32,8 @@ def count_trained(
     Raises:
         ParamsError: a setting is another method's, one is missing, or blocks do not fit the architecture.
     """
-    from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+    from oft.adapters.oft.config import OFTConfig
+    from oft.adapters.targets import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS
     from oft.models.counts import count_controlnet, count_lora, count_oft
 
     oft = {"num_blocks": num_blocks, "block_size": block_size, "block_share": block_share or None}

@@ -31,6 +31,7 @@ class TrainState:
         losses: of the steps since the last row.
         averages: moving averages of the parameters, where they are kept.
         scaler: the state of the loss's scale, in fp16.
+        hooks: what an adapter remembers from step to step, beside its parameters.
     """
 
     step: int
@@ -40,6 +41,7 @@ class TrainState:
     losses: list[float] = field(default_factory=list)
     averages: dict[str, Tensor] | None = None
     scaler: dict[str, Any] | None = None
+    hooks: dict[str, Tensor] = field(default_factory=dict)
 
 
 def run_key(settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from oft.errors import TrainingError
 from oft.progress import progress
@@ -39,6 +40,24 @@ def rate_factor(step: int, settings: Optimization) -> float:
     return 0.5 * (1 + math.cos(math.pi * progressed))
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What takes part in a training beside its parameters.
+
+    Attributes:
+        after_step: follows each optimizer step, with the gradients there still; it gets how many are done.
+        state: returns what a resumed training needs of it.
+        load_state: goes on from what ``state`` returned.
+    """
+
+    after_step: Callable[[int], None] = lambda step: None
+    state: Callable[[], Mapping[str, Tensor]] = dict
+    load_state: Callable[[Mapping[str, Tensor]], None] = lambda state: None
+
+
+NO_HOOKS = Hooks()
+
+
 class TrainingLoop:
     """Minimises an objective over parameters, in place.
 
@@ -54,7 +73,7 @@ class TrainingLoop:
         objective: the losses of a step's micro-batches.
         scratch: where the checkpoint is.
         name: what the progress bar and messages call the training.
-        after_step: follows each optimizer step; it gets how many are done.
+        hooks: what takes part in the training beside its parameters.
     """
 
     def __init__(
@@ -66,7 +85,7 @@ class TrainingLoop:
         *,
         scratch: Path,
         name: str,
-        after_step: Callable[[int], None] = lambda step: None,
+        hooks: Hooks = NO_HOOKS,
         ranks: Ranks = ALONE,
     ) -> None:
         self._accelerator = accelerator
@@ -75,7 +94,7 @@ class TrainingLoop:
         self._settings = settings
         self._scratch = scratch
         self._name = name
-        self._after_step = after_step
+        self._hooks = hooks
         self._ranks = ranks
         self._optimizer = accelerator.prepare(make_optimizer(settings, parameters.values()))
         self._average = MovingAverage(parameters, settings.ema_decay) if settings.ema_decay else None
@@ -133,9 +152,9 @@ class TrainingLoop:
         self._ranks.average_gradients(self._parameters.values())
         self._accelerator.clip_grad_norm_(list(self._parameters.values()), self._settings.max_grad_norm)
         self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
         self._step += 1
-        self._after_step(self._step)
+        self._hooks.after_step(self._step)
+        self._optimizer.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(self._step)
 
@@ -180,6 +199,7 @@ class TrainingLoop:
             self._average.load(state.averages)
         if self._accelerator.scaler is not None and state.scaler is not None:
             self._accelerator.scaler.load_state_dict(state.scaler)
+        self._hooks.load_state(state.hooks)
         self._log, self._losses, self._step = state.log, state.losses, state.step
 
     def _save(self) -> None:
@@ -194,5 +214,6 @@ class TrainingLoop:
             losses=self._losses,
             averages=None if self._average is None else self._average.values,
             scaler=None if scaler is None else scaler.state_dict(),
+            hooks=dict(self._hooks.state()),
         )
         save_state(self._scratch, state)

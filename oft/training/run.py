@@ -13,7 +13,7 @@ from PIL import Image
 from oft.seeding import derive_seed
 from oft.training.distributed import ALONE, Ranks
 from oft.training.log import mirror, training_log
-from oft.training.loop import TrainingLoop
+from oft.training.loop import Hooks, TrainingLoop
 from oft.training.objective import Denoiser, TrainingSource, data_objective
 from oft.training.setup import make_accelerator, prepare_unet
 
@@ -88,7 +88,7 @@ def train_adapter(
         settings,
         scratch=workplace.scratch,
         name=name,
-        after_step=adapter.after_step,
+        hooks=Hooks(adapter.after_step, adapter.training_state, adapter.load_training_state),
         ranks=ranks,
     )
     if workplace.folder is None:

@@ -8,9 +8,10 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from oft.adapters.oft.config import UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.module import inject_oft
 from oft.adapters.oft.saving import save_adapter
+from oft.adapters.targets import UNET_SUBJECT_TARGETS
 from oft.cli import app, main
 from oft.exchange.bases import identify_base, load_unet
 

@@ -403,8 +403,14 @@ def test_a_mirror_without_a_download_is_refused(values: Values) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"method": "lora", "rank": 4}, "adapters.mine.method: must be one of oft, hint; it is 'lora'"),
-        ({"num_blocks": 4}, "adapters.mine.method: must be one of oft, hint; it is missing"),
+        (
+            {"method": "lora", "rank": 4},
+            "adapters.mine.method: must be one of peft, oft, controlnet, full, hint; it is 'lora'",
+        ),
+        (
+            {"num_blocks": 4},
+            "adapters.mine.method: must be one of peft, oft, controlnet, full, hint; it is missing",
+        ),
         (
             {"method": "oft", "num_block": 4},
             "adapters.mine.num_block: unknown key; did you mean 'num_blocks'?",

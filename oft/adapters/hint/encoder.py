@@ -147,9 +147,15 @@ def _encoder_of(unet: nn.Module) -> HintEncoder:
 def _conv(in_channels: int, out_channels: int, stride: int, generator: torch.Generator) -> nn.Conv2d:
     with torch.random.fork_rng(devices=[]):  # the module initialises itself from the global generator
         conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1)
-    nn.init.normal_(conv.weight, std=math.sqrt(SILU_GAIN / (9 * in_channels)), generator=generator)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    draw_weights(conv, generator)
     return conv
+
+
+def draw_weights(conv: nn.Conv2d, generator: torch.Generator) -> None:
+    """Draw the weights of a convolution whose inputs come through SiLU anew; see ``SILU_GAIN``."""
+    deviation = math.sqrt(SILU_GAIN / conv.weight[0].numel())
+    nn.init.normal_(conv.weight, std=deviation, generator=generator)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
 
 def _add_hint(

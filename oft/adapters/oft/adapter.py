@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from oft.adapters.attaching import freeze
 from oft.adapters.hint.adapter import HintAdapter, new_encoder
 from oft.adapters.hint.encoder import HintEncoder, attach_hint
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.magnitude import MagnitudeAdapter, inject_magnitude
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.adapters.oft.saving import read_adapter, save_adapter
 from oft.adapters.oft.settings import OFTSettings
+from oft.adapters.targets import default_targets
 
 
 class OrthogonalAdapter(HintAdapter):
@@ -49,13 +50,12 @@ class OrthogonalAdapter(HintAdapter):
     ) -> OrthogonalAdapter:
         """Put rotations at the identity on ``unet``.
 
-        Tasks with a condition adapt attention and the first feed-forward layer and get a hint encoder;
-        subjects adapt attention alone (arXiv 2306.07280, appendix A).
+        Tasks with a condition get a hint encoder.
         """
         assert isinstance(settings, OFTSettings)
         given = settings.model_dump(exclude={"method", "title", "target_modules"})
-        targets = UNET_CONTROL_TARGETS if with_condition else UNET_SUBJECT_TARGETS
-        rotations = inject_oft(unet, OFTConfig(tuple(settings.target_modules or targets), **given))
+        targets = settings.target_modules or default_targets(with_condition=with_condition)
+        rotations = inject_oft(unet, OFTConfig(tuple(targets), **given))
         return cls(unet, rotations, encoder=new_encoder(unet, generator) if with_condition else None)
 
     @classmethod

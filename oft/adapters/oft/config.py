@@ -12,22 +12,6 @@ from oft.adapters.oft.layers import Application, num_features, num_groups
 from oft.adapters.oft.rotation import EpsConvention, ParameterScale
 from oft.errors import ParamsError
 
-# Subject-driven generation: the eight attention linears of each transformer block.
-UNET_SUBJECT_TARGETS = (
-    "attn1.to_q",
-    "attn1.to_k",
-    "attn1.to_v",
-    "attn1.to_out.0",
-    "attn2.to_q",
-    "attn2.to_k",
-    "attn2.to_v",
-    "attn2.to_out.0",
-)
-
-
-# Controllable generation: the first linear of the feed-forward (GEGLU) as well, nine in each block.
-UNET_CONTROL_TARGETS = (*UNET_SUBJECT_TARGETS, "ff.net.0.proj")
-
 
 @dataclass(frozen=True)
 class OFTConfig:

@@ -175,8 +175,9 @@ def test_every_parameter_is_described_in_the_schema() -> None:
 
 
 def test_widths_are_those_of_the_layers_that_oft_finds() -> None:
-    from oft.adapters.oft.config import UNET_SUBJECT_TARGETS, OFTConfig
+    from oft.adapters.oft.config import OFTConfig
     from oft.adapters.oft.module import inject_oft
+    from oft.adapters.targets import UNET_SUBJECT_TARGETS
     from oft.models.architectures import make_unet
 
     adapter = inject_oft(make_unet("sd15"), OFTConfig(UNET_SUBJECT_TARGETS, num_blocks=1))

@@ -18,9 +18,10 @@ from flows.retrain.promotion import export_model, reject
 from flows.retrain.run import scan_sources
 from flows.retrain.workspace import retrain_lock
 from oft.adapters.oft.adapter import OrthogonalAdapter
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.module import inject_oft
 from oft.adapters.oft.saving import save_adapter
+from oft.adapters.targets import UNET_CONTROL_TARGETS
 from oft.models.base import load_base
 from oft.params import Params
 from oft.storage import load_yaml, write_json

@@ -29,7 +29,7 @@ from oft.training.run import Workplace, train_adapter
 from tests.conftest import SIZE_PX
 from tests.oft.training.conftest import training_set
 
-KINDS = ("oft", "coft", "hint")
+KINDS = ("oft", "coft", "hint", "lora", "controlnet", "dreambooth")
 
 
 @pytest.fixture
@@ -73,8 +73,10 @@ def test_a_saved_adapter_comes_back_as_it_was(
     assert list(loaded.trained_parameters()) == list(adapter.trained_parameters())
     assert torch.equal(predict(other, loaded), predict(base, adapter))
     save_with_base(tmp_path / "again", loaded, other)
-    for file in (tmp_path / "saved").iterdir():
-        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+    saved = [file for file in (tmp_path / "saved").rglob("*") if file.is_file()]
+    assert saved
+    for file in saved:
+        assert (tmp_path / "again" / file.relative_to(tmp_path / "saved")).read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -94,6 +96,16 @@ def test_merged_equals_unmerged_and_the_base_comes_back(base: Base, params: Para
     adapter.remove()
     after = base.unet.state_dict()
     assert after.keys() == before.keys() and all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_each_kind_is_described_from_its_files_alone(base: Base, params: Params, tmp_path: Path) -> None:
+    for name in ("lora", "controlnet", "dreambooth"):
+        adapter = moved(base, params.adapters[name])
+        save_with_base(tmp_path / name, adapter, base)
+        described = describe_adapter(tmp_path / name)
+        assert described.kind == params.adapters[name].method and described.base_hash == base.hash
+        assert sum(described.parameters.values()) == sum(adapter.count_parameters().values())
+        adapter.remove()
 
 
 def test_what_was_merged_stays_merged_after_merging(base: Base, params: Params) -> None:
@@ -138,7 +150,8 @@ def test_only_what_is_trained_has_gradients(base: Base, params: Params, name: st
 def test_a_folder_of_no_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(
-        CheckpointError, match=r"a known kind \(oft, hint\) must lie here, and there is notes"
+        CheckpointError,
+        match=r"a known kind \(peft, oft, controlnet, full, hint\) must lie here, and there is notes",
     ):
         recognise(tmp_path)
 

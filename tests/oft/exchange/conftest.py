@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from oft.adapters.hint.encoder import HintEncoder, attach_hint, hinted
 from oft.adapters.oft.adapter import OrthogonalAdapter
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.magnitude import inject_magnitude
 from oft.adapters.oft.module import inject_oft
 from oft.adapters.oft.saving import save_adapter
+from oft.adapters.targets import UNET_CONTROL_TARGETS
 from oft.exchange.bases import identify_base, load_unet
 
 Inputs = tuple[Tensor, Tensor, Tensor]

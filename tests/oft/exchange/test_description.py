@@ -197,8 +197,6 @@ def test_files_that_do_not_belong_together_are_refused(saved: Path) -> None:
 
 
 def test_another_configuration_is_refused(saved: Path) -> None:
-    change_config(saved, peft_type="LORA")
-    refuse(saved, "adapter_config.json: peft_type must be 'OFT', got 'LORA'")
     for text in ("{", "[]", "{}"):
         (saved / "adapter_config.json").write_text(text)
         refuse(saved, "adapter_config.json: .* with its peft_type, got ")

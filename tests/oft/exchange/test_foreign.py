@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS
 from oft.adapters.oft.targets import find_targets
+from oft.adapters.targets import UNET_CONTROL_TARGETS
 from oft.errors import CheckpointError
 from oft.exchange.foreign import ForeignAdapter, infer_config, packed_from_matrices, target_patterns
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from oft.adapters.hint.encoder import HintEncoder, proportional_widths
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.module import inject_oft
+from oft.adapters.targets import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS
 from oft.errors import ParamsError
 from oft.models.counts import count_controlnet, count_lora, count_oft, count_parameters
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from oft.adapters.oft import layers, rotation
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.adapters.oft.rotation import cayley, coft_bound, skew_norm
+from oft.adapters.targets import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS
 from oft.errors import CheckpointError, ParamsError
 from oft.evaluation.energy import hyperspherical_energy
 from tests.oft.conftest import MLP_TARGETS, Mlp, cosines, naive_forward

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 import oft
 from oft.adapters.hint.encoder import HintEncoder, attach_hint, hinted
 from oft.adapters.oft.adapter import OrthogonalAdapter
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.magnitude import inject_magnitude
 from oft.adapters.oft.module import inject_oft
 from oft.adapters.oft.rotation import cayley, project_skew, skew_from_packed
 from oft.adapters.oft.saving import save_adapter
+from oft.adapters.targets import UNET_CONTROL_TARGETS
 from oft.adapters.tensors import read_tensors, write_tensors
 from oft.errors import CheckpointError, ParamsError
 from tests.oft.conftest import MLP_TARGETS, Mlp

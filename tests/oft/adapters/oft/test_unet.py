@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from oft.adapters.hint.encoder import SD_WIDTHS, HintEncoder, attach_hint, hinted
-from oft.adapters.oft.config import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS, OFTConfig
+from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.magnitude import inject_magnitude
 from oft.adapters.oft.module import OFTAdapter, inject_oft
+from oft.adapters.targets import UNET_CONTROL_TARGETS, UNET_SUBJECT_TARGETS
 
 Turn = Callable[..., None]
 Inputs = tuple[Tensor, Tensor, Tensor]

@@ -1,0 +1,1 @@
+"""Finetuning of every weight as a kind of adapter."""
