@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ def main(arguments: list[str]) -> None:
     from oft.evaluation.metric import SUBJECT
     from oft.evaluation.registry import measure_task
     from oft.evaluation.task import TaskFiles, read_task
+    from oft.models.adapted import load_adapter_onto
     from oft.models.base import load_base
     from oft.models.device import choose_device, make_deterministic
 
@@ -37,7 +39,8 @@ def main(arguments: list[str]) -> None:
     files = TaskFiles(paths.shards(task), folder / "samples", num_shards)
     condition = SUBJECT if task in params.subjects else params.tasks[task].condition
     settings = (params.evaluate, params.conditions, params.seed)
-    measured = measure_task(read_task(condition, files, base, judges, *settings))
+    evaluated = read_task(condition, files, base, judges, *settings)
+    measured = measure_task(evaluated)
     layers: list[dict[str, Any]] = []
     if adapter != BASE_ALONE and not transfer:
         from oft.evaluation.geometry import measure_geometry
@@ -45,12 +48,18 @@ def main(arguments: list[str]) -> None:
         geometry, layers = measure_geometry(base, folder / "magnitude")
         measured.add(geometry)
         measured.add(read_json(folder / "magnitude" / "summary.json"))
+    if params.evaluate.drift_prompts and not transfer:
+        from oft.evaluation.drift import Unrelated, measure_drift
+
+        unrelated = Unrelated(params.evaluate.drift_prompts, params.sample, params.resolution_px, params.seed)
+        load = None if adapter == BASE_ALONE else partial(load_adapter_onto, base, folder / "magnitude")
+        measured.add(measure_drift(unrelated, base, evaluated.judges, load))
     measured.metrics.update(describe_run(params, adapter))
-    with atomic_folder(folder / "plots") as partial:
-        write_json(partial / "confusion.json", measured.confusion)
-        write_json(partial / "per_image.json", measured.score_rows())
-        write_json(partial / "class_pixels.json", measured.class_pixel_rows())
-        write_json(partial / "energy.json", layers)
+    with atomic_folder(folder / "plots") as plots:
+        write_json(plots / "confusion.json", measured.confusion)
+        write_json(plots / "per_image.json", measured.score_rows())
+        write_json(plots / "class_pixels.json", measured.class_pixel_rows())
+        write_json(plots / "energy.json", layers)
     write_json(folder / "metrics.json", measured.rounded())
 
 

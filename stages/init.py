@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from oft.errors import ParamsError
 from oft.params import load_params
 from oft.storage import atomic_folder
 from stages.launch import paths
@@ -23,12 +24,15 @@ def main(arguments: list[str]) -> None:
     task = known_task(params, options.task)
     adapter = known_trained(params, options.adapter)
     base = load_base(paths.BASE, choose_device())
-    made = init_adapter(
-        base,
-        params.adapters[adapter],
-        with_condition=task in params.tasks,
-        generator=generator_for(params.seed, "init", task),
-    )
+    try:
+        made = init_adapter(
+            base,
+            params.adapters[adapter],
+            with_condition=task in params.tasks,
+            generator=generator_for(params.seed, "init", task),
+        )
+    except ParamsError as fault:
+        raise ParamsError(f"adapters.{adapter}: {fault}") from fault
     with atomic_folder(paths.run(task, adapter) / "init") as partial:
         save_with_base(partial, made, base)
 

@@ -61,3 +61,25 @@ def make_plan(root: Path, targets: Sequence[str] | None = None) -> Plan:
             name: parse_resource_request(name, getattr(stage, "meta", None)) for name, stage in stages.items()
         }
     return Plan(graph, order, changed, requests)
+
+
+def check_settings(root: Path, plan: Plan) -> None:
+    """Refuse settings that a stage would refuse, before DVC removes an out of it.
+
+    Raises:
+        ParamsError: params.yaml breaks a rule, or a library refuses the settings of an adapter to be made.
+    """
+    from oft.adapters.checking import check_adapters
+    from oft.params import PARAMS_FILE, load_params
+
+    if not any(_adapter_stage(stage) for stage in plan.graph):
+        return
+    adapters = load_params(root / PARAMS_FILE).adapters
+    made = {adapter for stage in plan.stale if (adapter := _adapter_stage(stage))}
+    check_adapters({name: settings for name, settings in adapters.items() if name in made})
+
+
+def _adapter_stage(stage: str) -> str:
+    """Return the adapter that a stage makes, as ``init@task-adapter`` does; '' for any other stage."""
+    script, _, item = stage.partition("@")
+    return item.rpartition("-")[2] if script in ("init", "init_subject") else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oft.adapters.files import LORA_FILE
 from oft.errors import CheckpointError, ParamsError
 from oft.evaluation.metric import Metric
 
@@ -50,6 +51,13 @@ METRICS = (
         "Hint encoder's share of the parameters",
         "The larger it is, the less a comparison of adapters says of anything but the hint encoder.",
         unit="share",
+        group="adapter",
+    ),
+    Metric(
+        "adapter_bytes",
+        "Size of the saved adapter, bytes",
+        "What must be kept and sent to use the adapter: its files of weights, in float32.",
+        direction="lower",
         group="adapter",
     ),
     Metric(
@@ -132,6 +140,9 @@ def measure_geometry(base: Base, adapter_folder: Path) -> tuple[dict[str, float]
     metrics |= {f"{part}_parameters": count for part, count in parts.items()}
     total = sum(parts.values())
     metrics["trainable_parameters"] = total
+    metrics["adapter_bytes"] = sum(
+        path.stat().st_size for path in Path(adapter_folder).rglob("*.safetensors") if path.name != LORA_FILE
+    )
     if parts.get("hint_encoder"):
         metrics["hint_encoder_share"] = parts["hint_encoder"] / total
     rows = [

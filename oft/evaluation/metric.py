@@ -36,6 +36,9 @@ since every generated picture comes through its decoder."""
 
 REFERENCES = (REAL, RECONSTRUCTION)
 
+BOUNDS = ("_low", "_high")
+"""``<metric>_low`` and ``<metric>_high`` are the ends of its 95 % interval, where it has one in the file."""
+
 MINIATURE_JUDGES = "miniature"
 """The value of ``evaluate.judges`` that stands for the networks which ship with the repository."""
 

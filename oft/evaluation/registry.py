@@ -14,6 +14,7 @@ from oft.evaluation import (
     depth,
     distribution,
     diversity,
+    drift,
     geometry,
     landmarks,
     protocol,
@@ -40,7 +41,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
 )
 """What is measured on pictures, in the order of measuring."""
 
-OTHER_METRICS: tuple[Metric, ...] = (*geometry.METRICS, *protocol.METRICS)
+OTHER_METRICS: tuple[Metric, ...] = (*geometry.METRICS, *drift.METRICS, *protocol.METRICS)
 """What ``metrics.json`` says of the adapter and of the measuring."""
 
 

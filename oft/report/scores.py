@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oft.evaluation.metric import REAL, RECONSTRUCTION, REFERENCES, Direction, Group
+from oft.evaluation.metric import BOUNDS, REAL, RECONSTRUCTION, REFERENCES, Direction, Group
 from oft.evaluation.registry import find_metric, headline_metrics
 from oft.report.gains import find_clear_best
 from oft.report.glossary import GROUP_TITLES
@@ -74,7 +74,7 @@ def choose_score(condition: str, pictures: Sequence[PictureScores]) -> str | Non
 def metric_groups(
     runs: Sequence[RunResults], judges: str, seed: int
 ) -> list[tuple[str, Group, list[MetricRow]]]:
-    """Return (title, group, rows) of every key in any run's metrics; references stand beside their metric.
+    """Return (title, group, rows) of every key in any run's metrics but references and bounds.
 
     Args:
         judges: the setting ``evaluate.judges``.
@@ -83,7 +83,9 @@ def metric_groups(
     keys = list(dict.fromkeys(key for run in runs for key in run.metrics))
     rows: dict[Group, list[MetricRow]] = {group: [] for group in GROUP_TITLES}
     for key in keys:
-        if not any(key.endswith(suffix) and key.removesuffix(suffix) in keys for suffix in REFERENCES):
+        if not any(
+            key.endswith(suffix) and key.removesuffix(suffix) in keys for suffix in (*REFERENCES, *BOUNDS)
+        ):
             rows[_group_of(key, runs)].append(_metric_row(key, runs, judges, seed))
     return [(GROUP_TITLES[group], group, found) for group, found in rows.items() if found]
 
@@ -162,10 +164,19 @@ def _metric_row(key: str, runs: Sequence[RunResults], judges: str, seed: int) ->
         title=known.title(judges) if known else key.replace("_", " "),
         meaning=known.explanation if known else "",
         better=known.direction if known else "neither",
-        cells=tuple(write(run.metrics[key]) if key in run.metrics else NO_VALUE for run in runs),
+        cells=tuple(_cell(run.metrics, key, write) for run in runs),
         best=tuple(run.adapter == best for run in runs),
         references=tuple(_reference_cell(f"{key}{suffix}", runs) for suffix in (RECONSTRUCTION, REAL)),
     )
+
+
+def _cell(metrics: Mapping[str, Any], key: str, write: Callable[[Any], str]) -> str:
+    """Return a value, with its interval where the file has one."""
+    if key not in metrics:
+        return NO_VALUE
+    bounds = [metrics.get(f"{key}{end}") for end in BOUNDS]
+    written = write(metrics[key])
+    return written if None in bounds else f"{written} [{', '.join(map(write, bounds))}]"
 
 
 def _reference_cell(key: str, runs: Sequence[RunResults]) -> tuple[str, str]:

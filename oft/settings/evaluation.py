@@ -39,6 +39,13 @@ class Evaluation(Section):
     kernel_distance_subsets: PositiveInt
     kernel_distance_subset_size: Annotated[int, Field(ge=2)]
     num_confusion_classes: Annotated[int, Field(ge=2, le=150)]
+    drift_prompts: list[Annotated[str, Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _drift_has_an_interval(self) -> Evaluation:
+        if len(self.drift_prompts) == 1:
+            raise ValueError("drift_prompts must be none or two and more: an interval needs several, got one")
+        return self
 
 
 class Angles(Section):

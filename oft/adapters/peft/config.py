@@ -21,8 +21,8 @@ _REFUSED = {
     "loftq_config": "the base would be quantised",
     "use_asa": "its running averages are kept outside the trained parameters, so a training could not resume",
 }
-# Tuners of layers that a UNet does not have, or that want more than its inputs.
-_NOT_FOR_A_UNET = ("POLY", "SHADOW", "TRAINABLE_TOKENS", "XLORA")
+# Tuners of layers that a UNet does not have, that want more than its inputs, or that draw anew in each call.
+_NOT_FOR_A_UNET = ("POLY", "PVERA", "SHADOW", "TRAINABLE_TOKENS", "XLORA")
 
 
 def tuner_types() -> list[str]:

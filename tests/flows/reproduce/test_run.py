@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ from flows.reproduce.run import RunOptions, RunResult, bring_up_to_date
 from flows.reproduce.run_table import Status
 from flows.reproduce.views import SilentView
 from flows.reproduce.walk import spawn_threads
-from oft.storage import load_yaml
+from oft.errors import ParamsError
+from oft.storage import dump_yaml, load_yaml
 from tests.conftest import ROOT
 from tests.flows.conftest import MakeRepository
 from tests.processes import is_running
@@ -29,6 +31,7 @@ stages:
   right: {cmd: "RIGHT", deps: [base], outs: [b]}
   report: {cmd: cat a b > c, deps: [a, b], outs: [c]}
 """
+LORA = {"method": "peft", "type": "LORA", "r": 8}
 PLAIN = {"LEFT": "cat base > a", "RIGHT": "cat base > b"}
 
 
@@ -243,3 +246,18 @@ def test_below_the_root_the_fault_is_named_and_nothing_made(make_repository: Mak
     status, shown = finish(start(folder))
     assert status == 1 and "is not the root of a DVC repository" in shown
     assert not list(folder.iterdir())
+
+
+def test_an_adapter_that_cannot_be_made_is_refused_before_its_results_are_removed(
+    make_repository: MakeRepository, values: dict[str, Any]
+) -> None:
+    stage = "cmd: echo made > out, deps: [source.txt], outs: [out]"
+    root = make_repository(f"stages: {{init: {{matrix: {{task: [t], adapter: [x]}}, {stage}}}}}")
+    (root / "params.yaml").write_text(dump_yaml({**values, "adapters": {**values["adapters"], "x": LORA}}))
+    assert not run(root).faults
+    (root / "source.txt").write_text("changed")
+    typo = {**values["adapters"], "x": {**LORA, "rank": 8}}
+    (root / "params.yaml").write_text(dump_yaml({**values, "adapters": typo}))
+    with pytest.raises(ParamsError, match=r"adapters\.x: rank: LORA has no such setting"):
+        run(root)
+    assert (root / "out").read_text() == "made\n"

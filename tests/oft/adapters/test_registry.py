@@ -289,7 +289,9 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     fresh = load_base(base_folder)
     metrics, layers = measure_geometry(fresh, tmp_path / "saved")
     channels = fresh.unet.config.block_out_channels[0]
-    assert metrics == {"shift_parameters": channels, "trainable_parameters": channels} and layers == []
+    size = (tmp_path / "saved" / FILE).stat().st_size
+    counted = {"shift_parameters": channels, "trainable_parameters": channels, "adapter_bytes": size}
+    assert metrics == counted and layers == []
     described = describe_adapter(tmp_path / "saved")
     assert described.parameters == {"shift": channels} and "of the kind shift" in described.to_text()
     loaded = load_adapter(tmp_path / "saved", fresh.unet)

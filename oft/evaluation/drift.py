@@ -1,0 +1,110 @@
+"""What an adapter changes unasked: pictures of prompts that have nothing to do with its task.
+
+PEFT's image benchmark calls it drift. Each prompt is drawn twice from the same noise, by the base alone and
+with the adapter on it, which sees no conditioning image; 0 means that the adapter left them as they were. The
+base's own row says how far apart its pictures of one prompt lie from one noise to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from oft.evaluation.intervals import bootstrap_interval, mean_of
+from oft.evaluation.metric import BOUNDS, Metric
+from oft.evaluation.similarity import score_text_image
+from oft.sampling import generate, plan
+from oft.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
+    from oft.adapters.protocol import Adapter
+    from oft.evaluation.judges import Judges
+    from oft.evaluation.measure import Pictures
+    from oft.models.base import Base
+    from oft.settings.evaluation import Sampling
+
+METRICS = (
+    Metric(
+        "drift",
+        "Drift on unrelated prompts",
+        "How far pictures of prompts that have nothing to do with the task move when the adapter is on: "
+        "1 − cosine of their features with and without it, from the same noise. 0 is not at all. In the "
+        "base's column: from one noise to another.",
+        direction="lower",
+        group="adapter",
+        judge="extractor",
+    ),
+    Metric(
+        "drift_prompt_similarity",
+        "Change of picture and prompt on unrelated prompts",
+        "What the adapter adds to the similarity of those pictures and their prompts; below 0 the base has "
+        "lost some of what it knew.",
+        direction="higher",
+        group="adapter",
+        judge="clip",
+    ),
+)
+"""Each has its 95 % interval over prompts beside it, as ``<name>_low`` and ``<name>_high``."""
+
+
+@dataclass(frozen=True)
+class Unrelated:
+    """Prompts that have nothing to do with a task, and how they are drawn.
+
+    Attributes:
+        seed: the run's; every prompt has noise of its own.
+    """
+
+    prompts: Sequence[str]
+    sampling: Sampling
+    resolution_px: int
+    seed: int
+
+    def draw(self, base: Base, adapter: Adapter | None, *noise: str) -> Pictures:
+        """Return a picture of each prompt, uint8 [n, h, w, 3]; other ``noise`` gives other pictures."""
+        prompts = {f"{place:04d}": prompt for place, prompt in enumerate(self.prompts)}
+        requests = plan(prompts, 1, derive_seed(self.seed, "unrelated", *noise))
+        batch = min(self.sampling.batch_size, len(requests))
+        settings = self.sampling.model_copy(update={"batch_size": batch})
+        drawn = generate(base, adapter, requests, None, settings, self.resolution_px)
+        return np.stack([picture for _, picture in drawn])
+
+
+def measure_drift(
+    unrelated: Unrelated, base: Base, judges: Judges, load: Callable[[], Adapter] | None
+) -> dict[str, Any]:
+    """Return ``drift`` and ``drift_prompt_similarity``, each with the interval of its mean over prompts.
+
+    Args:
+        load: puts the adapter on the base; None compares the base with itself under another noise.
+    """
+    before = unrelated.draw(base, None)
+    if load is None:
+        after = unrelated.draw(base, None, "another")
+    else:
+        adapter = load()
+        with adapter.merging():
+            after = unrelated.draw(base, adapter)
+        adapter.remove()
+    moved = 1 - score_text_image(judges.features(before), judges.features(after))
+    texts = judges.clip_texts(list(unrelated.prompts))
+    told = [score_text_image(texts, judges.clip_images(pictures)) for pictures in (before, after)]
+    rng = np.random.default_rng(derive_seed(unrelated.seed, "drift"))
+    return {
+        **_with_interval("drift", moved, rng),
+        **_with_interval("drift_prompt_similarity", told[1] - told[0], rng),
+    }
+
+
+def _with_interval(
+    name: str, values: Float64[np.ndarray, " n"], rng: np.random.Generator
+) -> dict[str, float]:
+    interval = bootstrap_interval(mean_of(values), len(values), rng)
+    return {name: interval.value} | {
+        f"{name}{end}": bound for end, bound in zip(BOUNDS, interval[1:], strict=True)
+    }

@@ -1,0 +1,75 @@
+"""Drift: none where nothing changed, some where the weights did, and the base's pictures come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from oft.adapters.protocol import Adapter
+from oft.errors import ParamsError
+from oft.evaluation.drift import Unrelated, measure_drift
+from oft.evaluation.judges import Judges
+from oft.models.adapted import init_adapter
+from oft.models.base import Base, load_base
+from oft.params import Params, parse_params
+from oft.seeding import generator_for
+from tests.conftest import ROOT, SIZE_PX
+
+
+@pytest.fixture
+def base(base_folder: Path) -> Base:
+    return load_base(base_folder)
+
+
+@pytest.fixture
+def judges() -> Judges:
+    return Judges(ROOT / "data" / "models" / "miniature" / "judges", torch.device("cpu"), 8)
+
+
+@pytest.fixture
+def unrelated(params: Params) -> Unrelated:
+    sampling = params.sample.model_copy(update={"num_inference_steps": 2})
+    return Unrelated(["a red circle on a blue background", "a bald man"], sampling, SIZE_PX, seed=0)
+
+
+def put_on(base: Base, params: Params, name: str, moved_by: float) -> Adapter:
+    adapter = init_adapter(base, params.adapters[name], with_condition=True, generator=generator_for(0))
+    with torch.no_grad():
+        for number, value in enumerate(adapter.trained_parameters().values()):
+            value.add_(moved_by * torch.randn(value.shape, generator=generator_for(number)))
+    return adapter
+
+
+@pytest.mark.parametrize("name", ["oft", "hint", "controlnet"])
+def test_an_adapter_that_changes_nothing_does_not_drift(
+    base: Base, judges: Judges, unrelated: Unrelated, params: Params, name: str
+) -> None:
+    # Shown no image, neither an untrained adapter nor one that only reads images changes a thing.
+    moved_by = 0.0 if name == "oft" else 0.1
+    found = measure_drift(unrelated, base, judges, lambda: put_on(base, params, name, moved_by))
+    assert abs(found["drift"]) < 1e-5 and abs(found["drift_prompt_similarity"]) < 1e-5
+
+
+def test_an_adapter_that_turns_weights_drifts_and_leaves_the_base_as_it_was(
+    base: Base, judges: Judges, unrelated: Unrelated, params: Params
+) -> None:
+    before = unrelated.draw(base, None)
+    found = measure_drift(unrelated, base, judges, lambda: put_on(base, params, "oft", 0.1))
+    assert found["drift"] > 1e-3
+    assert found["drift_low"] <= found["drift"] <= found["drift_high"]
+    np.testing.assert_array_equal(unrelated.draw(base, None), before)
+
+
+def test_the_base_is_compared_with_itself_under_another_noise(
+    base: Base, judges: Judges, unrelated: Unrelated
+) -> None:
+    assert measure_drift(unrelated, base, judges, None)["drift"] > 1e-3
+
+
+def test_one_prompt_has_no_interval(values: dict[str, object]) -> None:
+    values["evaluate"]["drift_prompts"] = ["a house"]  # type: ignore[index]
+    with pytest.raises(ParamsError, match="must be none or two and more"):
+        parse_params(values)
