@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oft.params import Params, load_params
+from oft.settings.training import Optimization
 from oft.storage import atomic_folder, write_json
 from oft.types import Split
 from stages.launch import paths
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     task = known_task(params, options.task)
     adapter = known_trained(params, options.adapter)
-    settings = params.fit_magnitude
+    settings = magnitude_settings(params, adapter)
     if run_as_ranks(arguments, settings):
         return
 
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> None:
     folder = paths.run(task, adapter)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
     inputs = [paths.BASE, paths.encoded(task) / "manifest.json", folder / "train"]
-    described = describe(params, shards)
+    described = describe(params, adapter, shards)
     scratch = paths.CHECKPOINTS / run_key(described, inputs, source_closure(Path(__file__)))
 
     ranks = join_ranks()
@@ -88,12 +89,17 @@ def main(arguments: list[str]) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def describe(params: Params, shards: ShardStore) -> dict[str, Any]:
+def magnitude_settings(params: Params, adapter: str) -> Optimization:
+    """Return how an adapter's magnitudes are fitted."""
+    return params.fit_magnitude.at_rate(params.adapters[adapter].learning_rates.get("fit_magnitude"))
+
+
+def describe(params: Params, adapter: str, shards: ShardStore) -> dict[str, Any]:
     """Return the settings that decide what a fit gives, beside its inputs."""
     return {
         "seed": params.seed,
         "shards": shards.index_sha256,
-        "fit_magnitude": params.fit_magnitude.model_dump(exclude={"log_to"}),
+        "fit_magnitude": magnitude_settings(params, adapter).model_dump(exclude={"log_to"}),
     }
 
 

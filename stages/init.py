@@ -6,7 +6,7 @@ import sys
 
 from oft.errors import ParamsError
 from oft.params import load_params
-from oft.storage import atomic_folder
+from oft.storage import atomic_folder, write_json
 from stages.launch import paths
 from stages.launch.arguments import known_task, known_trained, parse
 from stages.launch.entry import run
@@ -35,6 +35,9 @@ def main(arguments: list[str]) -> None:
         raise ParamsError(f"adapters.{adapter}: {fault}") from fault
     with atomic_folder(paths.run(task, adapter) / "init") as partial:
         save_with_base(partial, made, base)
+        if rates := params.adapters[adapter].learning_rates:
+            # The trainings read them in params.yaml; here they make those depend on them.
+            write_json(partial / "learning_rates.json", rates)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from oft.params import Params, load_params
 from oft.settings.training import Training
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     task = known_task(params, options.task)
     name = known_trained(params, options.adapter)
-    settings = training_settings(params, task)
+    settings = training_settings(params, task, name)
     if run_as_ranks(arguments, settings):
         return
 
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
     folder = paths.run(task, name)
     shards = open_shards(paths.shards(task), paths.SHARD_CACHE)
-    described = describe(params, task, shards)
+    described = describe(params, task, name, shards)
     inputs = [paths.BASE, folder / "init", *encoded_inputs(params, task)]
     scratch = paths.CHECKPOINTS / run_key(described, inputs, source_closure(Path(__file__)))
 
@@ -89,17 +89,19 @@ def main(arguments: list[str]) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def training_settings(params: Params, task: str) -> Training:
-    """Return how a task or subject is trained."""
-    return params.train_subject if task in params.subjects else params.train
+def training_settings(params: Params, task: str, adapter: str) -> Training:
+    """Return how an adapter is trained on a task or subject."""
+    section: Literal["train", "train_subject"] = "train_subject" if task in params.subjects else "train"
+    settings: Training = getattr(params, section)
+    return settings.at_rate(params.adapters[adapter].learning_rates.get(section))
 
 
-def describe(params: Params, task: str, shards: ShardStore) -> dict[str, Any]:
+def describe(params: Params, task: str, adapter: str, shards: ShardStore) -> dict[str, Any]:
     """Return the settings that decide what a training gives, beside its inputs."""
     return {
         "seed": params.seed,
         "shards": shards.index_sha256,
-        "train": training_settings(params, task).model_dump(exclude={"log_to"}),
+        "train": training_settings(params, task, adapter).model_dump(exclude={"log_to"}),
         "sample": params.sample.model_dump(include=set(DRAWING)),
     }
 
@@ -137,7 +139,7 @@ def open_validation(
     from oft.training.run import Validation
     from oft.training.validation import grid_drawer
 
-    settings = training_settings(params, task)
+    settings = params.train_subject if task in params.subjects else params.train
     draw = grid_drawer(
         base,
         adapter,

@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from oft.errors import ParamsError
-from oft.settings.section import Section
+from oft.settings.section import PositiveFloat, Section
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+
+TrainingSection = Literal["train", "train_subject", "fit_magnitude"]
 
 
 class AdapterSettings(Section):
@@ -27,10 +32,13 @@ class AdapterSettings(Section):
     Attributes:
         method: the kind, a name of the registry.
         title: what tables and pictures call the adapter; None takes its name in params.yaml.
+        learning_rates: peak rates by section of params.yaml that trains, where the section's own is not this
+            adapter's: kinds differ by orders of magnitude in the rate that does best.
     """
 
     method: str
     title: str | None = None
+    learning_rates: dict[TrainingSection, PositiveFloat] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

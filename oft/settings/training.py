@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,10 @@ class Optimization(Section):
     shuffle_window_shards: NaturalInt
     checkpoint_every_steps: PositiveInt
     log_to: list[Literal["tensorboard", "wandb"]]
+
+    def at_rate(self, learning_rate: float | None) -> Self:
+        """Return these settings at another peak rate; at their own where it is None."""
+        return self if learning_rate is None else self.model_copy(update={"learning_rate": learning_rate})
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Optimization:

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
     ("task", "adapter", "shard", "said"),
     [
         ("canny_mars", "oft", "0", "no such task"),
-        ("canny_coco", "lora", "0", "no such adapter"),
+        ("canny_coco", "novel", "0", "no such adapter"),
         ("canny_coco", "oft", "5", "sample_shards .* has 0 to 0"),
         ("canny_coco", "none", "-1", "sample_shards .* has 0 to 0"),
     ],

@@ -18,6 +18,7 @@ from oft.adapters.oft.magnitude import MagnitudeAdapter, inject_magnitude
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.adapters.oft.saving import read_adapter, save_adapter
 from oft.adapters.oft.settings import OFTSettings
+from oft.adapters.protocol import AdapterSettings
 from oft.adapters.targets import default_targets
 
 
@@ -53,7 +54,7 @@ class OrthogonalAdapter(HintAdapter):
         Tasks with a condition get a hint encoder.
         """
         assert isinstance(settings, OFTSettings)
-        given = settings.model_dump(exclude={"method", "title", "target_modules"})
+        given = settings.model_dump(exclude={*AdapterSettings.model_fields, "target_modules"})
         targets = settings.target_modules or default_targets(with_condition=with_condition)
         rotations = inject_oft(unet, OFTConfig(tuple(targets), **given))
         return cls(unet, rotations, encoder=new_encoder(unet, generator) if with_condition else None)
