@@ -64,7 +64,15 @@ def main(arguments: list[str]) -> None:
 
     def measure() -> float:
         denoiser = Denoiser(base.unet, loaded)
-        return validation_loss(base, denoiser, held_out, settings.batch_size, params.seed, ranks=ranks)
+        return validation_loss(
+            base,
+            denoiser,
+            held_out,
+            settings.batch_size,
+            params.seed,
+            ranks=ranks,
+            text_is_trained=loaded.text_encoder is not None,
+        )
 
     with atomic_folder(folder / "magnitude") if ranks.first else nullcontext() as partial:
         losses = {"val_loss_before": measure()}

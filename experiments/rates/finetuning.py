@@ -108,6 +108,7 @@ class Finetuning:
 
     def _predict(self, batch: Batch) -> Tensor:
         noisy = self.base.noise_scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
+        assert batch.encoder_hidden_states is not None
         output: Tensor = self.base.unet(noisy, batch.timesteps, batch.encoder_hidden_states).sample
         return output
 

@@ -78,10 +78,12 @@ class Adapter(ABC):
     Attributes:
         method: the name of its kind.
         unet: the UNet that carries it.
+        text_encoder: the text encoder where that is trained along; None where it stays the base's.
     """
 
     method: ClassVar[str]
     unet: nn.Module
+    text_encoder: nn.Module | None = None
 
     # ---- Made, loaded and saved
 
@@ -127,6 +129,17 @@ class Adapter(ABC):
             base_name: where the base came from, for people to read.
             metadata: further entries for each file's metadata.
         """
+
+    def train_text_encoder(self, text_encoder: nn.Module, generator: torch.Generator) -> None:
+        """Put a part of the adapter on the text encoder too, at the identity.
+
+        Raises:
+            ParamsError: the kind does not train it.
+        """
+        raise ParamsError(f"an adapter of method {self.method} does not train the text encoder")
+
+    def load_text_encoder(self, folder: Path, text_encoder: nn.Module) -> None:  # noqa: B027 (few kinds have one)
+        """Put what ``folder`` has for the text encoder on it; nothing where it has none."""
 
     def save_for_peft(self, folder: Path, *, base_hash: str, base_name: str | None = None) -> list[str]:
         """Write what ``PeftModel.from_pretrained`` loads; return what had to be left out, for people to read.

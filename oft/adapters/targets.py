@@ -17,6 +17,9 @@ UNET_SUBJECT_TARGETS = (
 # Controllable generation: the first linear of the feed-forward (GEGLU) as well, nine in each block.
 UNET_CONTROL_TARGETS = (*UNET_SUBJECT_TARGETS, "ff.net.0.proj")
 
+# The attention of CLIP's text encoder, where it is trained too.
+TEXT_ENCODER_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")
+
 
 def default_targets(*, with_condition: bool) -> tuple[str, ...]:
     """Return the endings of the adapted layers' names (arXiv 2306.07280, appendix A)."""

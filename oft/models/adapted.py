@@ -18,7 +18,10 @@ def init_adapter(
     base: Base, settings: AdapterSettings, *, with_condition: bool, generator: torch.Generator
 ) -> Adapter:
     """Put a new adapter on the base's UNet, which still draws what it drew before."""
-    return create_adapter(base.unet, settings, with_condition=with_condition, generator=generator)
+    adapter = create_adapter(base.unet, settings, with_condition=with_condition, generator=generator)
+    if getattr(settings, "train_text_encoder", False):
+        adapter.train_text_encoder(base.text_encoder, generator)
+    return adapter
 
 
 def load_adapter_onto(base: Base, folder: Path) -> Adapter:
@@ -27,7 +30,9 @@ def load_adapter_onto(base: Base, folder: Path) -> Adapter:
     Raises:
         CheckpointError: a file is missing or damaged, or belongs to another base.
     """
-    return load_adapter(folder, base.unet, base_hash=base.hash)
+    adapter = load_adapter(folder, base.unet, base_hash=base.hash)
+    adapter.load_text_encoder(folder, base.text_encoder)
+    return adapter
 
 
 def save_with_base(folder: Path, adapter: Adapter, base: Base) -> None:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def encode_prompts(base: Base, prompts: Sequence[str]) -> Float[Tensor, "n tokens features"]:
     """Return the text encoder's hidden states; longer prompts are cut at its length, see `count_cut`."""
+    return encode_prompts_in_graph(base, prompts)
+
+
+def encode_prompts_in_graph(base: Base, prompts: Sequence[str]) -> Float[Tensor, "n tokens features"]:
+    """Return what ``encode_prompts`` does, for a text encoder that is trained."""
     tokens = base.tokenizer(
         list(prompts),
         padding="max_length",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss, prediction_target
+from oft.models.prompts import encode_prompts_in_graph
 from oft.seeding import derive_seed, generator_for
 from oft.shards.order import BatchOrder, batches_in_order
 from oft.shards.prefetch import Feed, num_workers_beside, prefetch
@@ -34,13 +35,14 @@ Objective = Callable[[int], Iterable[Float[Tensor, ""]]]
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input."""
+    """One step's input; without hidden states the step encodes its prompts, by an encoder that learns."""
 
     latents: Float[Tensor, "batch channels rows columns"]
     noise: Float[Tensor, "batch channels rows columns"]
     timesteps: Int[Tensor, " batch"]
-    encoder_hidden_states: Float[Tensor, "batch tokens features"]
+    encoder_hidden_states: Float[Tensor, "batch tokens features"] | None
     conditioning: Float[Tensor, "batch 3 height width"] | None
+    prompts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ def draw_batch(
     loaded: Loaded,
     prompt_dropout: float,
     *seed: int | str,
+    encode_text: bool = True,
     ranks: Ranks = ALONE,
 ) -> Batch:
-    """Return samples loaded from ``data`` as a batch.
+    """Return samples loaded from ``data`` as a batch, without ``encode_text`` one without hidden states.
 
     Latents, noise, timesteps, the choice among captions and dropped prompts follow the seed. They are drawn
     for the samples of all ``ranks`` together, so that a sample gets the same ones whichever rank has it.
@@ -111,8 +114,9 @@ def draw_batch(
         latents.to(device),
         noise.to(device),
         timesteps.to(device),
-        data.encode_prompts(base, prompts),
+        data.encode_prompts(base, prompts) if encode_text else None,
         None if conditioning is None else conditioning.to(device),
+        tuple(prompts),
     )
 
 
@@ -136,20 +140,23 @@ def split(batch: Batch, num_parts: int) -> Iterator[Batch]:
             batch.latents[part],
             batch.noise[part],
             batch.timesteps[part],
-            batch.encoder_hidden_states[part],
+            None if batch.encoder_hidden_states is None else batch.encoder_hidden_states[part],
             None if batch.conditioning is None else batch.conditioning[part],
+            batch.prompts[part],
         )
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Return batches of one task, all with conditioning or none, as one."""
+    """Return batches of one task, all with conditioning and hidden states or none, as one."""
     conditioning = [batch.conditioning for batch in batches if batch.conditioning is not None]
+    states = [batch.encoder_hidden_states for batch in batches if batch.encoder_hidden_states is not None]
     return Batch(
         torch.cat([batch.latents for batch in batches]),
         torch.cat([batch.noise for batch in batches]),
         torch.cat([batch.timesteps for batch in batches]),
-        torch.cat([batch.encoder_hidden_states for batch in batches]),
+        torch.cat(states) if states else None,
         torch.cat(conditioning) if conditioning else None,
+        tuple(prompt for batch in batches for prompt in batch.prompts),
     )
 
 
@@ -166,7 +173,10 @@ def denoising_losses(
     scheduler = base.noise_scheduler
     batch = join(batches)
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
-    predicted = denoiser(noisy, batch.timesteps, batch.encoder_hidden_states, batch.conditioning)
+    states = batch.encoder_hidden_states
+    if states is None:
+        states = encode_prompts_in_graph(base, batch.prompts)
+    predicted = denoiser(noisy, batch.timesteps, states, batch.conditioning)
     target = prediction_target(scheduler, batch.latents, batch.noise, batch.timesteps)
     sizes = [len(part.latents) for part in batches]
     parts = zip(predicted.split(sizes), target.split(sizes), batch.timesteps.split(sizes), strict=True)
@@ -180,9 +190,12 @@ def data_objective(
     settings: Optimization,
     seed: int,
     ranks: Ranks = ALONE,
+    *,
+    text_is_trained: bool = False,
 ) -> Objective:
     """Return the losses of a step, of each of its micro-batches: weighted sums of the errors of each source.
 
+    Text that was encoded before is of no use to a text encoder that is trained: each micro-batch is encoded.
     A second source of class pictures is prior preservation (Ruiz et al. 2023, eq. 2). Each of several
     ``ranks`` loads its own share of a batch, and the mean of their losses is that of the whole.
     """
@@ -206,7 +219,15 @@ def data_objective(
     def compute_losses(step: int) -> Iterator[Float[Tensor, ""]]:
         batches = [
             draw_batch(
-                base, source.data, feed(step), settings.prompt_dropout, seed, source.name, step, ranks=ranks
+                base,
+                source.data,
+                feed(step),
+                settings.prompt_dropout,
+                seed,
+                source.name,
+                step,
+                encode_text=not text_is_trained,
+                ranks=ranks,
             )
             for source, feed in zip(sources, feeds, strict=True)
         ]
@@ -232,6 +253,8 @@ def validation_loss(
     seed: int,
     rounds: int = 4,
     ranks: Ranks = ALONE,
+    *,
+    text_is_trained: bool = False,
 ) -> float:
     """Return the mean loss over all samples: fixed noise, ``rounds`` timesteps each, no prompt dropped.
 
@@ -244,7 +267,9 @@ def validation_loss(
     loads = prefetch(data.load, batches[ranks.mine], workers)
     for first, loaded in zip(list(starts)[ranks.mine], loads, strict=True):
         turn, start = divmod(first, len(data))
-        batch = draw_batch(base, data, loaded, 0.0, seed, "validation", turn, start)
+        batch = draw_batch(
+            base, data, loaded, 0.0, seed, "validation", turn, start, encode_text=not text_is_trained
+        )
         (loss,) = denoising_losses(base, denoiser, [batch])
         total += float(loss) * len(loaded)
     return ranks.sum(total) / (rounds * len(data))

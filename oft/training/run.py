@@ -73,7 +73,9 @@ def train_adapter(
     accelerator = make_accelerator(settings, workplace.logs)
     prepare_unet(base.unet, settings)
     denoiser = accelerator.prepare(Denoiser(base.unet, adapter, settings.attention))
-    objective = data_objective(base, denoiser, sources, settings, seed, ranks)
+    objective = data_objective(
+        base, denoiser, sources, settings, seed, ranks, text_is_trained=adapter.text_encoder is not None
+    )
 
     def prepared_objective(step: int) -> Iterable[Tensor]:
         # Seeded by the step, so that a resumed run draws what an uninterrupted one does; before each, since a

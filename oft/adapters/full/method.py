@@ -12,9 +12,14 @@ UNET_FOLDER = "unet"
 
 
 class FullSettings(AdapterSettings):
-    """Every weight of the UNet is trained; there is nothing to choose."""
+    """Every weight of the UNet is trained.
+
+    Attributes:
+        train_text_encoder: every weight of the text encoder too.
+    """
 
     method: Literal["full"]
+    train_text_encoder: bool = False
 
 
 def _load_class() -> type[Adapter]:
@@ -26,7 +31,10 @@ def _load_class() -> type[Adapter]:
 METHOD = Method(
     name="full",
     settings=FullSettings,
-    meaning=lambda settings: "full finetuning: every weight of the UNet is trained",
+    meaning=lambda settings: (
+        "full finetuning: every weight of the UNet"
+        f"{' and of the text encoder' if settings.train_text_encoder else ''} is trained"
+    ),
     load_class=_load_class,
     recognises=lambda folder: (Path(folder) / UNET_FOLDER / DIFFUSERS_WEIGHTS_FILE).is_file(),
 )

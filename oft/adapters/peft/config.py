@@ -40,11 +40,11 @@ def _fields(config_class: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(config_class) if field.init]
 
 
-def make_config(settings: PeftSettings, targets: Sequence[str]) -> Any:
+def make_config(settings: PeftSettings, targets: Sequence[str] | str) -> Any:
     """Return PEFT's configuration of the tuner.
 
     Args:
-        targets: layers to adapt where the settings name none.
+        targets: layers to adapt, as PEFT names them.
 
     Raises:
         ParamsError: there is no such tuner, it has no such setting, or it refuses a value.
@@ -71,8 +71,8 @@ def make_config(settings: PeftSettings, targets: Sequence[str]) -> Any:
             )
         if name in _REFUSED and settings.own[name]:
             raise ParamsError(f"{name}: cannot be used here: {_REFUSED[name]}; leave it out")
-    chosen = settings.target_modules if settings.target_modules is not None else list(targets)
     defaults: dict[str, Any] = {"feedforward_modules": []} if "feedforward_modules" in fields else {}
+    chosen = targets if isinstance(targets, str) else list(targets)
     return _made(config_class, settings.type, {**defaults, **settings.own, "target_modules": chosen})
 
 

@@ -29,6 +29,7 @@ class PeftSettings(AdapterSettings):
         type: PEFT's name of the tuner, such as LORA.
         target_modules: what PEFT takes: endings of layers' names or one regular expression; None takes the
             paper's layers.
+        train_text_encoder: put a tuner of the same settings on the text encoder's attention too.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -36,6 +37,7 @@ class PeftSettings(AdapterSettings):
     method: Literal["peft"]
     type: Annotated[str, Field(pattern=r"^[A-Z0-9_]+$")]
     target_modules: list[str] | str | None = None
+    train_text_encoder: bool = False
 
     @model_validator(mode="after")
     def _own_settings_are_the_tuners(self) -> PeftSettings:
@@ -61,7 +63,7 @@ def _check(settings: PeftSettings) -> None:
     from oft.adapters.peft.config import make_config
     from oft.adapters.targets import UNET_CONTROL_TARGETS
 
-    make_config(settings, UNET_CONTROL_TARGETS)
+    make_config(settings, settings.target_modules or UNET_CONTROL_TARGETS)
 
 
 def _recognises(folder: Path) -> bool:

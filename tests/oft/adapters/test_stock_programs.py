@@ -16,7 +16,7 @@ from PIL import Image
 
 from oft.models.adapted import init_adapter, save_with_base
 from oft.models.base import Base, latent_shape, load_base, make_pipeline
-from oft.params import Params
+from oft.params import Params, parse_params
 from oft.sampling import generate, plan
 from oft.schedulers import make_scheduler
 from oft.seeding import generator_for
@@ -72,13 +72,22 @@ def base(base_folder: Path) -> Base:
     return load_base(base_folder)
 
 
-def test_diffusers_loads_a_lora(base: Base, base_folder: Path, params: Params, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "entry", [{}, {"lora_alpha": 2, "use_rslora": True}, {"train_text_encoder": True, "lora_alpha": 4}]
+)
+def test_diffusers_loads_a_lora(
+    base: Base, base_folder: Path, values: dict[str, Any], tmp_path: Path, entry: dict[str, Any]
+) -> None:
+    values["adapters"]["dreambooth_lora"] |= entry
+    params = parse_params(values)
     plain = ours(base, None, params)
     adapter = adapted(base, params, "dreambooth_lora")
     save_with_base(tmp_path, adapter, base)
     stock = load_base(base_folder)
     pipeline = make_pipeline(stock)
-    pipeline.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT reads what transformers is about to rename
+        pipeline.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors")
     assert_same(theirs(pipeline, stock, params), ours(base, adapter, params), plain)
 
 

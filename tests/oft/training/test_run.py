@@ -43,6 +43,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "adalora": {"method": "peft", "type": "ADALORA", "total_step": 4, "tinit": 0, "tfinal": 1, "deltaT": 1},
     "controlnet": {"method": "controlnet"},
     "full": {"method": "full"},
+    "full with text": {"method": "full", "train_text_encoder": True},
+    "lora with text": {"method": "peft", "type": "LORA", "r": 4, "train_text_encoder": True},
 }
 
 
