@@ -108,7 +108,7 @@ def open_data(base: Base, params: Params, task: str, shards: ShardStore) -> tupl
 
     data = read("train")
     # A subject has no validation pictures: its own are all there are.
-    return data, read("val") if task in params.tasks and shards.entries("val") else data
+    return data, read("val") if task not in params.subjects and shards.entries("val") else data
 
 
 if __name__ == "__main__":

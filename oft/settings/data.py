@@ -125,6 +125,12 @@ class Subject(Section):
     subject: str
 
 
+class Style(Section):
+    """The manner of a data set's pictures, learned from them and their captions."""
+
+    dataset: Name
+
+
 class Shards(Section):
     """How samples are packed."""
 

@@ -155,7 +155,7 @@ def test_the_gate_knows_the_scores_of_pictures(values: Values) -> None:
     assert (
         "gate: metrics: each must be one of aacc, canny_f1, part_accuracy, landmark_auc, landmark_nme, "
         "circle_iou, circle_colour_error, depth_rmse, subject_similarity, subject_similarity_image_text, "
-        "prompt_similarity, which every picture has; "
+        "style_similarity_unseen, style_similarity_seen, prompt_similarity, which every picture has; "
         "'frechet_distance' is not\n"
     ) in f"{faults(values)}\n"
 
