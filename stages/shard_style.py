@@ -71,7 +71,8 @@ def main(arguments: list[str]) -> None:
             described = read_counts("caption", earlier["caption"])[split]
             refuse_empty(name, split, {"caption": described, "shard_style": tally})
         prompts = style_prompts(captions["train"], captions["val"], params.seed)
-        write_json(partial / "prompts.json", {"prompts": prompts})
+        seen = sorted(prompts.keys() & captions["train"].keys())
+        write_json(partial / "prompts.json", {"prompts": prompts, "seen": seen})
         origin = style_origin(dataset_name, dataset, params.resolution_px, params.blip)
         write_card(partial, name, origin, earlier)
 
