@@ -287,14 +287,36 @@ def _unfit_conditions(params: Params) -> Iterator[str]:
 
 
 def _unfit_subjects(params: Params) -> Iterator[str]:
-    """Yield a fault for each subject whose data set is not in DreamBooth's layout."""
+    """Yield a fault for each subject that does not say what its data set's layout leaves open."""
     for key, subject in params.subjects.items():
         dataset = params.datasets.get(subject.dataset)
-        if dataset and dataset.reader != "dreambooth":
-            yield (
-                f"subjects.{key}: a subject's data set has reader dreambooth; {subject.dataset} has "
-                f"{dataset.reader}"
-            )
+        match dataset.reader if dataset else None:
+            case None:
+                continue
+            case "dreambooth":
+                if subject.subject is None:
+                    yield f"subjects.{key}.subject: missing; name one of those in {subject.dataset}"
+                if subject.class_name is not None:
+                    yield (
+                        f"subjects.{key}.class: {subject.dataset} lists the class of each subject; it is "
+                        f"{subject.class_name!r}; take it out"
+                    )
+            case "image_folder":
+                if subject.class_name is None:
+                    yield (
+                        f"subjects.{key}.class: missing; write the word for what the pictures in "
+                        f"{subject.dataset} show, such as dog"
+                    )
+                if subject.subject is not None:
+                    yield (
+                        f"subjects.{key}.subject: all pictures of a data set with reader image_folder are of "
+                        f"the one subject; it is {subject.subject!r}; take it out"
+                    )
+            case reader:
+                yield (
+                    f"subjects.{key}: a subject's data set has reader dreambooth or image_folder; "
+                    f"{subject.dataset} has {reader}"
+                )
 
 
 def _unfit_styles(params: Params) -> Iterator[str]:

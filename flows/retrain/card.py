@@ -113,7 +113,7 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
 def _data_of(params: Params, task: str) -> tuple[str, str]:
     """Return a task's data set, and what the adapter learned from it, in words."""
     if subject := params.subjects.get(task):
-        return subject.dataset, f"the subject {subject.subject} as `{params.identifier}`"
+        return subject.dataset, f"the subject {subject.title} as `{params.identifier}`"
     if style := params.styles.get(task):
         return style.dataset, "the style of its pictures"
     return params.tasks[task].dataset, f"the condition `{params.tasks[task].condition}`"

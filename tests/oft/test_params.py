@@ -192,6 +192,17 @@ def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> N
         (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),
         (lambda v: v["tasks"]["canny_coco"].update(condition="densepose"), "reader coco does not give"),
         (lambda v: v["subjects"]["subject_robot_toy"].update(dataset="coco"), "subjects.subject_robot_toy"),
+        (
+            lambda v: v["subjects"]["subject_robot_toy"].update({"class": "toy"}),
+            "subject_robot_toy.class: dreamb",
+        ),
+        (lambda v: v["subjects"].update(mine={"dataset": "dreambooth"}), "subjects.mine.subject: missing"),
+        (lambda v: v["subjects"].update(mine={"dataset": "photos"}), "subjects.mine.class: missing"),
+        (
+            lambda v: v["subjects"].update(mine={"dataset": "photos", "class": "a", "subject": "b"}),
+            "subjects.mine.subject: all pictures",
+        ),
+        (lambda v: v["subjects"].update(mine={"dataset": "photos", "class": " a"}), "subjects.mine.class"),
         (lambda v: v["styles"]["style_ink"].update(dataset="mars"), "styles.style_ink.dataset"),
         (lambda v: v["styles"]["style_ink"].update(dataset="dreambooth"), "styles.style_ink: a style's"),
         (lambda v: v["styles"].update(canny_coco={"dataset": "world_ink"}), "styles: canny_coco stands in"),
@@ -435,6 +446,13 @@ def test_a_name_of_the_users_can_be_trained(values: Values) -> None:
 def test_what_has_no_condition_needs_an_adapter_that_learns_without(values: Values, kind: str) -> None:
     values[f"{kind}_adapters"] = ["oft", "hint"]
     assert f"{kind}_adapters[1]: hint (method hint) learns from conditioning images alone" in faults(values)
+
+
+def test_a_folder_of_pictures_is_a_subject_with_a_class(values: Values) -> None:
+    values["subjects"]["mine"] = {"dataset": "photos", "class": "coffee cup", "prompts": "prompts.txt"}
+    subject = parse_params(values).subjects["mine"]
+    assert (subject.title, subject.prompts, subject.class_pictures) == ("coffee cup", "prompts.txt", None)
+    assert subject.model_dump()["class"] == "coffee cup", "written as it is read"
 
 
 def test_a_task_is_found_by_its_name_whatever_its_kind(values: Values) -> None:
