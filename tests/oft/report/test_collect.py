@@ -11,9 +11,6 @@ import pytest
 
 from oft.report import read_telemetry
 from oft.report.results import Picture, ReportData, TaskResults
-from oft.shards.shards import pack_sample, write_shards
-from oft.storage import write_json
-from oft.types import SPLITS
 from tests.oft.report.conftest import collect_run
 
 RUN = Path("runs") / "segm_ade20k" / "oft"
@@ -187,32 +184,14 @@ def test_telemetry_is_read_where_it_is(pristine_run: Path, tmp_path: Path) -> No
 
 
 def test_a_style_shows_unseen_prompts_and_then_seen_ones_beside_their_pictures(
-    tmp_path: Path,
-    values: dict[str, Any],
-    write_samples: Callable[..., None],
-    draw_picture: Callable[..., Picture],
+    style_report: ReportData, draw_picture: Callable[..., Picture]
 ) -> None:
-    nothing = {"control_tasks": [], "subject_tasks": [], "style_adapters": ["oft"]}
-    values |= nothing | {"style_tasks": ["style_ink"], "base_tasks": ["style_ink"]}
-    shards = tmp_path / "data" / "shards" / "style_ink"
-    pictures = {f"{split}{place}": draw_picture(place, len(split)) for split in SPLITS for place in range(4)}
-    for split in SPLITS:
-        keys = [key for key in pictures if key.startswith(split)]
-        samples = [
-            pack_sample(key, pictures[key], meta={"captions": [key], "licence": ""}, lossless=True)
-            for key in keys
-        ]
-        write_shards(samples, shards, split, 4)
-    write_json(shards / "prompts.json", {"prompts": {}, "seen": ["train0", "train1", "train3"]})
-    drawn = [key for key in pictures if key != "train2"]
-    for adapter in ("none", "oft"):
-        entries = [(key, 0, draw_picture(9, place), key) for place, key in enumerate(drawn)]
-        write_samples(tmp_path / "runs" / "style_ink" / adapter / "samples", entries)
-    (task,) = collect_run(tmp_path, values, num_rows=2, seed=0).tasks
+    (task,) = style_report.tasks
     assert task.is_style and task.title == "Style “ink” (miniature world)"
     assert [row.kind for row in task.comparisons] == ["unseen prompt"] * 2 + ["seen prompt"] * 2
     for row in task.comparisons:
-        assert row.key.startswith("train") == (row.kind == "seen prompt")
-        np.testing.assert_array_equal(row.target, pictures[row.key])
+        split, place = row.key[:-1], int(row.key[-1])
+        assert (split == "train") == (row.kind == "seen prompt")
+        np.testing.assert_array_equal(row.target, draw_picture(place, len(split)))
         assert set(row.outputs) == {"none", "oft"} and row.condition is None
     assert len(task.examples) == 2 and not task.more_comparisons
