@@ -124,7 +124,7 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
     if is_style:
         unseen = [key for key in keys if key not in seen]
         shown = [*unseen[:num_rows], *[key for key in keys if key in seen][:num_rows]]
-        num_rows = len(shown)
+        num_rows = len(shown) or num_rows
     worst = {run.adapter: _find_worst(task, run, kind, notes) for run in runs if run.adapter != BASE_ALONE}
     wanted = {*shown, *(key for _, scored in worst.values() for _, key, _ in scored)}
     real: dict[str, Sample] = {}
