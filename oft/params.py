@@ -11,6 +11,7 @@ import math
 import operator
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,14 +26,15 @@ from pydantic import (
     model_validator,
 )
 
-from oft.adapters.protocol import AdapterSettings, Method
+from oft.adapters.protocol import AdapterSettings, Method, TrainingSection
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.conditions.registry import CONDITIONS, Conditions, parse_settings
 from oft.datasets.registry import READERS, readers_of_sources
 from oft.errors import ParamsError
+from oft.evaluation.metric import STYLE, SUBJECT
 from oft.evaluation.registry import score_names
 from oft.schedulers import SCHEDULERS
-from oft.settings.data import Blip, Dataset, Encoding, Shards, Subject, Task
+from oft.settings.data import Blip, Dataset, Encoding, Shards, Style, Subject, Task
 from oft.settings.evaluation import Angles, Evaluation, Gate, Report, Sampling
 from oft.settings.section import (
     BatchSize,
@@ -110,13 +112,16 @@ class Params(Section):
     blip: Blip
     tasks: dict[Name, Task]
     subjects: dict[Name, Subject]
+    styles: dict[Name, Style]
     conditions: Annotated[SerializeAsAny[Conditions], PlainValidator(parse_settings)]
     shards: Shards
     encode: Encoding
     control_tasks: list[Name]
     subject_tasks: list[Name]
+    style_tasks: list[Name]
     control_adapters: list[Name]
     subject_adapters: list[Name]
+    style_adapters: list[Name]
     transfers: dict[str, Transfer]
     base_tasks: list[Name]
     sample_shards: list[NaturalInt]
@@ -147,6 +152,7 @@ class Params(Section):
             _unfit_transfers,
             _unfit_conditions,
             _unfit_subjects,
+            _unfit_styles,
             _unfit_shards,
         )
         if faults := [fault for check in checks for fault in check(self)]:
@@ -156,7 +162,36 @@ class Params(Section):
     @property
     def gated_tasks(self) -> list[str]:
         """The tasks whose adapter the gate judges."""
-        return self.gate.tasks or [*self.control_tasks, *self.subject_tasks]
+        return self.gate.tasks or self.trained_tasks
+
+    @property
+    def trained_tasks(self) -> list[str]:
+        """The tasks that adapters are trained on: those with a condition, subjects, styles."""
+        return [*self.control_tasks, *self.subject_tasks, *self.style_tasks]
+
+    @property
+    def all_tasks(self) -> dict[str, Task | Subject | Style]:
+        """Every task with a condition, subject and style by its name."""
+        return {**self.tasks, **self.subjects, **self.styles}
+
+    def condition_of(self, task: str) -> str:
+        """Return the condition of one of `all_tasks`; `SUBJECT` or `STYLE` for one that learns such."""
+        if task in self.tasks:
+            return self.tasks[task].condition
+        return SUBJECT if task in self.subjects else STYLE
+
+    def training_of(self, task: str, adapter: str | None = None) -> Training:
+        """Return how one of `all_tasks` is trained, at an adapter's own rate; a style as other tasks are."""
+        section: TrainingSection = "train_subject" if task in self.subjects else "train"
+        settings: Training = getattr(self, section)
+        return settings.at_rate(self._rate(adapter, section))
+
+    def magnitude_training_of(self, adapter: str) -> Optimization:
+        """Return how an adapter's magnitudes are fitted, at its own rate."""
+        return self.fit_magnitude.at_rate(self._rate(adapter, "fit_magnitude"))
+
+    def _rate(self, adapter: str | None, section: TrainingSection) -> float | None:
+        return None if adapter is None else self.adapters[adapter].learning_rates.get(section)
 
     def condition_settings(self, task: Task) -> dict[str, Any]:
         """Return what shapes a task's condition: nothing of a network where the data set has its own maps."""
@@ -169,18 +204,20 @@ class Params(Section):
 
 def _unknown_names(params: Params) -> Iterator[str]:
     """Yield a fault for each name that stands for nothing."""
-    tasks, subjects, transfers = params.tasks, params.subjects, params.transfers
-    trained = {*params.control_tasks, *params.subject_tasks}
-    trained_adapters = {*params.control_adapters, *params.subject_adapters}
+    tasks, subjects, styles, transfers = params.tasks, params.subjects, params.styles, params.transfers
+    trained_adapters = {*params.control_adapters, *params.subject_adapters, *params.style_adapters}
     references: list[tuple[str, Mapping[Any, str], Collection[str]]] = [
         ("tasks.{}.dataset", {key: task.dataset for key, task in tasks.items()}, params.datasets),
         ("subjects.{}.dataset", {key: one.dataset for key, one in subjects.items()}, params.datasets),
+        ("styles.{}.dataset", {key: one.dataset for key, one in styles.items()}, params.datasets),
         ("angles.{}", {"dataset": params.angles.dataset}, params.datasets),
         ("control_tasks[{}]", dict(enumerate(params.control_tasks)), tasks),
         ("subject_tasks[{}]", dict(enumerate(params.subject_tasks)), subjects),
-        ("base_tasks[{}]", dict(enumerate(params.base_tasks)), {*tasks, *subjects}),
+        ("style_tasks[{}]", dict(enumerate(params.style_tasks)), styles),
+        ("base_tasks[{}]", dict(enumerate(params.base_tasks)), params.all_tasks),
         ("control_adapters[{}]", dict(enumerate(params.control_adapters)), params.adapters),
         ("subject_adapters[{}]", dict(enumerate(params.subject_adapters)), params.adapters),
+        ("style_adapters[{}]", dict(enumerate(params.style_adapters)), params.adapters),
         ("transfers.{}.task", {key: one.task for key, one in transfers.items()}, tasks),
         (
             "transfers.{}.trained_on",
@@ -193,7 +230,7 @@ def _unknown_names(params: Params) -> Iterator[str]:
             params.control_adapters,
         ),
         ("gate.{}", {"adapter": params.gate.adapter}, trained_adapters),
-        ("gate.tasks[{}]", dict(enumerate(params.gate.tasks or [])), trained),
+        ("gate.tasks[{}]", dict(enumerate(params.gate.tasks or [])), params.trained_tasks),
     ]
     for pattern, values, known in references:
         for key, value in values.items():
@@ -206,23 +243,30 @@ def _folder_names(params: Params) -> Iterator[str]:
     """Yield a fault for each name that would share its folder under runs/."""
     if BASE_ALONE in params.adapters:
         yield f"adapters.{BASE_ALONE}: is the name of the base alone; choose another"
-    for group, names in (("tasks", params.tasks), ("subjects", params.subjects)):
+    groups: dict[str, Collection[str]] = {
+        "tasks": params.tasks,
+        "subjects": params.subjects,
+        "styles": params.styles,
+    }
+    for group, names in groups.items():
         for name in RESERVED_NAMES:
             if name in names:
                 yield f"{group}.{name}: is the name of another folder under runs/; choose another"
-    if both := set(params.tasks) & set(params.subjects):
-        yield f"subjects: {', '.join(sorted(both))} stands in tasks too; rename one of them"
+    for first, second in combinations(groups, 2):
+        if both := set(groups[first]) & set(groups[second]):
+            yield f"{second}: {', '.join(sorted(both))} stands in {first} too; rename one of them"
 
 
 def _unfit_adapters(params: Params) -> Iterator[str]:
-    """Yield a fault for each adapter that cannot learn a subject and is to."""
-    for index, name in enumerate(params.subject_adapters):
-        adapter = params.adapters.get(name)
-        if adapter and METHODS[adapter.method].needs_condition:
-            yield (
-                f"subject_adapters[{index}]: {name} (method {adapter.method}) learns from conditioning "
-                "images alone, and a subject has none; take it out"
-            )
+    """Yield a fault for each adapter that cannot learn a subject or a style and is to."""
+    for kind, names in (("subject", params.subject_adapters), ("style", params.style_adapters)):
+        for index, name in enumerate(names):
+            adapter = params.adapters.get(name)
+            if adapter and METHODS[adapter.method].needs_condition:
+                yield (
+                    f"{kind}_adapters[{index}]: {name} (method {adapter.method}) learns from conditioning "
+                    f"images alone, and a {kind} has none; take it out"
+                )
 
 
 def _unfit_transfers(params: Params) -> Iterator[str]:
@@ -252,13 +296,46 @@ def _unfit_conditions(params: Params) -> Iterator[str]:
 
 
 def _unfit_subjects(params: Params) -> Iterator[str]:
-    """Yield a fault for each subject whose data set is not in DreamBooth's layout."""
+    """Yield a fault for each subject that does not say what its data set's layout leaves open."""
     for key, subject in params.subjects.items():
         dataset = params.datasets.get(subject.dataset)
-        if dataset and dataset.reader != "dreambooth":
+        match dataset.reader if dataset else None:
+            case None:
+                continue
+            case "dreambooth":
+                if subject.subject is None:
+                    yield f"subjects.{key}.subject: missing; name one of those in {subject.dataset}"
+                if subject.class_name is not None:
+                    yield (
+                        f"subjects.{key}.class: {subject.dataset} lists the class of each subject; it is "
+                        f"{subject.class_name!r}; take it out"
+                    )
+            case "image_folder":
+                if subject.class_name is None:
+                    yield (
+                        f"subjects.{key}.class: missing; write the word for what the pictures in "
+                        f"{subject.dataset} show, such as dog"
+                    )
+                if subject.subject is not None:
+                    yield (
+                        f"subjects.{key}.subject: all pictures of a data set with reader image_folder are of "
+                        f"the one subject; it is {subject.subject!r}; take it out"
+                    )
+            case reader:
+                yield (
+                    f"subjects.{key}: a subject's data set has reader dreambooth or image_folder; "
+                    f"{subject.dataset} has {reader}"
+                )
+
+
+def _unfit_styles(params: Params) -> Iterator[str]:
+    """Yield a fault for each style whose data set has neither captions nor held-out pictures."""
+    for key, style in params.styles.items():
+        dataset = params.datasets.get(style.dataset)
+        if dataset and dataset.reader == "dreambooth":
             yield (
-                f"subjects.{key}: a subject's data set has reader dreambooth; {subject.dataset} has "
-                f"{dataset.reader}"
+                f"styles.{key}: a style's data set has captions and pictures for validation; "
+                f"{style.dataset} has reader dreambooth, which gives neither; choose another data set"
             )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def task_prompts(shards: Path) -> dict[str, str]:
-    """Return the prompts by key: a subject's own, else each validation sample's first caption.
+    """Return the prompts by key: those of a subject or a style, else each validation sample's first caption.
 
     Raises:
         DataError: there is nothing to draw.

@@ -17,7 +17,6 @@ from stages.launch.entry import run
 
 def main(arguments: list[str]) -> None:
     """Write runs/<task>/<adapter>/metrics.json and plots/ of classes, pictures and layers."""
-    from oft.evaluation.metric import SUBJECT
     from oft.evaluation.registry import measure_task
     from oft.evaluation.task import TaskFiles, read_task
     from oft.models.adapted import load_adapter_onto
@@ -37,9 +36,8 @@ def main(arguments: list[str]) -> None:
     transfer = f"{task}-{adapter}" in params.transfers
     num_shards = 1 if transfer else len(params.sample_shards)
     files = TaskFiles(paths.shards(task), folder / "samples", num_shards)
-    condition = SUBJECT if task in params.subjects else params.tasks[task].condition
     settings = (params.evaluate, params.conditions, params.seed)
-    evaluated = read_task(condition, files, base, judges, *settings)
+    evaluated = read_task(params.condition_of(task), files, base, judges, *settings)
     measured = measure_task(evaluated)
     layers: list[dict[str, Any]] = []
     if adapter != BASE_ALONE and not transfer:

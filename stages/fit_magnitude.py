@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oft.params import Params, load_params
-from oft.settings.training import Optimization
 from oft.storage import atomic_folder, write_json
 from oft.types import Split
 from stages.launch import paths
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     task = known_task(params, options.task)
     adapter = known_trained(params, options.adapter)
-    settings = magnitude_settings(params, adapter)
+    settings = params.magnitude_training_of(adapter)
     if run_as_ranks(arguments, settings):
         return
 
@@ -97,17 +96,12 @@ def main(arguments: list[str]) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def magnitude_settings(params: Params, adapter: str) -> Optimization:
-    """Return how an adapter's magnitudes are fitted."""
-    return params.fit_magnitude.at_rate(params.adapters[adapter].learning_rates.get("fit_magnitude"))
-
-
 def describe(params: Params, adapter: str, shards: ShardStore) -> dict[str, Any]:
     """Return the settings that decide what a fit gives, beside its inputs."""
     return {
         "seed": params.seed,
         "shards": shards.index_sha256,
-        "fit_magnitude": magnitude_settings(params, adapter).model_dump(exclude={"log_to"}),
+        "fit_magnitude": params.magnitude_training_of(adapter).model_dump(exclude={"log_to"}),
     }
 
 
@@ -122,7 +116,7 @@ def open_data(base: Base, params: Params, task: str, shards: ShardStore) -> tupl
 
     data = read("train")
     # A subject has no validation pictures: its own are all there are.
-    return data, read("val") if task in params.tasks and shards.entries("val") else data
+    return data, read("val") if task not in params.subjects and shards.entries("val") else data
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from oft.params import load_params
 from oft.prepare.cards import subject_origin, write_card
 from oft.prepare.drops import refuse_empty
-from oft.prepare.subjects import fill_prompt, pack_subject, subject_class, subject_prompts
+from oft.prepare.subjects import evaluation_prompts, fill_prompt, pack_subject, subject_class
 from oft.progress import count
 from oft.shards.shards import write_shards
 from oft.storage import atomic_folder, write_json
@@ -25,14 +25,15 @@ def main(arguments: list[str]) -> None:
     subject = params.subjects[name]
     dataset = params.datasets[subject.dataset]
     root = paths.raw(subject.dataset)
-    class_name = subject_class(root, subject.subject)
+    class_name = subject.class_name or subject_class(root, subject.title)
+    instance_prompt = fill_prompt(params.instance_prompt, params.identifier, class_name)
     tally = Counts()
     samples = pack_subject(
         subject.dataset,
         dataset,
         root,
         subject.subject,
-        fill_prompt(params.instance_prompt, params.identifier, class_name),
+        instance_prompt,
         params.resolution_px,
         params.shards.jpeg_quality,
         tally,
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> None:
         "class": class_name,
         "class_prompt": fill_prompt(params.class_prompt, params.identifier, class_name),
         "identifier": params.identifier,
-        "prompts": subject_prompts(root, subject.subject, params.identifier),
+        "prompts": evaluation_prompts(root, subject, instance_prompt, class_name, params.identifier),
     }
     target = paths.shards(name)
     with atomic_folder(target) as partial:
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
         refuse_empty(name, "train", {"shard_subject": tally})
         write_json(partial / "prompts.json", prompts)
         origin = subject_origin(
-            subject.dataset, dataset, params.resolution_px, subject.subject, params.identifier
+            subject.dataset, dataset, params.resolution_px, subject.title, params.identifier
         )
         write_card(partial, name, origin, {"acquire": paths.counts(root)})
 

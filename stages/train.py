@@ -1,4 +1,4 @@
-"""Train one adapter on one task or subject. An interrupted training goes on from its last checkpoint."""
+"""Train one adapter on one task, subject or style. An interrupted training goes on from its checkpoint."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from oft.params import Params, load_params
-from oft.settings.training import Training
 from oft.storage import atomic_folder, write_json
 from stages.launch import paths
 from stages.launch.arguments import known_task, known_trained, parse
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> None:
     params = load_params()
     task = known_task(params, options.task)
     name = known_trained(params, options.adapter)
-    settings = training_settings(params, task, name)
+    settings = params.training_of(task, name)
     if run_as_ranks(arguments, settings):
         return
 
@@ -89,19 +88,12 @@ def main(arguments: list[str]) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def training_settings(params: Params, task: str, adapter: str) -> Training:
-    """Return how an adapter is trained on a task or subject."""
-    section: Literal["train", "train_subject"] = "train_subject" if task in params.subjects else "train"
-    settings: Training = getattr(params, section)
-    return settings.at_rate(params.adapters[adapter].learning_rates.get(section))
-
-
 def describe(params: Params, task: str, adapter: str, shards: ShardStore) -> dict[str, Any]:
     """Return the settings that decide what a training gives, beside its inputs."""
     return {
         "seed": params.seed,
         "shards": shards.index_sha256,
-        "train": training_settings(params, task, adapter).model_dump(exclude={"log_to"}),
+        "train": params.training_of(task, adapter).model_dump(exclude={"log_to"}),
         "sample": params.sample.model_dump(include=set(DRAWING)),
     }
 
@@ -121,7 +113,8 @@ def open_sources(base: Base, params: Params, task: str, shards: ShardStore) -> l
     from oft.training.objective import TrainingSource
 
     subject = task in params.subjects
-    data = open_training_set(base, shards, paths.encoded(task), "train", with_condition=not subject)
+    with_condition = task in params.tasks
+    data = open_training_set(base, shards, paths.encoded(task), "train", with_condition=with_condition)
     sources = [TrainingSource(data, "instance")]
     weight = params.train_subject.prior_loss_weight
     if subject and weight > 0:
@@ -139,7 +132,7 @@ def open_validation(
     from oft.training.run import Validation
     from oft.training.validation import grid_drawer
 
-    settings = params.train_subject if task in params.subjects else params.train
+    settings = params.training_of(task)
     draw = grid_drawer(
         base,
         adapter,

@@ -16,7 +16,7 @@ from stages.launch.deps import write_sources
 from stages.launch.sources import PACKAGES, PLUMBING, is_plumbing
 from tests.conftest import ROOT
 
-VARIANTS = ("subject", "base", "transfer")
+VARIANTS = ("subject", "style", "base", "transfer")
 PIPELINE: dict[str, Any] = load_yaml((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, dict[str, Any]] = {
     name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()

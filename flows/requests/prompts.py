@@ -10,14 +10,6 @@ from typing import NamedTuple
 from oft.errors import ParamsError
 
 MAX_PROMPT_CHARS = 300
-PLACES = (
-    "in the snow",
-    "on the grass",
-    "on a table",
-    "in front of a brick wall",
-    "under an orange evening sky",
-)
-"""The places of the default gallery, beside the instance prompt alone."""
 
 # Letters of any script and digits, single spaces, plain punctuation: nothing that a shell, a template or a
 # page could take for its own.
@@ -98,11 +90,6 @@ def split_prompts(instance_prompt: str, class_prompt: str) -> Subject:
         "must be class_prompt with one word more, which stands for the subject, before the class and nowhere "
         "else: 'a photo of sks robot' for class_prompt 'a photo of robot'"
     )
-
-
-def default_gallery(instance_prompt: str) -> list[str]:
-    """Return the prompts of a gallery nobody chose: the instance prompt, and the subject in a few places."""
-    return [instance_prompt, *(f"{instance_prompt} {place}" for place in PLACES)]
 
 
 def subject_file(subject: str, class_name: str, prompts: Sequence[str]) -> tuple[str, str]:

@@ -17,12 +17,13 @@ from flows.requests.addresses import (
     parse_endpoint,
     require_below_roots,
 )
-from flows.requests.prompts import Subject, check_plain, default_gallery, normalize, split_prompts
+from flows.requests.prompts import Subject, check_plain, normalize, split_prompts
 from flows.requests.site import ROOTS, WEBHOOK_SECRET, Site
 from flows.requests.widths import adapted_widths
 from oft.acquire.archives import is_archive
 from oft.adapters.registry import METHODS
 from oft.errors import ParamsError, UserError
+from oft.prepare.subjects import place_prompts
 from oft.profiles import compose_profile, list_profiles
 from oft.settings.section import Name, multiple_of
 
@@ -112,7 +113,7 @@ class TrainingRequest(BaseModel):
     @property
     def prompts(self) -> list[str]:
         """The prompts of the gallery, at least one."""
-        return list(self.gallery_prompts) or default_gallery(self.instance_prompt)
+        return list(self.gallery_prompts) or place_prompts(self.instance_prompt)
 
 
 def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:

@@ -113,17 +113,18 @@ def render_model_card(root: Path, params: Params, task: str, decision: Decision)
 def _data_of(params: Params, task: str) -> tuple[str, str]:
     """Return a task's data set, and what the adapter learned from it, in words."""
     if subject := params.subjects.get(task):
-        return subject.dataset, f"the subject {subject.subject} as `{params.identifier}`"
+        return subject.dataset, f"the subject {subject.title} as `{params.identifier}`"
+    if style := params.styles.get(task):
+        return style.dataset, "the style of its pictures"
     return params.tasks[task].dataset, f"the condition `{params.tasks[task].condition}`"
 
 
 def _settings(params: Params, task: str) -> dict[str, Any]:
-    training = params.train_subject if task in params.subjects else params.train
     return {
         "seed": params.seed,
         "resolution_px": params.resolution_px,
         "adapter": params.adapters[params.gate.adapter].model_dump(),
-        "train": training.model_dump(),
+        "train": params.training_of(task).model_dump(),
         "fit_magnitude": params.fit_magnitude.model_dump(),
         "sample": params.sample.model_dump(),
     }

@@ -19,6 +19,7 @@ from flows.trials.changes import (
     refuse_reported_seeds,
 )
 from oft.errors import UserError
+from oft.evaluation.metric import KINDS
 
 if TYPE_CHECKING:
     from experiments.gains.comparison import Resampling
@@ -136,7 +137,7 @@ def sweep(
         refuse_reported_seeds(numbers, int(read.values["seed"]))
         combined = [{**fixed, **varied} for varied in grid([parse_sweep(text) for text in values])]
         # Transfers are to data sets that are read, whose pictures every seed shares.
-        trained = tasks or ",".join((*read.values["control_tasks"], *read.values["subject_tasks"]))
+        trained = tasks or ",".join(name for kind in KINDS for name in read.values.get(f"{kind}_tasks", ()))
         trials = _make_trials(read, combined, numbers, trained, adapters, out)
         _refuse_fixed_pictures(trials[0])
         _run(read, trials, jobs, dry_run)

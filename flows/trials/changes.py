@@ -19,7 +19,7 @@ Changes = Mapping[str, Any]
 """Settings by their keys, joined with points as in ``train.learning_rate``."""
 
 # What decides which pictures are judged, and how: scores of two trials compare only where they agree in it.
-_JUDGED = ("blip", "conditions", "evaluate", "resolution_px", "seed", "shards", "subjects", "tasks")
+_JUDGED = ("blip", "conditions", "evaluate", "resolution_px", "seed", "shards", "styles", "subjects", "tasks")
 _FREE_OF_DATASETS = "num_train_images"
 
 

@@ -17,7 +17,7 @@ from oft.storage import YAMLError, load_yaml, read_json
 
 TELEMETRY = Path(".telemetry")
 DATASET_STAGES = ("acquire", "caption")
-TASK_STAGES = ("extract", "shard", "shard_subject", "prior", "encode")
+TASK_STAGES = ("extract", "shard", "shard_subject", "shard_style", "prior", "encode")
 TRAINED_STAGES = ("init", "train", "fit_magnitude")
 DRAWN_STAGES = ("sample", "evaluate")
 
@@ -60,7 +60,7 @@ def _trial_seconds(trial: Trial, timed: Mapping[str, float], trained: Params | N
         (_trained_task(params, part), part.adapter) for part in drawn if part.adapter != BASE_ALONE
     )
     tasks = dict.fromkeys((*(part.task for part in drawn), *(task for task, _ in learned)))
-    datasets = dict.fromkeys(_dataset(params, task) for task in tasks)
+    datasets = dict.fromkeys(params.all_tasks[task].dataset for task in tasks)
     names = [f"{stage}@{name}" for stage in DATASET_STAGES for name in datasets]
     names += [f"{stage}@{task}" for stage in TASK_STAGES for task in tasks]
     seconds = sum(timed.get(name, 0.0) for name in names)
@@ -75,10 +75,9 @@ def _growth(stage: str, task: str, params: Params, trained: Params | None) -> fl
     """Return how many times as many samples a stage trains on as it did when it was timed."""
     if trained is None or stage == "init":
         return 1.0
-    section = "fit_magnitude"
-    if stage == "train":
-        section = "train_subject" if task in params.subjects else "train"
-    now, then = (getattr(each, section) for each in (params, trained))
+    now, then = (
+        each.training_of(task) if stage == "train" else each.fit_magnitude for each in (params, trained)
+    )
     return float(_num_samples(now) / _num_samples(then))
 
 
@@ -90,10 +89,6 @@ def _trained_task(params: Params, part: Part) -> str:
     """Return the task that a part's adapter is trained on."""
     transfer = params.transfers.get(f"{part.task}-{part.adapter}")
     return transfer.trained_on if transfer is not None else part.task
-
-
-def _dataset(params: Params, task: str) -> str:
-    return params.subjects[task].dataset if task in params.subjects else params.tasks[task].dataset
 
 
 def _like(timed: Mapping[str, float], stage: str, task: str, adapter: str) -> float:

@@ -13,7 +13,8 @@ from flows.git import git, read_file
 from flows.trials.changes import Changes, apply_changes
 from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.errors import UserError
-from oft.evaluation.metric import SUBJECT
+from oft.evaluation.metric import KINDS
+from oft.evaluation.metric import kind_of as condition_kind
 from oft.params import PARAMS_FILE, Params, parse_params
 from oft.storage import load_yaml
 
@@ -22,11 +23,11 @@ RESULT_SOURCES = ("data", "dvc.yaml", "experiments", "miniature", "oft", "stages
 # Which items there are, and what only the report, the gate, the angles and the pretraining read.
 NOT_IN_RESULTS = (
     "angles", "base_tasks", "control_adapters", "control_tasks", "gate", "pretrain", "report",
-    "subject_adapters", "subject_tasks", "transfers",
+    "style_adapters", "style_tasks", "subject_adapters", "subject_tasks", "transfers",
 )  # fmt: skip
 DIGEST_CHARS = 10
 
-Kind = Literal["control", "subject", "transfer"]
+Kind = Literal["control", "subject", "style", "transfer"]
 
 
 class Part(NamedTuple):
@@ -96,7 +97,7 @@ def make_trial(
     """Return the trial of a revision's settings with changes and a seed.
 
     Args:
-        tasks: tasks and subjects to measure; none: all that the settings train or transfer to.
+        tasks: tasks, subjects and styles to measure; none: all that the settings train or transfer to.
         adapters: adapters to measure, ``none`` for the base alone.
         folder: trials lie in it.
 
@@ -121,7 +122,7 @@ def make_trial(
 def known_tasks(params: Params) -> list[str]:
     """Return the tasks that are trained, and those that another task's adapter is tried on."""
     transferred = (transfer.task for transfer in params.transfers.values())
-    return list(dict.fromkeys((*params.control_tasks, *params.subject_tasks, *transferred)))
+    return list(dict.fromkeys((*params.trained_tasks, *transferred)))
 
 
 def kind_of(params: Params, task: str) -> Kind:
@@ -130,13 +131,10 @@ def kind_of(params: Params, task: str) -> Kind:
     Raises:
         UserError: it is none.
     """
-    if task in params.subjects:
-        return "subject"
-    if task not in params.tasks:
-        known = ", ".join((*params.tasks, *params.subjects))
-        raise UserError(f"--tasks {task!r} must be one of {known}")
+    if task not in params.all_tasks:
+        raise UserError(f"--tasks {task!r} must be one of {', '.join(params.all_tasks)}")
     is_transfer = any(transfer.task == task for transfer in params.transfers.values())
-    return "transfer" if is_transfer else "control"
+    return "transfer" if is_transfer else condition_kind(params.condition_of(task))
 
 
 def takes(params: Params, kind: Kind, adapter: str) -> bool:
@@ -152,12 +150,17 @@ def takes(params: Params, kind: Kind, adapter: str) -> bool:
             f"--adapters {adapter!r} must be {BASE_ALONE} (the base alone) or one of "
             f"{', '.join(params.adapters)}"
         )
-    return kind != "subject" or not METHODS[params.adapters[adapter].method].needs_condition
+    return kind not in ("subject", "style") or not METHODS[params.adapters[adapter].method].needs_condition
 
 
 def parts_of(params: Params, tasks: Iterable[str], adapters: Sequence[str]) -> Iterable[Part]:
     """Yield each adapter on each task that it can be measured on, with its stage in dvc.yaml."""
-    stages = {"control": "evaluate", "subject": "evaluate_subject", "transfer": "evaluate_transfer"}
+    stages = {
+        "control": "evaluate",
+        "subject": "evaluate_subject",
+        "style": "evaluate_style",
+        "transfer": "evaluate_transfer",
+    }
     for task in tasks:
         kind = kind_of(params, task)
         for adapter in adapters:
@@ -173,7 +176,7 @@ def with_items(
     """Return settings under which dvc.yaml has an item for every task and adapter."""
     lists = {
         name: list(getattr(params, name))
-        for name in ("control_tasks", "subject_tasks", "base_tasks", "control_adapters", "subject_adapters")
+        for name in ("base_tasks", *(f"{kind}_{what}" for kind in KINDS for what in ("tasks", "adapters")))
     }
     transfers = {key: transfer.model_dump() for key, transfer in params.transfers.items()}
     for task in tasks:
@@ -202,8 +205,5 @@ def digest(values: Mapping[str, Any], code: str) -> str:
 
 
 def condition_and_source(params: Params, task: str) -> tuple[str, str]:
-    """Return a task's condition (``subject`` for a subject), and where its data set comes from."""
-    if task in params.subjects:
-        return SUBJECT, params.datasets[params.subjects[task].dataset].acquire.source
-    of_task = params.tasks[task]
-    return of_task.condition, params.datasets[of_task.dataset].acquire.source
+    """Return a task's condition (`SUBJECT`, `STYLE` where it learns one), and its data set's source."""
+    return params.condition_of(task), params.datasets[params.all_tasks[task].dataset].acquire.source

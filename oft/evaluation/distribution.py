@@ -155,12 +155,13 @@ def measure_distribution(
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
     others = task.other_real
-    if others is None or min(len(task.real), len(others), len(task.generated.pictures)) < MIN_IMAGES:
+    generated, real = task.generated.pictures[task.drawn_unseen], task.real[task.unseen]
+    if others is None or min(len(real), len(others), len(generated)) < MIN_IMAGES:
         return
     measure_distribution(
-        task.generated.pictures,
-        task.real,
-        task.reconstructed,
+        generated,
+        real,
+        task.reconstructed[task.unseen],
         others,
         task.judges.features,
         task.settings,
@@ -225,4 +226,5 @@ FAMILY = MetricFamily(
         ),
     ),
     measure=_measure,
+    tasks=("control", "style"),
 )

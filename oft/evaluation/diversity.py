@@ -120,5 +120,5 @@ FAMILY = MetricFamily(
         ),
     ),
     measure=_measure,
-    tasks="subject",
+    tasks=("subject", "style"),
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower", "neither"]
 Group = Literal["score", "adapter", "protocol", "other"]
+Kind = Literal["control", "subject", "style"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 SUBJECT = "subject"
 """What stands for the condition of a task that learns one thing from a few pictures of it."""
+
+STYLE = "style"
+"""What stands for the condition of a task that learns the manner of pictures from them and their captions."""
 
 REAL = "_real"
 """``<metric>_real`` is the same metric on the real pictures."""
@@ -106,18 +111,23 @@ class MetricFamily:
     Attributes:
         metrics: in the order of the tables.
         measure: adds the metrics of a task to what was measured.
-        tasks: those with a condition, those that learn a subject, or any.
+        tasks: the kinds it is for: those with a condition (control), that learn a subject, or a style.
         conditions: the conditions it is for; () for every one.
         headline: the metrics that say whether such a task was learned: the first, then what stands in for it.
     """
 
     metrics: tuple[Metric, ...]
     measure: Callable[[EvaluatedTask, Measurements], None]
-    tasks: Literal["control", "subject", "any"] = "control"
+    tasks: tuple[Kind, ...] = ("control",)
     conditions: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
 
     def is_for(self, condition: str) -> bool:
-        """Return whether tasks with this condition (`SUBJECT` for a subject) are measured by the family."""
-        kind = "subject" if condition == SUBJECT else "control"
-        return self.tasks in (kind, "any") and (not self.conditions or condition in self.conditions)
+        """Return whether tasks with this condition (or `SUBJECT`, `STYLE`) are measured by the family."""
+        return kind_of(condition) in self.tasks and (not self.conditions or condition in self.conditions)
+
+
+def kind_of(condition: str) -> Kind:
+    """Return the kind of a task from its condition, `SUBJECT` or `STYLE`."""
+    kinds: dict[str, Kind] = {SUBJECT: "subject", STYLE: "style"}
+    return kinds.get(condition, "control")

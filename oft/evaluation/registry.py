@@ -20,9 +20,10 @@ from oft.evaluation import (
     protocol,
     segmentation,
     similarity,
+    style,
 )
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import REFERENCES, Metric, MetricFamily
+from oft.evaluation.metric import KINDS, REFERENCES, Metric, MetricFamily
 
 if TYPE_CHECKING:
     from oft.evaluation.task import EvaluatedTask
@@ -36,6 +37,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     depth.FAMILY,
     distribution.FAMILY,
     similarity.SUBJECT_FAMILY,
+    style.FAMILY,
     diversity.FAMILY,
     similarity.TEXT_FAMILY,
 )
@@ -104,6 +106,11 @@ def measure_task(task: EvaluatedTask) -> Measurements:
     return measured
 
 
+def _tasks_in_words(family: MetricFamily) -> str:
+    words = {"control": "every condition", "subject": "subjects", "style": "styles"}
+    return "all" if family.tasks == KINDS else ", ".join(words[kind] for kind in family.tasks)
+
+
 def markdown_table() -> str:
     """Return the table of docs/metrics.md: what is measured on pictures."""
     rows = [
@@ -112,9 +119,7 @@ def markdown_table() -> str:
             metric.label,
             metric.direction if metric.direction != "neither" else "",
             metric.unit,
-            ", ".join(family.conditions)
-            or {"control": "every condition", "any": "all"}.get(family.tasks, "")
-            or "subjects",
+            ", ".join(family.conditions) or _tasks_in_words(family),
             metric.judge,
             metric.published,
             "yes" if metric.per_picture else "",

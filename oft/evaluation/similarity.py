@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from oft.errors import DataError
 from oft.evaluation.checks import check_features, check_same_shape, check_same_width
 from oft.evaluation.measure import Generated, Measurements, Pictures
-from oft.evaluation.metric import REAL, RECONSTRUCTION, Metric, MetricFamily
+from oft.evaluation.metric import KINDS, REAL, RECONSTRUCTION, Metric, MetricFamily
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
@@ -58,18 +58,26 @@ def score_pairwise(
     return scores
 
 
-def compute_similarity_of_others(pictures: Float[np.ndarray, "n d"], real: Float[np.ndarray, "n d"]) -> float:
-    """Return the mean cosine in -1..1 of each of ``pictures`` with the real pictures other than its own.
+def score_others(
+    pictures: Float[np.ndarray, "n d"], real: Float[np.ndarray, "n d"]
+) -> Float64[np.ndarray, " n"]:
+    """Return each picture's mean cosine in -1..1 with the real pictures other than its own.
 
-    Row i of both is the same picture, as it is or through an autoencoder: with ``real`` twice this is how
-    alike different real pictures of a subject are.
+    Row i of both is the same picture, as it is or through an autoencoder: with ``real`` twice the mean is how
+    alike different real pictures of a subject or a style are.
 
     Raises:
         DataError: shapes differ, fewer than two rows, or a row is zero or not finite.
     """
     check_same_shape("pictures", pictures, "real features", real)
     cosines = _unit_rows("pictures", pictures, 2) @ _unit_rows("real", real, 2).T
-    return float((cosines.sum() - np.trace(cosines)) / (len(real) * (len(real) - 1)))
+    scores: Float64[np.ndarray, " n"] = (cosines.sum(axis=1) - np.diagonal(cosines)) / (len(real) - 1)
+    return scores
+
+
+def compute_similarity_of_others(pictures: Float[np.ndarray, "n d"], real: Float[np.ndarray, "n d"]) -> float:
+    """Return the mean of `score_others`: how alike different pictures of one thing are."""
+    return float(score_others(pictures, real).mean())
 
 
 def _unit_rows(name: str, features: Float[np.ndarray, "n d"], at_least: int) -> Float64[np.ndarray, "n d"]:
@@ -162,7 +170,7 @@ TEXT_FAMILY = MetricFamily(
         ),
     ),
     measure=_measure_text,
-    tasks="any",
+    tasks=KINDS,
 )
 
 SUBJECT_FAMILY = MetricFamily(
@@ -191,6 +199,6 @@ SUBJECT_FAMILY = MetricFamily(
         ),
     ),
     measure=_measure_subject,
-    tasks="subject",
+    tasks=("subject",),
     headline=("subject_similarity", "subject_similarity_image_text"),
 )

@@ -14,7 +14,7 @@ import torch
 from oft.errors import DataError
 from oft.evaluation.judges import Judges
 from oft.evaluation.measure import Compared, Generated, Pictures, compared_pictures
-from oft.evaluation.metric import SUBJECT
+from oft.evaluation.metric import kind_of
 from oft.pictures import decode_square
 from oft.shards.samples import read_samples
 from oft.shards.shards import (
@@ -54,10 +54,11 @@ class EvaluatedTask:
     """What the metrics of a task are taken on; what only some of them need is made when first asked for.
 
     Attributes:
-        condition: its name; `SUBJECT` for a task that learns a subject.
+        condition: its name; `SUBJECT` or `STYLE` for a task that learns one.
         generated: what the adapter drew.
         prompts: the prompt of each generated picture as a judge reads it.
         real_samples: what was asked for; of a subject, its own pictures.
+        unseen: which of them were not trained on, bool [n]: those of the validation split.
         real_prompts: a caption of each real picture; None for a subject.
         counts: how many pictures (and prompts) the metrics are over.
         conditions: the settings of all conditions.
@@ -68,6 +69,7 @@ class EvaluatedTask:
     generated: Generated
     prompts: list[str]
     real_samples: list[Sample]
+    unseen: NDArray[np.bool_]
     real_prompts: list[str] | None
     counts: dict[str, int]
     files: TaskFiles
@@ -81,6 +83,12 @@ class EvaluatedTask:
     def side_px(self) -> int:
         """Side of the generated pictures."""
         return self.generated.pictures.shape[1]
+
+    @property
+    def drawn_unseen(self) -> NDArray[np.bool_]:
+        """Which of the generated pictures are drawn for a picture that was not trained on, bool [m]."""
+        drawn: NDArray[np.bool_] = self.unseen[self.generated.sources]
+        return drawn
 
     @cached_property
     def real(self) -> Pictures:
@@ -114,10 +122,11 @@ class EvaluatedTask:
 
     @cached_property
     def other_real(self) -> Pictures | None:
-        """As many other real pictures, from the training split; None where it has none."""
+        """As many real pictures of the training split as of the other; None where it has none."""
         if not num_samples(self.files.shards, "train"):
             return None
-        return stack(list(islice(read_shards(self.files.shards, "train"), len(self.real))), self.side_px)
+        most = int(self.unseen.sum())
+        return stack(list(islice(read_shards(self.files.shards, "train"), most)), self.side_px)
 
 
 def read_task(
@@ -129,20 +138,27 @@ def read_task(
     conditions: Conditions,
     seed: int,
 ) -> EvaluatedTask:
-    """Return a task with its pictures; a subject's own pictures are the real ones, else the ``val`` split is.
+    """Return a task with its pictures; the real ones are the ``val`` split.
 
-    Judges read a subject's prompts without the identifier, a token that means nothing to them.
+    Of a subject they are its own pictures; of a style those whose captions are drawn, of both splits. Judges
+    read a subject's prompts without the identifier, a token that means nothing to them.
 
     Args:
-        condition: its name, or `SUBJECT`.
+        condition: its name, `SUBJECT` or `STYLE`.
         judges: folder of the networks that look at the pictures.
 
     Raises:
         DataError: the pictures are not those of the task's samples or prompts.
     """
-    is_subject = condition == SUBJECT
-    described = read_json(files.shards / "prompts.json") if is_subject else {}
-    real_samples = list(read_shards(files.shards, "train" if is_subject else "val"))
+    kind = kind_of(condition)
+    is_subject = kind == "subject"
+    described = {} if kind == "control" else read_json(files.shards / "prompts.json")
+    held_out = [] if is_subject else list(read_shards(files.shards, "val"))
+    trained: list[Sample] = []
+    if kind != "control":
+        wanted = read_shards(files.shards, "train")
+        trained = [sample for sample in wanted if is_subject or sample.key in described["prompts"]]
+    real_samples = [*trained, *held_out]
     keys = sorted(described["prompts"]) if is_subject else [sample.key for sample in real_samples]
     generated = read_generated(files.samples, files.num_sample_shards, keys)
     counts = {"num_images": len(generated.pictures), "num_real_images": len(real_samples)}
@@ -155,6 +171,7 @@ def read_task(
         generated=generated,
         prompts=prompts,
         real_samples=real_samples,
+        unseen=np.arange(len(real_samples)) >= len(trained),
         real_prompts=None if is_subject else [sample.meta["captions"][0] for sample in real_samples],
         counts=counts,
         files=files,

@@ -33,8 +33,8 @@ def write_card(folder: Path, task: str, origin: Mapping[str, Any], counts: Mappi
 
     Args:
         folder: finished shards with their index.
-        task: the task or subject that the shards are of.
-        origin: see `task_origin` and `subject_origin`.
+        task: the task, subject or style that the shards are of.
+        origin: see `task_origin`, `subject_origin` and `style_origin`.
         counts: by stage, the file of what it counted.
 
     Raises:
@@ -65,13 +65,15 @@ def task_origin(
     blip: Blip,
 ) -> dict[str, Any]:
     """Return what a card says of where a task's samples come from: data set, condition, captions."""
-    captions = dataset.captions.model_dump() | {"source": _public(dataset.captions.source)}
-    if dataset.captions.source == "blip":
-        captions["blip"] = blip.model_dump(exclude={"batch_size"}) | {"model": _public(blip.model)}
     return _origin(dataset_name, dataset, resolution_px) | {
         "condition": {"name": condition, **condition_settings},
-        "captions": captions,
+        "captions": _captions(dataset, blip),
     }
+
+
+def style_origin(dataset_name: str, dataset: Dataset, resolution_px: int, blip: Blip) -> dict[str, Any]:
+    """Return what a card says of where a style's samples come from: data set, captions."""
+    return _origin(dataset_name, dataset, resolution_px) | {"captions": _captions(dataset, blip)}
 
 
 def subject_origin(
@@ -95,6 +97,13 @@ def _origin(dataset_name: str, dataset: Dataset, resolution_px: int) -> dict[str
     if dataset.acquire.source == "photos":
         origin["credits"] = {photo.name: photo.credit for photo in PHOTOS}
     return origin
+
+
+def _captions(dataset: Dataset, blip: Blip) -> dict[str, Any]:
+    captions = dataset.captions.model_dump() | {"source": _public(dataset.captions.source)}
+    if dataset.captions.source == "blip":
+        captions["blip"] = blip.model_dump(exclude={"batch_size"}) | {"model": _public(blip.model)}
+    return captions
 
 
 def _official(source: Source) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from oft.adapters.registry import BASE_ALONE, METHODS
-from oft.evaluation.metric import SUBJECT
+from oft.evaluation.metric import STYLE, SUBJECT
 from oft.evaluation.registry import find_metric
 from oft.keys import stable_hash
 from oft.report.glossary import adapter_words
@@ -40,6 +41,7 @@ from oft.report.reading import (
     read_output,
     read_samples,
     read_scores,
+    read_seen,
 )
 from oft.report.results import (
     ConfusionCell,
@@ -108,7 +110,7 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
         _collect_run(root, params, kind, task, adapter, len(stored[adapter]), notes) for adapter in adapters
     )
     num_shard_samples = count_shard_samples(root, task, notes)
-    is_subject = kind.condition == SUBJECT
+    is_subject, is_style = kind.condition == SUBJECT, kind.condition == STYLE
 
     split: Split = "train" if num_shard_samples.get("train") else "val"
     drawn: list[Sample] = []
@@ -118,11 +120,18 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
 
     keys = _choose_keys(stored, rng)
     shown = keys[: max(num_rows, MAX_PROMPTS) if is_subject else num_rows]
+    seen = read_seen(root, task, notes) if is_style and num_shard_samples else frozenset()
+    if is_style:
+        unseen = [key for key in keys if key not in seen]
+        shown = [*unseen[:num_rows], *[key for key in keys if key in seen][:num_rows]]
+        num_rows = len(shown) or num_rows
     worst = {run.adapter: _find_worst(task, run, kind, notes) for run in runs if run.adapter != BASE_ALONE}
     wanted = {*shown, *(key for _, scored in worst.values() for _, key, _ in scored)}
     real: dict[str, Sample] = {}
     if not is_subject and num_shard_samples:
-        real = read_samples(root, task, "val", wanted, notes)
+        real = read_samples(root, task, "val", wanted - seen, notes)
+    if seen:
+        real |= read_samples(root, task, "train", wanted & seen, notes)
     if not is_subject and not shown and num_shard_samples.get("val"):
         # Nothing was generated yet: conditions and targets are worth showing alone.
         real = {s.key: s for s in draw_samples(root, task, "val", num_rows, rng, notes)}
@@ -132,6 +141,10 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
         _make_row(root, key, real.get(key), {a: _first_output(stored[a], key) for a in adapters}, notes)
         for key in shown
     ]
+    if is_style:
+        comparisons = [
+            replace(row, kind="seen prompt" if row.key in seen else "unseen prompt") for row in comparisons
+        ]
     return TaskResults(
         name=task,
         condition=kind.condition,
@@ -143,7 +156,7 @@ def _collect_task(root: Path, params: Params, task: str, adapters: Sequence[str]
         comparisons=tuple(comparisons[:num_rows]),
         more_comparisons=tuple(comparisons[num_rows:]),
         instances=tuple(_example(sample) for sample in drawn) if is_subject else (),
-        examples=tuple(_example(sample) for sample in drawn[:num_rows]),
+        examples=tuple(_example(sample) for sample in drawn[: params.report.num_rows]),
         card=read_card(root, task, notes) if num_shard_samples else {},
         examples_split=split,
         num_shard_samples=num_shard_samples,
@@ -313,7 +326,7 @@ def _collect_counts(
     titles = titles_of_files(params)
     expected = {
         "acquire": ("data/raw", datasets),
-        "extract": ("data/conditions", [task for task in tasks if task not in params.subjects]),
+        "extract": ("data/conditions", [task for task in tasks if task in params.tasks]),
         "caption": ("data/captions", datasets),
         "shard": ("data/shards", list(tasks)),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from oft.evaluation.intervals import (
     difference_of,
     pair_models,
 )
-from oft.evaluation.metric import REAL, RECONSTRUCTION, SUBJECT, Metric
+from oft.evaluation.metric import REAL, RECONSTRUCTION, SUBJECT, Metric, kind_of
 from oft.evaluation.registry import find_metric
 from oft.report.results import RunResults
 
@@ -76,10 +76,11 @@ class MetricGains:
 
     Attributes:
         metric: what is measured.
-        reference: what the distance leads to, `RECONSTRUCTION` (tasks with a condition) or `REAL` (subjects).
+        reference: what the distance leads to, `REAL` (subjects) or `RECONSTRUCTION` (all others).
         num_conditions: conditions, or prompts, that the intervals are over.
         distance: the reference's metric less the base's.
         by_adapter: in the order of the columns, without the base.
+        unit: what is resampled.
     """
 
     metric: Metric
@@ -87,6 +88,7 @@ class MetricGains:
     num_conditions: int
     distance: Interval
     by_adapter: Mapping[str, Gain]
+    unit: Literal["conditions", "prompts"] = "conditions"
 
     def improves(self, difference: Interval) -> bool:
         """Return whether a difference is better beyond chance."""
@@ -128,7 +130,8 @@ def measure_gains(
     hint = next((run.adapter for run in runs if run.words.is_hint_alone), None)
     trained = [run.adapter for run in runs if run.adapter != BASE_ALONE]
     gains = {name: _measure_gain(paired, metric, name, hint, reference, distance) for name in trained}
-    return MetricGains(metric, reference, paired.num_conditions, distance, gains)
+    unit: Literal["conditions", "prompts"] = "conditions" if kind_of(condition) == "control" else "prompts"
+    return MetricGains(metric, reference, paired.num_conditions, distance, gains, unit)
 
 
 def find_clear_best(runs: Sequence[RunResults], metric: Metric, seed: int) -> str | None:

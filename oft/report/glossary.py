@@ -79,6 +79,13 @@ CONDITIONS: dict[str, ConditionWords] = {
         "The model is shown a few pictures of one particular thing and learns a rare word for it. Then it "
         "must draw that very thing wherever the prompt puts it.",
     ),
+    "style": ConditionWords(
+        "Style",
+        "Style",
+        "The model is shown pictures in one manner, with captions that say what is in them. Then it must "
+        "draw in that manner whatever the prompt asks for: what captions of training pictures say (seen "
+        "prompts), and what captions that it was not trained on say (unseen prompts).",
+    ),
 }
 
 FALLBACK_CONDITION = ConditionWords(Condition.title, "Condition", Condition.explanation)
@@ -117,6 +124,8 @@ TERMS: dict[str, str] = {
     "Interval": "where a figure may lie by the chance of which conditions were drawn (95 %), from 9,999 "
     "resamples of the conditions in which all columns keep their pairs. Chance in training, another seed, is "
     "not in it.",
+    "Seen and unseen prompts": "of a style, captions of pictures that it was trained on, and of others. "
+    "Likeness to the style is that to the pictures which it was not trained on, for both.",
     "Seed": "the number that the noise of a picture is drawn from. Pictures in one row start from the same "
     "noise.",
     "Magnitude fitting": "a last, short training that turns nothing any more and learns one scale for each "

@@ -172,10 +172,10 @@ def _view_links(tasks: Sequence[TaskResults]) -> list[tuple[str, str]]:
 
 
 def _measure_gains(task: TaskResults, seed: int) -> list[MetricGains]:
-    """Return how far a task's adapters came: by its main metric, of a subject by each that is a likeness."""
+    """Return how far a task's adapters came: by its main metric, of a subject or style by each likeness."""
     main = main_metric(task.condition, task.runs)
     names = dict.fromkeys([main] if main else [])
-    if task.is_subject:
+    if task.is_subject or task.is_style:
         names |= dict.fromkeys(headline_metrics(task.condition))
     found = (measure_gains(task.condition, task.runs, name, seed) for name in names)
     return [gains for gains in found if gains is not None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from oft.adapters.registry import BASE_ALONE
 from oft.datasets.registry import dataset_title
-from oft.evaluation.metric import SUBJECT
+from oft.evaluation.metric import KINDS, kind_of
 from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, ConditionWords, adapter_words
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class TaskKind:
     """What a task is.
 
     Attributes:
-        condition: its name; `SUBJECT` for subjects.
+        condition: its name; `SUBJECT` for subjects, `STYLE` for styles.
         dataset: the data set's name in the params.
         dataset_title: what the data set is called where people read it.
     """
@@ -37,9 +37,10 @@ class TaskKind:
     def short_title(self, task: str) -> str:
         """Return what the task ``task`` does, for readers who know on which data."""
         title = self.words.title
-        if self.condition != SUBJECT:
+        kind = kind_of(self.condition)
+        if kind == "control":
             return title
-        return f"{title} “{task.removeprefix('subject_').replace('_', ' ')}”"
+        return f"{title} “{task.removeprefix(f'{kind}_').replace('_', ' ')}”"
 
     def title(self, task: str) -> str:
         """Return the name of the task ``task`` for readers: what it does, on which data."""
@@ -56,22 +57,21 @@ def planned_runs(params: Params) -> dict[str, tuple[str, ...]]:
         planned.setdefault(task, set()).update(params.control_adapters)
     for task in params.subject_tasks:
         planned.setdefault(task, set()).update(params.subject_adapters)
+    for task in params.style_tasks:
+        planned.setdefault(task, set()).update(params.style_adapters)
     for transfer in params.transfers.values():
         planned.setdefault(transfer.task, set()).add(transfer.adapter)
     for task in params.base_tasks:
         planned.setdefault(task, set()).add(BASE_ALONE)
-    ordered = sorted(planned, key=lambda task: task in params.subjects)
+    ordered = sorted(planned, key=lambda task: KINDS.index(kind_of(params.condition_of(task))))
     in_order = list(adapter_words(params))
     return {task: tuple(sorted(planned[task], key=in_order.index)) for task in ordered}
 
 
 def describe_task(task: str, params: Params) -> TaskKind:
     """Return a task's kind."""
-    if task in params.subjects:
-        condition, dataset = SUBJECT, params.subjects[task].dataset
-    else:
-        condition, dataset = params.tasks[task].condition, params.tasks[task].dataset
-    return TaskKind(condition, dataset, title_of_dataset(dataset, params))
+    dataset = params.all_tasks[task].dataset
+    return TaskKind(params.condition_of(task), dataset, title_of_dataset(dataset, params))
 
 
 def title_of_dataset(name: str, params: Params) -> str:
@@ -82,8 +82,7 @@ def title_of_dataset(name: str, params: Params) -> str:
 
 def titles_of_files(params: Params) -> dict[str, str]:
     """Return the title of what each folder of results or file of counts is about, by its path."""
-    names = {*params.tasks, *params.subjects}
-    titles = {name: describe_task(name, params).title(name) for name in names}
+    titles = {name: describe_task(name, params).title(name) for name in params.all_tasks}
     files = {f"runs/{name}": title for name, title in titles.items()}
     for folder in ("conditions", "shards"):
         files |= {f"data/{folder}/{name}.counts.json": title for name, title in titles.items()}

@@ -290,6 +290,12 @@ def read_card(root: Path, task: str, notes: list[Note]) -> dict[str, str]:
         return {}
 
 
+def read_seen(root: Path, task: str, notes: list[Note]) -> frozenset[str]:
+    """Return which keys of a style are those of training pictures, none and a note where it is not known."""
+    name = f"data/shards/{task}/prompts.json"
+    return frozenset(read_mapping(root, name, "shard", "shards", notes).get("seen", ()))
+
+
 def read_samples(
     root: Path, task: str, split: Split, keys: Collection[str], notes: list[Note]
 ) -> dict[str, Sample]:

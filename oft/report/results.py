@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oft.evaluation.metric import SUBJECT
+from oft.evaluation.metric import STYLE, SUBJECT
 from oft.report.glossary import AdapterWords
 
 if TYPE_CHECKING:
@@ -95,13 +95,18 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class SampleRow:
-    """One condition (or prompt) and what each adapter made of it; whatever is missing is None or absent."""
+    """One condition (or prompt) and what each adapter made of it; whatever is missing is None or absent.
+
+    Attributes:
+        kind: of a style, whether the prompt is a seen or an unseen one; '' elsewhere.
+    """
 
     key: str
     caption: str
     condition: Picture | None
     target: Picture | None
     outputs: Mapping[str, Output]
+    kind: str = ""
 
     @property
     def seeds(self) -> set[int]:
@@ -171,7 +176,7 @@ class TaskResults:
 
     Attributes:
         name: its name in the params.
-        condition: canny, segmentation, densepose, ... or `SUBJECT`.
+        condition: canny, segmentation, densepose, ... or `SUBJECT`, `STYLE`.
         dataset: the data set it is drawn from.
         dataset_title: what that is called where people read it.
         title: the task's name for readers, with its data set's.
@@ -209,6 +214,11 @@ class TaskResults:
     def is_subject(self) -> bool:
         """Whether the task learns one thing from a few pictures of it."""
         return self.condition == SUBJECT
+
+    @property
+    def is_style(self) -> bool:
+        """Whether the task learns the manner of pictures."""
+        return self.condition == STYLE
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def format_difference(interval: Interval) -> str:
 
 
 def _state_protocol(gains: MetricGains, judges: str) -> str:
-    number, unit = gains.num_conditions, "prompts" if gains.reference == REAL else "conditions"
+    number, unit = gains.num_conditions, gains.unit
     how = "the pixels of each resample counted together" if gains.metric.pooled else "their mean"
     warning = f"; with {number} they are narrower than they claim" if number < MIN_CONDITIONS else ""
     return (

@@ -30,7 +30,7 @@ def _draw_comparison(task: TaskResults, reextracted: Reextracted) -> Image.Image
     rows = [
         GridRow(
             [column.picture(row) for column in columns],
-            row.caption,
+            f"{row.kind}: {row.caption}" if row.kind else row.caption,
             [column.reextracted(row, reextracted) for column in columns] if reextracted else (),
         )
         for row in task.comparisons

@@ -178,6 +178,7 @@ def _view_row(row: SampleRow, columns: Sequence[Column], found: Reextracted) -> 
     caption = printable(row.caption)
     return {
         "caption": caption,
+        "kind": row.kind,
         "key": row.key,
         "seeds": row.seeds,
         "outputs": row.outputs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 
 from oft.settings.section import ConditionName, Name, NaturalInt, ReaderName, Section
 
@@ -119,10 +119,26 @@ class Task(Section):
 
 
 class Subject(Section):
-    """One subject of a data set in the DreamBooth layout."""
+    """One subject: one of a data set in the DreamBooth layout, or all that a folder of pictures shows."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     dataset: Name
-    subject: str
+    subject: str | None = None
+    class_name: Annotated[str | None, Field(alias="class", pattern=r"^[^\s{}]+( [^\s{}]+)*$")] = None
+    prompts: str | None = None
+    class_pictures: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, or the class of what the folder shows."""
+        return self.subject or self.class_name or ""
+
+
+class Style(Section):
+    """The manner of a data set's pictures, learned from them and their captions."""
+
+    dataset: Name
 
 
 class Shards(Section):

@@ -146,8 +146,8 @@ def open_training_set(
     Raises:
         DataError: the split has no sample, or what is encoded belongs to another base or to other shards.
     """
-    stage = "encode" if with_condition else "encode_subject"
-    remedy = f"run `dvc repro --force {stage}@{Path(store.name).name}`"
+    # The stage's name says what kind of task it is of: encode, encode_subject, encode_style.
+    remedy = f"run `dvc repro --force --glob 'encode*@{Path(store.name).name}'`"
     return TrainingSet(
         ShardReader(store, split),
         split,

@@ -34,8 +34,8 @@ def grid_drawer(
 ) -> Callable[[], Image.Image] | None:
     """Return a function that draws a grid with the weights as they stand, or None if no picture is asked for.
 
-    Rows from above: condition, target and generated for the first validation samples; for a subject its first
-    pictures and what is generated for its first prompts.
+    Rows from above: condition (where there is one), target and generated for the first validation samples;
+    for a subject its first pictures and what is generated for its first prompts.
 
     Args:
         store: shards of the task. Training pictures may have other proportions: their centre is shown.
@@ -52,11 +52,12 @@ def grid_drawer(
         prompts = dict(sorted(subject_prompts.items())[:num_images])
     else:
         prompts = {sample.key: sample.meta["captions"][0] for sample in samples}
-        conditions = {
+        encoded = {
             sample.key: encode_png(decode_square(sample.condition, resolution_px, "nearest"))
             for sample in samples
             if sample.condition is not None
         }
+        conditions = encoded or None  # A style has none.
     targets = [decode_square(sample.image, resolution_px) for sample in samples]
     requests = plan(prompts, 1, seed)
     # A batch of just these pictures: validation must not cost more than it shows.

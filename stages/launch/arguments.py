@@ -13,7 +13,7 @@ from stages.launch.entry import DRY_RUN, module_name
 
 HELP = {
     "dataset": "a data set of params.yaml's `datasets`",
-    "task": "a task of params.yaml's `tasks`, or a subject of its `subjects`",
+    "task": "a task of params.yaml's `tasks`, a subject of its `subjects`, or a style of its `styles`",
     "adapter": "an adapter of params.yaml's `adapters`; `none` is the base alone",
     "trained_on": "the task whose adapter is used, if it is another one",
     "remake": "networks to make anew, by commas; the others are kept as they are",
@@ -69,5 +69,5 @@ def known_trained(params: Params, name: str) -> str:
 
 
 def known_task(params: Params, name: str) -> str:
-    """Return ``name`` if it is a task or a subject of the params."""
-    return known("task", name, [*params.tasks, *params.subjects])
+    """Return ``name`` if it is a task, a subject or a style of the params."""
+    return known("task", name, params.all_tasks)

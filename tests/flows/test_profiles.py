@@ -29,6 +29,7 @@ def test_a_profile_has_the_stages_of_its_tasks_and_no_others(
     for stage, tasks, adapters in (
         ("train", params.control_tasks, params.control_adapters),
         ("train_subject", params.subject_tasks, params.subject_adapters),
+        ("train_style", params.style_tasks, params.style_adapters),
     ):
         expected = {f"{stage}@{task}-{adapter}" for task in tasks for adapter in adapters}
         assert {found for found in graph if found.startswith(f"{stage}@")} == expected

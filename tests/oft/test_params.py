@@ -155,7 +155,7 @@ def test_the_gate_knows_the_scores_of_pictures(values: Values) -> None:
     assert (
         "gate: metrics: each must be one of aacc, canny_f1, part_accuracy, landmark_auc, landmark_nme, "
         "circle_iou, circle_colour_error, depth_rmse, subject_similarity, subject_similarity_image_text, "
-        "prompt_similarity, which every picture has; "
+        "style_similarity_unseen, style_similarity_seen, prompt_similarity, which every picture has; "
         "'frechet_distance' is not\n"
     ) in f"{faults(values)}\n"
 
@@ -192,6 +192,21 @@ def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> N
         (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),
         (lambda v: v["tasks"]["canny_coco"].update(condition="densepose"), "reader coco does not give"),
         (lambda v: v["subjects"]["subject_robot_toy"].update(dataset="coco"), "subjects.subject_robot_toy"),
+        (
+            lambda v: v["subjects"]["subject_robot_toy"].update({"class": "toy"}),
+            "subject_robot_toy.class: dreamb",
+        ),
+        (lambda v: v["subjects"].update(mine={"dataset": "dreambooth"}), "subjects.mine.subject: missing"),
+        (lambda v: v["subjects"].update(mine={"dataset": "photos"}), "subjects.mine.class: missing"),
+        (
+            lambda v: v["subjects"].update(mine={"dataset": "photos", "class": "a", "subject": "b"}),
+            "subjects.mine.subject: all pictures",
+        ),
+        (lambda v: v["subjects"].update(mine={"dataset": "photos", "class": " a"}), "subjects.mine.class"),
+        (lambda v: v["styles"]["style_ink"].update(dataset="mars"), "styles.style_ink.dataset"),
+        (lambda v: v["styles"]["style_ink"].update(dataset="dreambooth"), "styles.style_ink: a style's"),
+        (lambda v: v["styles"].update(canny_coco={"dataset": "world_ink"}), "styles: canny_coco stands in"),
+        (lambda v: v["style_tasks"].append("canny_coco"), "style_tasks[0]"),
     ],
 )
 def test_names_must_agree(values: Values, change: Any, key: str) -> None:
@@ -433,6 +448,28 @@ def test_a_name_of_the_users_can_be_trained(values: Values) -> None:
     assert parse_params(values).adapters["wide"].model_dump()["block_size"] == 8
 
 
-def test_a_subject_needs_an_adapter_that_learns_without_a_condition(values: Values) -> None:
-    values["subject_adapters"] = ["oft", "hint"]
-    assert "subject_adapters[1]: hint (method hint) learns from conditioning images alone" in faults(values)
+@pytest.mark.parametrize("kind", ["subject", "style"])
+def test_what_has_no_condition_needs_an_adapter_that_learns_without(values: Values, kind: str) -> None:
+    values[f"{kind}_adapters"] = ["oft", "hint"]
+    assert f"{kind}_adapters[1]: hint (method hint) learns from conditioning images alone" in faults(values)
+
+
+def test_a_folder_of_pictures_is_a_subject_with_a_class(values: Values) -> None:
+    values["subjects"]["mine"] = {"dataset": "photos", "class": "coffee cup", "prompts": "prompts.txt"}
+    subject = parse_params(values).subjects["mine"]
+    assert (subject.title, subject.prompts, subject.class_pictures) == ("coffee cup", "prompts.txt", None)
+    assert subject.model_dump()["class"] == "coffee cup", "written as it is read"
+
+
+def test_a_task_is_found_by_its_name_whatever_its_kind(values: Values) -> None:
+    values["style_tasks"] = ["style_ink"]
+    params = parse_params(values)
+    assert {task: params.condition_of(task) for task in ("canny_coco", "subject_robot_toy", "style_ink")} == {
+        "canny_coco": "canny",
+        "subject_robot_toy": "subject",
+        "style_ink": "style",
+    }
+    assert params.gated_tasks[-2:] == ["subject_robot_toy", "style_ink"]
+    assert params.training_of("subject_robot_toy") is params.train_subject
+    assert params.training_of("style_ink") is params.training_of("canny_coco") is params.train
+    assert params.all_tasks["style_ink"].dataset == "world_ink"

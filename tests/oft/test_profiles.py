@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from miniature.world import SUBJECTS
+from miniature.world.styles import STYLES
 from oft.errors import ParamsError
 from oft.params import parse_params
 from oft.profiles import compose_profile, list_profiles, write_profile
@@ -61,10 +63,19 @@ def test_a_profile_that_breaks_a_rule_leaves_the_file_alone(tmp_path: Path) -> N
 
 def test_smoke_has_the_graph_of_the_default() -> None:
     smoke, default = (parse_params(compose_profile(CONF, name)) for name in ("smoke", "miniature"))
-    for key in ("datasets", "tasks", "subjects", "transfers"):
+    for key in ("datasets", "tasks", "subjects", "styles", "transfers"):
         assert set(getattr(smoke, key)) == set(getattr(default, key))
-    for key in ("control_tasks", "subject_tasks", "control_adapters", "subject_adapters", "base_tasks"):
+    for key in ("trained_tasks", "control_adapters", "subject_adapters", "style_adapters", "base_tasks"):
         assert getattr(smoke, key) == getattr(default, key)
+
+
+def test_full_has_all_that_the_world_offers() -> None:
+    full = parse_params(compose_profile(CONF, "full"))
+    assert {full.subjects[task].subject for task in full.subject_tasks} == set(SUBJECTS)
+    assert {full.datasets[full.styles[task].dataset].acquire.source for task in full.style_tasks} == {
+        f"world-{style}" for style in STYLES
+    }
+    assert set(full.base_tasks) >= set(full.trained_tasks)
 
 
 def test_a_small_number_is_written_as_every_reader_of_yaml_takes_it(tmp_path: Path) -> None:

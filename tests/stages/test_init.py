@@ -11,7 +11,7 @@ import pytest
 from oft.errors import ParamsError
 from oft.params import parse_params
 from oft.storage import dump_yaml, read_json
-from stages import init, train
+from stages import init
 
 ARGUMENTS = ["--task", "segm_ade20k", "--adapter", "tried"]
 
@@ -35,8 +35,8 @@ def test_a_rate_of_its_own_is_trained_with_and_kept(folder: Path, values: dict[s
     made = folder / "runs" / "segm_ade20k" / "tried" / "init"
     assert read_json(made / "learning_rates.json") == {"train": 5e-4}
     params = parse_params(values)
-    assert train.training_settings(params, "segm_ade20k", "tried").learning_rate == 5e-4
-    assert train.training_settings(params, "segm_ade20k", "oft") == params.train
+    assert params.training_of("segm_ade20k", "tried").learning_rate == 5e-4
+    assert params.training_of("segm_ade20k", "oft") == params.train
 
 
 def test_without_one_the_sections_holds(folder: Path, values: dict[str, Any]) -> None:
@@ -44,7 +44,7 @@ def test_without_one_the_sections_holds(folder: Path, values: dict[str, Any]) ->
     init.main(ARGUMENTS)
     assert not (folder / "runs" / "segm_ade20k" / "tried" / "init" / "learning_rates.json").exists()
     params = parse_params(values)
-    assert train.training_settings(params, "segm_ade20k", "tried") == params.train
+    assert params.training_of("segm_ade20k", "tried") == params.train
 
 
 def test_a_rate_for_no_training_is_refused(values: dict[str, Any]) -> None:

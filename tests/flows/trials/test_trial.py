@@ -31,8 +31,14 @@ def test_by_default_it_measures_what_the_settings_train_and_transfer(values: dic
     assert parts == expected | subject, "no hint encoder learns a subject"
 
 
+def test_a_style_is_measured_as_its_own_kind(values: dict[str, Any]) -> None:
+    found = trial(values, tasks=["style_ink"], adapters=["none", "oft", "hint"])
+    assert [part.stage for part in found.parts] == ["evaluate_base@style_ink", "evaluate_style@style_ink-oft"]
+    assert found.values["style_tasks"] == ["style_ink"] and "style_ink" in found.values["base_tasks"]
+
+
 def test_dvc_has_a_stage_for_every_part(values: dict[str, Any], make_repository: MakeRepository) -> None:
-    root, made = make_repository(), trial(values)
+    root, made = make_repository(), trial(values | {"style_tasks": ["style_ink"]})
     shutil.copy(ROOT / "dvc.yaml", root)
     (root / "params.yaml").write_text(dump_yaml(dict(made.values)), encoding="utf-8")
     assert {part.stage for part in made.parts} <= set(read_graph(root))

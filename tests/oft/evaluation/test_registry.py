@@ -11,7 +11,7 @@ import pytest
 from oft.conditions.registry import CONDITIONS
 from oft.evaluation import registry
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import JUDGES, SUBJECT, Metric, MetricFamily
+from oft.evaluation.metric import JUDGES, STYLE, SUBJECT, Metric, MetricFamily
 from oft.evaluation.registry import FAMILIES, all_metrics, headline_metrics, markdown_table, score_names
 from oft.storage import load_yaml
 from tests.conftest import ROOT
@@ -58,6 +58,7 @@ def test_families_know_their_conditions_and_headlines() -> None:
         assert all(metrics[name].direction != "neither" for name in family.headline)
     assert headline_metrics("segmentation") == ("miou", "aacc")
     assert headline_metrics(SUBJECT) == ("subject_similarity", "subject_similarity_image_text")
+    assert headline_metrics(STYLE) == ("style_similarity_unseen", "style_similarity_seen")
     assert headline_metrics("landmarks") == ("landmark_auc", "landmark_nme")
     assert headline_metrics("circles") == ("circle_iou", "circle_colour_error")
     assert headline_metrics("depth") == ("depth_rmse",)

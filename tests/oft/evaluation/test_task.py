@@ -13,7 +13,7 @@ from oft.errors import DataError
 from oft.evaluation import distribution
 from oft.evaluation.features import Judge, extract_clip_images, extract_clip_texts
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import SUBJECT
+from oft.evaluation.metric import STYLE, SUBJECT
 from oft.evaluation.registry import measure_task
 from oft.evaluation.similarity import score_text_image
 from oft.evaluation.task import (
@@ -276,3 +276,39 @@ def test_a_subject_is_judged_by_its_prompts_without_the_identifier(
     assert {"diversity", *similarities, *references} < set(measured.metrics)
     counted = {name: value for name, value in measured.metrics.items() if name.startswith("num_")}
     assert counted == {"num_images": 4, "num_prompts": 2, "num_real_images": 4}
+
+
+def test_a_style_is_measured_on_both_splits_and_its_distribution_on_the_held_out_one(
+    base: Base,
+    judges: Path,
+    tmp_path: Path,
+    pictures: np.ndarray,
+    params: Params,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distribution, "MIN_IMAGES", 4)
+    shards = tmp_path / "shards"
+    packed = [
+        pack_sample(f"s{i}", pictures[i], meta={"captions": [CAPTIONS[i]]}, lossless=True) for i in range(8)
+    ]
+    # Of four training pictures two are asked for.
+    write_shards(packed[:4], shards, "train", 8)
+    write_shards(packed[4:], shards, "val", 8)
+    prompts = {f"s{i}": CAPTIONS[i] for i in (1, 2, 4, 5, 6, 7)}
+    write_json(shards / "prompts.json", {"prompts": prompts, "seen": ["s1", "s2"]})
+    samples = sample_folder(tmp_path / "samples", prompts, 1, pictures[[1, 2, 4, 5, 6, 7]])
+    files = TaskFiles(shards, samples, 2)
+    task = read_task(STYLE, files, base, judges, params.evaluate, params.conditions, 0)
+    assert task.unseen.tolist() == [False] * 2 + [True] * 4
+    assert task.drawn_unseen.tolist() == [False] * 2 + [True] * 4
+    measured = measure_task(task)
+    metrics = measured.metrics
+    # What was drawn are the real pictures themselves.
+    assert metrics["frechet_distance"] == pytest.approx(0, abs=1e-4)
+    assert metrics["num_train_val_images"] == 4 and metrics["num_real_images"] == 6
+    assert metrics["prompt_similarity"] == pytest.approx(metrics["prompt_similarity_real"])
+    assert metrics["style_similarity_seen"] == pytest.approx(metrics["style_similarity_seen_real"])
+    # A real picture is not compared with itself.
+    assert metrics["style_similarity_unseen"] > metrics["style_similarity_unseen_real"]
+    rows = {row["key"]: row for row in measured.score_rows()}
+    assert rows["s1"]["style_similarity_unseen"] is None and rows["s4"]["style_similarity_seen"] is None

@@ -21,7 +21,7 @@ from oft.report import collect, edge_reextractor, render
 from oft.report.results import Picture, ReportData
 from oft.shards.shards import Sample, pack_sample, write_shards
 from oft.storage import load_yaml
-from oft.types import Counts
+from oft.types import SPLITS, Counts
 from tests.cards import origin_of
 from tests.conftest import ROOT
 
@@ -266,3 +266,31 @@ def write_samples_fixture() -> WriteSamples:
 @pytest.fixture(name="draw_picture")
 def draw_picture_fixture() -> Callable[..., Picture]:
     return draw_picture
+
+
+@pytest.fixture
+def style_report(tmp_path: Path, values: dict[str, Any]) -> ReportData:
+    """A style of four pictures a split, drawn for all validation captions and three training ones."""
+    nothing = {"control_tasks": [], "subject_tasks": [], "style_adapters": ["oft"]}
+    values |= nothing | {"style_tasks": ["style_ink"], "base_tasks": ["style_ink"]}
+    shards = tmp_path / "data" / "shards" / "style_ink"
+    for split in SPLITS:
+        samples = [
+            pack_sample(
+                f"{split}{place}",
+                draw_picture(place, len(split)),
+                meta={"captions": [CAPTION], "licence": ""},
+                lossless=True,
+            )
+            for place in range(4)
+        ]
+        write_shards(samples, shards, split, 4)
+    seen = ["train0", "train1", "train3"]
+    write_json(shards / "prompts.json", {"prompts": {}, "seen": seen})
+    for adapter in ("none", "oft"):
+        entries = [
+            (key, 0, draw_picture(9, place), CAPTION)
+            for place, key in enumerate([*seen, *(f"val{place}" for place in range(4))])
+        ]
+        write_samples(tmp_path / "runs" / "style_ink" / adapter / "samples", entries)
+    return collect_run(tmp_path, values, num_rows=2)

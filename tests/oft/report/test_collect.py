@@ -181,3 +181,17 @@ def test_telemetry_is_read_where_it_is(pristine_run: Path, tmp_path: Path) -> No
     assert read_telemetry(tmp_path) == []
     (entry,) = read_telemetry(pristine_run)
     assert entry.stage == "train@segm_ade20k-oft" and entry.values["seconds"] == 95.2
+
+
+def test_a_style_shows_unseen_prompts_and_then_seen_ones_beside_their_pictures(
+    style_report: ReportData, draw_picture: Callable[..., Picture]
+) -> None:
+    (task,) = style_report.tasks
+    assert task.is_style and task.title == "Style “ink” (miniature world)"
+    assert [row.kind for row in task.comparisons] == ["unseen prompt"] * 2 + ["seen prompt"] * 2
+    for row in task.comparisons:
+        split, place = row.key[:-1], int(row.key[-1])
+        assert (split == "train") == (row.kind == "seen prompt")
+        np.testing.assert_array_equal(row.target, draw_picture(place, len(split)))
+        assert set(row.outputs) == {"none", "oft"} and row.condition is None
+    assert len(task.examples) == 2 and not task.more_comparisons

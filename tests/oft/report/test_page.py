@@ -15,7 +15,7 @@ from PIL import Image
 
 from oft.params import parse_params
 from oft.report import edge_reextractor, read_telemetry, render, render_telemetry
-from oft.report.results import Picture, Piece
+from oft.report.results import Picture, Piece, ReportData
 from oft.report.views import anchor, picture_uri
 from tests.oft.report.conftest import collect_run
 
@@ -399,3 +399,11 @@ def test_small_pictures_are_kept_exactly(draw_picture: Callable[..., Picture]) -
 
 def test_old_grids_do_not_stay_half_written(rendered: Path) -> None:
     assert not [path for path in rendered.rglob("*") if path.name.endswith(".partial")]
+
+
+def test_a_style_s_prompts_say_whether_they_were_trained_on(style_report: ReportData, tmp_path: Path) -> None:
+    render(style_report, tmp_path / "page")
+    text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert text.count("<b>Unseen prompt:</b>") == text.count("<b>Seen prompt:</b>") == 2
+    assert "Styles: 60 steps of 4 pictures" in text and "Tasks with a condition" not in text
+    assert (tmp_path / "page" / "grids" / "style_ink.png").is_file()

@@ -80,7 +80,7 @@ def test_figure_judge_number_and_method_are_named() -> None:
         "Mean IoU (miniature segmenter) over 96 conditions and one seed, the pixels of each resample counted "
         "together. In brackets: 95 % intervals, paired, by a bootstrap over the conditions."
     ]
-    few = MetricGains(all_metrics()["subject_similarity"], REAL, 12, UP, {})
+    few = MetricGains(all_metrics()["subject_similarity"], REAL, 12, UP, {}, "prompts")
     (line,) = describe_gains(few, RUNS, "elsewhere")
     assert line.startswith("Likeness to the subject (DINO) over 12 prompts and one seed, their mean.")
     assert "with 12 they are narrower than they claim" in line

@@ -57,9 +57,9 @@ def test_a_sample_without_its_condition_is_named(tmp_path: Path) -> None:
         data.load(np.array([0, 1]))
 
 
-@pytest.mark.parametrize(("with_condition", "stage"), [(True, "encode@"), (False, "encode_subject@")])
+@pytest.mark.parametrize("with_condition", [True, False])
 def test_a_remedy_names_the_stage(
-    base: Base, shards_folder: Path, tmp_path: Path, with_condition: bool, stage: str
+    base: Base, shards_folder: Path, tmp_path: Path, with_condition: bool
 ) -> None:
-    with pytest.raises(DataError, match=rf"run `dvc repro --force {stage}{shards_folder.name}`"):
+    with pytest.raises(DataError, match=rf"run `dvc repro --force --glob 'encode\*@{shards_folder.name}'`"):
         open_training_set(base, ShardFolder(shards_folder), tmp_path, "train", with_condition=with_condition)
