@@ -38,7 +38,7 @@ repro: ## run the whole pipeline, or the part that changed (ARGS="train report" 
 	@python -m flows.reproduce --plain $(ARGS)
 	@[ ! -e report/index.html ] || printf '\nReport: %s\n' "$(CURDIR)/report/index.html"
 
-profile: setup ## choose what a run does: make profile PROFILE=full (or miniature, smoke; see conf/profile/)
+profile: setup ## choose what a run does: make profile PROFILE=compare (or full, smoke, miniature; see conf/profile/)
 	@oft profile $(PROFILE)
 
 flow: setup ## the same through Prefect: a record of stages, times, metrics, pictures (ARGS="--help" for options)

@@ -108,7 +108,7 @@ def info(
 @app.command()
 def profile(
     name: Annotated[
-        str, typer.Argument(help="A file of conf/profile without .yaml: miniature, full, smoke.")
+        str, typer.Argument(help="A file of conf/profile without .yaml: miniature, compare, full, smoke.")
     ],
     conf: Annotated[Path, typer.Option(help="Folder of the profiles.")] = Path("conf"),
     params: Annotated[Path, typer.Option(help="File to write.")] = Path("params.yaml"),

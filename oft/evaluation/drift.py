@@ -16,7 +16,6 @@ import numpy as np
 from oft.evaluation.intervals import bootstrap_interval, mean_of
 from oft.evaluation.metric import BOUNDS, Metric
 from oft.evaluation.similarity import score_text_image
-from oft.sampling import generate, plan
 from oft.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ class Unrelated:
 
     def draw(self, base: Base, adapter: Adapter | None, *noise: str) -> Pictures:
         """Return a picture of each prompt, uint8 [n, h, w, 3]; other ``noise`` gives other pictures."""
+        from oft.sampling import generate, plan
+
         prompts = {f"{place:04d}": prompt for place, prompt in enumerate(self.prompts)}
         requests = plan(prompts, 1, derive_seed(self.seed, "unrelated", *noise))
         batch = min(self.sampling.batch_size, len(requests))

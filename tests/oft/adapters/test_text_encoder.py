@@ -15,8 +15,8 @@ from oft.models.base import Base, load_base
 from oft.models.prompts import encode_prompts
 from oft.params import Params, parse_params
 from oft.seeding import generator_for
-from oft.training.objective import TrainingSource, data_objective
-from oft.training.run import Denoiser, Workplace, train_adapter
+from oft.training.objective import Denoiser, TrainingSource, data_objective
+from oft.training.run import Workplace, train_adapter
 from tests.oft.training.conftest import training_set
 
 ENTRIES: dict[str, dict[str, Any]] = {
