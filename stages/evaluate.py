@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oft.adapters.registry import BASE_ALONE
 from oft.params import Params, load_params
@@ -13,6 +13,10 @@ from oft.storage import atomic_folder, read_json, write_json
 from stages.launch import paths
 from stages.launch.arguments import known_adapter, known_task, parse
 from stages.launch.entry import run
+
+if TYPE_CHECKING:
+    from oft.evaluation.measure import Measurements
+    from oft.evaluation.task import EvaluatedTask
 
 
 def main(arguments: list[str]) -> None:
@@ -46,6 +50,8 @@ def main(arguments: list[str]) -> None:
         geometry, layers = measure_geometry(base, folder / "magnitude")
         measured.add(geometry)
         measured.add(read_json(folder / "magnitude" / "summary.json"))
+        if params.evaluate.before_magnitudes and "magnitude_parameters" in geometry:
+            measured.add(measure_unfitted(params, task, adapter, evaluated, measured))
     if params.evaluate.drift_prompts and not transfer:
         from oft.evaluation.drift import Unrelated, measure_drift
 
@@ -59,6 +65,32 @@ def main(arguments: list[str]) -> None:
         write_json(plots / "class_pixels.json", measured.class_pixel_rows())
         write_json(plots / "energy.json", layers)
     write_json(folder / "metrics.json", measured.rounded())
+
+
+def measure_unfitted(
+    params: Params, task: str, adapter: str, evaluated: EvaluatedTask, measured: Measurements
+) -> dict[str, float]:
+    """Return the scores of the same requests drawn before magnitudes were fitted, and what those add."""
+    import numpy as np
+
+    from oft.evaluation.magnitudes import measure_before_magnitudes
+    from oft.evaluation.registry import measure_task, picture_metrics
+    from oft.models.adapted import load_adapter_onto
+    from oft.sampling import generate, task_conditions
+    from oft.seeding import derive_seed
+    from oft.shards.samples import read_samples
+
+    base = evaluated.base
+    requests = [r for r, _ in read_samples(evaluated.files.samples, evaluated.files.num_sample_shards)]
+    unfitted = load_adapter_onto(base, paths.run(task, adapter) / "train")
+    unfitted.strength = params.sample.strength
+    conditions = task_conditions(paths.shards(task)) if unfitted.takes_condition else None
+    with unfitted.merging():
+        drawn = generate(base, unfitted, requests, conditions, params.sample, params.resolution_px)
+        pictures = np.stack([picture for _, picture in drawn])
+    unfitted.remove()
+    rng = np.random.default_rng(derive_seed(params.seed, "magnitudes"))
+    return measure_before_magnitudes(evaluated, measured, pictures, measure_task, picture_metrics(), rng)
 
 
 def describe_run(params: Params, adapter: str) -> dict[str, object]:

@@ -41,8 +41,17 @@ since every generated picture comes through its decoder."""
 
 REFERENCES = (REAL, RECONSTRUCTION)
 
+BEFORE_MAGNITUDES = "_before_magnitudes"
+"""``<metric>_before_magnitudes`` is the same on what the adapter drew before magnitudes were fitted."""
+
+ADDED_BY_MAGNITUDES = "_added_by_magnitudes"
+"""``<metric>_added_by_magnitudes`` is the mean over conditions of what fitting them adds to the score."""
+
 BOUNDS = ("_low", "_high")
 """``<metric>_low`` and ``<metric>_high`` are the ends of its 95 % interval, where it has one in the file."""
+
+BESIDE = (*REFERENCES, BEFORE_MAGNITUDES, ADDED_BY_MAGNITUDES, *BOUNDS)
+"""What the names of figures that stand beside a metric end with."""
 
 MINIATURE_JUDGES = "miniature"
 """The value of ``evaluate.judges`` that stands for the networks which ship with the repository."""

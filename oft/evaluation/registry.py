@@ -23,7 +23,7 @@ from oft.evaluation import (
     style,
 )
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import KINDS, REFERENCES, Metric, MetricFamily
+from oft.evaluation.metric import BESIDE, KINDS, Metric, MetricFamily
 
 if TYPE_CHECKING:
     from oft.evaluation.task import EvaluatedTask
@@ -62,10 +62,10 @@ def judged_by(key: str, judges: str) -> str:
     """Return the miniature network that gives the figure under a key of ``metrics.json``, '' for none.
 
     Args:
-        key: a metric's name, or that of it on real or reconstructed pictures.
+        key: a metric's name, or that of it on real, reconstructed or unfitted pictures.
         judges: the setting ``evaluate.judges``.
     """
-    for suffix in REFERENCES:
+    for suffix in reversed(BESIDE):
         key = key.removesuffix(suffix)
     metric = find_metric(key)
     return metric.judged_by(judges) if metric else ""
@@ -84,6 +84,11 @@ def with_judge(key: str, judges: str) -> str:
 def score_names() -> list[str]:
     """Return the names of the metrics that each picture has: what a gate can compare."""
     return [name for name, metric in all_metrics().items() if metric.per_picture]
+
+
+def picture_metrics() -> list[str]:
+    """Return the names of the metrics that say how well pictures turned out."""
+    return [metric.name for family in FAMILIES for metric in family.metrics]
 
 
 def headline_metrics(condition: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oft.evaluation.metric import BOUNDS, REAL, RECONSTRUCTION, REFERENCES, Direction, Group
+from oft.evaluation.metric import BESIDE, BOUNDS, REAL, RECONSTRUCTION, REFERENCES, Direction, Group
 from oft.evaluation.registry import find_metric, headline_metrics
 from oft.report.gains import find_clear_best
 from oft.report.glossary import GROUP_TITLES
@@ -83,9 +83,7 @@ def metric_groups(
     keys = list(dict.fromkeys(key for run in runs for key in run.metrics))
     rows: dict[Group, list[MetricRow]] = {group: [] for group in GROUP_TITLES}
     for key in keys:
-        if not any(
-            key.endswith(suffix) and key.removesuffix(suffix) in keys for suffix in (*REFERENCES, *BOUNDS)
-        ):
+        if not any(key.endswith(suffix) and key.removesuffix(suffix) in keys for suffix in BESIDE):
             rows[_group_of(key, runs)].append(_metric_row(key, runs, judges, seed))
     return [(GROUP_TITLES[group], group, found) for group, found in rows.items() if found]
 

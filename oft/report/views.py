@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from oft.evaluation.metric import Direction
+from oft.evaluation.intervals import Interval
+from oft.evaluation.metric import ADDED_BY_MAGNITUDES, BEFORE_MAGNITUDES, BOUNDS, Direction
 from oft.evaluation.registry import find_metric, judged_by
 from oft.pictures import data_uri, encode_jpeg, encode_png
 from oft.report.figures import Line, draw_confusion, draw_curves
@@ -26,7 +27,7 @@ from oft.report.results import (
     number,
 )
 from oft.report.scores import format_value, main_metric, metric_groups
-from oft.report.sentences import describe_gains, describe_parameters
+from oft.report.sentences import describe_gains, describe_parameters, format_difference
 
 if TYPE_CHECKING:
     from oft.params import Params
@@ -139,6 +140,7 @@ def view_task(
         "title": task.title,
         "explanation": condition_words(task).explanation,
         "is_subject": task.is_subject,
+        "is_style": task.is_style,
         "runs": task.runs,
         "trained_on": {
             run.adapter: describe_task(run.trained_on, params).title(run.trained_on)
@@ -161,7 +163,7 @@ def view_task(
         "arrows": DIRECTIONS,
         "num_images": _num_images(task.runs),
         "curves": _view_curves(task),
-        "magnitude": [view for run in task.runs if (view := _view_magnitude(run))],
+        "magnitude": [view for run in task.runs if (view := _view_magnitude(run, judges))],
         "summaries": _view_summaries(task.runs),
         "confusions": [_view_confusion(task, run) for run in task.runs if run.confusion],
         "failures": [_view_failure(failure, titles[failure.adapter], judges) for failure in task.failures],
@@ -265,14 +267,33 @@ def _view_confusion(task: TaskResults, run: RunResults) -> dict[str, str]:
     return {"title": title, "svg": draw_confusion(run.confusion, svg_name, label)}
 
 
-def _view_magnitude(run: RunResults) -> dict[str, Any] | None:
-    """Return the validation loss before and after magnitude fitting; None where it left none."""
+def _view_magnitude(run: RunResults, judges: str) -> dict[str, Any] | None:
+    """Return loss and scores before and after magnitude fitting; None where it left no loss."""
     summary = run.summaries.get("magnitude", {})
     if not {"val_loss_before", "val_loss_after"} & summary.keys():
         return None
     before, after = (number(summary.get(f"val_loss_{when}")) for when in ("before", "after"))
     change = 100 * (after - before) / before if before and after is not None else None
-    return {"adapter": run.adapter, "before": before, "after": after, "change": change}
+    scores = [
+        {
+            "title": metric.title(judges),
+            "before": run.number(f"{name}{BEFORE_MAGNITUDES}"),
+            "after": run.number(name),
+            "added": _interval_of(run, f"{name}{ADDED_BY_MAGNITUDES}"),
+        }
+        for name in run.metrics
+        if f"{name}{BEFORE_MAGNITUDES}" in run.metrics and (metric := find_metric(name))
+    ]
+    return {"adapter": run.adapter, "before": before, "after": after, "change": change, "scores": scores}
+
+
+def _interval_of(run: RunResults, key: str) -> str:
+    """Return a difference with its interval, '' where the file has none."""
+    values = [run.number(name) for name in (key, *(f"{key}{end}" for end in BOUNDS))]
+    value, low, high = values
+    return (
+        "" if value is None or low is None or high is None else format_difference(Interval(value, low, high))
+    )
 
 
 def _view_summaries(runs: Sequence[RunResults]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Evaluation(Section):
     kernel_distance_subsets: PositiveInt
     kernel_distance_subset_size: Annotated[int, Field(ge=2)]
     num_confusion_classes: Annotated[int, Field(ge=2, le=150)]
+    before_magnitudes: bool
     drift_prompts: list[Annotated[str, Field(min_length=1)]]
 
     @model_validator(mode="after")
