@@ -71,8 +71,8 @@ def generate(
     """Yield each request with its picture.
 
     Batches are always full (the last one is filled up and its surplus thrown away), so that a picture's bytes
-    do not depend on how many others were asked for. Each picture has a generator of its own, from which come its
-    first latents and then what noise the sampler adds.
+    do not depend on how many others were asked for. Each picture has a generator of its own, from which come
+    its first latents and then what noise the sampler adds.
 
     Args:
         adapter: the one on the base's UNet; None for the base alone.

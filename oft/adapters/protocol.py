@@ -175,13 +175,15 @@ class Adapter(ABC):
         """Let the conditional half of guidance alone see conditioning images (ControlNet's guess mode).
 
         Args:
-            images: as ``conditioned`` has them; the UNet's batch is twice theirs, the unconditional half first.
+            images: as ``conditioned`` takes them; the UNet's batch is twice theirs, the unconditional half
+                first.
 
         Raises:
             ParamsError: the kind takes conditioning images and has no guess mode.
         """
         raise ParamsError(
-            f"an adapter of method {self.method} has no guess mode; set sample.guess_mode to false in params.yaml"
+            f"an adapter of method {self.method} has no guess mode; set sample.guess_mode to false in "
+            "params.yaml"
         )
 
     @property

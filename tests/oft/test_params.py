@@ -116,7 +116,11 @@ def test_a_whole_number_may_stand_for_a_real_one(values: Values) -> None:
     [
         ("train", "learning_rate", 0),
         ("train", "prompt_dropout", 1.1),
-        ("train", "schedule", "linear"),
+        ("train", "schedule", "step"),
+        ("train", "lr_power", 0),
+        ("train", "lr_num_cycles", 0),
+        ("train", "adam_beta2", 1.0),
+        ("train", "adam_epsilon", 0.0),
         ("train", "warmup_steps", 10_000_000),
         ("train", "gradient_accumulation_steps", 3),
         ("train", "ema_decay", 1.0),
@@ -206,7 +210,18 @@ def test_what_guidance_alone_can_do_needs_guidance(values: Values, key: str, val
     values["sample"][key] = value
     assert getattr(parse_params(values).sample, key) == value
     values["sample"]["guidance_scale"] = 1
-    assert f"sample: {key} ({value!r}) is of guidance's unconditional half, and guidance_scale 1" in faults(values)
+    assert f"sample: {key} ({value!r}) is of guidance's unconditional half, and guidance_scale 1" in faults(
+        values
+    )
+
+
+def test_a_polynomial_schedule_starts_above_its_end(values: Values) -> None:
+    values["train"] |= {"schedule": "polynomial", "learning_rate": 5e-8, "scale_lr": True}
+    parse_params(values)  # times 16 pictures
+    values["train"]["scale_lr"] = False
+    assert "train: learning_rate (5e-08) must be above 1e-07, where schedule polynomial ends" in faults(
+        values
+    )
 
 
 def test_a_negative_prompt_is_one_line(values: Values) -> None:
@@ -248,8 +263,8 @@ def test_a_source_gives_its_own_layouts_alone(values: Values, source: str, reade
         ),
         (
             lambda v: v["sample"].update(scheduler="euler_b"),
-            "sample.scheduler: must be one of ddim, plms, dpmsolver++, dpmsolver_sde, dpm2, dpm2_a, unipc, euler, "
-            "euler_a, heun, lms (did you mean 'euler_a'?); it is 'euler_b'",
+            "sample.scheduler: must be one of ddim, plms, dpmsolver++, dpmsolver_sde, dpm2, dpm2_a, unipc, "
+            "euler, euler_a, heun, lms (did you mean 'euler_a'?); it is 'euler_b'",
         ),
         (
             lambda v: v["conditions"].update(cany={}),
