@@ -278,8 +278,8 @@ def _unfit_sampling(params: Params) -> Iterator[str]:
         value = getattr(params.sample, setting)
         if value != neutral and setting not in SCHEDULERS[name].takes:
             yield (
-                f"sample.{setting}: must be {json.dumps(neutral)} with scheduler {name}, which does not take it; set "
-                f"it so, or choose one of {', '.join(samplers_taking(setting))}; it is {value!r}"
+                f"sample.{setting}: must be {json.dumps(neutral)} with {name}, which does not take it; "
+                f"set it so, or choose one of {', '.join(samplers_taking(setting))}; it is {value!r}"
             )
 
 

@@ -41,9 +41,9 @@ SCHEDULERS: dict[str, Sampler] = {
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "dpmsolver++", "solver_order": 2, "use_karras_sigmas": True},
     ),
-    # k-diffusion's, ported as DPMSolverSDEScheduler, needs torchsde, whose Brownian tree lets the two halves of
-    # a step share their noise. This is the second-order singlestep solver of the same equation with noise of its
-    # own for each call; a step of k-diffusion's is two of it.
+    # k-diffusion's, ported as DPMSolverSDEScheduler, needs torchsde, whose Brownian tree lets the two halves
+    # of a step share their noise. This is the second-order singlestep solver of the same equation with noise
+    # of its own for each call; a step of k-diffusion's is two of it.
     "dpmsolver_sde": Sampler(
         "DPM++ SDE",
         "DPMSolverSinglestepScheduler",

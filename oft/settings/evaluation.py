@@ -43,8 +43,8 @@ class Sampling(Section):
             for name, neutral in (("negative_prompt", ""), ("guess_mode", False)):
                 if (value := getattr(self, name)) != neutral:
                     raise ValueError(
-                        f"{name} ({value!r}) is of guidance's unconditional half, and guidance_scale 1 has none; raise "
-                        f"guidance_scale or set {name} to {json.dumps(neutral)}"
+                        f"{name} ({value!r}) is of guidance's unconditional half, and guidance_scale 1 has "
+                        f"none; raise guidance_scale or set {name} to {json.dumps(neutral)}"
                     )
         return self
 

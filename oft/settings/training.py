@@ -81,8 +81,8 @@ class Optimization(Section):
     def _polynomial_falls(self) -> Optimization:
         if self.schedule == "polynomial" and self.peak_learning_rate <= POLYNOMIAL_END_RATE:
             raise ValueError(
-                f"learning_rate ({self.learning_rate}{', times batch_size' if self.scale_lr else ''}) must be "
-                f"above {POLYNOMIAL_END_RATE}, where schedule polynomial ends; raise it or choose linear"
+                f"learning_rate ({self.learning_rate}{', times batch_size' if self.scale_lr else ''}) must "
+                f"be above {POLYNOMIAL_END_RATE}, where schedule polynomial ends; raise it or choose linear"
             )
         return self
 

@@ -83,15 +83,15 @@ def test_karras_sigmas_lie_on_karras_curve(name: str) -> None:
             "euler_a",
             "karras_sigmas",
             True,
-            "sample.karras_sigmas: must be null with scheduler euler_a, which does not take it; set it so, "
+            "sample.karras_sigmas: must be null with euler_a, which does not take it; set it so, "
             "or choose one of dpmsolver++, dpmsolver_sde, dpm2, dpm2_a, unipc, euler, heun, lms; it is True",
         ),
-        ("plms", "karras_sigmas", False, "sample.karras_sigmas: must be null with scheduler plms"),
+        ("plms", "karras_sigmas", False, "sample.karras_sigmas: must be null with plms"),
         (
             "heun",
             "eta",
             0.5,
-            "sample.eta: must be 0.0 with scheduler heun, which does not take it; set it so, or choose one "
+            "sample.eta: must be 0.0 with heun, which does not take it; set it so, or choose one "
             "of ddim; it is 0.5",
         ),
     ],
