@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 import math
 import operator
 from collections.abc import Collection, Iterator, Mapping
@@ -33,7 +34,7 @@ from oft.datasets.registry import READERS, readers_of_sources
 from oft.errors import ParamsError
 from oft.evaluation.metric import STYLE, SUBJECT
 from oft.evaluation.registry import score_names
-from oft.schedulers import SCHEDULERS
+from oft.schedulers import OPTIONAL_SETTINGS, SCHEDULERS, samplers_taking
 from oft.settings.data import Blip, Dataset, Encoding, Shards, Style, Subject, Task
 from oft.settings.evaluation import Angles, Evaluation, Gate, Report, Sampling
 from oft.settings.section import (
@@ -154,6 +155,7 @@ class Params(Section):
             _unfit_subjects,
             _unfit_styles,
             _unfit_shards,
+            _unfit_sampling,
         )
         if faults := [fault for check in checks for fault in check(self)]:
             raise ValueError("\n".join(faults))
@@ -344,6 +346,18 @@ def _unfit_shards(params: Params) -> Iterator[str]:
     shards = params.sample_shards
     if shards != list(range(len(shards))) or not shards:
         yield f"sample_shards: must count up from 0, for example [0, 1]; it is {shards}"
+
+
+def _unfit_sampling(params: Params) -> Iterator[str]:
+    """Yield a fault for each setting that the sampler has no use for."""
+    name = params.sample.scheduler
+    for setting, neutral in OPTIONAL_SETTINGS.items():
+        value = getattr(params.sample, setting)
+        if value != neutral and setting not in SCHEDULERS[name].takes:
+            yield (
+                f"sample.{setting}: must be {json.dumps(neutral)} with {name}, which does not take it; "
+                f"set it so, or choose one of {', '.join(samplers_taking(setting))}; it is {value!r}"
+            )
 
 
 @cache

@@ -56,6 +56,9 @@ EXPLANATIONS: dict[str, str] = {
 Size = tuple[int, int]
 """Width and height, pixels."""
 
+Position = tuple[float, float]
+"""Where a box lies in a picture: left and top as shares, 0 to below 1, of the places there are."""
+
 Resample = Literal["lanczos", "area", "nearest"]
 RESAMPLING: dict[str, Image.Resampling] = {
     "lanczos": Image.Resampling.LANCZOS,
@@ -153,22 +156,29 @@ def load_labels(source: ByteSource, channel: int | None = None) -> Integer[np.nd
 
 
 def prepare(
-    image: Image.Image, size_px: int | Size, resample: Resample | Image.Resampling = "lanczos"
+    image: Image.Image,
+    size_px: int | Size,
+    resample: Resample | Image.Resampling = "lanczos",
+    position: Position | None = None,
 ) -> Image.Image:
-    """Return the centre of a picture, as much as fits, at a size; one number is the side of a square."""
+    """Return as much of a picture as fits, at a size; one number is the side of a square.
+
+    Args:
+        position: where it is cut out; None is the centre.
+    """
     chosen = RESAMPLING[resample] if isinstance(resample, str) else resample
     size = (size_px, size_px) if isinstance(size_px, int) else size_px
-    return image.crop(centre_box(image.size, size)).resize(size, chosen)
+    return image.crop(crop_box(image.size, size, position)).resize(size, chosen)
 
 
 def prepare_labels(
-    labels: Integer[np.ndarray, "h w"], size_px: int | Size
+    labels: Integer[np.ndarray, "h w"], size_px: int | Size, position: Position | None = None
 ) -> Integer[np.ndarray, "new_h new_w"]:
     """Return an id map [height, width] cropped and resized as `prepare` does, nearest: no new id appears."""
     if labels.ndim != 2:
         raise ValueError(f"an id map has the shape [height, width], got {labels.shape}")
     # One code path for pictures and maps: equal geometry by construction.
-    return np.asarray(prepare(_to_image(labels), size_px, "nearest")).astype(labels.dtype)
+    return np.asarray(prepare(_to_image(labels), size_px, "nearest", position)).astype(labels.dtype)
 
 
 def turn_array(array: NDArray[_Scalar], turn: Image.Transpose) -> NDArray[_Scalar]:
@@ -176,14 +186,21 @@ def turn_array(array: NDArray[_Scalar], turn: Image.Transpose) -> NDArray[_Scala
     return np.asarray(_to_image(array).transpose(turn)).astype(array.dtype)
 
 
-def centre_box(source: Size, target: Size) -> tuple[int, int, int, int]:
-    """Return the largest box in the middle of ``source`` with the proportions of ``target``."""
+def crop_box(source: Size, target: Size, position: Position | None = None) -> tuple[int, int, int, int]:
+    """Return the largest box in ``source`` with the proportions of ``target``: left, top, right, bottom.
+
+    Without a position it lies in the middle.
+    """
     (width, height), (target_width, target_height) = source, target
     if width * target_height > height * target_width:
         width = max(1, (height * target_width + target_height // 2) // target_height)
     else:
         height = max(1, (width * target_height + target_width // 2) // target_width)
-    left, top = (source[0] - width) // 2, (source[1] - height) // 2
+    slack = source[0] - width, source[1] - height
+    if position is None:
+        left, top = slack[0] // 2, slack[1] // 2
+    else:
+        left, top = (int(share * (room + 1)) for share, room in zip(position, slack, strict=True))
     return left, top, left + width, top + height
 
 

@@ -71,7 +71,8 @@ def generate(
     """Yield each request with its picture.
 
     Batches are always full (the last one is filled up and its surplus thrown away), so that a picture's bytes
-    do not depend on how many others were asked for.
+    do not depend on how many others were asked for. Each picture has a generator of its own, from which come
+    its first latents and then what noise the sampler adds.
 
     Args:
         adapter: the one on the base's UNet; None for the base alone.
@@ -84,18 +85,23 @@ def generate(
 
     pipeline = make_pipeline(base)
     shape = latent_shape(base, resolution_px)
-    unconditional = encode_prompts(base, [""])
+    unconditional = encode_prompts(base, [settings.negative_prompt])
     for start in range(0, len(requests), settings.batch_size):
         batch = list(requests[start : start + settings.batch_size])
         filled = batch + [batch[-1]] * (settings.batch_size - len(batch))
         # A fresh scheduler: multistep ones carry a history from call to call.
-        pipeline.scheduler = make_scheduler(settings.scheduler, base.noise_scheduler.config)
-        latents = torch.stack([torch.randn(shape, generator=generator_for(r.seed)) for r in filled])
-        with torch.inference_mode(), _conditioned(base, adapter, filled, conditions):
+        pipeline.scheduler = make_scheduler(
+            settings.scheduler, base.noise_scheduler.config, settings.karras_sigmas
+        )
+        generators = [generator_for(request.seed) for request in filled]
+        latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        with torch.inference_mode(), _conditioned(base, adapter, filled, conditions, settings.guess_mode):
             output = pipeline(
                 prompt_embeds=encode_prompts(base, [request.prompt for request in filled]),
                 negative_prompt_embeds=unconditional.expand(len(filled), -1, -1),
                 latents=latents.to(base.unet.device),
+                generator=generators,
+                eta=settings.eta,
                 num_inference_steps=settings.num_inference_steps,
                 guidance_scale=settings.guidance_scale,
                 output_type="pt",
@@ -105,7 +111,11 @@ def generate(
 
 
 def _conditioned(
-    base: Base, adapter: Adapter | None, requests: Sequence[Request], conditions: dict[str, bytes] | None
+    base: Base,
+    adapter: Adapter | None,
+    requests: Sequence[Request],
+    conditions: dict[str, bytes] | None,
+    guess_mode: bool,
 ) -> AbstractContextManager[None]:
     """Return the context in which the UNet sees the requests' conditioning images."""
     if adapter is None:
@@ -114,5 +124,7 @@ def _conditioned(
         return adapter.conditioned(None)
     from oft.models.conditioning import conditioning_tensor
 
-    images = conditioning_tensor(conditions[request.key] for request in requests)
-    return adapter.conditioned(images.to(base.unet.device))
+    images = conditioning_tensor(conditions[request.key] for request in requests).to(base.unet.device)
+    if guess_mode and adapter.takes_condition:
+        return adapter.guess_mode(images)
+    return adapter.conditioned(images)

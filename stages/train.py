@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from oft.training.run import Validation
 
 # What of `sample` validation grids are drawn with.
-DRAWING = ("scheduler", "num_inference_steps", "guidance_scale", "batch_size")
+DRAWING = (
+    "scheduler",
+    "karras_sigmas",
+    "eta",
+    "num_inference_steps",
+    "guidance_scale",
+    "negative_prompt",
+    "guess_mode",
+    "batch_size",
+)
 
 
 def main(arguments: list[str]) -> None:

@@ -202,6 +202,21 @@ class Adapter(ABC):
             images: ``[batch, 3, height, width]`` in 0..1; the UNet's batch is a multiple of theirs.
         """
 
+    def guess_mode(self, images: Tensor) -> AbstractContextManager[None]:
+        """Let the conditional half of guidance alone see conditioning images (ControlNet's guess mode).
+
+        Args:
+            images: as ``conditioned`` takes them; the UNet's batch is twice theirs, the unconditional half
+                first.
+
+        Raises:
+            ParamsError: the kind takes conditioning images and has no guess mode.
+        """
+        raise ParamsError(
+            f"an adapter of method {self.method} has no guess mode; set sample.guess_mode to false in "
+            "params.yaml"
+        )
+
     @property
     @abstractmethod
     def strength(self) -> float:

@@ -79,7 +79,7 @@ def extract_split(
         condition_name: a key of `CONDITIONS`.
         condition_settings: what its extractor takes.
         root: of the data set.
-        split: ``train`` or ``val``; mirror images and buckets are for ``train`` alone.
+        split: ``train`` or ``val``; mirror images, random crops and buckets are for ``train`` alone.
         resolution_px: the run's size.
         jpeg_quality: 1 to 100.
         counts: pictures seen, kept and dropped; a mirror image is no further picture.
@@ -133,10 +133,11 @@ def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusab
         decoded = decode(example, wanted)
     except Unusable as unusable:
         return unusable
-    picture, annotation = np.asarray(recipe.geometry.picture(decoded.image)), decoded.annotation
+    geometry = recipe.geometry.of(example.key)
+    picture, annotation = np.asarray(geometry.picture(decoded.image)), decoded.annotation
     kind = wanted.annotation
     if kind is not None and annotation is not None:
-        annotation = recipe.geometry.annotation(kind, annotation, decoded.image.size)
+        annotation = geometry.annotation(kind, annotation, decoded.image.size)
     samples = [_sample(example, picture, annotation, recipe)]
     if recipe.flip:
         if kind is not None and annotation is not None:

@@ -7,7 +7,7 @@ one geometry.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import log
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from oft.pictures import Size, centre_box, pad_margins, pad_to_square, prepare, prepare_labels
+from oft.pictures import Position, Size, crop_box, pad_margins, pad_to_square, prepare, prepare_labels
+from oft.seeding import derive_seed
 from oft.types import AnnotationKind, Split
 
 if TYPE_CHECKING:
     from oft.settings.data import Dataset
 
-Fit = Literal["crop", "pad", "buckets"]
+Fit = Literal["crop", "random_crop", "pad", "buckets"]
 
 MAX_ASPECT = 2.5
 """No bucket is longer, in relation to its shorter side."""
@@ -39,12 +40,24 @@ class Geometry:
 
     Attributes:
         resolution_px: the side of a square; in buckets, of the square that no bucket's area exceeds.
-        fit: the centre square (crop), the whole with its edges repeated outwards (pad), or the nearest
-            bucket and as little cut off as that takes (buckets).
+        fit: the centre square (crop), a square anywhere (random_crop), the whole with its edges repeated
+            outwards (pad), or the nearest bucket and as little cut off as that takes (buckets).
+        position: where the square of a random crop lies; ``of`` draws it.
     """
 
     resolution_px: int
     fit: Fit = "crop"
+    position: Position | None = None
+
+    def of(self, key: str) -> Geometry:
+        """Return the geometry of one picture: where a random crop lies follows from the picture's key alone.
+
+        Not from the run's seed, so that runs of several seeds share their conditions.
+        """
+        if self.fit != "random_crop":
+            return self
+        left, top = np.random.default_rng(derive_seed("random_crop", key)).random(2).tolist()
+        return replace(self, position=(left, top))
 
     def size_px(self, source: Size) -> Size:
         """Return width and height that a picture of such a size gets."""
@@ -56,7 +69,7 @@ class Geometry:
         """Return a picture at its new size."""
         if self.fit == "pad":
             image = Image.fromarray(pad_to_square(np.asarray(image)))
-        return prepare(image, self.size_px(image.size))
+        return prepare(image, self.size_px(image.size), position=self.position)
 
     def annotation(self, kind: AnnotationKind, annotation: NDArray[Any], source: Size) -> NDArray[Any]:
         """Return what lies on a picture of the size ``source`` as it lies on the picture at its new size.
@@ -69,8 +82,9 @@ class Geometry:
         if self.fit == "pad":
             annotation = pad_to_square(annotation)
         if kind == "labels":
-            return prepare_labels(annotation, self.size_px(source))
-        return np.asarray(prepare(Image.fromarray(annotation), self.size_px(source), "area"))
+            return prepare_labels(annotation, self.size_px(source), self.position)
+        picture = prepare(Image.fromarray(annotation), self.size_px(source), "area", self.position)
+        return np.asarray(picture)
 
     def _points(self, points: NDArray[Any], source: Size) -> NDArray[np.float64]:
         left, top = 0, 0
@@ -78,7 +92,7 @@ class Geometry:
             (top, _), (left, _) = pad_margins(*source)
             source = (max(source), max(source))
         target = self.size_px(source)
-        box = centre_box(source, target)
+        box = crop_box(source, target, self.position)
         scale = np.array([target[0] / (box[2] - box[0]), target[1] / (box[3] - box[1])])
         return (points + 0.5 + [left - box[0], top - box[1]]) * scale - 0.5
 
@@ -86,7 +100,9 @@ class Geometry:
 def geometry_of(settings: Dataset, resolution_px: int, split: Split) -> Geometry:
     """Return how the pictures of a split come to the run's size; those for validation are always square."""
     fit = settings.prepare.fit
-    return Geometry(resolution_px, "crop" if fit == "buckets" and split == "val" else fit)
+    if split == "val" and fit in ("random_crop", "buckets"):
+        fit = "crop"
+    return Geometry(resolution_px, fit)
 
 
 @cache

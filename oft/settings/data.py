@@ -53,7 +53,7 @@ class Acquisition(Section):
 class Preparation(Section):
     """How pictures are brought to the run's size."""
 
-    fit: Literal["crop", "pad", "buckets"]
+    fit: Literal["crop", "random_crop", "pad", "buckets"]
     flip: bool
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -11,10 +12,12 @@ from oft.settings.section import (
     Name,
     NaturalInt,
     NonNegativeFloat,
+    OneLine,
     PositiveFloat,
     PositiveInt,
     SchedulerName,
     Section,
+    Share,
     multiple_of,
 )
 
@@ -23,12 +26,27 @@ class Sampling(Section):
     """How pictures are generated."""
 
     scheduler: SchedulerName
+    karras_sigmas: bool | None
+    eta: Share
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)]
     guidance_scale: Annotated[float, Field(ge=1, le=30)]
+    negative_prompt: OneLine
+    guess_mode: bool
     num_samples: Annotated[int, Field(ge=1, le=64)]
     num_subject_samples: Annotated[int, Field(ge=1, le=64)]
     batch_size: Annotated[int, Field(ge=1, le=1024)]
     strength: Annotated[float, Field(ge=-10, le=10)]
+
+    @model_validator(mode="after")
+    def _guidance_has_an_unconditional_half(self) -> Sampling:
+        if self.guidance_scale == 1:
+            for name, neutral in (("negative_prompt", ""), ("guess_mode", False)):
+                if (value := getattr(self, name)) != neutral:
+                    raise ValueError(
+                        f"{name} ({value!r}) is of guidance's unconditional half, and guidance_scale 1 has "
+                        f"none; raise guidance_scale or set {name} to {json.dumps(neutral)}"
+                    )
+        return self
 
 
 class Evaluation(Section):

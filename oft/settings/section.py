@@ -67,6 +67,15 @@ def multiple_of(step: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line of text, without line breaks, tabs or other control characters")
+    return text
+
+
+OneLine = Annotated[str, AfterValidator(_one_line)]
+
+
 def with_fields(*fields: str) -> AfterValidator:
     """Return the check that a template has each of these fields once and no other brace."""
 

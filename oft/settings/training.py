@@ -17,6 +17,9 @@ from oft.settings.section import (
     Share,
 )
 
+POLYNOMIAL_END_RATE = 1e-7
+"""Where a polynomial schedule ends; diffusers' ``lr_end``."""
+
 
 class Base(Section):
     """The checkpoint everything starts from."""
@@ -34,8 +37,14 @@ class Optimization(Section):
     max_train_steps: Annotated[int, Field(ge=1, le=10_000_000)]
     batch_size: BatchSize
     learning_rate: PositiveFloat
-    schedule: Literal["constant", "cosine"]
+    scale_lr: bool
+    schedule: Literal["constant", "linear", "polynomial", "cosine", "cosine_with_restarts"]
+    lr_power: PositiveFloat
+    lr_num_cycles: PositiveInt
     warmup_steps: NaturalInt
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)]
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)]
+    adam_epsilon: PositiveFloat
     weight_decay: NonNegativeFloat
     max_grad_norm: PositiveFloat
     gradient_accumulation_steps: PositiveInt
@@ -55,11 +64,29 @@ class Optimization(Section):
         """Return these settings at another peak rate; at their own where it is None."""
         return self if learning_rate is None else self.model_copy(update={"learning_rate": learning_rate})
 
+    @property
+    def peak_learning_rate(self) -> float:
+        """The rate after the warm-up: with ``scale_lr`` one for each picture of a step, summed over them.
+
+        diffusers' trainers multiply by processes, batch size and accumulated batches; ``batch_size`` counts
+        the pictures of all of them.
+        """
+        return self.learning_rate * self.batch_size if self.scale_lr else self.learning_rate
+
     @model_validator(mode="after")
     def _warmup_ends(self) -> Optimization:
         if self.warmup_steps >= self.max_train_steps:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps}) must be below max_train_steps ({self.max_train_steps})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _polynomial_falls(self) -> Optimization:
+        if self.schedule == "polynomial" and self.peak_learning_rate <= POLYNOMIAL_END_RATE:
+            raise ValueError(
+                f"learning_rate ({self.learning_rate}{', times batch_size' if self.scale_lr else ''}) must "
+                f"be above {POLYNOMIAL_END_RATE}, where schedule polynomial ends; raise it or choose linear"
             )
         return self
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from oft.errors import TrainingError
 from oft.progress import progress
+from oft.settings.training import POLYNOMIAL_END_RATE
 from oft.training.averaging import MovingAverage
 from oft.training.checkpoint import TrainState, load_state, save_state
 from oft.training.distributed import ALONE, Ranks
@@ -31,12 +32,24 @@ LogRow = dict[str, float]
 
 
 def rate_factor(step: int, settings: Optimization) -> float:
-    """Return the learning rate of a step as a share of its peak: linear warm-up, then constant or cosine."""
+    """Return the learning rate of a step as a share of its peak: linear warm-up, then the schedule's curve.
+
+    Curves are those of ``diffusers.optimization.get_scheduler``. Its warm-up begins with a step at rate 0;
+    this one leaves that step out and rises in ``warmup_steps + 1`` equal steps to the peak.
+    """
     if step < settings.warmup_steps:
         return (step + 1) / (settings.warmup_steps + 1)
-    if settings.schedule == "constant":
-        return 1.0
     progressed = (step - settings.warmup_steps) / (settings.max_train_steps - settings.warmup_steps)
+    match settings.schedule:
+        case "constant":
+            return 1.0
+        case "linear":
+            return 1 - progressed
+        case "polynomial":
+            end = POLYNOMIAL_END_RATE / settings.peak_learning_rate
+            return float(end + (1 - end) * (1 - progressed) ** settings.lr_power)
+        case "cosine_with_restarts" if progressed < 1:
+            progressed = settings.lr_num_cycles * progressed % 1
     return 0.5 * (1 + math.cos(math.pi * progressed))
 
 
@@ -143,7 +156,7 @@ class TrainingLoop:
         return self._step % every_steps == 0 or self._step == self._settings.max_train_steps
 
     def _learning_rate(self, step: int) -> float:
-        return self._settings.learning_rate * rate_factor(step, self._settings)
+        return self._settings.peak_learning_rate * rate_factor(step, self._settings)
 
     def _take_step(self) -> None:
         for group in self._optimizer.param_groups:

@@ -80,7 +80,11 @@ def make_optimizer(settings: Optimization, parameters: Iterable[nn.Parameter]) -
 
         optimizer_class = bitsandbytes.optim.AdamW8bit
     made: torch.optim.Optimizer = optimizer_class(
-        list(parameters), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        list(parameters),
+        lr=settings.peak_learning_rate,
+        betas=(settings.adam_beta1, settings.adam_beta2),
+        eps=settings.adam_epsilon,
+        weight_decay=settings.weight_decay,
     )
     return made
 

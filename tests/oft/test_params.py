@@ -116,13 +116,19 @@ def test_a_whole_number_may_stand_for_a_real_one(values: Values) -> None:
     [
         ("train", "learning_rate", 0),
         ("train", "prompt_dropout", 1.1),
-        ("train", "schedule", "linear"),
+        ("train", "schedule", "step"),
+        ("train", "lr_power", 0),
+        ("train", "lr_num_cycles", 0),
+        ("train", "adam_beta2", 1.0),
+        ("train", "adam_epsilon", 0.0),
         ("train", "warmup_steps", 10_000_000),
         ("train", "gradient_accumulation_steps", 3),
         ("train", "ema_decay", 1.0),
         ("train", "optimizer", "sgd"),
         ("sample", "guidance_scale", 0.5),
-        ("sample", "scheduler", "plms"),
+        ("sample", "scheduler", "ddmi"),
+        ("sample", "eta", 1.5),
+        ("sample", "karras_sigmas", "yes"),
         ("shards", "jpeg_quality", 101),
         ("prior", "num_class_images", 0),
         ("angles", "resolution_px", 60),
@@ -214,6 +220,30 @@ def test_names_must_agree(values: Values, change: Any, key: str) -> None:
     assert key in faults(values)
 
 
+@pytest.mark.parametrize(("key", "value"), [("negative_prompt", "blurry"), ("guess_mode", True)])
+def test_what_guidance_alone_can_do_needs_guidance(values: Values, key: str, value: object) -> None:
+    values["sample"][key] = value
+    assert getattr(parse_params(values).sample, key) == value
+    values["sample"]["guidance_scale"] = 1
+    assert f"sample: {key} ({value!r}) is of guidance's unconditional half, and guidance_scale 1" in faults(
+        values
+    )
+
+
+def test_a_polynomial_schedule_starts_above_its_end(values: Values) -> None:
+    values["train"] |= {"schedule": "polynomial", "learning_rate": 5e-8, "scale_lr": True}
+    parse_params(values)  # times 16 pictures
+    values["train"]["scale_lr"] = False
+    assert "train: learning_rate (5e-08) must be above 1e-07, where schedule polynomial ends" in faults(
+        values
+    )
+
+
+def test_a_negative_prompt_is_one_line(values: Values) -> None:
+    values["sample"]["negative_prompt"] = "blurry\nugly"
+    assert "sample.negative_prompt: must be one line of text" in faults(values)
+
+
 @pytest.mark.parametrize("reader", sorted(READERS))
 def test_every_reader_can_be_chosen(values: Values, reader: str) -> None:
     values["datasets"]["photos"] |= {"reader": reader}
@@ -247,8 +277,9 @@ def test_a_source_gives_its_own_layouts_alone(values: Values, source: str, reade
             "mean 'canny'?); it is 'cany'",
         ),
         (
-            lambda v: v["sample"].update(scheduler="plms"),
-            "sample.scheduler: must be one of ddim, dpmsolver++, unipc, euler, heun; it is 'plms'",
+            lambda v: v["sample"].update(scheduler="euler_b"),
+            "sample.scheduler: must be one of ddim, plms, dpmsolver++, dpmsolver_sde, dpm2, dpm2_a, unipc, "
+            "euler, euler_a, heun, lms (did you mean 'euler_a'?); it is 'euler_b'",
         ),
         (
             lambda v: v["conditions"].update(cany={}),

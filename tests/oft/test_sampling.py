@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from oft.adapters.protocol import Adapter
 from oft.models.adapted import init_adapter
 from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params
@@ -91,6 +92,88 @@ def test_every_scheduler_draws_a_picture(base: Base, settings: Sampling, name: s
     settings = settings.model_copy(update={"scheduler": name, "num_inference_steps": 4, "batch_size": 1})
     (picture,) = draw(base, plan({"a": "a tree"}, 1, seed=0), settings).values()
     assert picture.shape == (SIZE_PX, SIZE_PX, 3) and picture.dtype == np.uint8 and picture.std() > 1
+
+
+STOCHASTIC = [name for name, sampler in SCHEDULERS.items() if sampler.is_stochastic]
+
+
+@pytest.mark.parametrize("name", ["ddim", *STOCHASTIC])
+def test_noise_on_the_way_is_the_pictures_own(base: Base, settings: Sampling, name: str) -> None:
+    """A picture has the same bytes alone, in a batch and in any shard; without its noise it is another."""
+    eta = 1.0 if name == "ddim" else 0.0
+    noisy = settings.model_copy(
+        update={"scheduler": name, "eta": eta, "num_inference_steps": 2, "batch_size": 2}
+    )
+    requests = plan(PROMPTS, 1, seed=0)
+    whole = draw(base, requests, noisy)
+    alone: dict[str, np.ndarray] = {}
+    for shard in range(3):
+        alone |= draw(base, shard_of(requests, shard, 3), noisy)
+    assert whole.keys() == alone.keys()
+    assert all(np.array_equal(whole[one], alone[one]) for one in whole)
+    single = draw(base, requests[1:2], noisy.model_copy(update={"batch_size": 1}))
+    assert int(np.abs(whole["b-0"].astype(int) - single["b-0"]).max()) <= 1
+    if name == "ddim":
+        assert (draw(base, requests[1:2], noisy.model_copy(update={"eta": 0.0}))["b-0"] != whole["b-0"]).any()
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler_a"])
+def test_noise_is_drawn_as_diffusers_pipeline_draws_it(base: Base, settings: Sampling, name: str) -> None:
+    """Parity with the pipeline given one generator a picture and nothing else."""
+    changes = {"scheduler": name, "eta": 0.7 if name == "ddim" else 0.0, "negative_prompt": "a tree"}
+    settings = settings.model_copy(update={**changes, "batch_size": 2, "num_inference_steps": 2})
+    requests = plan({"a": "a boat", "b": "a red house"}, 1, seed=0)
+    pipeline = make_pipeline(base)
+    pipeline.scheduler = make_scheduler(name, base.noise_scheduler.config)
+    theirs = pipeline(
+        [request.prompt for request in requests],
+        negative_prompt=["a tree"] * 2,
+        height=SIZE_PX,
+        width=SIZE_PX,
+        generator=[generator_for(request.seed) for request in requests],
+        eta=settings.eta,
+        num_inference_steps=2,
+        guidance_scale=settings.guidance_scale,
+        output_type="np",
+    ).images
+    for ours, their in zip(draw(base, requests, settings).values(), theirs, strict=True):
+        assert np.abs(ours.astype(int) - (their * 255).round().astype(int)).max() <= 1
+
+
+def test_karras_sigmas_and_a_negative_prompt_change_a_picture(base: Base, settings: Sampling) -> None:
+    request = plan({"a": "a red house"}, 1, seed=0)
+    settings = settings.model_copy(update={"batch_size": 1, "num_inference_steps": 2})
+    (own,) = draw(base, request, settings).values()
+    for change in ({"karras_sigmas": False}, {"negative_prompt": "a house"}):
+        (changed,) = draw(base, request, settings.model_copy(update=change)).values()
+        assert (changed != own).any()
+    (same,) = draw(base, request, settings.model_copy(update={"karras_sigmas": True})).values()
+    np.testing.assert_array_equal(same, own)  # dpmsolver++ has them of its own
+
+
+def test_guess_mode_changes_pictures_of_adapters_with_a_hint_alone(
+    base: Base, settings: Sampling, params: Params, shards_folder: Path
+) -> None:
+    conditions = task_conditions(shards_folder)
+    requests = plan(task_prompts(shards_folder), 1, seed=0)
+    guessing = settings.model_copy(update={"guess_mode": True, "num_inference_steps": 1})
+
+    def stack(adapter: Adapter | None, settings: Sampling) -> np.ndarray:
+        drawn = generate(base, adapter, requests, conditions, settings, SIZE_PX)
+        return np.stack([picture for _, picture in drawn])
+
+    unguided = guessing.model_copy(update={"guess_mode": False})
+    np.testing.assert_array_equal(stack(None, guessing), stack(None, unguided))
+    plain = init_adapter(base, params.adapters["oft"], with_condition=False, generator=generator_for(0))
+    np.testing.assert_array_equal(stack(plain, guessing), stack(plain, unguided))
+    plain.remove()
+    hint = init_adapter(base, params.adapters["hint"], with_condition=True, generator=generator_for(0))
+    with torch.no_grad():
+        for number, value in enumerate(hint.trained_parameters().values()):
+            value.add_(0.05 * torch.randn(value.shape, generator=generator_for(number)))
+    guessed = stack(hint, guessing)
+    assert (guessed != stack(hint, unguided)).any()
+    np.testing.assert_array_equal(guessed, stack(hint, guessing))
 
 
 def test_schedulers_agree_in_the_limit(base: Base, settings: Sampling) -> None:

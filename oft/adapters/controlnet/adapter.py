@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from oft.storage import read_json, write_json
 from oft.weights import check_weights
 
 CHILD_NAME = "controlnet"
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The conditioning images in force, and whether half of the batch alone sees them."""
+
+    images: Tensor
+    guess_mode: bool = False
 
 
 class ControlNetAdapter(Adapter):
@@ -43,7 +52,7 @@ class ControlNetAdapter(Adapter):
         """Put ``controlnet`` on ``unet``."""
         self.unet, self.controlnet, self.metadata = unet, controlnet, dict(metadata or {})
         self._strength = 1.0
-        self._images: list[Tensor | None] = []
+        self._shown: list[_Shown | None] = []
         unet.add_module(CHILD_NAME, controlnet)
         self._hook = unet.register_forward_pre_hook(self._add_residuals, with_kwargs=True)
 
@@ -116,13 +125,20 @@ class ControlNetAdapter(Adapter):
     def takes_condition(self) -> bool:
         return True
 
+    def conditioned(self, images: Float[Tensor, "n 3 height width"] | None) -> AbstractContextManager[None]:
+        return self._showing(None if images is None else _Shown(images))
+
+    def guess_mode(self, images: Float[Tensor, "n 3 height width"]) -> AbstractContextManager[None]:
+        """As in diffusers: outputs of shallow blocks count less, a tenth at the first."""
+        return self._showing(_Shown(images, guess_mode=True))
+
     @contextmanager
-    def conditioned(self, images: Float[Tensor, "n 3 height width"] | None) -> Iterator[None]:
-        self._images.append(images)
+    def _showing(self, shown: _Shown | None) -> Iterator[None]:
+        self._shown.append(shown)
         try:
             yield
         finally:
-            self._images.pop()
+            self._shown.pop()
 
     @property
     def strength(self) -> float:
@@ -150,30 +166,37 @@ class ControlNetAdapter(Adapter):
         self, unet: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Run the ControlNet on the UNet's own inputs and hand its outputs to the UNet."""
-        if not self._images:
+        if not self._shown:
             raise RuntimeError(
                 "this UNet takes a control signal: call it inside `with adapter.conditioned(images):`, "
                 "with None in place of the images for no signal"
             )
-        images = self._images[-1]
-        if images is None or self._strength == 0.0:
+        shown = self._shown[-1]
+        if shown is None or self._strength == 0.0:
             return None
         inputs = dict(zip(("sample", "timestep", "encoder_hidden_states"), args, strict=False)) | kwargs
-        sample = inputs["sample"]
-        copies, remainder = divmod(sample.shape[0], images.shape[0])
-        if remainder:
+        sample, timestep = inputs["sample"], inputs["timestep"]
+        images, num_samples = shown.images, sample.shape[0]
+        copies, remainder = divmod(num_samples, images.shape[0])
+        if remainder or (shown.guess_mode and copies != 2):
             raise ParamsError(
-                f"the conditioning images ({images.shape[0]}) must be as many as the samples "
-                f"({sample.shape[0]}) or a divisor of their number"
+                f"the conditioning images ({images.shape[0]}) must be as many as the samples ({num_samples}) "
+                "or a divisor of their number, in guess mode half as many"
             )
+        # In guess mode the conditional half, which is the second, is all that sees the image.
+        first = num_samples // 2 if shown.guess_mode else 0
         down, middle = self.controlnet(
-            sample,
-            inputs["timestep"],
-            inputs["encoder_hidden_states"],
-            controlnet_cond=images.repeat(copies, 1, 1, 1),
+            sample[first:],
+            timestep[first:] if torch.is_tensor(timestep) and timestep.dim() else timestep,
+            inputs["encoder_hidden_states"][first:],
+            controlnet_cond=images if shown.guess_mode else images.repeat(copies, 1, 1, 1),
             conditioning_scale=self._strength,
+            guess_mode=shown.guess_mode,
             return_dict=False,
         )
+        if shown.guess_mode:
+            down = [torch.cat([torch.zeros_like(values), values]) for values in down]
+            middle = torch.cat([torch.zeros_like(middle), middle])
         residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         return args, kwargs | residuals
 

@@ -96,6 +96,12 @@ class HintAdapter(Adapter):
             return nullcontext()
         return hinted(self.unet, None if images is None else self.encoder(images))
 
+    def guess_mode(self, images: Tensor) -> AbstractContextManager[None]:
+        if self.encoder is None:
+            return nullcontext()
+        features = self.encoder(images)
+        return hinted(self.unet, torch.cat([torch.zeros_like(features), features]))
+
     @property
     def strength(self) -> float:
         return 1.0

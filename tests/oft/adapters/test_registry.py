@@ -62,6 +62,26 @@ def predict(base: Base, adapter: Adapter) -> Tensor:
 
 
 @pytest.mark.parametrize("name", KINDS)
+def test_in_guess_mode_the_unconditional_half_sees_no_conditioning_image(
+    base: Base, params: Params, generator: torch.Generator, name: str
+) -> None:
+    adapter = moved(base, params.adapters[name])
+    images = torch.rand(2, 3, 64, 64, generator=generator)
+    latents = torch.randn(2, base.unet.config.in_channels, 8, 8, generator=generator)
+    states = torch.randn(4, 6, base.unet.config.cross_attention_dim, generator=generator)
+    with torch.no_grad():
+        with adapter.guess_mode(images):
+            both = base.unet(torch.cat([latents] * 2), 500, states).sample
+        with adapter.conditioned(None):
+            unconditional = base.unet(latents, 500, states[:2]).sample
+        with adapter.conditioned(images):
+            conditional = base.unet(latents, 500, states[2:]).sample
+    torch.testing.assert_close(both, torch.cat([unconditional, conditional]), rtol=1e-4, atol=1e-5)
+    with torch.no_grad(), adapter.conditioned(None):
+        assert not torch.allclose(conditional, base.unet(latents, 500, states[2:]).sample, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_a_saved_adapter_comes_back_as_it_was(
     base: Base, base_folder: Path, params: Params, tmp_path: Path, name: str
 ) -> None:

@@ -105,7 +105,11 @@ def test_peft_loads_what_is_saved(
     assert_same(theirs(make_pipeline(stock), stock, params), ours(base, adapter, params), plain)
 
 
-def test_diffusers_loads_a_controlnet(base: Base, base_folder: Path, params: Params, tmp_path: Path) -> None:
+@pytest.mark.parametrize("guess_mode", [False, True])
+def test_diffusers_loads_a_controlnet(
+    base: Base, base_folder: Path, params: Params, tmp_path: Path, guess_mode: bool
+) -> None:
+    params = params.model_copy(update={"sample": params.sample.model_copy(update={"guess_mode": guess_mode})})
     rng = np.random.default_rng(0)
     pictures = [Image.fromarray(rng.integers(0, 256, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8)) for _ in PROMPTS]
     conditions = {key: png(picture) for key, picture in zip(PROMPTS, pictures, strict=True)}
@@ -124,7 +128,8 @@ def test_diffusers_loads_a_controlnet(base: Base, base_folder: Path, params: Par
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    found = theirs(pipeline, stock, params, image=pictures, height=SIZE_PX, width=SIZE_PX)
+    size = {"height": SIZE_PX, "width": SIZE_PX}
+    found = theirs(pipeline, stock, params, image=pictures, guess_mode=guess_mode, **size)
     assert_same(found, ours(base, adapter, params, conditions), plain)
 
 

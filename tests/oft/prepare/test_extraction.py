@@ -51,7 +51,7 @@ def arrays(sample: Sample) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArra
     return decode_image(sample), condition, labels
 
 
-@pytest.mark.parametrize(("fit", "resolution_px"), [("crop", 24), ("pad", 32)])
+@pytest.mark.parametrize(("fit", "resolution_px"), [("crop", 24), ("random_crop", 24), ("pad", 32)])
 def test_a_picture_and_its_id_map_keep_one_geometry(tmp_path: Path, fit: str, resolution_px: int) -> None:
     """The picture's red channel is its id map; at sizes that need no resampling they stay equal."""
     ids = np.random.default_rng(0).integers(0, 151, (24, 32), dtype=np.uint8)
@@ -62,7 +62,7 @@ def test_a_picture_and_its_id_map_keep_one_geometry(tmp_path: Path, fit: str, re
     [sample] = extract(tmp_path, "ade20k", "segmentation", resolution_px=resolution_px, fit=fit)
     picture, condition, labels = arrays(sample)
     loaded = load_picture(top / "images" / "training" / "a.png")
-    expected = np.asarray(Geometry(resolution_px, "pad" if fit == "pad" else "crop").picture(loaded))
+    expected = np.asarray(Geometry(resolution_px, fit).of("a").picture(loaded))  # type: ignore[arg-type]
     assert sample.key == "a"
     np.testing.assert_array_equal(labels, expected[..., 0])
     np.testing.assert_array_equal(condition, colourise(labels.astype(np.uint8)))

@@ -16,6 +16,7 @@ from tests.conftest import dataset
 
 SIZES = [(64, 64), (96, 64), (64, 96), (33, 80), (210, 70), (7, 5)]
 GEOMETRIES = [Geometry(64, "crop"), Geometry(64, "pad"), Geometry(64, "buckets"), Geometry(24, "crop")]
+GEOMETRIES += [Geometry(64, "random_crop", position) for position in ((0.4, 0.6), (0.6, 0.4))]
 
 
 def noise(size: Size) -> NDArray[np.uint8]:
@@ -64,6 +65,21 @@ def test_a_crop_takes_the_centre_and_a_pad_keeps_the_whole(width_px: int, height
     assert cropped.shape == (20, 20, 3) and padded.shape == (40, 40, 3)
     assert cropped.any() == (width_px == height_px)
     assert padded.max() > 200
+
+
+def test_a_random_crop_lies_anywhere_and_where_its_key_says() -> None:
+    columns = np.tile(np.arange(96, dtype=np.uint8), (24, 1))
+    picture = Image.fromarray(np.repeat(columns[..., None], 3, axis=2))
+    geometry = Geometry(24, "random_crop")
+    lefts = []
+    for number in range(400):
+        cropped = np.asarray(geometry.of(f"k{number}").picture(picture))
+        left = int(cropped[0, 0, 0])
+        np.testing.assert_array_equal(cropped[..., 0], columns[:, left : left + 24])
+        lefts.append(left)
+    assert (min(lefts), max(lefts)) == (0, 72) and 30 < np.mean(lefts) < 42
+    assert geometry.of("k0") == geometry.of("k0") != geometry.of("k1")
+    assert Geometry(24, "crop").of("k0") == Geometry(24, "crop")
 
 
 def test_a_map_gets_no_new_id() -> None:
@@ -116,6 +132,9 @@ def test_a_bucket_loses_no_more_than_its_aspect_demands() -> None:
 def test_validation_pictures_are_square_whatever_training_takes() -> None:
     settings = dataset(fit="buckets")
     assert geometry_of(settings, 64, "train") == Geometry(64, "buckets")
+    assert geometry_of(settings, 64, "val") == Geometry(64, "crop")
+    settings = dataset(fit="random_crop")
+    assert geometry_of(settings, 64, "train") == Geometry(64, "random_crop")
     assert geometry_of(settings, 64, "val") == Geometry(64, "crop")
     assert geometry_of(dataset(fit="pad"), 64, "val") == Geometry(64, "pad")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from diffusers.optimization import get_scheduler
 from torch import nn
 
 from oft.errors import TrainingError
@@ -107,7 +108,61 @@ def test_a_checkpoint_is_never_unpickled_freely(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+SCHEDULES = ["constant", "linear", "polynomial", "cosine", "cosine_with_restarts"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup_steps", [0, 5])
+def test_the_curve_is_diffusers(settings: Training, schedule: str, warmup_steps: int) -> None:
+    """Parity with ``get_scheduler``, whose warm-up is the same but for a first step at rate 0."""
+    changes = {
+        "schedule": schedule, "warmup_steps": warmup_steps, "max_train_steps": 40, "learning_rate": 3e-6,
+        "lr_power": 1.7, "lr_num_cycles": 3, "scale_lr": True,
+    }  # fmt: skip
+    settings = settings.model_copy(update=changes)
+
+    def theirs(num_warmup_steps: int) -> list[float]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=3e-6 * settings.batch_size)
+        name = "constant_with_warmup" if schedule == "constant" else schedule
+        scheduler = get_scheduler(
+            name, optimizer, None, num_warmup_steps, 40, num_cycles=3, power=settings.lr_power
+        )
+        rates = []
+        for _ in range(41):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return rates
+
+    ours = [settings.peak_learning_rate * rate_factor(step, settings) for step in range(41)]
+    assert ours[warmup_steps:] == pytest.approx(theirs(warmup_steps)[warmup_steps:], rel=1e-9, abs=1e-18)
+    assert ours[:warmup_steps] == pytest.approx(theirs(warmup_steps + 1)[1 : warmup_steps + 1], rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_resumed_run_goes_on_along_its_curve(settings: Training, tmp_path: Path, schedule: str) -> None:
+    changes = {"schedule": schedule, "lr_num_cycles": 2, "lr_power": 2.0, "adam_beta1": 0.5, "scale_lr": True}
+    settings = settings.model_copy(update=changes)
+    whole, rows, _ = train(settings, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "broken", stop_at=8)
+    resumed, rows_resumed, _ = train(settings, tmp_path / "broken")
+    assert torch.equal(whole, resumed) and rows == rows_resumed
+    assert torch.equal(whole, train(settings, tmp_path / "again")[0])
+
+
+def test_a_scaled_rate_is_one_for_each_picture(settings: Training, tmp_path: Path) -> None:
+    """Micro-batches are parts of the batch: they scale nothing."""
+    scaled = settings.model_copy(update={"scale_lr": True, "learning_rate": 1e-3, "batch_size": 16})
+    plain = settings.model_copy(update={"learning_rate": 1.6e-2, "batch_size": 16})
+    weights, rows, _ = train(scaled, tmp_path / "scaled")
+    assert torch.equal(weights, train(plain, tmp_path / "plain")[0])
+    assert rows[-1]["learning_rate"] == plain.learning_rate * rate_factor(STEPS - 1, plain)
+    parts = scaled.model_copy(update={"gradient_accumulation_steps": 4})
+    assert parts.peak_learning_rate == scaled.peak_learning_rate == 1.6e-2
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_rate_rises_in_equal_steps_to_its_peak(settings: Training, schedule: str) -> None:
     settings = settings.model_copy(update={"schedule": schedule, "warmup_steps": 4})
     assert [rate_factor(step, settings) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])

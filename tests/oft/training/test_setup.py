@@ -147,3 +147,17 @@ def test_what_needs_a_gpu_is_refused_without_one(
     monkeypatch.setattr(setup, "choose_device", lambda: "cpu")
     with pytest.raises(TrainingError, match=message):
         make_accelerator(settings.model_copy(update=change), tmp_path)
+
+
+def test_adamw_has_the_settings_and_by_default_its_own(settings: Training) -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(2))]
+    by_default = torch.optim.AdamW(parameters).defaults
+    made = make_optimizer(settings, parameters).defaults
+    assert {name: made[name] for name in ("betas", "eps")} == {
+        "betas": by_default["betas"],
+        "eps": by_default["eps"],
+    }
+    changes = {"adam_beta1": 0.8, "adam_beta2": 0.95, "adam_epsilon": 1e-6, "scale_lr": True}
+    chosen = make_optimizer(settings.model_copy(update=changes), parameters).defaults
+    assert chosen["betas"] == (0.8, 0.95) and chosen["eps"] == 1e-6
+    assert chosen["lr"] == settings.learning_rate * settings.batch_size
