@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
-from oft.errors import DataError
+from oft.errors import DataError, ParamsError
 from oft.schedulers import make_scheduler
 from oft.seeding import derive_seed, generator_for
 from oft.shards.shards import read_shards
@@ -60,6 +61,26 @@ def shard_of(requests: Sequence[Request], shard: int, num_shards: int) -> list[R
     return list(requests[shard::num_shards])
 
 
+@dataclass(frozen=True)
+class Redrawing:
+    """Pictures to start from instead of noise (img2img; SDEdit, arXiv 2108.01073), whole or inside masks.
+
+    Attributes:
+        pictures: by key, uint8 [resolution, resolution, 3].
+        noise: how much of the way to noise each goes first, above 0 to 1: at 1 only its layout can be left.
+        masks: by key, bool [resolution, resolution], what is drawn anew; the rest keeps its pixels. None for
+            all of every picture.
+    """
+
+    pictures: Mapping[str, UInt8[np.ndarray, "side side 3"]]
+    noise: float
+    masks: Mapping[str, Bool[np.ndarray, "side side"]] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.noise <= 1:
+            raise ParamsError(f"noise ({self.noise}) must be above 0 and at most 1, for example 0.7")
+
+
 def generate(
     base: Base,
     adapter: Adapter | None,
@@ -67,6 +88,7 @@ def generate(
     conditions: dict[str, bytes] | None,
     settings: Sampling,
     resolution_px: int,
+    redrawing: Redrawing | None = None,
 ) -> Iterator[tuple[Request, UInt8[np.ndarray, "height width 3"]]]:
     """Yield each request with its picture.
 
@@ -77,13 +99,15 @@ def generate(
     Args:
         adapter: the one on the base's UNet; None for the base alone.
         conditions: encoded conditioning image of each key, for an adapter that takes them.
+        redrawing: pictures of the keys to start from.
     """
     import torch
 
     from oft.models.base import latent_shape, make_pipeline
     from oft.models.prompts import encode_prompts
+    from oft.models.redrawing import draw_over, redrawing_pipeline
 
-    pipeline = make_pipeline(base)
+    pipeline = make_pipeline(base) if redrawing is None else redrawing_pipeline(base)
     shape = latent_shape(base, resolution_px)
     unconditional = encode_prompts(base, [settings.negative_prompt])
     for start in range(0, len(requests), settings.batch_size):
@@ -96,16 +120,22 @@ def generate(
         generators = [generator_for(request.seed) for request in filled]
         latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
         with torch.inference_mode(), _conditioned(base, adapter, filled, conditions, settings.guess_mode):
-            output = pipeline(
-                prompt_embeds=encode_prompts(base, [request.prompt for request in filled]),
-                negative_prompt_embeds=unconditional.expand(len(filled), -1, -1),
-                latents=latents.to(base.unet.device),
-                generator=generators,
-                eta=settings.eta,
-                num_inference_steps=settings.num_inference_steps,
-                guidance_scale=settings.guidance_scale,
-                output_type="pt",
-            ).images
+            arguments = {
+                "prompt_embeds": encode_prompts(base, [request.prompt for request in filled]),
+                "negative_prompt_embeds": unconditional.expand(len(filled), -1, -1),
+                "generator": generators,
+                "eta": settings.eta,
+                "num_inference_steps": settings.num_inference_steps,
+                "guidance_scale": settings.guidance_scale,
+                "output_type": "pt",
+            }
+            if redrawing is None:
+                output = pipeline(latents=latents.to(base.unet.device), **arguments).images
+            else:
+                keys = [request.key for request in filled]
+                sources = [redrawing.pictures[key] for key in keys]
+                masks = None if redrawing.masks is None else [redrawing.masks[key] for key in keys]
+                output = draw_over(base, pipeline, sources, masks, redrawing.noise, latents, arguments)
         pictures = (output.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
         yield from zip(batch, pictures, strict=False)
 

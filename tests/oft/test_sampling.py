@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from oft.adapters.protocol import Adapter
+from oft.errors import ParamsError
+from oft.evaluation.task import reconstruct
 from oft.models.adapted import init_adapter
 from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params
 from oft.sampling import (
+    Redrawing,
     generate,
     plan,
     shard_of,
@@ -207,3 +210,54 @@ def test_ddim_is_the_pipelines_own(base: Base, settings: Sampling) -> None:
         output_type="np",
     ).images[0]
     assert np.abs(ours.astype(int) - (theirs * 255).round().astype(int)).max() <= 1
+
+
+def sources(noise: float, *, masked: bool = False) -> Redrawing:
+    """Halves of two colours to start from, and a mask of a corner."""
+    picture = np.full((SIZE_PX, SIZE_PX, 3), (40, 90, 200), np.uint8)
+    picture[SIZE_PX // 2 :] = (90, 170, 60)
+    mask = np.zeros((SIZE_PX, SIZE_PX), bool)
+    mask[: SIZE_PX // 2, : SIZE_PX // 2] = True
+    return Redrawing(dict.fromkeys(PROMPTS, picture), noise, dict.fromkeys(PROMPTS, mask) if masked else None)
+
+
+def redraw(base: Base, settings: Sampling, redrawing: Redrawing, num: int = 3) -> dict[str, np.ndarray]:
+    requests = plan(PROMPTS, 1, seed=0)[:num]
+    drawn = generate(base, None, requests, None, settings, SIZE_PX, redrawing)
+    return {request.key: picture for request, picture in drawn}
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "dpmsolver++", "euler_a", "heun"])
+def test_the_less_noise_the_nearer_to_the_picture_it_started_from(
+    base: Base, settings: Sampling, scheduler: str
+) -> None:
+    settings = settings.model_copy(update={"scheduler": scheduler, "num_inference_steps": 10})
+
+    # As near as the autoencoder comes: that is where a picture without noise would be.
+    start = reconstruct(base, sources(1.0).pictures["a"][None], 1)[0].astype(float)
+
+    def distance(noise: float) -> float:
+        return float(np.abs(redraw(base, settings, sources(noise), 1)["a"] - start).mean())
+
+    near, between, far = distance(0.1), distance(0.6), distance(1.0)
+    assert near < min(between, far) / 4
+
+
+def test_outside_a_mask_pixels_stay_and_inside_they_change(base: Base, settings: Sampling) -> None:
+    settings = settings.model_copy(update={"num_inference_steps": 6})
+    start = sources(1.0, masked=True)
+    assert start.masks is not None
+    for key, picture in redraw(base, settings, start).items():
+        changed = (picture != start.pictures[key]).any(axis=2)
+        assert not changed[~start.masks[key]].any() and changed[start.masks[key]].mean() > 0.9
+
+
+def test_a_redrawn_picture_depends_on_its_seed_alone(base: Base, settings: Sampling) -> None:
+    start = sources(0.7, masked=True)
+    together = redraw(base, settings, start)
+    np.testing.assert_array_equal(redraw(base, settings, start, 1)["a"], together["a"])
+
+
+def test_no_noise_is_no_redrawing() -> None:
+    with pytest.raises(ParamsError, match="must be above 0 and at most 1"):
+        sources(0.0)
