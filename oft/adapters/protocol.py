@@ -239,6 +239,14 @@ class Adapter(ABC):
     def unmerge(self) -> None:
         """Put the UNet's weights back, bit for bit."""
 
+    def merged_values(self) -> dict[str, Tensor]:
+        """Return copies of the UNet's parameters that merging changes, as they are then, by their names."""
+        with self.merging():
+            return {
+                f"{name}.weight": self.unet.get_parameter(f"{name}.weight").detach().clone()
+                for name in self.adapted_layers()
+            }
+
     @contextmanager
     def merging(self) -> Iterator[None]:
         """Merged inside the block, as before after it."""

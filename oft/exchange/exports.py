@@ -13,7 +13,6 @@ from oft.errors import ParamsError
 from oft.exchange.bases import BaseIdentity, identify_base, load_unet
 from oft.exchange.delta import write_delta
 from oft.exchange.merged import write_merged
-from oft.exchange.weights import adapted_weights
 from oft.storage import atomic_folder
 
 if TYPE_CHECKING:
@@ -66,15 +65,16 @@ def export_adapter(
     if form == "peft":
         with atomic_folder(target) as partial:
             return loaded.save_for_peft(partial, base_hash=identity.hash, base_name=identity.name)
-    if not loaded.adapted_layers():
+    loaded.strength = strength
+    weights, lost = loaded.merged_values(), loaded.lost_by_merging()
+    if not weights:
         raise ParamsError(
             f"{adapter}: this kind of adapter ({loaded.method}) changes no weights, so there are none to "
             "merge; use it as it is"
         )
-    loaded.strength = strength
-    weights = adapted_weights(loaded)
+    loaded.remove()
     write_weights(target, base, identity, unet, weights, form, precision, f"the adapter {adapter.name}")
-    return loaded.lost_by_merging()
+    return lost
 
 
 def write_weights(

@@ -29,7 +29,7 @@ def write_merged(
     are all written in ``dtype``. (float32 is exact also where the base itself is kept in half precision.)
 
     Args:
-        weights: adapted weights by layer name.
+        weights: adapted weights by parameter name.
         origin: what the card says where the checkpoint came from.
 
     Raises:
@@ -39,13 +39,12 @@ def write_merged(
     with atomic_folder(target) as partial:
         for path in _kept_files(base):
             copy_plain(path, partial / path.relative_to(base), base)
-        missing = {f"{name}.weight" for name in weights}
+        missing = set(weights)
         for source in _unet_files(base):
             tensors, metadata = read_tensors(source)
-            for key in [key for key in tensors if key.removesuffix(".weight") in weights]:
-                adapted = weights[key.removesuffix(".weight")]
-                if key.endswith(".weight") and adapted.shape == tensors[key].shape:
-                    tensors[key] = adapted
+            for key in missing & tensors.keys():
+                if weights[key].shape == tensors[key].shape:
+                    tensors[key] = weights[key]
                     missing.discard(key)
             write_tensors(partial / "unet" / source.name, _cast(tensors, dtype), metadata)
         if missing:

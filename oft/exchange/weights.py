@@ -1,4 +1,4 @@
-"""Adapted weights W' by layer name, the model left as it is."""
+"""Weights W' of layers under PEFT's truncated products, the model left as it is."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.oft.rotation import rotate_weight
-from oft.adapters.protocol import Adapter
 from oft.errors import CheckpointError
 from oft.exchange.foreign import linear_weights
 from oft.exchange.peft import TruncatedAdapter
 from oft.weights import check_numbers
 
 
-def adapted_weights(adapter: Adapter) -> dict[str, Tensor]:
-    """Return the weight of each adapted layer with the adapter in it; of OFT, diag(s) W Rᵀ."""
-    with adapter.merging():
-        return {
-            name: adapter.unet.get_parameter(f"{name}.weight").detach().clone()
-            for name in adapter.adapted_layers()
-        }
-
-
 @torch.no_grad()
 def truncated_weights(unet: nn.Module, truncated: TruncatedAdapter) -> dict[str, Tensor]:
-    """Return W R̃ᵀ of each layer, for PEFT's truncated products R̃.
+    """Return W R̃ᵀ of each layer under its parameter's name, for PEFT's truncated products R̃.
 
     Raises:
         CheckpointError: a layer is unknown, or its blocks do not make up its input.
@@ -34,7 +24,7 @@ def truncated_weights(unet: nn.Module, truncated: TruncatedAdapter) -> dict[str,
     for name, weight in linear_weights(truncated.source, truncated.rotations, unet).items():
         try:
             rotated = rotate_weight(weight, truncated.rotations[name])
-            weights[name] = rotated.view_as(unet.get_parameter(f"{name}.weight"))
+            weights[f"{name}.weight"] = rotated.view_as(unet.get_parameter(f"{name}.weight"))
         except ValueError as fault:
             raise CheckpointError(
                 f"{truncated.source}: {name!r}: {fault}; use the base it was trained on"

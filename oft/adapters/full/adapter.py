@@ -209,6 +209,9 @@ class FullAdapter(HintAdapter):
     def unmerge(self) -> None:
         """Change nothing; ``remove`` puts the base's weights back."""
 
+    def merged_values(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.finetuned.parameters().items()}
+
     @contextmanager
     def merging(self) -> Iterator[None]:
         yield

@@ -198,6 +198,9 @@ class PeftAdapter(HintAdapter):
         for tuner in self._tuners().values():
             tuner.unmerge()
 
+    def merged_values(self) -> dict[str, Tensor]:
+        return self.tuner.merged_values()
+
     # ---- Described
 
     def count_parameters(self) -> dict[str, int]:

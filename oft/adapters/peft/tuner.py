@@ -51,7 +51,8 @@ class Tuner:
         self.network = network
         self.trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
         self._strength = 1.0
-        self._originals: dict[str, Tensor] = {}  # of the weights that merging has changed
+        self._originals: dict[str, Tensor] = {}  # of the weights of its layers, while merged
+        self._changed: set[str] = set()  # those of them that merging at full strength changes
 
     @property
     def config(self) -> Any:
@@ -183,6 +184,7 @@ class Tuner:
             self._enable(self._strength != 0.0)
             return
         self._originals = originals
+        self._changed = {name for name, value in originals.items() if not torch.equal(value, changed[name])}
         self._enable(False)
         with torch.no_grad():
             for name, value in self._base_values():
@@ -199,21 +201,26 @@ class Tuner:
         self._originals = {}
         self._enable(self._strength != 0.0)
 
-    def changed_layers(self) -> list[str]:
-        """Return the layers whose weight, a matrix or a kernel, differs when merged."""
+    def merged_values(self) -> dict[str, Tensor]:
+        """Return copies of the parameters that merging changes, as they are then; empty if it cannot."""
         merged = self.merged
         self.merge()
-        try:
-            return [
-                name
-                for name in self.layers()
-                if (original := self._originals.get(f"{name}.weight")) is not None
-                and original.dim() > 1
-                and not torch.equal(original, self.network.get_parameter(f"{name}.weight"))
-            ]
-        finally:
-            if not merged:
-                self.unmerge()
+        values = {
+            name: value.detach().clone()
+            for name, value in self._base_values()
+            if self.merged and name in self._changed
+        }
+        if not merged:
+            self.unmerge()
+        return values
+
+    def changed_layers(self) -> list[str]:
+        """Return the layers whose weight, a matrix or a kernel, differs when merged."""
+        return [
+            name.removesuffix(".weight")
+            for name, value in self.merged_values().items()
+            if name.endswith(".weight") and value.dim() > 1
+        ]
 
     def _merged_values(self, originals: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """Return what PEFT's merging makes of the weights, leaving them as they were; None if it cannot."""

@@ -16,6 +16,11 @@ from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.errors import CheckpointError, ParamsError
 from oft.exchange import export_adapter
 from oft.exchange.bases import identify_base
+from oft.exchange.delta import delta_key
+from oft.models.adapted import init_adapter, save_with_base
+from oft.models.base import load_base
+from oft.params import parse_params
+from oft.seeding import generator_for
 
 from .conftest import Inputs, output
 
@@ -132,3 +137,66 @@ def test_a_place_below_a_file_is_refused(adapter_folder: Path, base_folder: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(ParamsError, match=r"must lie in a folder, and .*file is a file"):
         export_adapter(adapter_folder, base_folder, tmp_path / "file" / "out", "diffusers")
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "lora": {"method": "peft", "type": "LORA", "r": 4},
+    "glora": {"method": "peft", "type": "GLORA", "r": 4},  # changes biases too
+    "norms": {"method": "peft", "type": "LN_TUNING", "target_modules": ["norm1", "norm2"]},
+    "full": {"method": "full"},
+}
+
+
+@pytest.fixture(params=KINDS)
+def moved(request: pytest.FixtureRequest, base_folder: Path, values: dict[str, Any], tmp_path: Path) -> Any:
+    """An adapter away from the identity on its base, saved in ``saved``."""
+    values["adapters"]["tried"] = KINDS[request.param]
+    base = load_base(base_folder)
+    settings = parse_params(values).adapters["tried"]
+    adapter = init_adapter(base, settings, with_condition=False, generator=generator_for(0))
+    with torch.no_grad():
+        for number, value in enumerate(adapter.trained_parameters().values()):
+            value.add_(1e-2 * torch.randn(value.shape, generator=generator_for(number)))
+    save_with_base(tmp_path / "saved", adapter, base)
+    return base
+
+
+def test_a_merged_checkpoint_of_any_kind_predicts_what_the_adapter_does(
+    moved: Any, base_folder: Path, unet_inputs: Inputs, tmp_path: Path
+) -> None:
+    export_adapter(tmp_path / "saved", base_folder, tmp_path / "merged", "diffusers")
+    merged = load_base(tmp_path / "merged")
+    torch.testing.assert_close(
+        output(merged.unet, unet_inputs), output(moved.unet, unet_inputs), atol=1e-4, rtol=0
+    )
+    plain = load_base(base_folder)
+    assert (output(plain.unet, unet_inputs) - output(moved.unet, unet_inputs)).abs().max() > 1e-3
+
+
+def test_differences_of_any_kind_add_up_to_it(
+    moved: Any, base_folder: Path, unet_inputs: Inputs, tmp_path: Path
+) -> None:
+    export_adapter(tmp_path / "saved", base_folder, tmp_path / "delta.safetensors", "delta")
+    plain = load_base(base_folder)
+    parameters = {
+        delta_key(name): value
+        for name, value in plain.unet.named_parameters()
+        if name.endswith((".weight", ".bias"))
+    }
+    for key, difference in load_file(tmp_path / "delta.safetensors").items():
+        parameters[key].data += difference
+    torch.testing.assert_close(
+        output(plain.unet, unet_inputs), output(moved.unet, unet_inputs), atol=1e-4, rtol=0
+    )
+
+
+def test_what_is_no_change_of_weights_cannot_be_merged(
+    base_folder: Path, values: dict[str, Any], tmp_path: Path
+) -> None:
+    values["adapters"]["tried"] = {"method": "peft", "type": "LILY", "r": 4}
+    base = load_base(base_folder)
+    settings = parse_params(values).adapters["tried"]
+    adapter = init_adapter(base, settings, with_condition=False, generator=generator_for(0))
+    save_with_base(tmp_path / "saved", adapter, base)
+    with pytest.raises(ParamsError, match="changes no weights"):
+        export_adapter(tmp_path / "saved", base_folder, tmp_path / "merged", "diffusers")

@@ -15,7 +15,6 @@ from oft.errors import CheckpointError
 from oft.exchange import merged
 from oft.exchange.bases import identify_base, load_unet
 from oft.exchange.merged import write_merged
-from oft.exchange.weights import adapted_weights
 from oft.models.base import load_base
 
 from .conftest import Inputs, output, without_hint
@@ -29,7 +28,7 @@ def test_the_pipeline_of_diffusers_gives_the_unmerged_adapters_outputs(
     from diffusers import StableDiffusionPipeline
 
     assert not loaded.rotations.merged
-    write_merged(tmp_path / "merged", base_folder, adapted_weights(loaded), "test")
+    write_merged(tmp_path / "merged", base_folder, loaded.merged_values(), "test")
     assert not loaded.rotations.merged, "the model was changed"
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "merged")
     expected = without_hint(unet, unet_inputs)
@@ -41,7 +40,7 @@ def test_the_pipeline_of_diffusers_gives_the_unmerged_adapters_outputs(
 def test_everything_else_is_the_bases(
     base_folder: Path, unet: Any, loaded: OrthogonalAdapter, tmp_path: Path
 ) -> None:
-    weights = adapted_weights(loaded)
+    weights = loaded.merged_values()
     write_merged(tmp_path / "merged", base_folder, weights, "test")
     files = {path.relative_to(base_folder) for path in base_folder.rglob("*") if path.is_file()}
     made = {
@@ -52,13 +51,13 @@ def test_everything_else_is_the_bases(
         assert (tmp_path / "merged" / file).read_bytes() == (base_folder / file).read_bytes()
     ours, theirs = load_file(tmp_path / "merged" / UNET_FILE), load_file(base_folder / UNET_FILE)
     changed = {name for name in theirs if not torch.equal(ours[name], theirs[name].float())}
-    assert ours.keys() == theirs.keys() and changed == {f"{name}.weight" for name in weights}
+    assert ours.keys() == theirs.keys() and changed == set(weights)
 
 
 def test_a_merged_checkpoint_is_a_base_of_its_own(
     base_folder: Path, unet: Any, loaded: OrthogonalAdapter, tmp_path: Path
 ) -> None:
-    write_merged(tmp_path / "merged", base_folder, adapted_weights(loaded), "a robot")
+    write_merged(tmp_path / "merged", base_folder, loaded.merged_values(), "a robot")
     base = load_base(tmp_path / "merged")
     assert base.origin == "a robot" and base.hash != identify_base(base_folder).hash
     (tmp_path / "merged" / "base.json").unlink()
@@ -68,7 +67,7 @@ def test_a_merged_checkpoint_is_a_base_of_its_own(
 def test_half_precision_halves_the_file(
     base_folder: Path, unet: Any, loaded: OrthogonalAdapter, unet_inputs: Inputs, tmp_path: Path
 ) -> None:
-    write_merged(tmp_path / "half", base_folder, adapted_weights(loaded), "test", torch.float16)
+    write_merged(tmp_path / "half", base_folder, loaded.merged_values(), "test", torch.float16)
     assert {value.dtype for value in load_file(tmp_path / "half" / UNET_FILE).values()} == {torch.float16}
     sample = output(load_unet(tmp_path / "half"), unet_inputs)
     torch.testing.assert_close(sample, without_hint(unet, unet_inputs), atol=1e-3, rtol=0)
@@ -87,7 +86,7 @@ def test_weights_in_shards_stay_in_shards(
     shutil.rmtree(base / "unet")
     pristine_unet.save_pretrained(base / "unet", max_shard_size="8MB")
     assert len(list((base / "unet").glob("*.safetensors"))) > 1
-    write_merged(tmp_path / "merged", base, adapted_weights(loaded), "test")
+    write_merged(tmp_path / "merged", base, loaded.merged_values(), "test")
     torch.testing.assert_close(
         output(load_unet(tmp_path / "merged"), unet_inputs),
         without_hint(unet, unet_inputs),
@@ -104,7 +103,7 @@ def test_pickles_are_left_behind(base_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_weight_the_base_has_not_is_named_and_nothing_is_written(base_folder: Path, tmp_path: Path) -> None:
-    weights = {"nowhere": torch.zeros(1, 1), "conv_out": torch.zeros(1)}
+    weights = {"nowhere.weight": torch.zeros(1, 1), "conv_out.weight": torch.zeros(1)}
     with pytest.raises(CheckpointError, match=r"has none for conv_out.weight, nowhere.weight"):
         write_merged(tmp_path / "merged", base_folder, weights, "test")
     assert not list(tmp_path.iterdir())
