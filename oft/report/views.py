@@ -139,6 +139,7 @@ def view_task(
         "title": task.title,
         "explanation": condition_words(task).explanation,
         "is_subject": task.is_subject,
+        "is_style": task.is_style,
         "runs": task.runs,
         "trained_on": {
             run.adapter: describe_task(run.trained_on, params).title(run.trained_on)

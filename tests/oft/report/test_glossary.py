@@ -8,7 +8,7 @@ from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, adapter_words, t
 
 
 def test_every_condition_has_words() -> None:
-    assert set(CONDITIONS) == {*registry.CONDITIONS, "subject"}
+    assert set(CONDITIONS) == {*registry.CONDITIONS, "subject", "style"}
     for name in registry.CONDITIONS:
         assert CONDITIONS[name].title != FALLBACK_CONDITION.title
         assert CONDITIONS[name].explanation != FALLBACK_CONDITION.explanation
