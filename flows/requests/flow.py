@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,14 @@ from flows.requests.result import (
     result_address,
     write_result,
 )
-from flows.requests.settings import make_settings, write_dataset, write_pictures, write_settings
+from flows.requests.settings import (
+    DATASET,
+    TASK,
+    make_settings,
+    write_dataset,
+    write_pictures,
+    write_settings,
+)
 from flows.requests.site import HOURS, WEBHOOK_SECRET, Site, read_site
 from flows.requests.webhook import Delivery, deliver, make_event, read_key
 from flows.requests.workspace import Workspace, open_workspace
@@ -148,7 +154,9 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         make_settings(checked, site.repository / "conf")  # fail before anything is cloned
         logger.info("request: %s", describe_request(checked))
         with open_workspace(site.repository, site.scratch, run_id) as workspace:
-            settings = place_pictures(checked, workspace, site)
+            # Of the revision that result.json names: the checkout may have edits that are not committed.
+            settings = make_settings(checked, workspace.root / "conf")
+            place_pictures(checked, settings, workspace, site)
             write_settings(settings, workspace.root / "params.yaml")
             logger.info("all pictures are sound; training at revision %s", workspace.revision)
             state = train_for(site.max_hours, workspace.root)
@@ -169,22 +177,21 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
     return result
 
 
-def place_pictures(request: TrainingRequest, workspace: Workspace, site: Site) -> dict[str, Any]:
-    """Fetch and check a request's pictures, put them into the clone; return the settings that name them."""
-    # Of the revision that result.json names: the checkout may have edits that are not committed.
-    make = partial(make_settings, request, workspace.root / "conf")
-    resolution_px = make()["resolution_px"]
+def place_pictures(
+    request: TrainingRequest, settings: dict[str, Any], workspace: Workspace, site: Site
+) -> None:
+    """Fetch and check a request's pictures, put them into the clone, and their places into its settings."""
 
     def collect(source: str, wanted: Wanted) -> list[Path]:
         downloads = workspace.files / wanted.key
         downloads.mkdir()
-        return collect_images(source, resolution_px, downloads, site, wanted)
+        return collect_images(source, settings["resolution_px"], downloads, site, wanted)
 
     dataset = write_dataset(request, collect(request.instance_images, INSTANCE_IMAGES), workspace.root)
-    if request.class_images is None:
-        return make(str(dataset))
-    class_pictures = write_pictures(collect(request.class_images, CLASS_IMAGES), workspace.root)
-    return make(str(dataset), str(class_pictures))
+    settings["datasets"][DATASET]["acquire"]["source"] = str(dataset)
+    if request.class_images is not None:
+        pictures = write_pictures(collect(request.class_images, CLASS_IMAGES), workspace.root)
+        settings["subjects"][TASK]["class_pictures"] = str(pictures)
 
 
 def train_for(hours: float, root: Path) -> State[Any]:

@@ -67,24 +67,18 @@ def _copy_numbered(pictures: Sequence[Path], target: Path) -> None:
         shutil.copyfile(picture, target / f"{index:03d}{picture.suffix.lower()}")
 
 
-def make_settings(
-    request: TrainingRequest,
-    conf: Path,
-    dataset: str = str(DOWNLOADS),
-    class_pictures: str | None = None,
-) -> dict[str, Any]:
+def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(DOWNLOADS)) -> dict[str, Any]:
     """Return the profile's settings with this request's subject as the only thing that runs.
 
     Args:
         conf: the folder of profiles.
         dataset: the data set's folder, as stages find it.
-        class_pictures: the folder of the request's class pictures, likewise; None lets the base draw them.
 
     Raises:
         ParamsError: the profile breaks a rule together with the request.
     """
     values = compose_profile(conf, request.profile)
-    values |= _subject_settings(request, dataset, class_pictures)
+    values |= _subject_settings(request, dataset)
     values["angles"]["dataset"] = DATASET
     values["gate"] |= {"adapter": request.adapter, "tasks": None}
     values["sample"]["num_subject_samples"] = request.num_gallery_images
@@ -124,7 +118,7 @@ def _training_settings(request: TrainingRequest) -> dict[str, Any]:
     return settings
 
 
-def _subject_settings(request: TrainingRequest, dataset: str, class_pictures: str | None) -> dict[str, Any]:
+def _subject_settings(request: TrainingRequest, dataset: str) -> dict[str, Any]:
     """Return the settings by which this request's subject is all that runs."""
     subject = request.subject
     return {
@@ -140,10 +134,7 @@ def _subject_settings(request: TrainingRequest, dataset: str, class_pictures: st
             }
         },
         "tasks": {},
-        "subjects": {
-            TASK: {"dataset": DATASET, "subject": SUBJECT}
-            | ({} if class_pictures is None else {"class_pictures": class_pictures})
-        },
+        "subjects": {TASK: {"dataset": DATASET, "subject": SUBJECT}},
         "styles": {},
         "control_tasks": [],
         "subject_tasks": [TASK],

@@ -115,18 +115,15 @@ def test_the_text_encoder_is_trained_where_the_request_says_so(adapter: str) -> 
         assert (params.subject_adapters, params.gate.adapter) == ([adapter], adapter)
 
 
-def test_class_pictures_of_the_request_stand_in_place_of_drawn_ones(tmp_path: Path) -> None:
+def test_class_pictures_are_named_by_what_they_are_and_read_by_the_pipeline(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.PNG" for number in range(3)]
     for number, path in enumerate(paths):
         path.write_bytes(picture(number))
     folder = write_pictures(paths, tmp_path / "a")
     assert write_pictures(paths, tmp_path / "b") == folder != write_pictures(paths[1:], tmp_path / "b")
-    params = parse_params(make_settings(request(), CONF, ".downloads/x", str(folder)))
-    assert params.subjects[TASK].class_pictures == str(folder)
-    assert parse_params(make_settings(request(), CONF)).subjects[TASK].class_pictures is None
     # As the stage `prior` reads them.
     counts = Counts()
-    dataset = params.datasets[DATASET]
+    dataset = parse_params(make_settings(request(), CONF)).datasets[DATASET]
     packed = list(pack_class_pictures(tmp_path / "a" / folder, dataset, "a dog", 64, 95, counts))
     assert (len(packed), counts.kept, sum(counts.dropped.values())) == (3, 3, 0)
 
