@@ -196,6 +196,7 @@ def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:
 
 
 Check = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+ProfileCheck = Callable[[Mapping[str, Any], dict[str, Any]], None]
 
 
 def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
@@ -219,18 +220,23 @@ def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
 
 def _profile_checks(site: Site, profile: Callable[[str], dict[str, Any]]) -> Iterator[tuple[set[str], Check]]:
     """Yield the checks against the settings of the profile, which ``profile`` composes by its name."""
-    for key, check, needed in (
+    checks: tuple[tuple[str, ProfileCheck, set[str]], ...] = (
         ("num_blocks", partial(_check_widths, site), {"num_blocks"}),
         ("adapter", _check_adapter, {"adapter"}),
-        ("num_blocks", _check_blocks, {"adapter", "num_blocks"}),
-        ("train_text_encoder", _check_text_encoder, {"adapter", "train_text_encoder"}),
+        ("num_blocks", partial(_check_taken, "num_blocks", "has no blocks"), {"adapter", "num_blocks"}),
+        (
+            "train_text_encoder",
+            partial(_check_taken, "train_text_encoder", "does not train it"),
+            {"adapter", "train_text_encoder"},
+        ),
         ("lr_warmup_steps", _check_steps, {"max_train_steps", "lr_warmup_steps"}),
-    ):
+    )
+    for key, check, needed in checks:
         yield needed | {"profile"}, _keyed(key, partial(_check_composed, check, site, profile))
 
 
 def _check_composed(
-    check: Callable[[Mapping[str, Any], dict[str, Any]], None],
+    check: ProfileCheck,
     site: Site,
     profile: Callable[[str], dict[str, Any]],
     asked: Mapping[str, Any],
@@ -376,29 +382,15 @@ def _check_adapter(asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
         )
 
 
-def _check_blocks(asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
-    if asked["num_blocks"] is not None and asked["adapter"] not in (able := _taking("num_blocks", profile)):
+def _check_taken(setting: str, lack: str, asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
+    """Refuse a setting that the method of the adapter asked for does not have; ``lack`` says so in words."""
+    adapters, chosen = profile["adapters"], asked["adapter"]
+    able = [name for name, own in adapters.items() if setting in METHODS[own["method"]].settings.model_fields]
+    if asked[setting] and chosen in adapters and chosen not in able:
         raise ParamsError(
-            f"{asked['adapter']} has no blocks; leave it out, or choose one of {', '.join(able)} as adapter"
+            f"{chosen} {lack}; leave it out, or choose one of {', '.join(able)} as adapter; it is "
+            f"{asked[setting]}"
         )
-
-
-def _check_text_encoder(asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
-    able = _taking("train_text_encoder", profile)
-    if asked["train_text_encoder"] and asked["adapter"] not in able:
-        raise ParamsError(
-            f"{asked['adapter']} does not train it; leave it out, or choose one of {', '.join(able)} as "
-            "adapter"
-        )
-
-
-def _taking(setting: str, profile: dict[str, Any]) -> list[str]:
-    """Return the adapters of a profile whose method has a setting."""
-    return [
-        name
-        for name, own in profile["adapters"].items()
-        if setting in METHODS[own["method"]].settings.model_fields
-    ]
 
 
 def _check_steps(asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
