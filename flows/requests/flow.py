@@ -16,7 +16,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Failed
 
 from flows.reproduce.flow import reproduce
-from flows.requests.images import collect_images
+from flows.requests.images import CLASS_IMAGES, INSTANCE_IMAGES, Wanted, collect_images
 from flows.requests.publishing import publish_result
 from flows.requests.request import TrainingRequest, parse_request
 from flows.requests.result import (
@@ -26,10 +26,17 @@ from flows.requests.result import (
     result_address,
     write_result,
 )
-from flows.requests.settings import DATASET, make_settings, write_dataset, write_settings
+from flows.requests.settings import (
+    DATASET,
+    TASK,
+    make_settings,
+    write_dataset,
+    write_pictures,
+    write_settings,
+)
 from flows.requests.site import HOURS, WEBHOOK_SECRET, Site, read_site
 from flows.requests.webhook import Delivery, deliver, make_event, read_key
-from flows.requests.workspace import open_workspace
+from flows.requests.workspace import Workspace, open_workspace
 from oft.errors import UserError
 from oft.pictures import data_uri
 
@@ -149,13 +156,9 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         with open_workspace(site.repository, site.scratch, run_id) as workspace:
             # Of the revision that result.json names: the checkout may have edits that are not committed.
             settings = make_settings(checked, workspace.root / "conf")
-            downloads = workspace.files / "images"
-            downloads.mkdir()
-            pictures = collect_images(checked.instance_images, settings["resolution_px"], downloads, site)
-            dataset = write_dataset(checked, pictures, workspace.root)
-            logger.info("%d pictures, all sound; training at revision %s", len(pictures), workspace.revision)
-            settings["datasets"][DATASET]["acquire"]["source"] = str(dataset)
+            place_pictures(checked, settings, workspace, site)
             write_settings(settings, workspace.root / "params.yaml")
+            logger.info("all pictures are sound; training at revision %s", workspace.revision)
             state = train_for(site.max_hours, workspace.root)
             if not state.is_completed():
                 return Failed(message=state.message)
@@ -172,6 +175,23 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         return Failed(message=str(error))
     show_result(result, preview)
     return result
+
+
+def place_pictures(
+    request: TrainingRequest, settings: dict[str, Any], workspace: Workspace, site: Site
+) -> None:
+    """Fetch and check a request's pictures, put them into the clone, and their places into its settings."""
+
+    def collect(source: str, wanted: Wanted) -> list[Path]:
+        downloads = workspace.files / wanted.key
+        downloads.mkdir()
+        return collect_images(source, settings["resolution_px"], downloads, site, wanted)
+
+    dataset = write_dataset(request, collect(request.instance_images, INSTANCE_IMAGES), workspace.root)
+    settings["datasets"][DATASET]["acquire"]["source"] = str(dataset)
+    if request.class_images is not None:
+        pictures = write_pictures(collect(request.class_images, CLASS_IMAGES), workspace.root)
+        settings["subjects"][TASK]["class_pictures"] = str(pictures)
 
 
 def train_for(hours: float, root: Path) -> State[Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.requests.addresses import parse_endpoint
 from flows.requests.decoding import decode_pictures
@@ -17,18 +19,38 @@ from oft.errors import DataError, UserError
 from oft.storage import fetch_remote, is_remote, list_remote, sha256_file
 from oft.storage.remote import stat_remote
 
-MIN_IMAGES = 3
-MAX_IMAGES = 100
 MAX_IMAGE_BYTES = 32 << 20
 MAX_ARCHIVE_BYTES = 512 << 20
 MAX_UNPACKED_BYTES = 2 * MAX_ARCHIVE_BYTES
 """Of all files together, from wherever they come: pictures hardly shrink in an archive."""
 MAX_DOWNLOAD_SECONDS = 600.0
-# Beside pictures an archive has folders, and the metadata files of a Mac.
-MAX_MEMBERS = 10 * MAX_IMAGES
 
 
-def collect_images(source: str, resolution_px: int, folder: Path, site: Site) -> list[Path]:
+class Wanted(NamedTuple):
+    """What pictures a parameter of a request takes.
+
+    Attributes:
+        key: the parameter.
+        fewest: and ``most``: how many.
+    """
+
+    key: str
+    fewest: int
+    most: int
+
+    @property
+    def max_members(self) -> int:
+        """The most files: beside pictures an archive has folders, and the metadata files of a Mac."""
+        return 10 * self.most
+
+
+INSTANCE_IMAGES = Wanted("instance_images", 3, 100)
+CLASS_IMAGES = Wanted("class_images", 1, 1000)
+
+
+def collect_images(
+    source: str, resolution_px: int, folder: Path, site: Site, wanted: Wanted = INSTANCE_IMAGES
+) -> list[Path]:
     """Return the pictures of a request in order of their content, each sound and large enough.
 
     Args:
@@ -42,20 +64,20 @@ def collect_images(source: str, resolution_px: int, folder: Path, site: Site) ->
     """
     try:
         if is_remote(source):
-            found = _from_s3(source, folder)
+            found = _from_s3(source, folder, wanted)
         elif "://" in source:
             path = parse_endpoint(source, site.hosts).path.partition("?")[0]
             archive = folder / f"images{_suffix(path)}"
             download(source, archive, site, max_bytes=MAX_ARCHIVE_BYTES, max_seconds=MAX_DOWNLOAD_SECONDS)
-            found = _unpack(archive, folder)
+            found = _unpack(archive, folder, wanted)
         else:
-            found = _from_path(Path(source), folder)
-        return _check_pictures(found, resolution_px, folder)
+            found = _from_path(Path(source), folder, wanted)
+        return _check_pictures(found, resolution_px, folder, wanted)
     except UserError as error:
-        raise DataError(f"instance_images: {error}") from error
+        raise DataError(f"{wanted.key}: {error}") from error
 
 
-def _from_path(source: Path, folder: Path) -> list[Path]:
+def _from_path(source: Path, folder: Path, wanted: Wanted) -> list[Path]:
     try:
         is_file, is_folder = source.is_file(), source.is_dir()
     except OSError as error:  # a name that is too long, a folder that may not be looked into
@@ -64,13 +86,13 @@ def _from_path(source: Path, folder: Path) -> list[Path]:
         _check_size("the archive", source.stat().st_size, MAX_ARCHIVE_BYTES)
         copy = folder / f"images{_suffix(source.name)}"
         shutil.copyfile(source, copy)
-        return _unpack(copy, folder)
+        return _unpack(copy, folder, wanted)
     if not is_folder:
         raise DataError("there is no folder and no .zip, .tar, .tar.gz or .tgz at this path on the server")
-    return _walk(source)
+    return _walk(source, wanted)
 
 
-def _from_s3(source: str, folder: Path) -> list[Path]:
+def _from_s3(source: str, folder: Path, wanted: Wanted) -> list[Path]:
     if is_archive(source):
         found_there = stat_remote(source)
         if found_there is None:
@@ -78,9 +100,9 @@ def _from_s3(source: str, folder: Path) -> list[Path]:
         _check_size("the archive", found_there.size_bytes, MAX_ARCHIVE_BYTES)
         archive = folder / f"images{_suffix(source)}"
         fetch_remote(source, archive)
-        return _unpack(archive, folder)
+        return _unpack(archive, folder, wanted)
     found = []
-    for index, name in enumerate(_choose_pictures(list_remote(source))):
+    for index, name in enumerate(_choose_pictures(list_remote(source), wanted)):
         # An object's name may be any text: the file gets one of ours.
         path = folder / f"{index}{Path(name).suffix.lower()}"
         fetch_remote(f"{source.rstrip('/')}/{name}", path)
@@ -88,16 +110,16 @@ def _from_s3(source: str, folder: Path) -> list[Path]:
     return found
 
 
-def _unpack(archive: Path, folder: Path) -> list[Path]:
+def _unpack(archive: Path, folder: Path, wanted: Wanted) -> list[Path]:
     target = folder / "unpacked"
     target.mkdir()
     try:
         extract(
             archive,
             target,
-            max_entries=MAX_MEMBERS,
+            max_entries=wanted.max_members,
             max_bytes=MAX_UNPACKED_BYTES,
-            check=_choose_pictures,  # not when it has filled the disk
+            check=partial(_choose_pictures, wanted=wanted),  # not when it has filled the disk
         )
     except DataError as error:
         # Its remedies are those of a data set.
@@ -107,10 +129,10 @@ def _unpack(archive: Path, folder: Path) -> list[Path]:
         reason = reason.replace(str(archive), "the archive")
         raise DataError(f"{reason}; send an archive of plain picture files") from error
     archive.unlink()
-    return _walk(target)
+    return _walk(target, wanted)
 
 
-def _walk(top: Path) -> list[Path]:
+def _walk(top: Path, wanted: Wanted) -> list[Path]:
     """Return all files below a folder but hidden ones; a link or a device among them is refused."""
     sizes: dict[str, int] = {}
     for folder, subfolders, files in os.walk(top):
@@ -120,19 +142,19 @@ def _walk(top: Path) -> list[Path]:
                 raise DataError(f"{name!r} is a link or a device; give plain files")
             if path.is_file():
                 sizes[name] = path.stat().st_size
-        _check_count(len(sizes), MAX_MEMBERS)
-    return [top / name for name in _choose_pictures(sizes)]
+        _check_count(len(sizes), wanted, wanted.max_members)
+    return [top / name for name in _choose_pictures(sizes, wanted)]
 
 
-def _choose_pictures(sizes: Mapping[str, int]) -> list[str]:
+def _choose_pictures(sizes: Mapping[str, int], wanted: Wanted) -> list[str]:
     """Return the names of a listing but those of hidden files.
 
     Raises:
         DataError: there are too many, one is too large, or one is no picture by its name.
     """
-    _check_count(len(sizes), MAX_MEMBERS)
+    _check_count(len(sizes), wanted, wanted.max_members)
     names = [name for name in sizes if not _is_ignored(name)]
-    _check_count(len(names))
+    _check_count(len(names), wanted, wanted.most)
     for name in names:
         _check_name(name)
         _check_size(name, sizes[name], MAX_IMAGE_BYTES)
@@ -140,9 +162,9 @@ def _choose_pictures(sizes: Mapping[str, int]) -> list[str]:
     return names
 
 
-def _check_pictures(found: list[Path], resolution_px: int, folder: Path) -> list[Path]:
-    if len(found) < MIN_IMAGES:
-        raise DataError(f"there are {len(found)} pictures; give {MIN_IMAGES} to {MAX_IMAGES}")
+def _check_pictures(found: list[Path], resolution_px: int, folder: Path, wanted: Wanted) -> list[Path]:
+    if len(found) < wanted.fewest:
+        raise DataError(f"there are {len(found)} pictures; give {wanted.fewest} to {wanted.most}")
     sizes, faults = decode_pictures(found, folder)
     for path, (width, height) in sizes.items():
         if min(width, height) < resolution_px:
@@ -164,9 +186,9 @@ def _check_name(name: str) -> None:
         raise DataError(f"{name!r} is no picture; give pictures alone")
 
 
-def _check_count(number: int, most: int = MAX_IMAGES) -> None:
+def _check_count(number: int, wanted: Wanted, most: int) -> None:
     if number > most:
-        raise DataError(f"there are more than {most} files; give {MIN_IMAGES} to {MAX_IMAGES} pictures")
+        raise DataError(f"there are more than {most} files; give {wanted.fewest} to {wanted.most} pictures")
 
 
 def _check_size(name: str, size_bytes: int, most_bytes: int) -> None:

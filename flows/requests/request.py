@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,9 +27,10 @@ from oft.errors import ParamsError, UserError
 from oft.prepare.subjects import place_prompts
 from oft.profiles import compose_profile, list_profiles
 from oft.settings.section import Name, multiple_of
+from oft.settings.training import share_training
 
 # Never repeated in a message: an address may hold a password or a signature.
-ADDRESSES = ("instance_images", "output", "webhook")
+ADDRESSES = ("instance_images", "class_images", "output", "webhook")
 MAX_ADDRESS_CHARS = 2048
 MAX_SHOWN_CHARS = 80
 MAX_FAULTS = 20
@@ -36,6 +38,9 @@ MAX_FAULTS = 20
 
 Prompt = Annotated[str, AfterValidator(check_plain)]
 Address = Annotated[str, Field(min_length=1, max_length=MAX_ADDRESS_CHARS)]
+LrScheduler = Literal[
+    "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"
+]
 
 
 class TrainingRequest(BaseModel):
@@ -52,6 +57,11 @@ class TrainingRequest(BaseModel):
         "'a photo of sks robot'."
     )
     class_prompt: Prompt = Field(description="What things of its class show: 'a photo of robot'.")
+    class_images: Address | None = Field(
+        default=None,
+        description="1 to 1000 pictures of other things of the class for prior preservation, given as "
+        "instance_images are; none: the base draws num_class_images.",
+    )
     output: Address = Field(
         description="Where the result goes, in a folder named by the run: s3://bucket/prefix or a folder, "
         "below those the server allows."
@@ -64,8 +74,8 @@ class TrainingRequest(BaseModel):
     )
     adapter: Name = Field(
         default="oft",
-        description="An adapter of the profile's `adapters`: oft (orthogonal finetuning), coft (constrained "
-        "to a ball round the identity), or another that can learn a subject.",
+        description="An adapter of the profile's `adapters`, by its name: oft (orthogonal finetuning), coft "
+        "(constrained to a ball round the identity), lora, dreambooth, or another that can learn a subject.",
     )
     num_blocks: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None,
@@ -77,6 +87,31 @@ class TrainingRequest(BaseModel):
     )
     learning_rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="Peak learning rate, above 0, at most 1."
+    )
+    scale_lr: bool | None = Field(
+        default=None,
+        description="Multiply learning_rate by the pictures of a step, as diffusers' trainers do.",
+    )
+    lr_scheduler: LrScheduler | None = Field(
+        default=None,
+        description="How the learning rate changes, by diffusers' name: constant, constant_with_warmup, "
+        "linear, cosine, cosine_with_restarts (lr_num_cycles times) or polynomial (lr_power).",
+    )
+    lr_warmup_steps: Annotated[int, Field(ge=0, le=20_000)] | None = Field(
+        default=None,
+        description="Steps in which the learning rate rises from zero, 0 to below max_train_steps; none: the "
+        "profile's, at most a tenth of max_train_steps.",
+    )
+    lr_num_cycles: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="How often lr_scheduler cosine_with_restarts falls, 1 to 1000."
+    )
+    lr_power: Annotated[float, Field(gt=0, le=10)] | None = Field(
+        default=None, description="Power of lr_scheduler polynomial, above 0, at most 10; 1 is a line."
+    )
+    train_text_encoder: bool | None = Field(
+        default=None,
+        description="Train the text encoder along, with an adapter that can: those of method peft and full, "
+        "such as lora and dreambooth.",
     )
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         default=0, description="Source of all randomness: the same request gives the same bytes."
@@ -161,6 +196,7 @@ def parse_request(values: Any, site: Site | None = None) -> TrainingRequest:
 
 
 Check = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+ProfileCheck = Callable[[Mapping[str, Any], dict[str, Any]], None]
 
 
 def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
@@ -170,12 +206,44 @@ def _checks(site: Site | None) -> Iterator[tuple[set[str], Check]]:
         {"instance_prompt", "class_prompt", "gallery_prompts"},
         _keyed("gallery_prompts", _check_gallery),
     )
-    yield {"instance_images"}, _keyed("instance_images", lambda asked: _check_images(asked, site))
+    for key in ("instance_images", "class_images"):
+        yield {key}, _keyed(key, partial(_check_images, key, site))
+    yield {"class_images", "num_class_images"}, _keyed("num_class_images", _check_class_images)
+    yield {"lr_scheduler", "lr_warmup_steps"}, _keyed("lr_warmup_steps", _check_warmup)
     yield {"output"}, _keyed("output", lambda asked: _check_output(asked, site))
     yield {"webhook"}, _keyed("webhook", lambda asked: _check_webhook(asked, site))
     if site is not None:
-        yield {"profile", "num_blocks"}, lambda asked: _check_profile(asked, site)
-        yield {"profile", "adapter", "num_blocks"}, lambda asked: _check_adapter(asked, site)
+        yield {"profile"}, _keyed("profile", partial(_check_profile, site))
+        profile = cache(partial(compose_profile, site.repository / "conf"))
+        yield from _profile_checks(site, profile)
+
+
+def _profile_checks(site: Site, profile: Callable[[str], dict[str, Any]]) -> Iterator[tuple[set[str], Check]]:
+    """Yield the checks against the settings of the profile, which ``profile`` composes by its name."""
+    checks: tuple[tuple[str, ProfileCheck, set[str]], ...] = (
+        ("num_blocks", partial(_check_widths, site), {"num_blocks"}),
+        ("adapter", _check_adapter, {"adapter"}),
+        ("num_blocks", partial(_check_taken, "num_blocks", "has no blocks"), {"adapter", "num_blocks"}),
+        (
+            "train_text_encoder",
+            partial(_check_taken, "train_text_encoder", "does not train it"),
+            {"adapter", "train_text_encoder"},
+        ),
+        ("lr_warmup_steps", _check_steps, {"max_train_steps", "lr_warmup_steps"}),
+    )
+    for key, check, needed in checks:
+        yield needed | {"profile"}, _keyed(key, partial(_check_composed, check, site, profile))
+
+
+def _check_composed(
+    check: ProfileCheck,
+    site: Site,
+    profile: Callable[[str], dict[str, Any]],
+    asked: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    if asked["profile"] in list_profiles(site.repository / "conf"):  # else it is said already
+        check(asked, profile(asked["profile"]))
+    return {}
 
 
 def _keyed(key: str, check: Check) -> Check:
@@ -204,8 +272,10 @@ def _check_gallery(asked: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _check_images(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:
-    source = asked["instance_images"]
+def _check_images(key: str, site: Site | None, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    source = asked[key]
+    if source is None:
+        return {}
     if source.startswith("s3://"):
         check_s3(source)
     elif "://" in source:
@@ -213,7 +283,25 @@ def _check_images(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, A
         if not is_archive(endpoint.path.partition("?")[0]):
             raise ParamsError("must lead to a file named .zip, .tar, .tar.gz or .tgz")
         return {}
-    return {"instance_images": require_below_roots(source, site.roots)} if site else {}
+    return {key: require_below_roots(source, site.roots)} if site else {}
+
+
+def _check_class_images(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    if asked["class_images"] is not None and asked["num_class_images"] is not None:
+        raise ParamsError(
+            f"the base draws none beside class_images; it is {asked['num_class_images']}; leave one of "
+            "the two out"
+        )
+    return {}
+
+
+def _check_warmup(asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    if asked["lr_scheduler"] == "constant" and asked["lr_warmup_steps"]:
+        raise ParamsError(
+            f"must be 0 with lr_scheduler constant; it is {asked['lr_warmup_steps']}; choose "
+            "constant_with_warmup"
+        )
+    return {}
 
 
 def _check_output(asked: Mapping[str, Any], site: Site | None) -> Mapping[str, Any]:
@@ -260,43 +348,55 @@ def _endpoint(url: str, site: Site | None) -> Endpoint:
     return parse_any_endpoint(url) if site is None else parse_endpoint(url, site.hosts)
 
 
-def _check_profile(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:
-    conf, profile = site.repository / "conf", asked["profile"]
-    if profile not in (known := list_profiles(conf)):
+def _check_profile(site: Site, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    profile = asked["profile"]
+    if profile not in (known := list_profiles(site.repository / "conf")):
         near = difflib.get_close_matches(profile, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise ParamsError(f"profile: there is no {profile!r}; {hint}")
+        raise ParamsError(f"there is no {profile!r}; {hint}")
+    return {}
+
+
+def _check_widths(site: Site, asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
     num_blocks = asked["num_blocks"]
     if num_blocks is None:
-        return {}
-    widths = adapted_widths(site.repository, compose_profile(conf, profile)["base"])
+        return
+    widths = adapted_widths(site.repository, profile["base"])
     if any(width % num_blocks for width in widths):
         shared = math.gcd(*widths)
         fitting = [str(size) for size in range(1, shared + 1) if shared % size == 0]
         raise ParamsError(
-            f"num_blocks: must divide the widths of all adapted layers, {', '.join(map(str, widths))}; it is "
+            f"must divide the widths of all adapted layers, {', '.join(map(str, widths))}; it is "
             f"{num_blocks}; possible: {', '.join(fitting)}"
         )
-    return {}
 
 
-def _check_adapter(asked: Mapping[str, Any], site: Site) -> Mapping[str, Any]:
-    conf, profile, adapter = site.repository / "conf", asked["profile"], asked["adapter"]
-    if profile not in list_profiles(conf):
-        return {}  # said already
-    fitting = {}
-    for name, settings in compose_profile(conf, profile)["adapters"].items():
-        method = METHODS[settings["method"]]
-        if not method.needs_condition:
-            fitting[name] = method
-    if adapter not in fitting:
+def _check_adapter(asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
+    fitting = [
+        name for name, own in profile["adapters"].items() if not METHODS[own["method"]].needs_condition
+    ]
+    if asked["adapter"] not in fitting:
         raise ParamsError(
-            f"adapter: must be one of those of profile {profile!r} that can learn a subject, "
-            f"{', '.join(fitting)}; it is {adapter!r}"
+            f"must be one of those of profile {asked['profile']!r} that can learn a subject, "
+            f"{', '.join(fitting)}; it is {asked['adapter']!r}"
         )
-    if asked["num_blocks"] is not None and "num_blocks" not in fitting[adapter].settings.model_fields:
-        raise ParamsError(f"num_blocks: {adapter} has no blocks; leave it out")
-    return {}
+
+
+def _check_taken(setting: str, lack: str, asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
+    """Refuse a setting that the method of the adapter asked for does not have; ``lack`` says so in words."""
+    adapters, chosen = profile["adapters"], asked["adapter"]
+    able = [name for name, own in adapters.items() if setting in METHODS[own["method"]].settings.model_fields]
+    if asked[setting] and chosen in adapters and chosen not in able:
+        raise ParamsError(
+            f"{chosen} {lack}; leave it out, or choose one of {', '.join(able)} as adapter; it is "
+            f"{asked[setting]}"
+        )
+
+
+def _check_steps(asked: Mapping[str, Any], profile: dict[str, Any]) -> None:
+    steps = asked["max_train_steps"] or share_training(profile)["train_subject"]["max_train_steps"]
+    if (warmup := asked["lr_warmup_steps"]) is not None and warmup >= steps:
+        raise ParamsError(f"must be below the training's steps, {steps}; it is {warmup}; make it smaller")
 
 
 def _describe_fault(fault: Any) -> str:

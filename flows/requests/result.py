@@ -11,6 +11,7 @@ from flows.requests.addresses import parse_any_endpoint
 from flows.requests.gallery import write_gallery
 from flows.requests.request import TrainingRequest
 from flows.requests.settings import TASK
+from oft.adapters.files import HINT_ENCODER_FILE, LORA_FILE
 from oft.adapters.registry import recognise
 from oft.errors import DataError
 from oft.storage import is_remote, read_json, read_remote, sha256_file, write_json
@@ -45,10 +46,11 @@ def make_result(
     if method.has_peft_form:
         notes = export_adapter(adapter, base, target / ADAPTER, "peft")
     else:
-        (target / ADAPTER).mkdir()
-        for path in sorted(adapter.glob("*.safetensors")):
-            shutil.copyfile(path, target / ADAPTER / path.name)
+        shutil.copytree(adapter, target / ADAPTER, copy_function=shutil.copyfile)
         notes = []
+    for name in (LORA_FILE, HINT_ENCODER_FILE):  # read by diffusers, and by this pipeline
+        if (adapter / name).is_file():
+            shutil.copyfile(adapter / name, target / ADAPTER / name)
     if method.changes_weights:
         notes += export_adapter(adapter, base, target / DELTA, "delta")
     for note in notes:
@@ -74,7 +76,7 @@ def write_result(
         "revision": revision,
         "address": address,
         "adapter": f"{address}/{ADAPTER}",
-        "delta": f"{address}/{DELTA}",
+        **({"delta": f"{address}/{DELTA}"} if DELTA in files else {}),
         "gallery": f"{address}/gallery/index.html",
         "grid": f"{address}/gallery/grid.png",
         "files": files,
@@ -103,6 +105,7 @@ def read_result(address: str) -> dict[str, Any]:
 def describe_request(request: TrainingRequest) -> dict[str, Any]:
     """Return the request without its possible secrets: the query of an address, and the webhook."""
     described = request.model_dump(exclude={"webhook", "output"})
-    if "://" in request.instance_images and not is_remote(request.instance_images):
-        described["instance_images"] = parse_any_endpoint(request.instance_images).shown
+    for key in ("instance_images", "class_images"):
+        if described[key] is not None and "://" in described[key] and not is_remote(described[key]):
+            described[key] = parse_any_endpoint(described[key]).shown
     return described

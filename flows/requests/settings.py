@@ -18,6 +18,16 @@ from oft.storage import atomic_file, atomic_folder, dump_yaml
 DATASET = "requested"
 SUBJECT = "instance"
 TASK = f"subject_{DATASET}"
+SECTION = "train_subject"
+# Parameters that are settings of the training, by the same name.
+TRAINING = (
+    "max_train_steps",
+    "learning_rate",
+    "scale_lr",
+    "lr_num_cycles",
+    "lr_power",
+    "prior_loss_weight",
+)
 # Ignored by git and DVC; stages find it below the clone's root.
 DOWNLOADS = Path(".downloads")
 
@@ -36,10 +46,25 @@ def write_dataset(request: TrainingRequest, pictures: Sequence[Path], root: Path
     with atomic_folder(root / folder) as partial:
         subject = partial / "dataset" / SUBJECT
         subject.mkdir(parents=True)
-        for index, picture in enumerate(pictures):
-            shutil.copyfile(picture, subject / f"{index:02d}{picture.suffix.lower()}")
+        _copy_numbered(pictures, subject)
         (partial / "dataset" / name).write_text(text, encoding="utf-8")
     return folder
+
+
+def write_pictures(pictures: Sequence[Path], root: Path) -> Path:
+    """Write pictures to a folder below ``root``, named by what it holds, and return it, relative to it."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(hashlib.sha256(picture.read_bytes()).digest())
+    folder = DOWNLOADS / digest.hexdigest()
+    with atomic_folder(root / folder) as partial:
+        _copy_numbered(pictures, partial)
+    return folder
+
+
+def _copy_numbered(pictures: Sequence[Path], target: Path) -> None:
+    for index, picture in enumerate(pictures):
+        shutil.copyfile(picture, target / f"{index:03d}{picture.suffix.lower()}")
 
 
 def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(DOWNLOADS)) -> dict[str, Any]:
@@ -61,17 +86,36 @@ def make_settings(request: TrainingRequest, conf: Path, dataset: str = str(DOWNL
         values["resolution_px"] = request.resolution_px
     if request.num_class_images is not None:
         values["prior"]["num_class_images"] = request.num_class_images
+    adapter = values["adapters"][request.adapter]
     if request.num_blocks is not None:
-        values["adapters"][request.adapter] |= {"num_blocks": request.num_blocks, "block_size": None}
-    training = values["train_subject"]
-    for name in ("max_train_steps", "learning_rate", "prior_loss_weight"):
-        if (value := getattr(request, name)) is not None:
-            training[name] = value
-    # A short training has no room for the profile's warm-up.
-    resolved = share_training(values)["train_subject"]
-    training["warmup_steps"] = min(resolved["warmup_steps"], resolved["max_train_steps"] // 10)
+        adapter |= {"num_blocks": request.num_blocks, "block_size": None}
+    text_encoder = request.train_text_encoder
+    if text_encoder is not None and text_encoder != adapter.get("train_text_encoder", False):
+        adapter["train_text_encoder"] = text_encoder
+    if request.learning_rate is not None:
+        adapter.get("learning_rates", {}).pop(SECTION, None)  # it would hold in place of the request's
+    values[SECTION] |= _training_settings(request)
+    if request.lr_warmup_steps is None:
+        # A short training has no room for the profile's warm-up.
+        resolved = share_training(values)[SECTION]
+        values[SECTION]["warmup_steps"] = min(resolved["warmup_steps"], resolved["max_train_steps"] // 10)
     parse_params(values, "the request with its profile")
     return values
+
+
+def _training_settings(request: TrainingRequest) -> dict[str, Any]:
+    """Return what the request says of the training, diffusers' names of it under the pipeline's."""
+    settings = {name: getattr(request, name) for name in TRAINING if getattr(request, name) is not None}
+    if request.lr_warmup_steps is not None:
+        settings["warmup_steps"] = request.lr_warmup_steps
+    match request.lr_scheduler:
+        case None:
+            pass
+        case "constant":  # diffusers' has no warm-up
+            settings |= {"schedule": "constant", "warmup_steps": 0}
+        case name:
+            settings["schedule"] = name.removesuffix("_with_warmup")
+    return settings
 
 
 def _subject_settings(request: TrainingRequest, dataset: str) -> dict[str, Any]:

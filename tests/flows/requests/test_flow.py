@@ -25,6 +25,7 @@ from flows.requests import webhook
 from flows.requests.__main__ import app
 from flows.requests.client import Client, TrainingRun
 from flows.requests.flow import training
+from flows.requests.settings import TASK
 from flows.requests.site import HOSTS
 from flows.requests.webhook import read_key, sign
 from flows.requests.workspace import open_workspace
@@ -145,7 +146,8 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     defaults = root / "conf" / "defaults.yaml"  # an edit that is in no revision
     defaults.write_text(defaults.read_text().replace("num_class_images: 32", "num_class_images: 31"))
     assert "num_class_images: 31" in defaults.read_text()
-    local = obtain(asked | {"max_train_steps": 7})
+    asked |= {"max_train_steps": 7, "class_images": "robot.zip"}
+    local = obtain(asked)
     folder = Path(local["address"])
     assert folder == tmp_path / "trainings" / "results" / local["id"]
     assert read_json(folder / "result.json") == local
@@ -155,12 +157,13 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     settings = load_yaml((folder / "params.yaml").read_text())
     assert settings["train_subject"]["max_train_steps"] == 7
     assert settings["prior"]["num_class_images"] == 32
+    assert settings["subjects"][TASK]["class_pictures"].startswith(".downloads/")
     assert (settings["identifier"], settings["subject_adapters"]) == ("sks", ["oft"])
     assert settings["instance_prompt"] == "a photo of {identifier} {class}"
     assert "a photo of sks robot on a table" in (folder / "trained").read_text()
 
     # The bucket is not there: the training is kept, and published once it is.
-    output = {"max_train_steps": 7, "output": "s3://bucket/trainings/out"}
+    output = {"output": "s3://bucket/trainings/out"}
     s3.delete_bucket(Bucket="bucket")
     state = training(asked | output, return_state=True)
     assert state.is_failed() and "the result cannot be published" in (state.message or "")

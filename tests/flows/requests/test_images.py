@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from flows.requests import images
-from flows.requests.images import collect_images
+from flows.requests.images import CLASS_IMAGES, collect_images
 from flows.requests.site import Site
 from oft.errors import DataError
 from oft.storage import sha256_file
@@ -173,6 +173,19 @@ def test_an_archive_is_refused_from_its_listing(
     with pytest.raises(DataError, match=said):
         bring(tmp_path / f"a{suffix}", tmp_path, site)
     assert list((tmp_path / "downloads" / "unpacked").iterdir()) == []
+
+
+def test_class_pictures_pass_the_same_checks_in_another_number(
+    tmp_path: Path, site: Site, pictures: Files
+) -> None:
+    (tmp_path / "a.zip").write_bytes(zipped({"robot/a.png": pictures["robot/a.png"]}))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    [found] = collect_images(str(tmp_path / "a.zip"), 64, tmp_path / "one", site, CLASS_IMAGES)
+    assert found.read_bytes() == pictures["robot/a.png"]
+    (tmp_path / "b.zip").write_bytes(zipped({f"{n}.png": b"" for n in range(1001)}))
+    with pytest.raises(DataError, match="class_images: there are more than 1000 files; give 1 to 1000"):
+        collect_images(str(tmp_path / "b.zip"), 64, tmp_path / "two", site, CLASS_IMAGES)
 
 
 def test_a_folder_with_a_link_is_refused(tmp_path: Path, site: Site, pictures: Files) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.requests import request as request_module
 from flows.requests.request import TrainingRequest, parse_request
 from flows.requests.site import Site
 from flows.requests.widths import adapted_widths
@@ -15,6 +17,15 @@ from oft.profiles import compose_profile
 from tests.conftest import ROOT
 
 Asked = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Profiles do not change while these tests run, and composing one takes seconds."""
+    monkeypatch.setattr(request_module, "compose_profile", composed)
+
+
+composed = cache(compose_profile)
 
 
 def faults(values: Any, site: Site | None) -> str:
@@ -43,6 +54,15 @@ def test_all_faults_are_told_at_once_with_the_nearest_name(asked: Asked, site: S
     assert "output: missing; Where the result goes" in message
     assert "instance_prompt: must be class_prompt with one word more" in message
     assert "num_blocks: must divide the widths of all adapted layers, 128, 192; it is 3" in message
+
+
+def test_every_adapter_that_learns_from_pictures_alone_is_taken_by_its_name(asked: Asked, site: Site) -> None:
+    adapters = composed(ROOT / "conf", "miniature")["adapters"]
+    taken = {name for name, own in adapters.items() if own["method"] in ("oft", "peft", "full")}
+    assert {"lora", "lokr", "dreambooth"} < taken
+    for name in taken:
+        able = adapters[name]["method"] != "oft"
+        assert parse_request(asked | {"adapter": name, "train_text_encoder": able}, site).adapter == name
 
 
 def test_a_message_stays_short_however_many_faults_there_are(asked: Asked, site: Site) -> None:
@@ -101,8 +121,28 @@ HOSTILE: list[tuple[Asked, str]] = [
     ({"webhook": "http://example.org/hook"}, "webhook: must begin with https://"),
     ({"webhook": "https://localhost.planted@10.0.0.1/"}, "webhook: must have no user name"),
     ({"webhook": "https://[fd00:ec2::254]/"}, "webhook: leads to fd00:ec2::254"),
-    ({"adapter": "lora"}, "profile 'miniature' that can learn a subject, oft, coft; it is 'lora'"),
-    ({"adapter": "hint"}, "profile 'miniature' that can learn a subject, oft, coft; it is 'hint'"),
+    ({"adapter": "lorra"}, "can learn a subject, oft, coft, lora, boft, hra, psoft, lokr, full, dreambooth"),
+    ({"adapter": "hint"}, "dreambooth, dreambooth_lora; it is 'hint'"),
+    (
+        {"adapter": "lora", "num_blocks": 2},
+        "num_blocks: lora has no blocks; leave it out, or choose one of oft",
+    ),
+    (
+        {"train_text_encoder": True},
+        "train_text_encoder: oft does not train it; leave it out, or choose one of ",
+    ),
+    ({"train_text_encoder": "yes"}, "train_text_encoder: input should be a valid boolean"),
+    ({"lr_scheduler": "piecewise"}, "lr_scheduler: input should be 'constant', 'constant_with_warmup', "),
+    ({"lr_scheduler": "constant", "lr_warmup_steps": 5}, "choose constant_with_warmup"),
+    ({"lr_warmup_steps": 300}, "lr_warmup_steps: must be below the training's steps, 300; it is 300"),
+    ({"lr_warmup_steps": 9, "max_train_steps": 9}, "must be below the training's steps, 9; it is 9"),
+    ({"lr_num_cycles": 0}, "lr_num_cycles: input should be greater than or equal to 1"),
+    ({"lr_power": 0.0}, "lr_power: input should be greater than 0"),
+    ({"scale_lr": 1}, "scale_lr: input should be a valid boolean"),
+    ({"class_images": "https://me:planted@example.org/a.zip"}, "class_images: must have no user name"),
+    ({"class_images": "../secrets"}, "class_images: must be a path of printable letters without '..'"),
+    ({"class_images": "s3://bucket/elsewhere"}, "class_images: lies outside of what this server allows"),
+    ({"class_images": "robots", "num_class_images": 9}, "num_class_images: the base draws none beside class"),
     ({"max_train_steps": 10**400}, "max_train_steps: input should be less than or equal to 20000"),
     ({"max_train_steps": True}, "max_train_steps: input should be a valid integer"),
     ({"learning_rate": float("nan")}, "learning_rate: input should be"),
