@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -152,7 +152,7 @@ def read_task(
     """
     kind = kind_of(condition)
     is_subject = kind == "subject"
-    described = {} if kind == "control" else read_json(files.shards / "prompts.json")
+    described: dict[str, Any] = {} if kind == "control" else read_json(files.shards / "prompts.json")
     held_out = [] if is_subject else list(read_shards(files.shards, "val"))
     trained: list[Sample] = []
     if kind != "control":
