@@ -140,6 +140,21 @@ def generate(
         yield from zip(batch, pictures, strict=False)
 
 
+def draw_prompts(
+    base: Base,
+    adapter: Adapter | None,
+    prompts: Sequence[str],
+    settings: Sampling,
+    resolution_px: int,
+    seed: int,
+) -> UInt8[np.ndarray, "n height width 3"]:
+    """Return a picture of each prompt; an adapter that takes conditioning images sees none."""
+    requests = plan({f"{place:04d}": prompt for place, prompt in enumerate(prompts)}, 1, seed)
+    settings = settings.model_copy(update={"batch_size": min(settings.batch_size, len(requests))})
+    drawn = generate(base, adapter, requests, None, settings, resolution_px)
+    return np.stack([picture for _, picture in drawn])
+
+
 def _conditioned(
     base: Base,
     adapter: Adapter | None,

@@ -15,8 +15,11 @@ from stages.launch.arguments import known_adapter, known_task, parse
 from stages.launch.entry import run
 
 if TYPE_CHECKING:
-    from oft.evaluation.measure import Measurements
+    from oft.adapters.protocol import Adapter
+    from oft.evaluation.drift import Draw
+    from oft.evaluation.measure import Measurements, Pictures
     from oft.evaluation.task import EvaluatedTask
+    from oft.models.base import Base
 
 
 def main(arguments: list[str]) -> None:
@@ -53,11 +56,11 @@ def main(arguments: list[str]) -> None:
         if params.evaluate.before_magnitudes and "magnitude_parameters" in geometry:
             measured.add(measure_unfitted(params, task, adapter, evaluated, measured))
     if params.evaluate.drift_prompts and not transfer:
-        from oft.evaluation.drift import Unrelated, measure_drift
+        from oft.evaluation.drift import measure_drift
 
-        unrelated = Unrelated(params.evaluate.drift_prompts, params.sample, params.resolution_px, params.seed)
         load = None if adapter == BASE_ALONE else partial(load_adapter_onto, base, folder / "magnitude")
-        measured.add(measure_drift(unrelated, base, evaluated.judges, load))
+        prompts, draw = params.evaluate.drift_prompts, unrelated_pictures(params, base)
+        measured.add(measure_drift(prompts, draw, evaluated.judges, load, params.seed))
     measured.metrics.update(describe_run(params, adapter))
     with atomic_folder(folder / "plots") as plots:
         write_json(plots / "confusion.json", measured.confusion)
@@ -65,6 +68,19 @@ def main(arguments: list[str]) -> None:
         write_json(plots / "class_pixels.json", measured.class_pixel_rows())
         write_json(plots / "energy.json", layers)
     write_json(folder / "metrics.json", measured.rounded())
+
+
+def unrelated_pictures(params: Params, base: Base) -> Draw:
+    """Return what draws the prompts that have nothing to do with the task."""
+    from oft.sampling import draw_prompts
+    from oft.seeding import derive_seed
+
+    def draw(adapter: Adapter | None, *, another_noise: bool = False) -> Pictures:
+        seed = derive_seed(params.seed, "unrelated", *(["another"] if another_noise else []))
+        prompts = params.evaluate.drift_prompts
+        return draw_prompts(base, adapter, prompts, params.sample, params.resolution_px, seed)
+
+    return draw
 
 
 def measure_unfitted(

@@ -8,8 +8,7 @@ base's own row says how far apart its pictures of one prompt lie from one noise 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from oft.adapters.protocol import Adapter
     from oft.evaluation.judges import Judges
     from oft.evaluation.measure import Pictures
-    from oft.models.base import Base
-    from oft.settings.evaluation import Sampling
 
 METRICS = (
     Metric(
@@ -51,51 +48,34 @@ METRICS = (
 """Each has its 95 % interval over prompts beside it, as ``<name>_low`` and ``<name>_high``."""
 
 
-@dataclass(frozen=True)
-class Unrelated:
-    """Prompts that have nothing to do with a task, and how they are drawn.
+class Draw(Protocol):
+    """Draws a picture of each prompt, uint8 [n, h, w, 3]: with an adapter or None, from another noise or not."""
 
-    Attributes:
-        seed: the run's; every prompt has noise of its own.
-    """
-
-    prompts: Sequence[str]
-    sampling: Sampling
-    resolution_px: int
-    seed: int
-
-    def draw(self, base: Base, adapter: Adapter | None, *noise: str) -> Pictures:
-        """Return a picture of each prompt, uint8 [n, h, w, 3]; other ``noise`` gives other pictures."""
-        from oft.sampling import generate, plan
-
-        prompts = {f"{place:04d}": prompt for place, prompt in enumerate(self.prompts)}
-        requests = plan(prompts, 1, derive_seed(self.seed, "unrelated", *noise))
-        batch = min(self.sampling.batch_size, len(requests))
-        settings = self.sampling.model_copy(update={"batch_size": batch})
-        drawn = generate(base, adapter, requests, None, settings, self.resolution_px)
-        return np.stack([picture for _, picture in drawn])
+    def __call__(self, adapter: Adapter | None, *, another_noise: bool = False) -> Pictures: ...
 
 
 def measure_drift(
-    unrelated: Unrelated, base: Base, judges: Judges, load: Callable[[], Adapter] | None
+    prompts: Sequence[str], draw: Draw, judges: Judges, load: Callable[[], Adapter] | None, seed: int
 ) -> dict[str, Any]:
     """Return ``drift`` and ``drift_prompt_similarity``, each with the interval of its mean over prompts.
 
     Args:
+        prompts: what ``draw`` draws.
         load: puts the adapter on the base; None compares the base with itself under another noise.
+        seed: of the bootstrap.
     """
-    before = unrelated.draw(base, None)
+    before = draw(None)
     if load is None:
-        after = unrelated.draw(base, None, "another")
+        after = draw(None, another_noise=True)
     else:
         adapter = load()
         with adapter.merging():
-            after = unrelated.draw(base, adapter)
+            after = draw(adapter)
         adapter.remove()
     moved = 1 - score_text_image(judges.features(before), judges.features(after))
-    texts = judges.clip_texts(list(unrelated.prompts))
+    texts = judges.clip_texts(list(prompts))
     told = [score_text_image(texts, judges.clip_images(pictures)) for pictures in (before, after)]
-    rng = np.random.default_rng(derive_seed(unrelated.seed, "drift"))
+    rng = np.random.default_rng(derive_seed(seed, "drift"))
     return {
         **_with_interval("drift", moved, rng),
         **_with_interval("drift_prompt_similarity", told[1] - told[0], rng),

@@ -12,13 +12,14 @@ CHUNK_ROWS = 1024
 def hyperspherical_energy(weight: Tensor) -> float:
     """Return HE(W) = Σ 1 / ‖ŵᵢ - ŵⱼ‖ over ordered pairs i != j of the rows of ``[out, in]`` at unit length.
 
-    Computed in float64, ``CHUNK_ROWS`` rows at a time; infinite where two rows share a direction. Source:
-    arXiv 2306.07280 (hyperspherical energy).
+    The neurons of a convolution are its filters, ``[out, in, height, width]``, each as one row. Computed in
+    float64, ``CHUNK_ROWS`` rows at a time; infinite where two rows share a direction. Source: arXiv 2306.07280
+    (hyperspherical energy).
 
     Raises:
         ValueError: a row is zero and has no direction.
     """
-    rows = weight.detach().double()
+    rows = weight.detach().double().flatten(1)
     norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     if not (norms > 0).all():
         index = int((norms <= 0).flatten().nonzero()[0])

@@ -10,11 +10,13 @@ import torch
 
 from oft.adapters.protocol import Adapter
 from oft.errors import ParamsError
-from oft.evaluation.drift import Unrelated, measure_drift
+from oft.evaluation.drift import Draw, measure_drift
 from oft.evaluation.judges import Judges
+from oft.evaluation.measure import Pictures
 from oft.models.adapted import init_adapter
 from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
+from oft.sampling import draw_prompts
 from oft.seeding import generator_for
 from tests.conftest import ROOT, SIZE_PX
 
@@ -29,10 +31,17 @@ def judges() -> Judges:
     return Judges(ROOT / "data" / "models" / "miniature" / "judges", torch.device("cpu"), 8)
 
 
+PROMPTS = ["a red circle on a blue background", "a bald man"]
+
+
 @pytest.fixture
-def unrelated(params: Params) -> Unrelated:
+def draw(base: Base, params: Params) -> Draw:
     sampling = params.sample.model_copy(update={"num_inference_steps": 2})
-    return Unrelated(["a red circle on a blue background", "a bald man"], sampling, SIZE_PX, seed=0)
+
+    def drawn(adapter: Adapter | None, *, another_noise: bool = False) -> Pictures:
+        return draw_prompts(base, adapter, PROMPTS, sampling, SIZE_PX, seed=int(another_noise))
+
+    return drawn
 
 
 def put_on(base: Base, params: Params, name: str, moved_by: float) -> Adapter:
@@ -45,28 +54,26 @@ def put_on(base: Base, params: Params, name: str, moved_by: float) -> Adapter:
 
 @pytest.mark.parametrize("name", ["oft", "hint", "controlnet"])
 def test_an_adapter_that_changes_nothing_does_not_drift(
-    base: Base, judges: Judges, unrelated: Unrelated, params: Params, name: str
+    base: Base, judges: Judges, draw: Draw, params: Params, name: str
 ) -> None:
     # Shown no image, neither an untrained adapter nor one that only reads images changes a thing.
     moved_by = 0.0 if name == "oft" else 0.1
-    found = measure_drift(unrelated, base, judges, lambda: put_on(base, params, name, moved_by))
+    found = measure_drift(PROMPTS, draw, judges, lambda: put_on(base, params, name, moved_by), seed=0)
     assert abs(found["drift"]) < 1e-5 and abs(found["drift_prompt_similarity"]) < 1e-5
 
 
 def test_an_adapter_that_turns_weights_drifts_and_leaves_the_base_as_it_was(
-    base: Base, judges: Judges, unrelated: Unrelated, params: Params
+    base: Base, judges: Judges, draw: Draw, params: Params
 ) -> None:
-    before = unrelated.draw(base, None)
-    found = measure_drift(unrelated, base, judges, lambda: put_on(base, params, "oft", 0.1))
+    before = draw(None)
+    found = measure_drift(PROMPTS, draw, judges, lambda: put_on(base, params, "oft", 0.1), seed=0)
     assert found["drift"] > 1e-3
     assert found["drift_low"] <= found["drift"] <= found["drift_high"]
-    np.testing.assert_array_equal(unrelated.draw(base, None), before)
+    np.testing.assert_array_equal(draw(None), before)
 
 
-def test_the_base_is_compared_with_itself_under_another_noise(
-    base: Base, judges: Judges, unrelated: Unrelated
-) -> None:
-    assert measure_drift(unrelated, base, judges, None)["drift"] > 1e-3
+def test_the_base_is_compared_with_itself_under_another_noise(base: Base, judges: Judges, draw: Draw) -> None:
+    assert measure_drift(PROMPTS, draw, judges, None, seed=0)["drift"] > 1e-3
 
 
 def test_one_prompt_has_no_interval(values: dict[str, object]) -> None:

@@ -41,3 +41,8 @@ def test_parallel_neurons_have_infinite_energy() -> None:
 def test_a_neuron_without_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="row 1 of the weight is zero"):
         hyperspherical_energy(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+
+
+def test_a_convolutions_neurons_are_its_filters(generator: torch.Generator) -> None:
+    kernel = torch.randn(6, 4, 3, 3, generator=generator)
+    assert hyperspherical_energy(kernel) == hyperspherical_energy(kernel.reshape(6, 36))
