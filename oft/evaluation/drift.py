@@ -49,7 +49,7 @@ METRICS = (
 
 
 class Draw(Protocol):
-    """Draws a picture of each prompt, uint8 [n, h, w, 3]: with an adapter or None, from another noise or not."""
+    """Draws a picture of each prompt, uint8 [n, h, w, 3], with an adapter or None, from either noise."""
 
     def __call__(self, adapter: Adapter | None, *, another_noise: bool = False) -> Pictures: ...
 

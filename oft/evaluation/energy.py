@@ -13,8 +13,8 @@ def hyperspherical_energy(weight: Tensor) -> float:
     """Return HE(W) = Σ 1 / ‖ŵᵢ - ŵⱼ‖ over ordered pairs i != j of the rows of ``[out, in]`` at unit length.
 
     The neurons of a convolution are its filters, ``[out, in, height, width]``, each as one row. Computed in
-    float64, ``CHUNK_ROWS`` rows at a time; infinite where two rows share a direction. Source: arXiv 2306.07280
-    (hyperspherical energy).
+    float64, ``CHUNK_ROWS`` rows at a time; infinite where two rows share a direction. Source: arXiv
+    2306.07280 (hyperspherical energy).
 
     Raises:
         ValueError: a row is zero and has no direction.
