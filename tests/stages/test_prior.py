@@ -45,6 +45,6 @@ def test_a_bare_folder_becomes_a_subject_with_class_pictures() -> None:
 def test_a_folder_without_a_usable_picture_is_refused() -> None:
     (Path("cups") / "broken.jpg").write_bytes(b"no picture")
     shard_subject.main(["--task", TASK])
-    with pytest.raises(DataError, match=r"class_pictures of subject_cup: .*unreadable"):
+    with pytest.raises(DataError, match=r"(?s)class_pictures of subject_cup: .*unreadable"):
         prior.main(["--task", TASK])
     assert not paths.prior(TASK).exists()
