@@ -32,7 +32,7 @@ repro: ## run the whole pipeline, or the part that changed (ARGS="train report" 
 	@printf '%s\n' \
 	  'Reproducing the pipeline of dvc.yaml with the settings of params.yaml:' \
 	  'data, conditions, shards, adapters, samples, metrics, report.' \
-	  'The first run takes about ten minutes on two cores, stages side by side; later ones redo what a change' \
+	  'The first run takes about twenty minutes on two cores, stages side by side; later ones redo what a change' \
 	  'touches.' ''
 	@$(MAKE) --no-print-directory setup
 	@python -m flows.reproduce --plain $(ARGS)

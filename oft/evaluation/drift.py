@@ -72,7 +72,8 @@ def measure_drift(
         with adapter.merging():
             after = draw(adapter)
         adapter.remove()
-    moved = 1 - score_text_image(judges.features(before), judges.features(after))
+    cosines = score_text_image(judges.features(before), judges.features(after))
+    moved = np.clip(1 - cosines, 0, None)  # rounding leaves equal pictures below 0
     texts = judges.clip_texts(list(prompts))
     told = [score_text_image(texts, judges.clip_images(pictures)) for pictures in (before, after)]
     rng = np.random.default_rng(derive_seed(seed, "drift"))
