@@ -311,7 +311,7 @@ def test_the_api_queues_a_request_once_shows_its_parameters_and_cancels_it(
     schema = api("/deployments/name/training/request")["parameter_openapi_schema"]
     described = schema["definitions"]["TrainingRequest"]["properties"]
     assert "3 to 100 pictures" in described["instance_images"]["description"]
-    assert "`adapters`: oft" in described["adapter"]["description"]
+    assert "by its name: oft" in described["adapter"]["description"]
     with Client(PREFECT_API_URL.value()) as client:
         first, second = (client.submit(asked, "one key") for _ in range(2))
         other = client.submit(asked, "another key")

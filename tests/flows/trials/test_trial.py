@@ -71,7 +71,7 @@ def test_the_folder_is_named_by_all_that_could_change_a_score(values: dict[str, 
     ("options", "error", "message"),
     [
         ({"tasks": ["segm"]}, UserError, "--tasks 'segm' must be one of segm_ade20k"),
-        ({"adapters": ["lora"]}, UserError, "--adapters 'lora' must be none .* or one of hint, oft"),
+        ({"adapters": ["novel"]}, UserError, "--adapters 'novel' must be none .* or one of hint, oft"),
         ({"changes": {"train.learnin_rate": 1}}, ParamsError, "did you mean 'learning_rate'"),
         ({"changes": {"seed": 1}}, UserError, "give the seeds with --seeds"),
         ({"tasks": ["subject_robot_toy"], "adapters": ["hint"]}, UserError, "no adapter of hint can be"),

@@ -76,7 +76,9 @@ def test_in_guess_mode_the_unconditional_half_sees_no_conditioning_image(
             unconditional = base.unet(latents, 500, states[:2]).sample
         with adapter.conditioned(images):
             conditional = base.unet(latents, 500, states[2:]).sample
-    torch.testing.assert_close(both, torch.cat([unconditional, conditional]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(both[:2], unconditional, rtol=1e-4, atol=1e-5)
+    if name != "controlnet":  # whose guess mode weakens shallow blocks, as diffusers' does
+        torch.testing.assert_close(both[2:], conditional, rtol=1e-4, atol=1e-5)
     with torch.no_grad(), adapter.conditioned(None):
         assert not torch.allclose(conditional, base.unet(latents, 500, states[2:]).sample, atol=1e-4)
 

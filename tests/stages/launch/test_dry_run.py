@@ -27,7 +27,7 @@ def folder(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_item_of_the_graph_can_be_shown(folder: Path, params: Params) -> None:
-    settings = params.model_dump(mode="json")
+    settings = params.model_dump(mode="json") | {"style_tasks": ["style_ink"]}
     stages = load_yaml((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     items = dict(dry_run.graph_items(stages, settings))
     assert {name.partition("@")[0] for name in items} == set(stages)
