@@ -80,6 +80,6 @@ def check_settings(root: Path, plan: Plan) -> None:
 
 
 def _adapter_stage(stage: str) -> str:
-    """Return the adapter that a stage makes, as ``init@task-adapter`` does; '' for any other stage."""
+    """Return the adapter that a stage makes, ``init@task-adapter`` or a variant; '' for any other stage."""
     script, _, item = stage.partition("@")
-    return item.rpartition("-")[2] if script in ("init", "init_subject") else ""
+    return item.rpartition("-")[2] if script.partition("_")[0] == "init" else ""

@@ -248,11 +248,12 @@ def test_below_the_root_the_fault_is_named_and_nothing_made(make_repository: Mak
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("stage", ["init", "init_subject", "init_style"])
 def test_an_adapter_that_cannot_be_made_is_refused_before_its_results_are_removed(
-    make_repository: MakeRepository, values: dict[str, Any]
+    make_repository: MakeRepository, values: dict[str, Any], stage: str
 ) -> None:
-    stage = "cmd: echo made > out, deps: [source.txt], outs: [out]"
-    root = make_repository(f"stages: {{init: {{matrix: {{task: [t], adapter: [x]}}, {stage}}}}}")
+    entry = "cmd: echo made > out, deps: [source.txt], outs: [out]"
+    root = make_repository(f"stages: {{{stage}: {{matrix: {{task: [t], adapter: [x]}}, {entry}}}}}")
     (root / "params.yaml").write_text(dump_yaml({**values, "adapters": {**values["adapters"], "x": LORA}}))
     assert not run(root).faults
     (root / "source.txt").write_text("changed")
