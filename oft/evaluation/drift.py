@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from oft.evaluation.intervals import bootstrap_interval, mean_of
-from oft.evaluation.metric import BOUNDS, Metric
+from oft.evaluation.metric import Metric
 from oft.evaluation.similarity import score_text_image
 from oft.seeding import derive_seed
 
@@ -86,7 +86,4 @@ def measure_drift(
 def _with_interval(
     name: str, values: Float64[np.ndarray, " n"], rng: np.random.Generator
 ) -> dict[str, float]:
-    interval = bootstrap_interval(mean_of(values), len(values), rng)
-    return {name: interval.value} | {
-        f"{name}{end}": bound for end, bound in zip(BOUNDS, interval[1:], strict=True)
-    }
+    return bootstrap_interval(mean_of(values), len(values), rng).as_metrics(name)

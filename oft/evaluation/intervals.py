@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from oft.evaluation.metric import BOUNDS
+
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64, Shaped
 
@@ -53,6 +55,10 @@ class Interval(NamedTuple):
     def excludes_zero(self) -> bool:
         """Whether the whole interval lies on one side of 0."""
         return self.low > 0 or self.high < 0
+
+    def as_metrics(self, name: str) -> dict[str, float]:
+        """Return the value under a metric's name and its bounds beside it, as ``metrics.json`` has them."""
+        return {name: self.value, **dict(zip((f"{name}{end}" for end in BOUNDS), self[1:], strict=True))}
 
 
 def average_by_condition(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oft.evaluation.intervals import bootstrap_interval, mean_of
+from oft.evaluation.intervals import average_by_condition, bootstrap_interval, mean_of
 from oft.evaluation.measure import Measurements
-from oft.evaluation.metric import ADDED_BY_MAGNITUDES, BEFORE_MAGNITUDES, BOUNDS
+from oft.evaluation.metric import ADDED_BY_MAGNITUDES, BEFORE_MAGNITUDES
 
 if TYPE_CHECKING:
     from oft.evaluation.measure import Pictures
@@ -46,16 +46,11 @@ def measure_before_magnitudes(
         found[f"{name}{BEFORE_MAGNITUDES}"] = before.metrics[name]
         if name in before.scores:
             added = np.subtract(fitted.scores[name], before.scores[name])
-            means = _mean_by_source(added, task.generated.sources)
+            by_picture = zip(task.generated.requests, added, strict=True)
+            _, (means,) = average_by_condition(
+                [{key: value for key, value in by_picture if np.isfinite(value)}]
+            )
             if len(means) > 1:
                 interval = bootstrap_interval(mean_of(means), len(means), rng)
-                gain = f"{name}{ADDED_BY_MAGNITUDES}"
-                ends = {f"{gain}{end}": bound for end, bound in zip(BOUNDS, interval[1:], strict=True)}
-                found |= {gain: interval.value, **ends}
+                found |= interval.as_metrics(f"{name}{ADDED_BY_MAGNITUDES}")
     return found
-
-
-def _mean_by_source(values: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """Return the mean of each condition's repeats that have a value."""
-    present = np.isfinite(values)
-    return np.array([values[present & (sources == one)].mean() for one in np.unique(sources[present])])

@@ -20,7 +20,7 @@ class Task:
 
 def task(level: int) -> Any:
     pictures = np.full((4, 2, 2, 3), level, np.uint8)
-    return Task(Generated(pictures, SOURCES, ["a"] * 4, [(str(source), 0) for source in SOURCES]))
+    return Task(Generated(pictures, SOURCES, ["a"] * 4, [("0", 0), ("0", 1), ("1", 0), ("2", 0)]))
 
 
 def measure(task: Any) -> Measurements:
