@@ -26,6 +26,7 @@ from oft.schedulers import SCHEDULERS, make_scheduler
 from oft.seeding import generator_for
 from oft.settings.evaluation import Sampling
 from oft.types import Request
+from tests.adapters import move
 from tests.conftest import SIZE_PX
 
 PROMPTS = {"b": "a red house", "a": "a tree on the grass", "c": "a boat"}
@@ -171,9 +172,7 @@ def test_guess_mode_changes_pictures_of_adapters_with_a_hint_alone(
     np.testing.assert_array_equal(stack(plain, guessing), stack(plain, unguided))
     plain.remove()
     hint = init_adapter(base, params.adapters["hint"], with_condition=True, generator=generator_for(0))
-    with torch.no_grad():
-        for number, value in enumerate(hint.trained_parameters().values()):
-            value.add_(0.05 * torch.randn(value.shape, generator=generator_for(number)))
+    move(hint, 0.05)
     guessed = stack(hint, guessing)
     assert (guessed != stack(hint, unguided)).any()
     np.testing.assert_array_equal(guessed, stack(hint, guessing))

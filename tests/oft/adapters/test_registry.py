@@ -24,10 +24,8 @@ from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import generate, plan, task_conditions, task_prompts
 from oft.seeding import generator_for
-from oft.training.objective import TrainingSource
-from oft.training.run import Workplace, train_adapter
+from tests.adapters import move, train_briefly
 from tests.conftest import SIZE_PX
-from tests.oft.training.conftest import training_set
 
 KINDS = ("oft", "coft", "hint", "lora", "controlnet", "dreambooth")
 
@@ -40,9 +38,7 @@ def base(base_folder: Path) -> Base:
 def moved(base: Base, settings: AdapterSettings) -> Adapter:
     """An adapter for a task with a condition, away from the identity."""
     adapter = init_adapter(base, settings, with_condition=True, generator=generator_for(0))
-    with torch.no_grad():
-        for number, value in enumerate(adapter.trained_parameters().values()):
-            value.add_(1e-3 * torch.randn(value.shape, generator=generator_for(number)))
+    move(adapter, 1e-3)
     if (rotations := getattr(adapter, "rotations", None)) is not None:
         rotations.project()
     return adapter
@@ -291,19 +287,10 @@ def test_a_kind_from_outside_is_trained_saved_drawn_and_measured(
     values["adapters"]["first_bias"] = {"method": "shift", "scale": 0.5}
     values["control_adapters"] = ["oft", "first_bias"]
     params = parse_params(values)
-    short = {"max_train_steps": 3, "warmup_steps": 0, "batch_size": 2, "mixed_precision": "fp32"}
     adapter = init_adapter(
         base, params.adapters["first_bias"], with_condition=True, generator=generator_for(0)
     )
-    log = train_adapter(
-        base,
-        adapter,
-        [TrainingSource(training_set(shards_folder), "instance")],
-        params.train.model_copy(update=short),
-        Workplace(None, tmp_path / "scratch", tmp_path / "logs"),
-        seed=0,
-        name="a kind from outside",
-    )
+    log = train_briefly(base, adapter, params, shards_folder, tmp_path, steps=3)
     assert log[-1]["step"] == 3 and adapter.trained_parameters()["value"].abs().max() > 0
     assert not adapter.add_magnitudes()
     save_with_base(tmp_path / "saved", adapter, base)

@@ -20,6 +20,7 @@ from oft.params import Params, parse_params
 from oft.sampling import generate, plan
 from oft.schedulers import make_scheduler
 from oft.seeding import generator_for
+from tests.adapters import move
 from tests.conftest import SIZE_PX
 
 PROMPTS = {"a": "a red house", "b": "a blue boat"}
@@ -31,9 +32,7 @@ def adapted(base: Base, params: Params, name: str, *, with_condition: bool = Fal
     adapter = init_adapter(
         base, params.adapters[name], with_condition=with_condition, generator=generator_for(0)
     )
-    with torch.no_grad():
-        for number, value in enumerate(adapter.trained_parameters().values()):
-            value.add_(2e-2 * torch.randn(value.shape, generator=generator_for(number)))
+    move(adapter, 2e-2)
     return adapter
 
 

@@ -16,7 +16,7 @@ from oft.models.prompts import encode_prompts
 from oft.params import Params, parse_params
 from oft.seeding import generator_for
 from oft.training.objective import Denoiser, TrainingSource, data_objective
-from oft.training.run import Workplace, train_adapter
+from tests.adapters import move, train_briefly
 from tests.oft.training.conftest import training_set
 
 ENTRIES: dict[str, dict[str, Any]] = {
@@ -48,15 +48,7 @@ def test_it_learns_is_kept_and_comes_back(
     before, states = weights(base), encode_prompts(base, PROMPTS)
     adapter = start(base, params)
     assert torch.equal(encode_prompts(base, PROMPTS), states)
-    train_adapter(
-        base,
-        adapter,
-        [TrainingSource(training_set(shards_folder, with_condition=False), "instance")],
-        params.train.model_copy(update=SHORT),
-        Workplace(None, tmp_path / "scratch", tmp_path / "logs"),
-        seed=0,
-        name="with text",
-    )
+    train_briefly(base, adapter, params, shards_folder, tmp_path, steps=2, with_condition=False)
     learned = encode_prompts(base, PROMPTS)
     assert (learned - states).abs().max() > 1e-4
     save_with_base(tmp_path / "saved", adapter, base)
@@ -76,9 +68,7 @@ def test_micro_batches_teach_it_what_the_whole_batch_does(
     def gradients(parts: int) -> list[Tensor]:
         base = load_base(base_folder)
         adapter = start(base, params)
-        with torch.no_grad():  # LoRA's first factor has no gradient while the second is zero
-            for number, value in enumerate(adapter.trained_parameters().values()):
-                value.add_(1e-2 * torch.randn(value.shape, generator=generator_for(number)))
+        move(adapter, 1e-2)  # LoRA's first factor has no gradient while the second is zero
         objective = data_objective(
             base,
             Denoiser(base.unet, adapter),

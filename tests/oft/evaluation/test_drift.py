@@ -18,6 +18,7 @@ from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import draw_prompts
 from oft.seeding import generator_for
+from tests.adapters import move
 from tests.conftest import ROOT, SIZE_PX
 
 
@@ -46,9 +47,7 @@ def draw(base: Base, params: Params) -> Draw:
 
 def put_on(base: Base, params: Params, name: str, moved_by: float) -> Adapter:
     adapter = init_adapter(base, params.adapters[name], with_condition=True, generator=generator_for(0))
-    with torch.no_grad():
-        for number, value in enumerate(adapter.trained_parameters().values()):
-            value.add_(moved_by * torch.randn(value.shape, generator=generator_for(number)))
+    move(adapter, moved_by)
     return adapter
 
 

@@ -21,6 +21,7 @@ from oft.models.adapted import init_adapter, save_with_base
 from oft.models.base import load_base
 from oft.params import parse_params
 from oft.seeding import generator_for
+from tests.adapters import move
 
 from .conftest import Inputs, output
 
@@ -154,9 +155,7 @@ def moved(request: pytest.FixtureRequest, base_folder: Path, values: dict[str, A
     base = load_base(base_folder)
     settings = parse_params(values).adapters["tried"]
     adapter = init_adapter(base, settings, with_condition=False, generator=generator_for(0))
-    with torch.no_grad():
-        for number, value in enumerate(adapter.trained_parameters().values()):
-            value.add_(1e-2 * torch.randn(value.shape, generator=generator_for(number)))
+    move(adapter, 1e-2)
     save_with_base(tmp_path / "saved", adapter, base)
     return base
 

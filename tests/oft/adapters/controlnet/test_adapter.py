@@ -16,6 +16,7 @@ from oft.models.base import Base, load_base
 from oft.params import Params
 from oft.seeding import generator_for
 from oft.storage import read_json, write_json
+from tests.adapters import move
 
 
 @pytest.fixture
@@ -33,29 +34,27 @@ def inputs(base: Base, samples: int = 2) -> tuple[Tensor, Tensor, Tensor]:
     )
 
 
-def made(base: Base, params: Params, *, move: bool) -> ControlNetAdapter:
+def made(base: Base, params: Params, *, moved: bool) -> ControlNetAdapter:
     adapter = init_adapter(
         base, params.adapters["controlnet"], with_condition=True, generator=generator_for(0)
     )
     assert isinstance(adapter, ControlNetAdapter)
-    if move:
-        with torch.no_grad():
-            for number, value in enumerate(adapter.trained_parameters().values()):
-                value.add_(1e-2 * torch.randn(value.shape, generator=generator_for(number)))
+    if moved:
+        move(adapter, 1e-2)
     return adapter
 
 
 @torch.no_grad()
 def test_it_starts_as_the_base_whatever_it_is_shown(base: Base, params: Params) -> None:
     expected = base.unet(*inputs(base)).sample
-    adapter = made(base, params, move=False)
+    adapter = made(base, params, moved=False)
     with adapter.conditioned(torch.rand(2, 3, 64, 64)):
         assert torch.equal(base.unet(*inputs(base)).sample, expected)
 
 
 @torch.no_grad()
 def test_images_serve_each_copy_of_the_batch_and_strength_scales_them(base: Base, params: Params) -> None:
-    adapter = made(base, params, move=True)
+    adapter = made(base, params, moved=True)
     images = torch.rand(2, 3, 64, 64, generator=generator_for("images"))
     sample, timestep, states = inputs(base, 4)
     with adapter.conditioned(images):
@@ -71,7 +70,7 @@ def test_images_serve_each_copy_of_the_batch_and_strength_scales_them(base: Base
 
 
 def test_a_call_without_a_word_on_the_image_is_a_mistake(base: Base, params: Params) -> None:
-    adapter = made(base, params, move=False)
+    adapter = made(base, params, moved=False)
     with pytest.raises(RuntimeError, match="takes a control signal"):
         base.unet(*inputs(base))
     refused = pytest.raises(ParamsError, match="must be as many as the samples")
@@ -87,7 +86,7 @@ def test_a_subject_gives_it_nothing_to_learn_from(base: Base, params: Params) ->
 def test_the_copy_of_another_unet_is_refused(
     base: Base, base_folder: Path, params: Params, tmp_path: Path
 ) -> None:
-    save_with_base(tmp_path, made(base, params, move=True), base)
+    save_with_base(tmp_path, made(base, params, moved=True), base)
     config = read_json(tmp_path / "config.json")
     write_json(tmp_path / "config.json", {**config, "cross_attention_dim": 64})
     with pytest.raises(CheckpointError):

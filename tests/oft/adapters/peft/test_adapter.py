@@ -17,9 +17,7 @@ from oft.models.base import Base, load_base
 from oft.params import parse_params
 from oft.seeding import generator_for
 from oft.storage import read_json, write_json
-from oft.training.objective import TrainingSource
-from oft.training.run import Workplace, train_adapter
-from tests.oft.training.conftest import training_set
+from tests.adapters import move, train_briefly
 
 # None of them is in conf/defaults.yaml, and no code knows them: an entry is all there is.
 ENTRIES: dict[str, dict[str, Any]] = {
@@ -62,9 +60,7 @@ def predict(base: Base, adapter: Any = None) -> Tensor:
 def moved(base: Base, settings: Any) -> PeftAdapter:
     adapter = init_adapter(base, settings, with_condition=False, generator=generator_for(0))
     assert isinstance(adapter, PeftAdapter)
-    with torch.no_grad():
-        for number, value in enumerate(adapter.trained_parameters().values()):
-            value.add_(1e-2 * torch.randn(value.shape, generator=generator_for(number)))
+    move(adapter, 1e-2)
     return adapter
 
 
@@ -127,16 +123,7 @@ def test_training_moves_the_tuner_alone(
     adapter = init_adapter(base, settings, with_condition=True, generator=generator_for(0))
     assert isinstance(adapter, PeftAdapter)
     before = {key: value.clone() for key, value in base.unet.state_dict().items()}
-    short = {"max_train_steps": 2, "warmup_steps": 0, "batch_size": 2, "mixed_precision": "fp32"}
-    train_adapter(
-        base,
-        adapter,
-        [TrainingSource(training_set(shards_folder), "instance")],
-        params.train.model_copy(update=short),
-        Workplace(None, tmp_path / "scratch", tmp_path / "logs"),
-        seed=0,
-        name="lora",
-    )
+    train_briefly(base, adapter, params, shards_folder, tmp_path, steps=2)
     changed = {key for key, value in base.unet.state_dict().items() if not torch.equal(value, before[key])}
     assert changed and all("lora_" in key or key.startswith("hint_encoder.") for key in changed)
 
@@ -148,16 +135,7 @@ def test_adalora_gives_ranks_up_as_its_budget_falls(
     settings = settings_of(values, type="ADALORA", init_r=4, target_r=2, **schedule)
     adapter = init_adapter(base, settings, with_condition=True, generator=generator_for(0))
     params = parse_params(values)
-    short = {"max_train_steps": 6, "warmup_steps": 0, "batch_size": 2, "mixed_precision": "fp32"}
-    train_adapter(
-        base,
-        adapter,
-        [TrainingSource(training_set(shards_folder), "instance")],
-        params.train.model_copy(update=short),
-        Workplace(None, tmp_path / "scratch", tmp_path / "logs"),
-        seed=0,
-        name="adalora",
-    )
+    train_briefly(base, adapter, params, shards_folder, tmp_path, steps=6)
     singular = [value for key, value in adapter.trained_parameters().items() if "lora_E" in key]
     kept = sum(int((value != 0).sum()) for value in singular)
     assert 0 < kept <= 2 * len(singular)
