@@ -1,6 +1,7 @@
 """params.yaml as typed objects: parsed once, strictly, with all faults named at once.
 
 The meaning, unit and range of every setting stand in ``conf/defaults.yaml``; this module enforces them.
+It is over 400 lines, as the class and the rules by which its parts agree read one another.
 """
 
 from __future__ import annotations
