@@ -19,6 +19,19 @@ def freeze(model: nn.Module, keep: Sequence[str] = ()) -> None:
         parameter.requires_grad_(name.split(".", 1)[0] in keep and parameter.requires_grad)
 
 
+def refuse_without_condition(method: str, with_condition: bool) -> None:
+    """Refuse a task that gives a kind nothing to learn from.
+
+    Raises:
+        ParamsError: there are no conditioning images.
+    """
+    if not with_condition:
+        raise ParamsError(
+            f"an adapter of method {method} learns from conditioning images alone, and this task has none; "
+            "choose another adapter for it"
+        )
+
+
 def zeros_beside(weight: Tensor, shape: Sequence[int]) -> Tensor:
     """Return zeros of ``shape`` on the device of ``weight`` and in its type, float32 at least."""
     return torch.zeros(*shape, dtype=torch.promote_types(weight.dtype, torch.float32), device=weight.device)

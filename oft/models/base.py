@@ -15,7 +15,7 @@ from oft.storage import atomic_folder, read_json, sha256_file, write_json
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -255,11 +255,15 @@ def latent_shape(base: Base, resolution_px: int) -> tuple[int, int, int]:
     return int(base.unet.config.in_channels), side, side
 
 
-def make_pipeline(base: Base) -> StableDiffusionPipeline:
-    """Return diffusers' own text-to-image pipeline over the loaded networks (shared, not copied)."""
+def make_pipeline(base: Base, pipeline_class: Any = None) -> Any:
+    """Return a pipeline of diffusers' over the loaded networks (shared, not copied).
+
+    Args:
+        pipeline_class: None for its text-to-image pipeline.
+    """
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline(
+    pipeline = (pipeline_class or StableDiffusionPipeline)(
         vae=base.vae,
         text_encoder=base.text_encoder,
         tokenizer=base.tokenizer,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from oft.models.base import make_pipeline
 from oft.models.latents import encode_pictures
 
 if TYPE_CHECKING:
@@ -37,18 +38,7 @@ def redrawing_pipeline(base: Base) -> Any:
             latents: Tensor = self.scheduler.add_noise(self.start, self.noise, timestep)
             return latents
 
-    pipeline = RedrawingPipeline(
-        vae=base.vae,
-        text_encoder=base.text_encoder,
-        tokenizer=base.tokenizer,
-        unet=base.unet,
-        scheduler=base.noise_scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return make_pipeline(base, RedrawingPipeline)
 
 
 def draw_over(

@@ -13,7 +13,7 @@ from diffusers import ControlNetModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from oft.adapters.attaching import BASE_REMEDY, freeze, refuse_second
+from oft.adapters.attaching import BASE_REMEDY, freeze, refuse_second, refuse_without_condition
 from oft.adapters.files import DIFFUSERS_CONFIG_FILE, DIFFUSERS_WEIGHTS_FILE
 from oft.adapters.hint.encoder import draw_weights, proportional_widths
 from oft.adapters.protocol import Adapter
@@ -60,11 +60,7 @@ class ControlNetAdapter(Adapter):
     def create(
         cls, unet: nn.Module, settings: Any, *, with_condition: bool, generator: torch.Generator
     ) -> ControlNetAdapter:
-        if not with_condition:
-            raise ParamsError(
-                f"an adapter of method {cls.method} learns from conditioning images alone, and this task has "
-                "none; choose another adapter for it"
-            )
+        refuse_without_condition(cls.method, with_condition)
         refuse_second(unet, CHILD_NAME)
         with torch.random.fork_rng(devices=[]):  # the module initialises itself from the global generator
             controlnet = ControlNetModel.from_unet(

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from oft.adapters.attaching import BASE_REMEDY, freeze, refuse_second
+from oft.adapters.attaching import BASE_REMEDY, freeze, refuse_second, refuse_without_condition
 from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.hint.encoder import CHILD_NAME, HintEncoder, attach_hint, detach_hint, hinted
 from oft.adapters.protocol import Adapter
 from oft.adapters.tensors import file_metadata, read_tensors, write_tensors
-from oft.errors import CheckpointError, ParamsError
+from oft.errors import CheckpointError
 from oft.weights import check_weights
 
 
@@ -40,11 +40,7 @@ class HintAdapter(Adapter):
     def create(
         cls, unet: nn.Module, settings: Any, *, with_condition: bool, generator: torch.Generator
     ) -> HintAdapter:
-        if not with_condition:
-            raise ParamsError(
-                f"an adapter of method {cls.method} learns from conditioning images alone, and this task has "
-                "none; choose another adapter for it"
-            )
+        refuse_without_condition(cls.method, with_condition)
         freeze(unet)
         return cls(unet, new_encoder(unet, generator))
 

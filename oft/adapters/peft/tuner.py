@@ -49,7 +49,7 @@ class Tuner:
                 f"PEFT's {config.peft_type.value} cannot adapt these layers: {fault}"
             ) from fault
         self.network = network
-        self.trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
+        self.trained = self._trainable()
         self._strength = 1.0
         self._originals: dict[str, Tensor] = {}  # of the weights of its layers, while merged
         self._changed: set[str] = set()  # those of them that merging at full strength changes
@@ -128,7 +128,7 @@ class Tuner:
         if self.kind != "ADALORA":  # the ranks it has left decide its shapes
             check_weights(what, self.state(), tensors, BASE_REMEDY)
         set_peft_model_state_dict(self._tuned, dict(tensors), adapter_name=ADAPTER_NAME)
-        self.trained = {name: v for name, v in self.network.named_parameters() if v.requires_grad}
+        self.trained = self._trainable()  # AdaLoRA's have new shapes
 
     def lora_state(self) -> dict[str, Tensor]:
         """Return a LoRA's values by the layers' names, its scale in B, so that a reader needs no alpha."""
@@ -236,6 +236,9 @@ class Tuner:
                 layer.merged_adapters = []
         self._put(originals)
         return changed
+
+    def _trainable(self) -> dict[str, nn.Parameter]:
+        return {name: value for name, value in self.network.named_parameters() if value.requires_grad}
 
     def _enable(self, enabled: bool) -> None:
         for layer in self.layers().values():
