@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from oft.commands.generate import generate_command
 from oft.datasets.registry import READERS
 from oft.errors import UserError
 from oft.models.architectures import Architecture
@@ -21,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
+
+app.command("generate")(generate_command)
 
 _METRICS = "runs/*/*/metrics.json"
 
