@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,9 @@ from oft.seeding import generator_for
 from oft.training.objective import TrainingSource
 from oft.training.run import Workplace, train_adapter
 from tests.oft.training.conftest import training_set
+
+Saver = Callable[..., Path]
+"""Saves an adapter by its name in params.yaml (the fixture ``saved``)."""
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oft.adapters.oft.module import OFTAdapter
+from oft.models.adapted import init_adapter, save_with_base
+from oft.models.base import load_base
+from oft.params import Params
+from oft.seeding import generator_for
+from tests.adapters import Saver, move
 
 MLP_TARGETS = ("to_q", "to_out.0")
 
@@ -123,3 +129,19 @@ def unet_inputs(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
 def cosines(weight: Tensor) -> Tensor:
     rows = F.normalize(weight.double(), dim=1)
     return rows @ rows.T
+
+
+@pytest.fixture
+def saved(base_folder: Path, params: Params, tmp_path: Path) -> Saver:
+    """Saves an adapter, well away from the identity, by its name in params.yaml; the same each time."""
+
+    def save(name: str, *, with_condition: bool = False, deviation: float = 2e-2, **changes: Any) -> Path:
+        folder = tmp_path / f"{name}{'-shown' if with_condition else ''}"
+        own = load_base(base_folder)
+        settings = params.adapters[name].model_copy(update=changes)
+        adapter = init_adapter(own, settings, with_condition=with_condition, generator=generator_for(name))
+        move(adapter, deviation)
+        save_with_base(folder, adapter, own)
+        return folder
+
+    return save
