@@ -62,6 +62,12 @@ def main(arguments: list[str]) -> None:
         prompts, draw = params.evaluate.drift_prompts, unrelated_pictures(params, base)
         measured.add(measure_drift(prompts, draw, evaluated.judges, load, params.seed))
     measured.metrics.update(describe_run(params, adapter))
+    if missing := measured.metrics.get("missing_judges"):
+        print(
+            f"evaluate.judges ({judges}) has no {missing}: what they would judge is not measured "
+            "(docs/metrics.md)",
+            flush=True,
+        )
     with atomic_folder(folder / "plots") as plots:
         write_json(plots / "confusion.json", measured.confusion)
         write_json(plots / "per_image.json", measured.score_rows())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +33,7 @@ class Judges:
     """The networks below a folder.
 
     Attributes:
-        folder: holds segmenter/, part_segmenter/, landmarks/, depth/, clip/ and extractor/; a task needs
-            those of its metrics.
+        folder: holds segmenter/, part_segmenter/, landmarks/, depth/, clip/ and extractor/, or some of them.
         device: what they compute on.
         batch_size: pictures a batch.
 
@@ -46,9 +45,9 @@ class Judges:
     device: torch.device
     batch_size: int
 
-    def has(self, name: str) -> bool:
-        """Return whether there is a judge of this name."""
-        return (self.folder / name).is_dir()
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """Return which of these judges have no folder here."""
+        return [name for name in names if not (self.folder / name).is_dir()]
 
     def segmenter(self, name: str) -> Judge:
         """Return the segmenter in a folder of this name."""

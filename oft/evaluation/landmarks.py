@@ -139,10 +139,6 @@ def measure_landmarks(
 
 
 def _measure(task: EvaluatedTask, measured: Measurements) -> None:
-    if not task.judges.has("landmarks"):
-        # No network of this kind is published.
-        print(f"{task.judges.folder}: there is no landmarks/, so landmarks are not measured", flush=True)
-        return
     measure_landmarks(task.compared, task.landmarks, task.judges.landmarks, task.settings, measured)
 
 

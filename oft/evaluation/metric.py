@@ -131,6 +131,11 @@ class MetricFamily:
     conditions: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
 
+    @property
+    def judges(self) -> list[str]:
+        """The judges that its metrics ask, of `JUDGES`; where one is missing the family is not measured."""
+        return sorted({metric.judge for metric in self.metrics if metric.judge})
+
     def is_for(self, condition: str) -> bool:
         """Return whether tasks with this condition (or `SUBJECT`, `STYLE`) are measured by the family."""
         return kind_of(condition) in self.tasks and (not self.conditions or condition in self.conditions)

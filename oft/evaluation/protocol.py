@@ -29,4 +29,10 @@ METRICS = (
     ),
     Metric("seed", "Seed", group="protocol"),
     Metric("judges", "Judges", "The networks that look at the pictures.", group="protocol"),
+    Metric(
+        "missing_judges",
+        "Judges that are missing",
+        "Networks that have no folder in evaluate.judges: what they would judge is not measured.",
+        group="protocol",
+    ),
 )

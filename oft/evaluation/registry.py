@@ -37,6 +37,7 @@ FAMILIES: tuple[MetricFamily, ...] = (
     depth.FAMILY,
     distribution.FAMILY,
     similarity.SUBJECT_FAMILY,
+    similarity.SUBJECT_IMAGE_TEXT_FAMILY,
     style.FAMILY,
     diversity.FAMILY,
     similarity.TEXT_FAMILY,
@@ -97,16 +98,25 @@ def headline_metrics(condition: str) -> tuple[str, ...]:
 
 
 def measure_task(task: EvaluatedTask) -> Measurements:
-    """Return all metrics of the families that are for a task.
+    """Return all metrics of the families that are for a task and whose judges are there.
+
+    Which judges are not stands under ``missing_judges``.
 
     Raises:
         DataError: the task's shards lack what a family needs.
-        CheckpointError: a judge is missing or damaged.
+        CheckpointError: a judge is damaged.
     """
     measured = Measurements(requests=task.generated.requests)
+    missing: set[str] = set()
     for family in FAMILIES:
-        if family.is_for(task.condition):
+        if not family.is_for(task.condition):
+            continue
+        if absent := task.judges.missing(family.judges):
+            missing.update(absent)
+        else:
             family.measure(task, measured)
+    if missing:
+        measured.metrics["missing_judges"] = ", ".join(sorted(missing))
     measured.metrics |= task.counts
     return measured
 

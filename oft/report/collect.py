@@ -213,6 +213,12 @@ def _collect_run(
     if kind.condition in _CONFUSED:
         class_pixels = read_class_pixels(root, f"{folder}/plots/class_pixels.json", notes)
     metrics = read_metrics(root, f"{folder}/metrics.json", "evaluate", "metrics", notes)
+    if missing := metrics.get("missing_judges"):
+        note = Note(
+            "metrics",
+            f"evaluate.judges has no {missing}: what they would judge is not measured (docs/metrics.md).",
+        )
+        notes += [note] if note not in notes else []  # once, not for each adapter
     if source is not None:
         metrics |= _describe_adapter(root, source, adapter)
     scores_of: Piece = "intervals" if adapter == BASE_ALONE else "failures"

@@ -79,3 +79,19 @@ def test_one_prompt_has_no_interval(values: dict[str, object]) -> None:
     values["evaluate"]["drift_prompts"] = ["a house"]  # type: ignore[index]
     with pytest.raises(ParamsError, match="must be none or two and more"):
         parse_params(values)
+
+
+def test_without_judges_nothing_is_drawn(tmp_path: Path) -> None:
+    def refuse(adapter: Adapter | None, *, another_noise: bool = False) -> Pictures:
+        raise AssertionError("drawn for nobody")
+
+    assert measure_drift(PROMPTS, refuse, Judges(tmp_path, torch.device("cpu"), 8), None, seed=0) == {}
+
+
+def test_each_judge_says_its_own(judges: Judges, draw: Draw, tmp_path: Path) -> None:
+    whole = measure_drift(PROMPTS, draw, judges, None, seed=0)
+    (tmp_path / "clip").symlink_to(judges.folder / "clip")
+    part = measure_drift(PROMPTS, draw, Judges(tmp_path, torch.device("cpu"), 8), None, seed=0)
+    names = {name for name in whole if name.startswith("drift_prompt_similarity")}
+    assert part.keys() == names != whole.keys()
+    assert part["drift_prompt_similarity"] == whole["drift_prompt_similarity"]

@@ -226,7 +226,8 @@ def test_a_subject_s_pictures_are_compared_with_all_real_ones_and_within_a_promp
             "by_colour": colour,
             "by_features": features,
         }
-        measure_subject(generated, real, real, extractors, measured)
+        for name, extract in extractors.items():
+            measure_subject(name, generated, real, real, extract, measured)
         measure_diversity(generated, pyramid, measured)
         return measured
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from oft.conditions.registry import CONDITIONS
 from oft.evaluation import registry
+from oft.evaluation.judges import Judges
 from oft.evaluation.measure import Measurements
 from oft.evaluation.metric import JUDGES, STYLE, SUBJECT, Metric, MetricFamily
 from oft.evaluation.registry import FAMILIES, all_metrics, headline_metrics, markdown_table, score_names
@@ -78,7 +82,7 @@ def test_the_page_on_metrics_has_the_table() -> None:
     assert markdown_table() in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
-def test_a_new_family_is_measured_where_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_family_is_measured_where_it_is_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def count_pictures(task: Any, measured: Measurements) -> None:
         measured.metrics["brightness"] = 0.5
 
@@ -88,5 +92,33 @@ def test_a_new_family_is_measured_where_it_is_for(monkeypatch: pytest.MonkeyPatc
     assert headline_metrics("depth") == ("brightness",)
     assert score_names() == ["brightness"]
     for condition, found in (("depth", {"brightness": 0.5}), ("canny", {})):
-        task: Any = SimpleNamespace(condition=condition, generated=SimpleNamespace(requests=[]), counts={})
+        task: Any = SimpleNamespace(
+            condition=condition,
+            generated=SimpleNamespace(requests=[]),
+            counts={},
+            judges=Judges(tmp_path, torch.device("cpu"), 1),
+        )
         assert registry.measure_task(task).metrics == found
+
+
+def test_what_a_missing_judge_would_say_is_left_out_and_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def measure(name: str) -> Callable[[Any, Measurements], None]:
+        return lambda task, measured: measured.metrics.update({name: 1.0})
+
+    families = [
+        MetricFamily((Metric(name, name, judge=judge),), measure(name), tasks=("subject",))
+        for name, judge in (("likeness", "extractor"), ("prompt", "clip"), ("size", ""))
+    ]
+    monkeypatch.setattr(registry, "FAMILIES", tuple(families))
+    judges = Judges(tmp_path, torch.device("cpu"), 1)
+    task: Any = SimpleNamespace(
+        condition=SUBJECT, generated=SimpleNamespace(requests=[]), counts={}, judges=judges
+    )
+    assert registry.measure_task(task).metrics == {"size": 1.0, "missing_judges": "clip, extractor"}
+    (tmp_path / "clip").mkdir()
+    found = registry.measure_task(task).metrics
+    assert found == {"prompt": 1.0, "size": 1.0, "missing_judges": "extractor"}
+    (tmp_path / "extractor").mkdir()
+    assert registry.measure_task(task).metrics == {"likeness": 1.0, "prompt": 1.0, "size": 1.0}

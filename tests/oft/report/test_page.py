@@ -188,6 +188,18 @@ def test_where_pictures_have_no_scores_nothing_is_said_of_what_was_learned(
     assert "No interval can be given" in html and "closes" not in html and "<b>0.700</b>" not in html
 
 
+def test_a_run_without_judges_shows_its_pictures_and_says_once_that_nothing_was_judged(
+    run_folder: Path, values: dict[str, Any], tmp_path: Path
+) -> None:
+    for file in (run_folder / SEGM).glob("*/metrics.json"):
+        file.write_text('{"missing_judges": "clip, segmenter", "num_images": 8}', encoding="utf-8")
+        (file.parent / "plots" / "per_image.json").write_text("[]", encoding="utf-8")
+        (file.parent / "plots" / "class_pixels.json").write_text("[]", encoding="utf-8")
+    html = render_html(run_folder, values, tmp_path / "out")
+    assert html.count("evaluate.judges has no clip, segmenter") == 1
+    assert html.count("<img") > 10
+
+
 def test_explanations_are_there(page: Page) -> None:
     text = page.text()
     for words in (
