@@ -30,6 +30,7 @@ ROOTS = {
     "depth_root": "hub_depth",
     "picture_folder": "image_folder",
     "reference_root": "reference",
+    "unsplit_folder": "train_folder",
 }
 
 
@@ -75,6 +76,17 @@ def save_labels_fixture() -> SaveLabels:
 @pytest.fixture(name="truncate")
 def truncate_fixture() -> Callable[..., Path]:
     return truncate
+
+
+@pytest.fixture
+def unsplit_folder(tmp_path: Path) -> Path:
+    """Pictures without splits, one with a text beside it, one named in words, and one that cannot be read."""
+    root = tmp_path / "unsplit"
+    for place, name in enumerate(("a red house.png", "b.png", "inner/a boat.png")):
+        save_picture(root / name, seed=place)
+    (root / "b.txt").write_text("a tree on the grass\n", encoding="utf-8")
+    (root / "broken picture.png").write_bytes(b"no picture")
+    return root
 
 
 @pytest.fixture

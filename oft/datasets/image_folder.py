@@ -34,7 +34,9 @@ class _Concept(NamedTuple):
     words: str
 
 
-def read_image_folder(root: Path, split: Split, counts: Counts) -> Iterator[Example]:
+def read_image_folder(
+    root: Path, split: Split, counts: Counts, *, train_on_unsplit: bool = False
+) -> Iterator[Example]:
     """Yield the pictures of a folder and its subfolders, sorted by key.
 
     Where there are folders ``train`` and ``val`` at the top these are the splits; of ``train`` alone, and of
@@ -47,11 +49,14 @@ def read_image_folder(root: Path, split: Split, counts: Counts) -> Iterator[Exam
     Where all pictures to train on lie in kohya's folders (``10_sks dog``), a picture to train on comes as
     often as its folder says, in proportion: of ``10_sks dog`` and ``20_sks cat`` cats come twice.
 
+    Args:
+        train_on_unsplit: a folder without splits is as one of ``train`` alone.
+
     Raises:
         DataError: the folder is missing, or a text file is no text.
     """
     require_folder(root, LAYOUT)
-    names, concepts = _split_names(root)
+    names, concepts = _split_names(root, train_on_unsplit)
     licence = licence_tag(root, LICENCE)
     shared = reduce(gcd, (concept.repeats for concept in concepts.values()), 0)
     listed = []
@@ -66,7 +71,7 @@ def read_image_folder(root: Path, split: Split, counts: Counts) -> Iterator[Exam
         yield Example(key, path, None, _captions(path, words), split, licence)
 
 
-def _split_names(root: Path) -> tuple[dict[Split, list[str]], dict[str, _Concept]]:
+def _split_names(root: Path, train_on_unsplit: bool) -> tuple[dict[Split, list[str]], dict[str, _Concept]]:
     """Return the pictures of each split, and kohya's folders among those to train on."""
     has_train, has_val = ((root / name).is_dir() for name in SPLITS)
     below = "train" if has_train else ""
@@ -74,7 +79,7 @@ def _split_names(root: Path) -> tuple[dict[Split, list[str]], dict[str, _Concept
     concepts = _find_concepts(present, below)
     if has_val:
         return {"train": present, "val": walk(root, is_picture, "val")}, concepts
-    if not (has_train or concepts):
+    if not (has_train or concepts or train_on_unsplit):
         return {"train": [], "val": present}, {}
     val = hashed_val(present, VAL_PERCENT)
     return {"train": [name for name in present if name not in val], "val": sorted(val)}, concepts

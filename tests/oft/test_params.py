@@ -268,7 +268,7 @@ def test_a_source_gives_its_own_layouts_alone(values: Values, source: str, reade
         (
             lambda v: v["datasets"]["coco"].update(reader="coc"),
             "datasets.coco.reader: must be one of ade20k, celeba_hq, coco, deepfashion, dreambooth, fill50k, "
-            "hub, hub_depth, image_folder, reference (did you mean 'coco'?); it is 'coc'",
+            "hub, hub_depth, image_folder, reference, train_folder (did you mean 'coco'?); it is 'coc'",
         ),
         (
             lambda v: v["tasks"]["canny_coco"].update(condition="cany"),

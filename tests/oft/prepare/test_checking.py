@@ -31,6 +31,7 @@ KEPT = {
     "parquet_root": 10,
     "picture_folder": 4,
     "reference_root": 4,
+    "unsplit_folder": 3,
 }
 
 

@@ -1,0 +1,113 @@
+"""`oft subject add` and its kin: params.yaml with its comments, and as it was after a mistake."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oft.cli import app
+from oft.errors import UserError
+from oft.params import load_params
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_picture: Callable[..., Path]) -> Path:
+    """A repository's root, and a folder of three pictures in it; the working directory."""
+    root = tmp_path / "root"
+    root.mkdir()
+    shutil.copytree(ROOT / "conf", root / "conf")
+    shutil.copy(ROOT / "params.yaml", root)
+    for number in range(3):
+        save_picture(root / "Rex" / f"red dog {number}.png", number, 80, 64)
+    monkeypatch.chdir(root)
+    return root
+
+
+def oft(*arguments: object) -> str:
+    outcome = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.stdout
+
+
+def test_a_subject_is_written_with_its_comments(place: Path) -> None:
+    before = (place / "params.yaml").read_text(encoding="utf-8")
+    said = oft("subject", "add", "Rex", "--class", "dog", "--steps", 7, "--adapters", "lora,oft")
+    assert "subject_rex: 3 pictures of Rex; trains lora, oft, 7 steps" in said
+    assert 'oft generate "a sks dog on the beach" --adapter runs/subject_rex/lora/magnitude' in said
+    assert (place / "params.yaml.before").read_text(encoding="utf-8") == before
+    after = (place / "params.yaml").read_text(encoding="utf-8")
+    comments = [line for line in before.splitlines() if line.startswith("#")]
+    assert [line for line in after.splitlines() if line.startswith("#")] == comments
+    params = load_params()
+    assert params.trained_tasks == ["subject_rex"]
+    assert params.subject_adapters == ["lora", "oft"]
+
+
+def test_a_style_holds_a_picture_out(place: Path) -> None:
+    assert "style_rex: 2 pictures" in oft("style", "add", "Rex")
+    assert load_params().style_tasks == ["style_rex"]
+
+
+def test_a_template_is_a_caption_where_there_is_none(place: Path, save_picture: Callable[..., Path]) -> None:
+    for number in range(3):
+        save_picture(place / "prints" / f"{number}.png", number, 80, 64)
+    with pytest.raises(UserError, match="caption_missing"):
+        oft("style", "add", "prints")
+    assert "style_prints: 2 pictures" in oft("style", "add", "prints", "--template", "woodcut")
+
+
+def test_a_condition_is_learned_from_pictures(place: Path) -> None:
+    said = oft("control", "add", "Rex", "--condition", "canny", "--name", "dogs", "--keep")
+    assert "--condition PICTURE --extract canny" in said
+    assert load_params().control_tasks[-1] == "canny_dogs"
+    assert len(load_params().control_tasks) == 4
+
+
+def test_another_base_brings_its_profile(place: Path, save_picture: Callable[..., Path]) -> None:
+    save_picture(place / "large" / "dog.png", 0, 600, 600)
+    (place / "model").mkdir()
+    said = oft("subject", "add", "large", "--class", "dog", "--base", "model")
+    assert "1000 steps of 1 at 512 px, on model" in said
+    params = load_params()
+    assert params.adapters["oft"].model_dump()["num_blocks"] == 4
+    assert list(params.datasets) == ["dreambooth", "large"]
+
+
+def test_a_dry_run_writes_nothing(place: Path) -> None:
+    before = (place / "params.yaml").read_bytes()
+    assert "subject_rex" in oft("subject", "add", "Rex", "--class", "dog", "--dry-run")
+    assert (place / "params.yaml").read_bytes() == before
+    assert not (place / "params.yaml.before").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("subject", "add", "nowhere", "--class", "dog"), "nowhere"),
+        (("subject", "add", "conf", "--class", "dog"), "no picture"),
+        (("subject", "add", "Rex", "--class", "dog", "--adapters", "nope"), "'nope'"),
+        (("subject", "add", "Rex", "--class", "dog", "--base", "nowhere"), "--base"),
+        (("subject", "add", "Rex", "--class", "dog", "--prompts", "nowhere"), "--prompts"),
+        (("subject", "add", "Rex", "--class", "dog", "--profile", "nope"), "no profile 'nope'"),
+        (("subject", "add", "Rex", "--class", "{dog}"), "class"),
+        (("subject", "add", "Rex", "--class", "dog", "--keep", "--profile", "smoke"), "--keep"),
+        (("control", "add", "Rex", "--condition", "landmarks"), "canny"),
+        (("subject", "add", "Rex", "--class", "dog", "--profile", "sd15-subject"), "too_small"),
+    ],
+)
+def test_a_mistake_is_named_and_writes_nothing(place: Path, arguments: tuple[str, ...], message: str) -> None:
+    before = (place / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match=message):
+        oft(*arguments)
+    assert (place / "params.yaml").read_bytes() == before
+
+
+def test_it_wants_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="repository's root"):
+        oft("subject", "add", ".", "--class", "dog")
