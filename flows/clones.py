@@ -12,6 +12,8 @@ from flows.git import git, remove_stale_locks
 from flows.graph import open_repository
 from flows.locking import exclusive_lock
 from oft.errors import UserError
+from oft.settings.paths import named_paths
+from oft.storage import YAMLError, load_yaml
 
 CLONES = Path(".clones")
 BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
@@ -87,6 +89,7 @@ def share_cache(clone: Path, source_root: Path | None, default_cache: Path) -> N
                 for name, options in known.get("remote", {}).items():
                     remotes.setdefault(name, {}).update(options)
                 default_remote = known.get("core", {}).get("remote", default_remote)
+        link_inputs(clone, source_root)
     local = clone / ".dvc" / "config.local"
     local.unlink(missing_ok=True)
     local.touch(mode=0o600)  # it may hold a remote's credentials
@@ -95,6 +98,26 @@ def share_cache(clone: Path, source_root: Path | None, default_cache: Path) -> N
         config["remote"] = remotes
         if default_remote is not None:
             config["core"] = {"remote": default_remote}
+
+
+def link_inputs(clone: Path, source_root: Path) -> None:
+    """Let a clone find what its params.yaml names by a relative path and git does not carry: judges, bases.
+
+    The paths stay as they are in the settings, so that DVC knows the results made with them.
+    """
+    try:
+        values = load_yaml((clone / "params.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError):  # whoever reads the settings says what is wrong
+        return
+    for name in named_paths(values if isinstance(values, dict) else {}).values():
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            continue
+        there, here = source_root.resolve() / path, clone / path
+        if there.exists() and not here.exists():
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.unlink(missing_ok=True)  # a link that leads nowhere
+            here.symlink_to(there)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from oft.commands.add import control_app, style_app, subject_app
+from oft.commands.doctor import doctor_command
 from oft.commands.generate import generate_command
 from oft.datasets.registry import READERS
 from oft.errors import UserError
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 
+app.command("doctor")(doctor_command)
 app.command("generate")(generate_command)
 for _name, _group in (("subject", subject_app), ("style", style_app), ("control", control_app)):
     app.add_typer(_group, name=_name)

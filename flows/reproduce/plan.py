@@ -63,23 +63,17 @@ def make_plan(root: Path, targets: Sequence[str] | None = None) -> Plan:
     return Plan(graph, order, changed, requests)
 
 
-def check_settings(root: Path, plan: Plan) -> None:
-    """Refuse settings that a stage would refuse, before DVC removes an out of it.
+def check_before(root: Path, plan: Plan) -> list[str]:
+    """Refuse a run that would fail, before DVC removes an out of it; return what it will end without.
 
     Raises:
-        ParamsError: params.yaml breaks a rule, or a library refuses the settings of an adapter to be made.
+        ParamsError: params.yaml breaks a rule, or something that a stage needs is missing; all is named.
     """
-    from oft.adapters.checking import check_adapters
+    from oft.doctor.examination import examine, refuse_faults
     from oft.params import PARAMS_FILE, load_params
 
-    if not any(_adapter_stage(stage) for stage in plan.graph):
-        return
-    adapters = load_params(root / PARAMS_FILE).adapters
-    made = {adapter for stage in plan.stale if (adapter := _adapter_stage(stage))}
-    check_adapters({name: settings for name, settings in adapters.items() if name in made})
-
-
-def _adapter_stage(stage: str) -> str:
-    """Return the adapter that a stage makes, ``init@task-adapter`` or a variant; '' for any other stage."""
-    script, _, item = stage.partition("@")
-    return item.rpartition("-")[2] if script.partition("_")[0] == "init" else ""
+    if not plan.stale or not (root / PARAMS_FILE).is_file():
+        return []
+    findings = examine(load_params(root / PARAMS_FILE), root, plan.stale)
+    refuse_faults(findings)
+    return [str(finding) for finding in findings if finding.level == "warning"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from flows.commands import describe_changes, describe_failure, run_dvc
 from flows.executors import open_executor
 from flows.faults import explain_disk_faults
-from flows.reproduce.plan import check_settings, make_plan
+from flows.reproduce.plan import check_before, make_plan
 from flows.reproduce.repair_outs import repair_outs
 from flows.reproduce.run_table import RunTable, Status
 from flows.reproduce.views import View, current_view, is_chatter
@@ -92,7 +92,8 @@ def bring_up_to_date(
         if options.pull:
             _fetch(root, options.targets, say)
         plan = make_plan(root, options.targets)
-        check_settings(root, plan)
+        for warning in check_before(root, plan):
+            say(warning)
         table = RunTable(plan.order, view.changed)
         view.begin(table)
         if plan.stale:

@@ -15,6 +15,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.states import Failed
 
+from flows.clones import link_inputs
 from flows.reproduce.flow import reproduce
 from flows.requests.images import CLASS_IMAGES, INSTANCE_IMAGES, Wanted, collect_images
 from flows.requests.publishing import publish_result
@@ -158,6 +159,7 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
             settings = make_settings(checked, workspace.root / "conf")
             place_pictures(checked, settings, workspace, site)
             write_settings(settings, workspace.root / "params.yaml")
+            link_inputs(workspace.root, site.repository)  # of the profile that the request names
             logger.info("all pictures are sound; training at revision %s", workspace.revision)
             state = train_for(site.max_hours, workspace.root)
             if not state.is_completed():

@@ -41,12 +41,8 @@ def download_dataset(
         ParamsError: the licence is not accepted.
     """
     source = SOURCES[reader]
-    if not settings.accept_licence:
-        raise ParamsError(
-            f"datasets.{dataset}.acquire.accept_licence: {source.title} comes under terms of its own "
-            f"({source.licence}); read {source.terms} and set it true if you accept them"
-        )
-    _require_space(source, target, downloads)
+    refuse_unaccepted(dataset, source, settings)
+    require_download_space(source, target, downloads)
     files = {
         archive: download(archive, _address(archive, settings.mirror), downloads, sleep)
         for archive in source.archives
@@ -60,12 +56,29 @@ def download_dataset(
                     shutil.copyfile(path, partial / archive.name)
 
 
+def refuse_unaccepted(dataset: str, source: Source, settings: Acquisition) -> None:
+    """Refuse to download what comes under terms that were not accepted.
+
+    Raises:
+        ParamsError: they were not.
+    """
+    if not settings.accept_licence:
+        raise ParamsError(
+            f"datasets.{dataset}.acquire.accept_licence: {source.title} comes under terms of its own "
+            f"({source.licence}); read {source.terms} and set it true if you accept them"
+        )
+
+
 def _address(archive: Archive, mirror: str | None) -> str:
     return archive.address if mirror is None else f"{mirror.rstrip('/')}/{archive.name}"
 
 
-def _require_space(source: Source, target: Path, downloads: Path) -> None:
-    """Refuse before the first byte what cannot end well: the archives and the data set stand side by side."""
+def require_download_space(source: Source, target: Path, downloads: Path) -> None:
+    """Refuse before the first byte what cannot end well: the archives and the data set stand side by side.
+
+    Raises:
+        DataError: the disk is too small.
+    """
     here = {archive.name: 0 for archive in source.archives}
     if downloads.is_dir():
         for path in downloads.iterdir():

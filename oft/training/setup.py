@@ -39,11 +39,8 @@ def make_accelerator(settings: Optimization, logs: Path) -> Accelerator:
     """
     from accelerate import Accelerator
 
+    refuse_what_is_missing(settings)
     device = choose_device()
-    if device == "cpu":
-        _refuse_what_needs_a_gpu(settings)
-    for package in settings.log_to:
-        require(package, f"log_to: {package}", package)
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision=ACCELERATE_PRECISION[settings.mixed_precision],
@@ -56,6 +53,22 @@ def make_accelerator(settings: Optimization, logs: Path) -> Accelerator:
             f"not known; use torchrun, accelerate launch or srun, or set {PROCESSES} alone"
         )
     return accelerator
+
+
+def refuse_what_is_missing(settings: Optimization) -> None:
+    """Refuse settings that this machine cannot train with.
+
+    Raises:
+        TrainingError: a setting needs a GPU, or a package is missing.
+    """
+    if choose_device() == "cpu":
+        _refuse_what_needs_a_gpu(settings)
+    for package in settings.log_to:
+        require(package, f"log_to: {package}", package)
+    if settings.optimizer == "adamw8bit":
+        require("bitsandbytes", "optimizer: adamw8bit", "adam8bit")
+    if settings.attention == "xformers":
+        require("xformers", "attention: xformers", "xformers")
 
 
 def _refuse_what_needs_a_gpu(settings: Optimization) -> None:

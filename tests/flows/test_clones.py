@@ -10,6 +10,7 @@ from flows.clones import clone_at
 from flows.commands import run_dvc
 from flows.git import git
 from oft.errors import UserError
+from oft.storage import dump_yaml
 
 from .conftest import MakeRepository
 
@@ -72,3 +73,25 @@ def test_an_unknown_revision_of_the_source_is_refused(committed: Path) -> None:
         clone_at(committed, "nowhere", lambda _: None),
     ):
         pass
+
+
+def test_a_clone_finds_what_its_settings_name_beside_git(committed: Path) -> None:
+    for name in ("judges/mine", "models"):
+        (committed / "data" / name).mkdir(parents=True)
+    (committed / "data/models/file.ckpt").write_text("weights")
+    settings = {
+        "base": {"source": "data/models/file.ckpt", "tokenizer": None},
+        "evaluate": {"judges": "data/judges/mine"},
+        "blip": {"model": "owner/name@0000"},
+        "datasets": {"a": {"acquire": {"source": "../outside"}}, "b": {"acquire": {"source": "/etc"}}},
+    }
+    (committed / "params.yaml").write_text(dump_yaml(settings))
+    (committed / ".gitignore").write_text((committed / ".gitignore").read_text() + "/data\n")
+    git("add", "params.yaml", ".gitignore", root=committed)
+    git("commit", "--quiet", "--message", "settings", root=committed)
+    for _ in range(2):  # the clone stays for the next run
+        with clone_at(committed, "HEAD", lambda _: None) as clone:
+            assert (clone / "data/models/file.ckpt").read_text() == "weights"
+            assert (clone / "data/judges/mine").resolve() == (committed / "data/judges/mine").resolve()
+            links = sorted(path.name for path in clone.rglob("*") if path.is_symlink())
+            assert links == ["file.ckpt", "mine"]

@@ -39,7 +39,7 @@ class Tuner:
         """
         if any(isinstance(layer, BaseTunerLayer) for layer in network.modules()):
             raise ParamsError(f"{type(network).__name__} carries a tuner of PEFT already; remove it first")
-        seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        seed = int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
         try:
             with torch.random.fork_rng(devices=[]), _without_hints():
                 torch.manual_seed(seed)
@@ -83,12 +83,16 @@ class Tuner:
     def refuse_another_start(self, before: Mapping[str, Tensor]) -> None:
         """Refuse a tuner that changes the base's weights, or what a layer puts out, before it is trained.
 
+        Where the network has shapes alone (on the device "meta") there is nothing to compare.
+
         Args:
             before: the network's weights without it.
 
         Raises:
             ParamsError: it does.
         """
+        if any(value.is_meta for value in before.values()):
+            return
         generator = torch.Generator().manual_seed(0)
         for name, value in self._base_values():
             if not torch.equal(value, before[name]):

@@ -1,0 +1,104 @@
+"""Whether what a run reads is there: data sets and their licences, the base, networks, the user's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oft.acquire.official import refuse_unaccepted, require_download_space
+from oft.acquire.sources import SOURCES
+from oft.conditions.registry import CONDITIONS
+from oft.datasets.registry import READERS
+from oft.doctor.finding import Finding, Scope
+from oft.errors import UserError
+from oft.models.hub import HUB_FORM, is_hub_id
+from oft.storage import is_remote, list_remote
+
+if TYPE_CHECKING:
+    from oft.params import Params
+    from oft.settings.data import Dataset
+
+DOWNLOADS = Path(".downloads")
+RAW = Path("data/raw")
+FIXED_SOURCES = ("world", "world-ink", "world-blueprint", "photos")
+
+
+def check_datasets(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
+    """Yield what is wrong with the sources of data sets and of captions, and with the files of subjects."""
+    for name, dataset in params.datasets.items():
+        if scope.has("acquire", name):
+            key = f"datasets.{name}.acquire"
+            try:
+                _check_source(name, dataset, root)
+            except UserError as fault:
+                yield Finding("fault", key, str(fault))
+            else:
+                yield Finding("ok", key, f"source {dataset.acquire.source}")
+        source = dataset.captions.source
+        if scope.has("caption", name) and source == "blip":
+            yield from _check_network("blip.model", params.blip.model, root)
+        elif scope.has("caption", name) and source != "own" and not (root / source).is_file():
+            yield _missing(
+                f"datasets.{name}.captions.source", source, "own, blip or a prompt file that is here"
+            )
+    for name, subject in params.subjects.items():
+        for key, path in (("prompts", subject.prompts), ("class_pictures", subject.class_pictures)):
+            if path is not None and scope.has("shard", name) and not (root / path).exists():
+                yield _missing(f"subjects.{name}.{key}", path, "null or a path that is here")
+
+
+def _check_source(name: str, dataset: Dataset, root: Path) -> None:
+    """Refuse a source that cannot be acquired from.
+
+    Raises:
+        UserError: it cannot.
+    """
+    settings = dataset.acquire
+    if settings.source == "download":
+        refuse_unaccepted(name, SOURCES[dataset.reader], settings)
+        require_download_space(SOURCES[dataset.reader], root / RAW / name, root / DOWNLOADS / name)
+    elif is_remote(settings.source):
+        list_remote(settings.source)
+    elif settings.source not in FIXED_SOURCES and not (root / settings.source).is_dir():
+        raise UserError(f"source ({settings.source}) must be a folder that is here; there is none")
+
+
+def check_networks(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
+    """Yield a fault for each condition whose network is neither here nor on the hub."""
+    for condition in dict.fromkeys(
+        task.condition
+        for name, task in params.tasks.items()
+        if scope.has("extract", name)
+        and CONDITIONS[task.condition].needs_network(
+            READERS[params.datasets[task.dataset].reader].gives(CONDITIONS[task.condition].annotation)
+        )
+    ):
+        model = getattr(getattr(params.conditions, condition), "model", None)
+        if model is not None:
+            yield from _check_network(f"conditions.{condition}.model", model, root)
+
+
+def check_base(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
+    """Yield a fault where the base, its configuration or its tokenizer is neither here nor on the hub."""
+    if not scope.has("base") or params.base.source == "miniature":
+        return
+    yield from _check_network("base.source", params.base.source, root)
+    if (root / params.base.source).is_file():
+        for key in ("config", "tokenizer"):
+            value = getattr(params.base, key)
+            if value is not None and ("/" in value or (root / value).exists()):
+                yield from _check_network(f"base.{key}", value, root)
+
+
+def _check_network(key: str, name: str, root: Path) -> Iterator[Finding]:
+    if (root / name).exists():
+        yield Finding("ok", key, f"{name} is here")
+    elif is_hub_id(name):
+        yield Finding("ok", key, f"{name}: of the hub, unless it is in the hub's cache here")
+    else:
+        yield _missing(key, name, f"a path that is here, or {HUB_FORM} on the hub")
+
+
+def _missing(key: str, value: str, rule: str) -> Finding:
+    return Finding("fault", key, f"must be {rule}; it is {value!r}")
