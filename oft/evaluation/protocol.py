@@ -29,4 +29,10 @@ METRICS = (
     ),
     Metric("seed", "Seed", group="protocol"),
     Metric("judges", "Judges", "The networks that look at the pictures.", group="protocol"),
+    Metric(
+        "controlnetpp_judge",
+        "Judge of ControlNet++'s protocol",
+        "The network that looks at the pictures for the figures under ControlNet++'s name.",
+        group="protocol",
+    ),
 )

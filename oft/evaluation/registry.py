@@ -22,6 +22,10 @@ from oft.evaluation import (
     similarity,
     style,
 )
+from oft.evaluation.controlnetpp import canny as controlnetpp_canny
+from oft.evaluation.controlnetpp import depth as controlnetpp_depth
+from oft.evaluation.controlnetpp import hed as controlnetpp_hed
+from oft.evaluation.controlnetpp import segmentation as controlnetpp_segmentation
 from oft.evaluation.measure import Measurements
 from oft.evaluation.metric import BESIDE, KINDS, Metric, MetricFamily
 
@@ -35,6 +39,10 @@ FAMILIES: tuple[MetricFamily, ...] = (
     landmarks.FAMILY,
     circles.FAMILY,
     depth.FAMILY,
+    controlnetpp_segmentation.FAMILY,
+    controlnetpp_canny.FAMILY,
+    controlnetpp_hed.FAMILY,
+    controlnetpp_depth.FAMILY,
     distribution.FAMILY,
     similarity.SUBJECT_FAMILY,
     style.FAMILY,
@@ -105,7 +113,7 @@ def measure_task(task: EvaluatedTask) -> Measurements:
     """
     measured = Measurements(requests=task.generated.requests)
     for family in FAMILIES:
-        if family.is_for(task.condition):
+        if family.is_for(task.condition) and (family.switch is None or family.switch(task.settings)):
             family.measure(task, measured)
     measured.metrics |= task.counts
     return measured
