@@ -73,7 +73,7 @@ def schematic_face(side_px: int) -> NDArray[np.float64]:
 
 def _rows_without_network() -> Iterator[tuple[str, Rows]]:
     photographs = [_photograph(name) for name in PHOTOGRAPHS]
-    for name in ("canny", "lineart_standard"):
+    for name in ("canny", "canny_kornia", "lineart_standard"):
         yield name, [photographs, [extract_condition(CONDITIONS[name], photo, None) for photo in photographs]]
     for name, render in (("segmentation", render_scene), ("densepose", _render_figure)):
         rendered = [render(np.random.default_rng(seed), EXTRACTED_PX) for seed in range(len(PHOTOGRAPHS))]

@@ -33,6 +33,7 @@ from oft.adapters.registry import BASE_ALONE, METHODS
 from oft.conditions.registry import CONDITIONS, Conditions, parse_settings
 from oft.datasets.registry import READERS, readers_of_sources
 from oft.errors import ParamsError
+from oft.evaluation.controlnetpp import CONTROLNETPP_NUM_SAMPLES, CONTROLNETPP_SIDE_PX
 from oft.evaluation.metric import STYLE, SUBJECT
 from oft.evaluation.registry import score_names
 from oft.schedulers import OPTIONAL_SETTINGS, SCHEDULERS, samplers_taking
@@ -157,6 +158,7 @@ class Params(Section):
             _unfit_styles,
             _unfit_shards,
             _unfit_sampling,
+            _unfit_protocol,
         )
         if faults := [fault for check in checks for fault in check(self)]:
             raise ValueError("\n".join(faults))
@@ -358,6 +360,22 @@ def _unfit_sampling(params: Params) -> Iterator[str]:
             yield (
                 f"sample.{setting}: must be {json.dumps(neutral)} with {name}, which does not take it; "
                 f"set it so, or choose one of {', '.join(samplers_taking(setting))}; it is {value!r}"
+            )
+
+
+def _unfit_protocol(params: Params) -> Iterator[str]:
+    """Yield a fault for each setting that ControlNet++'s protocol, where it is on, has at another value."""
+    if not params.evaluate.controlnetpp.enabled:
+        return
+    fixed = {
+        "resolution_px": (params.resolution_px, CONTROLNETPP_SIDE_PX),
+        "sample.num_samples": (params.sample.num_samples, CONTROLNETPP_NUM_SAMPLES),
+    }
+    for name, (value, wanted) in fixed.items():
+        if value != wanted:
+            yield (
+                f"{name}: must be {wanted} under ControlNet++'s protocol; set it so, or "
+                f"evaluate.controlnetpp.enabled: false; it is {value}"
             )
 
 

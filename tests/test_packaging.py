@@ -106,7 +106,7 @@ def test_a_cluster_has_what_the_tests_have_and_all_of_a_run() -> None:
 
 
 def test_what_only_tests_need_stays_out_of_a_run() -> None:
-    assert not {"pytest", "mypy", "ray", "torchmetrics"} & read_lock("runtime").keys()
+    assert not {"pytest", "mypy", "ray", "moto"} & read_lock("runtime").keys()
 
 
 @pytest.mark.parametrize("lock", LOCKS)

@@ -138,7 +138,7 @@ def _constants_of_seed(metric: Metric, arms: Mapping[str, Measured]) -> dict[str
 def _of_pictures(measured: Measured, metric: Metric, suffix: str = "") -> OfPictures:
     """Return a score, or pixels by class id, of each picture that has it; under a suffix its target's."""
     if metric.pooled is not None:
-        part = suffix.removeprefix("_") or "generated"
+        part = metric.pixels_of(suffix)
         return {
             (row["key"], row["index"]): {int(index): counts for index, counts in row[part].items()}
             for row in measured.class_pixels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from oft.doctor.adapters import check_adapters
 from oft.doctor.finding import Check, Finding, Scope
-from oft.doctor.inputs import check_base, check_datasets, check_networks
+from oft.doctor.inputs import check_base, check_datasets, check_networks, check_protocols
 from oft.doctor.judges import check_judges
 from oft.doctor.machine import check_account, check_disk, check_gpu
 from oft.errors import ParamsError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHECKS: tuple[Check, ...] = (
     check_datasets,
     check_networks,
+    check_protocols,
     check_base,
     check_adapters,
     check_judges,

@@ -79,6 +79,16 @@ def check_networks(params: Params, root: Path, scope: Scope) -> Iterator[Finding
             yield from _check_network(f"conditions.{condition}.model", model, root)
 
 
+def check_protocols(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
+    """Yield a fault for each network of ControlNet++'s protocol that is neither here nor on the hub."""
+    settings = params.evaluate.controlnetpp
+    if settings.enabled and scope.has("evaluate"):
+        conditions = {params.tasks[task].condition for task in params.control_tasks}
+        for condition, key in (("segmentation", "segmenter"), ("depth", "depth")):
+            if condition in conditions:
+                yield from _check_network(f"evaluate.controlnetpp.{key}", getattr(settings, key), root)
+
+
 def check_base(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
     """Yield a fault where the base, its configuration or its tokenizer is neither here nor on the hub."""
     if not scope.has("base") or params.base.source == "miniature":

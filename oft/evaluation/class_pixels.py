@@ -34,6 +34,17 @@ def mean_iou(pixels: Shaped[np.ndarray, "*sets c 3"]) -> Float64[np.ndarray, "*s
     return _mean_of_present(class_iou(pixels))
 
 
+def mean_iou_of_occurring(pixels: Shaped[np.ndarray, "*sets c 3"]) -> Float64[np.ndarray, "*sets"]:
+    """Return the mean IoU over the classes in the truth or the prediction; NaN where there is none.
+
+    mmsegmentation's mean (IoUMetric), under which a class that is only predicted counts as 0. It is
+    `mean_iou` where the truth has every class, as all of ADE20K's validation set has.
+    """
+    hits, actual, predicted = np.moveaxis(pixels, -1, 0)
+    union = actual + predicted - hits
+    return _mean_of_present(_divide(hits, union, where=union > 0))
+
+
 def mean_class_accuracy(pixels: Shaped[np.ndarray, "*sets c 3"]) -> Float64[np.ndarray, "*sets"]:
     """Return the mean over the classes present in the truth of the share of their pixels found."""
     hits, actual, _ = np.moveaxis(pixels, -1, 0)

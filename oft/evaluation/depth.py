@@ -54,8 +54,9 @@ def score_depth(
 ) -> Float64[np.ndarray, " n"]:
     """Return each picture's root mean squared error in grey levels, 0 to 255.
 
-    ControlNet++'s scaling and order (Li et al. 2024, arXiv 2404.07987, eval/eval_depth.py): maps of 8 bits,
-    the root is taken picture by picture, then comes the mean.
+    As in ControlNet++ (Li et al. 2024, arXiv 2404.07987, eval/eval_depth.py) maps have 8 bits and the root is
+    taken picture by picture. How its judge's map becomes grey levels is another protocol,
+    `oft.evaluation.controlnetpp.depth`.
 
     Raises:
         DataError: shapes differ.

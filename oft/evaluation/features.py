@@ -57,6 +57,17 @@ def load_segmenter(folder: str | Path, device: str | torch.device = "cpu") -> Ju
     return _load_judge(SegformerForSemanticSegmentation, folder, device, wanted="segformer")
 
 
+def load_mask2former(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
+    """Return a Mask2Former for `oft.evaluation.controlnetpp.segmentation` from a folder or a hub id.
+
+    Raises:
+        CheckpointError: it is missing, damaged or of another architecture.
+    """
+    from transformers import Mask2FormerForUniversalSegmentation
+
+    return _load_judge(Mask2FormerForUniversalSegmentation, folder, device, wanted="mask2former")
+
+
 def load_landmark_judge(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
     """Return a SegFormer for `oft.evaluation.landmarks.extract_landmarks` from a folder or a hub id.
 
@@ -79,7 +90,7 @@ def load_landmark_judge(folder: str | Path, device: str | torch.device = "cpu") 
 def load_depth_judge(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
     """Return a network of inverse depth from a folder or a hub id: DPT, Depth Anything, SegFormer of one map.
 
-    ControlNet++'s protocol has Intel/dpt-large.
+    ControlNet++'s protocol has Intel/dpt-large, read by `oft.evaluation.controlnetpp.depth`.
 
     Raises:
         CheckpointError: it is missing, damaged or of another architecture, or a SegFormer of several maps.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oft.evaluation.class_pixels import to_json
-from oft.evaluation.metric import REAL, RECONSTRUCTION
+from oft.evaluation.metric import REAL, RECONSTRUCTION, class_pixels_key
 
 Pictures = NDArray[np.uint8]
 Value = TypeVar("Value")
@@ -72,7 +72,7 @@ class Measurements:
                 "key": key,
                 "index": repeat,
                 **{
-                    suffix.removeprefix("_") or "generated": to_json(pixels[row])
+                    class_pixels_key(suffix): to_json(pixels[row])
                     for suffix, pixels in self.class_pixels.items()
                 },
             }

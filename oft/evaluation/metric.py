@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from oft.evaluation.measure import Measurements
     from oft.evaluation.task import EvaluatedTask
+    from oft.settings.evaluation import Evaluation
 
 Direction = Literal["higher", "lower", "neither"]
 Group = Literal["score", "adapter", "protocol", "other"]
@@ -82,6 +83,7 @@ class Metric:
         judge: the network that it asks, one of `JUDGES`; '' for none.
         published: what the figure is called where the published network judges; '' for no name of its own.
         pooled: the metric of pixels counted by class, ``class_pixels.json``, over any set of pictures.
+        pixels: what the names of those counts begin with; '' for those of the reference protocol's judge.
     """
 
     name: str
@@ -94,6 +96,11 @@ class Metric:
     judge: str = ""
     published: str = ""
     pooled: Callable[[Float[np.ndarray, "*sets classes 3"]], Float[np.ndarray, "*sets"]] | None = None
+    pixels: str = ""
+
+    def pixels_of(self, suffix: str) -> str:
+        """Return the key of each picture's counts in ``class_pixels.json``, under a suffix its source's."""
+        return class_pixels_key(f"{self.pixels}{suffix}")
 
     def judged_by(self, judges: str) -> str:
         """Return the miniature network that gives this figure, '' where none or another does.
@@ -123,6 +130,7 @@ class MetricFamily:
         tasks: the kinds it is for: those with a condition (control), that learn a subject, or a style.
         conditions: the conditions it is for; () for every one.
         headline: the metrics that say whether such a task was learned: the first, then what stands in for it.
+        switch: whether the settings ask for it; None: always.
     """
 
     metrics: tuple[Metric, ...]
@@ -130,6 +138,11 @@ class MetricFamily:
     tasks: tuple[Kind, ...] = ("control",)
     conditions: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
+    switch: Callable[[Evaluation], bool] | None = None
+
+    def is_on(self, settings: Evaluation) -> bool:
+        """Return whether the settings ask for the family."""
+        return self.switch is None or self.switch(settings)
 
     @property
     def judges(self) -> list[str]:
@@ -139,6 +152,11 @@ class MetricFamily:
     def is_for(self, condition: str) -> bool:
         """Return whether tasks with this condition (or `SUBJECT`, `STYLE`) are measured by the family."""
         return kind_of(condition) in self.tasks and (not self.conditions or condition in self.conditions)
+
+
+def class_pixels_key(suffix: str) -> str:
+    """Return the key in ``class_pixels.json`` of counts under a suffix, '' for the generated pictures'."""
+    return suffix.removeprefix("_") or "generated"
 
 
 def kind_of(condition: str) -> Kind:

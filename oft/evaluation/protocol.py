@@ -35,4 +35,10 @@ METRICS = (
         "Networks that have no folder in evaluate.judges: what they would judge is not measured.",
         group="protocol",
     ),
+    Metric(
+        "controlnetpp_judge",
+        "Judge of ControlNet++'s protocol",
+        "The network that looks at the pictures for the figures under ControlNet++'s name.",
+        group="protocol",
+    ),
 )

@@ -22,6 +22,10 @@ from oft.evaluation import (
     similarity,
     style,
 )
+from oft.evaluation.controlnetpp import canny as controlnetpp_canny
+from oft.evaluation.controlnetpp import depth as controlnetpp_depth
+from oft.evaluation.controlnetpp import hed as controlnetpp_hed
+from oft.evaluation.controlnetpp import segmentation as controlnetpp_segmentation
 from oft.evaluation.measure import Measurements
 from oft.evaluation.metric import BESIDE, KINDS, Metric, MetricFamily
 
@@ -35,6 +39,10 @@ FAMILIES: tuple[MetricFamily, ...] = (
     landmarks.FAMILY,
     circles.FAMILY,
     depth.FAMILY,
+    controlnetpp_segmentation.FAMILY,
+    controlnetpp_canny.FAMILY,
+    controlnetpp_hed.FAMILY,
+    controlnetpp_depth.FAMILY,
     distribution.FAMILY,
     similarity.SUBJECT_FAMILY,
     similarity.SUBJECT_IMAGE_TEXT_FAMILY,
@@ -109,7 +117,7 @@ def measure_task(task: EvaluatedTask) -> Measurements:
     measured = Measurements(requests=task.generated.requests)
     missing: set[str] = set()
     for family in FAMILIES:
-        if not family.is_for(task.condition):
+        if not family.is_for(task.condition) or not family.is_on(task.settings):
             continue
         if absent := task.judges.missing(family.judges):
             missing.update(absent)

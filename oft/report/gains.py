@@ -23,8 +23,6 @@ from oft.evaluation.metric import REAL, RECONSTRUCTION, SUBJECT, Metric, kind_of
 from oft.evaluation.registry import find_metric
 from oft.report.results import RunResults
 
-_GENERATED = "generated"
-
 
 @dataclass(frozen=True)
 class PairedFigures:
@@ -189,7 +187,7 @@ def _measure_gain(
 def _of_pictures(run: RunResults, metric: Metric, suffix: str) -> Mapping[Picture, Any]:
     """Return a run's scores, or pixels by class, of each picture; under a suffix those of its source."""
     if metric.pooled is not None:
-        part = suffix.removeprefix("_") or _GENERATED
+        part = metric.pixels_of(suffix)
         return {picture: parts[part] for picture, parts in run.class_pixels.items() if part in parts}
     name = f"{metric.name}{suffix}"
     return {(p.key, p.index): p.scores[name] for p in run.pictures if name in p.scores}

@@ -49,6 +49,14 @@ class Sampling(Section):
         return self
 
 
+class ControlNetPlusPlus(Section):
+    """ControlNet++'s protocol beside the reference protocol, with judges of its own."""
+
+    enabled: bool
+    segmenter: Annotated[str, Field(min_length=1)]
+    depth: Annotated[str, Field(min_length=1)]
+
+
 class Evaluation(Section):
     """Judges and the arithmetic's free choices."""
 
@@ -59,6 +67,7 @@ class Evaluation(Section):
     num_confusion_classes: Annotated[int, Field(ge=2, le=150)]
     before_magnitudes: bool
     drift_prompts: list[Annotated[str, Field(min_length=1)]]
+    controlnetpp: ControlNetPlusPlus
 
     @model_validator(mode="after")
     def _drift_has_an_interval(self) -> Evaluation:

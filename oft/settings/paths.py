@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 # Settings that may name a file or a folder: of one section, and of each entry of one.
-NAMED_BY = ("base.source", "base.config", "base.tokenizer", "evaluate.judges", "blip.model")
+NAMED_BY = (
+    "base.source",
+    "base.config",
+    "base.tokenizer",
+    "blip.model",
+    "evaluate.controlnetpp.depth",
+    "evaluate.controlnetpp.segmenter",
+    "evaluate.judges",
+)
 NAMED_BY_EACH = (
     "conditions.*.model",
     "datasets.*.acquire.source",

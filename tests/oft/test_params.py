@@ -160,7 +160,8 @@ def test_the_gate_knows_the_scores_of_pictures(values: Values) -> None:
     values["gate"]["metrics"]["frechet_distance"] = {"direction": "lower", "min_gain": 1.0, "max_loss": None}
     assert (
         "gate: metrics: each must be one of aacc, canny_f1, part_accuracy, landmark_auc, landmark_nme, "
-        "circle_iou, circle_colour_error, depth_rmse, subject_similarity, subject_similarity_image_text, "
+        "circle_iou, circle_colour_error, depth_rmse, controlnetpp_canny_f1, controlnetpp_hed_ssim, "
+        "controlnetpp_depth_rmse, subject_similarity, subject_similarity_image_text, "
         "style_similarity_unseen, style_similarity_seen, prompt_similarity, which every picture has; "
         "'frechet_distance' is not\n"
     ) in f"{faults(values)}\n"
@@ -272,9 +273,9 @@ def test_a_source_gives_its_own_layouts_alone(values: Values, source: str, reade
         ),
         (
             lambda v: v["tasks"]["canny_coco"].update(condition="cany"),
-            "tasks.canny_coco.condition: must be one of canny, circles, densepose, depth, given, hed, "
-            "landmarks, lineart, lineart_standard, mlsd, normal, openpose, scribble, segmentation (did you "
-            "mean 'canny'?); it is 'cany'",
+            "tasks.canny_coco.condition: must be one of canny, canny_kornia, circles, densepose, depth, "
+            "given, hed, landmarks, lineart, lineart_standard, mlsd, normal, openpose, scribble, "
+            "segmentation (did you mean 'canny'?); it is 'cany'",
         ),
         (
             lambda v: v["sample"].update(scheduler="euler_b"),
@@ -504,3 +505,16 @@ def test_a_task_is_found_by_its_name_whatever_its_kind(values: Values) -> None:
     assert params.training_of("subject_robot_toy") is params.train_subject
     assert params.training_of("style_ink") is params.training_of("canny_coco") is params.train
     assert params.all_tasks["style_ink"].dataset == "world_ink"
+
+
+def test_controlnetpp_s_protocol_has_its_size_and_number_of_pictures(values: Values) -> None:
+    assert not parse_params(values).evaluate.controlnetpp.enabled
+    values["evaluate"]["controlnetpp"]["enabled"] = True
+    said = faults(values)
+    assert (
+        "resolution_px: must be 512 under ControlNet++'s protocol; set it so, or "
+        "evaluate.controlnetpp.enabled: false; it is 64" in said
+    )
+    assert "sample.num_samples: must be 4 under ControlNet++'s protocol; " in said
+    values["resolution_px"], values["sample"]["num_samples"] = 512, 4
+    assert parse_params(values).evaluate.controlnetpp.enabled

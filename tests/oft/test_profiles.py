@@ -10,6 +10,7 @@ import pytest
 from miniature.world import SUBJECTS
 from miniature.world.styles import STYLES
 from oft.errors import ParamsError
+from oft.evaluation.registry import FAMILIES
 from oft.params import parse_params
 from oft.profiles import compose_profile, list_profiles, write_profile
 from oft.storage import load_yaml
@@ -92,3 +93,27 @@ def test_a_value_that_hydra_reads_otherwise_is_refused(tmp_path: Path) -> None:
     profile.write_text(profile.read_text(encoding="utf-8") + "\nseed: 0550\n", encoding="utf-8")
     with pytest.raises(ParamsError, match=r"smoke.yaml: seed: Hydra reads 360, and YAML 1.2 says 550"):
         compose_profile(conf, "smoke")
+
+
+def test_the_profiles_of_controlnetpp_draw_as_it_does_and_train_as_theirs_do() -> None:
+    figures = set()
+    for name, trained in (("sd15-controlnetpp-segm", "sd15-segm"), ("sd15-controlnetpp-coco", "sd15-canny")):
+        params, other = (parse_params(compose_profile(CONF, profile)) for profile in (name, trained))
+        assert params.evaluate.controlnetpp.enabled and not other.evaluate.controlnetpp.enabled
+        sample = params.sample
+        assert (sample.scheduler, sample.num_inference_steps, sample.guidance_scale) == ("unipc", 20, 7.5)
+        assert (sample.negative_prompt, sample.num_samples) == ("worst quality, low quality", 4)
+        assert (params.train, params.adapters) == (other.train, other.adapters)
+        conditions = {params.condition_of(task) for task in params.trained_tasks}
+        figures |= {
+            metric.name
+            for family in FAMILIES
+            if family.switch and any(map(family.is_for, conditions))
+            for metric in family.metrics
+        }
+    assert figures == {
+        "controlnetpp_miou",
+        "controlnetpp_canny_f1",
+        "controlnetpp_hed_ssim",
+        "controlnetpp_depth_rmse",
+    }

@@ -9,6 +9,7 @@ from oft.evaluation.class_pixels import (
     count_class_pixels,
     mean_class_accuracy,
     mean_iou,
+    mean_iou_of_occurring,
     pixel_accuracy,
     to_json,
 )
@@ -59,3 +60,19 @@ def test_nothing_true_is_no_score() -> None:
 
 def test_rows_hold_the_classes_that_occur() -> None:
     assert to_json(np.array([[0, 0, 0], [1, 2, 3], [0, 0, 4]])) == {"1": [1, 2, 3], "2": [0, 0, 4]}
+
+
+def test_the_mean_over_what_occurs_counts_a_class_that_is_only_predicted(
+    maps: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """mmsegmentation: numpy.nanmean of intersection by union, which is 0/0 where a class is in neither."""
+    predicted, truth = maps
+    pixels = np.pad(count(predicted, truth), ((0, 2), (0, 0)))  # and two classes in neither
+    hits, actual, found = pixels.T.astype(float)
+    with np.errstate(invalid="ignore"):
+        expected = np.nanmean(hits / (actual + found - hits))
+    assert mean_iou_of_occurring(pixels) == pytest.approx(expected)
+    assert mean_iou_of_occurring(pixels) == pytest.approx(mean_iou(pixels) * 5 / 6)
+    present = pixels[actual > 0]
+    assert mean_iou_of_occurring(np.stack([present] * 2)) == pytest.approx(np.full(2, mean_iou(present)))
+    assert np.isnan(mean_iou_of_occurring(np.zeros_like(pixels)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,7 +67,43 @@ def test_families_know_their_conditions_and_headlines() -> None:
     assert headline_metrics("landmarks") == ("landmark_auc", "landmark_nme")
     assert headline_metrics("circles") == ("circle_iou", "circle_colour_error")
     assert headline_metrics("depth") == ("depth_rmse",)
-    assert headline_metrics("hed") == ()
+    assert headline_metrics("canny_kornia") == ("controlnetpp_canny_f1",)
+    assert headline_metrics("hed") == ("controlnetpp_hed_ssim",)
+    assert headline_metrics("openpose") == ()
+
+
+def test_controlnetpp_s_protocol_is_measured_where_it_is_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its names, judges and pixels are its own: with it on, the reference protocol's figures stay."""
+    families = [family for family in FAMILIES if family.switch is not None]
+    conditions = {condition for family in families for condition in family.conditions}
+    assert conditions == {"segmentation", "canny_kornia", "hed", "depth"}
+    assert all(
+        metric.name.startswith("controlnetpp_") and not metric.judge
+        for family in families
+        for metric in family.metrics
+    )
+
+    def mark(family: MetricFamily) -> MetricFamily:
+        def measure(task: Any, measured: Measurements) -> None:
+            measured.add({metric.name: 0.5 for metric in family.metrics})
+
+        return replace(family, measure=measure)
+
+    monkeypatch.setattr(registry, "FAMILIES", tuple(map(mark, FAMILIES)))
+    for condition in conditions:
+        names = {}
+        for enabled in (False, True):
+            task: Any = SimpleNamespace(
+                condition=condition,
+                generated=SimpleNamespace(requests=[]),
+                counts={},
+                settings=SimpleNamespace(controlnetpp=SimpleNamespace(enabled=enabled)),
+                judges=SimpleNamespace(missing=lambda names: []),
+            )
+            names[enabled] = set(registry.measure_task(task).metrics)
+        assert not any(name.startswith("controlnetpp_") for name in names[False])
+        assert names[False] < names[True]
+        assert len(names[True] - names[False]) == 1
 
 
 def test_the_gate_of_the_defaults_has_every_score_with_its_direction() -> None:
@@ -97,6 +134,7 @@ def test_a_new_family_is_measured_where_it_is_for(monkeypatch: pytest.MonkeyPatc
             generated=SimpleNamespace(requests=[]),
             counts={},
             judges=Judges(tmp_path, torch.device("cpu"), 1),
+            settings=None,
         )
         assert registry.measure_task(task).metrics == found
 
@@ -114,7 +152,7 @@ def test_what_a_missing_judge_would_say_is_left_out_and_named(
     monkeypatch.setattr(registry, "FAMILIES", tuple(families))
     judges = Judges(tmp_path, torch.device("cpu"), 1)
     task: Any = SimpleNamespace(
-        condition=SUBJECT, generated=SimpleNamespace(requests=[]), counts={}, judges=judges
+        condition=SUBJECT, generated=SimpleNamespace(requests=[]), counts={}, judges=judges, settings=None
     )
     assert registry.measure_task(task).metrics == {"size": 1.0, "missing_judges": "clip, extractor"}
     (tmp_path / "clip").mkdir()

@@ -32,6 +32,7 @@ from oft.sampling import plan
 from oft.shards.samples import write_samples
 from oft.shards.shards import Sample, pack_sample, write_shards
 from oft.storage import write_json
+from tests.oft.evaluation.controlnetpp.conftest import save_mask2former
 
 CAPTIONS = ["a red car", "a green house", "the sea", "a house by the sea"] * 2
 
@@ -220,6 +221,30 @@ def test_samples_that_are_the_real_pictures_reach_the_ceiling(
     for row in measured.score_rows():
         assert row[metric] == pytest.approx(row[f"{metric}_reconstruction"])
     assert bool(measured.class_pixel_rows()) == (condition != "canny")
+
+
+def test_controlnetpp_s_protocol_changes_nothing_of_the_reference_s(
+    base: Base, control_task: tuple[Path, Path], judges: Path, params: Params, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mask2former"
+    folder.mkdir()
+    protocol = params.evaluate.controlnetpp
+    on = protocol.model_copy(update={"enabled": True, "segmenter": str(save_mask2former(folder, 150))})
+    both = params.model_copy(
+        update={"evaluate": params.evaluate.model_copy(update={"controlnetpp": on})}, deep=True
+    )
+    without, beside = (
+        measure_control_task("segmentation", control_task, base, judges, each) for each in (params, both)
+    )
+    added = {"controlnetpp_judge", *(f"controlnetpp_miou{end}" for end in ("", "_real", "_reconstruction"))}
+    assert beside.metrics.keys() - without.metrics.keys() == added
+    assert beside.metrics["controlnetpp_miou"] == beside.metrics["controlnetpp_miou_reconstruction"]
+    assert without.metrics == {name: beside.metrics[name] for name in without.metrics}
+    assert without.score_rows() == beside.score_rows() and without.confusion == beside.confusion
+    for alone, row in zip(without.class_pixel_rows(), beside.class_pixel_rows(), strict=True):
+        assert alone == {part: row[part] for part in alone}
+        pixels = {"controlnetpp", "controlnetpp_real", "controlnetpp_reconstruction"}
+        assert row.keys() - alone.keys() == pixels
 
 
 def test_a_condition_without_a_score_of_its_own_has_those_of_every_task(
