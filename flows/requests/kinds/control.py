@@ -76,8 +76,8 @@ class ControlRequest(CaptionedRequest):
 
     @property
     def title(self) -> str:
-        """The condition."""
-        return f"Control by {self.condition}"
+        """What the report calls tasks with its condition."""
+        return CONDITIONS[self.condition].title
 
     @property
     def stages(self) -> list[str]:

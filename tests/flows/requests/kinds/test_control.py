@@ -49,7 +49,7 @@ def test_the_conditions_are_those_that_a_task_on_such_pictures_may_have(asked: A
             assert name not in possible_conditions()
         else:
             assert name in possible_conditions()
-            assert parse_request(asked | {"condition": name}, site).title == f"Control by {name}"
+            assert parse_request(asked | {"condition": name}, site).title == CONDITIONS[name].title
 
 
 @pytest.mark.parametrize(
