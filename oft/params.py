@@ -38,7 +38,7 @@ from oft.evaluation.metric import STYLE, SUBJECT
 from oft.evaluation.registry import score_names
 from oft.schedulers import OPTIONAL_SETTINGS, SCHEDULERS, samplers_taking
 from oft.settings.data import Blip, Dataset, Encoding, Shards, Style, Subject, Task
-from oft.settings.evaluation import Angles, Evaluation, Gate, Report, Sampling
+from oft.settings.evaluation import Angles, Drawing, Evaluation, Gate, Report, Sampling
 from oft.settings.section import (
     BatchSize,
     Name,
@@ -140,6 +140,7 @@ class Params(Section):
     # As it is written; the three sections above that train have its values already.
     training: Annotated[dict[str, Any], Field(exclude=True)]
     sample: Sampling
+    drawings: dict[Name, Drawing]
     evaluate: Evaluation
     angles: Angles
     report: Report
@@ -153,6 +154,7 @@ class Params(Section):
             _folder_names,
             _unfit_adapters,
             _unfit_transfers,
+            _unfit_drawings,
             _unfit_conditions,
             _unfit_subjects,
             _unfit_styles,
@@ -178,6 +180,12 @@ class Params(Section):
     def all_tasks(self) -> dict[str, Task | Subject | Style]:
         """Every task with a condition, subject and style by its name."""
         return {**self.tasks, **self.subjects, **self.styles}
+
+    def adapters_of(self, task: str) -> list[str]:
+        """Return the adapters that one of `all_tasks` trains where it is among `trained_tasks`."""
+        if task in self.subjects:
+            return self.subject_adapters
+        return self.style_adapters if task in self.styles else self.control_adapters
 
     def condition_of(self, task: str) -> str:
         """Return the condition of one of `all_tasks`; `SUBJECT` or `STYLE` for one that learns such."""
@@ -234,6 +242,7 @@ def _unknown_names(params: Params) -> Iterator[str]:
             {key: one.adapter for key, one in transfers.items()},
             params.control_adapters,
         ),
+        ("drawings.{}.task", {key: one.task for key, one in params.drawings.items()}, params.trained_tasks),
         ("gate.{}", {"adapter": params.gate.adapter}, trained_adapters),
         ("gate.tasks[{}]", dict(enumerate(params.gate.tasks or [])), params.trained_tasks),
     ]
@@ -283,6 +292,17 @@ def _unfit_transfers(params: Params) -> Iterator[str]:
             yield (
                 f"transfers.{key}: {transfer.task} is in control_tasks and trains its own "
                 f"{transfer.adapter}; take it out of one of them"
+            )
+
+
+def _unfit_drawings(params: Params) -> Iterator[str]:
+    """Yield a fault for each drawing by an adapter that its task does not train."""
+    for key, drawing in params.drawings.items():
+        trained = params.adapters_of(drawing.task)
+        if drawing.task in params.trained_tasks and drawing.adapter not in trained:
+            yield (
+                f"drawings.{key}.adapter: must be one of those that {drawing.task} trains, "
+                f"{', '.join(trained)}; it is {drawing.adapter!r}"
             )
 
 

@@ -18,7 +18,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="A training as a request: a few pictures of one subject in, an adapter and a gallery out.\n\n"
+    help="A training as a request: pictures of a subject, a style or for control in, an adapter and a "
+    "gallery out.\n\n"
     "The server is where the variable PREFECT_API_URL says (`make serve` prints it); docs/requests.md has "
     "the same with curl.",
 )
@@ -50,6 +51,9 @@ def submit(
     `python -m flows.requests submit -s instance_images=robot.zip -s output=robots
     -s "instance_prompt=a photo of sks robot" -s "class_prompt=a photo of robot" -s max_train_steps=300`
 
+    `python -m flows.requests submit -s kind=style -s images=ink.zip -s "caption_template={caption}, in ink"
+    -s output=styles`
+
     `python -m flows.requests schema` lists the parameters.
     """
     from flows.requests.request import parse_request
@@ -67,10 +71,13 @@ def submit(
 
 @app.command()
 def schema() -> None:
-    """Print the parameters of a request as JSON Schema: types, ranges, defaults, descriptions."""
-    from flows.requests.request import TrainingRequest
+    """Print the parameters of each kind of request as JSON Schema: types, ranges, defaults, descriptions."""
+    from pydantic import TypeAdapter
 
-    typer.echo(json.dumps(TrainingRequest.model_json_schema(), indent=2, ensure_ascii=False))
+    from flows.requests.kinds import TrainingRequest
+
+    schema: Any = TypeAdapter(TrainingRequest).json_schema()
+    typer.echo(json.dumps(schema, indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -17,9 +17,10 @@ from prefect.states import Failed
 
 from flows.clones import link_inputs
 from flows.reproduce.flow import reproduce
-from flows.requests.images import CLASS_IMAGES, INSTANCE_IMAGES, Wanted, collect_images
+from flows.requests.collecting import Collector
+from flows.requests.kinds import CommonRequest, TrainingRequest
 from flows.requests.publishing import publish_result
-from flows.requests.request import TrainingRequest, parse_request
+from flows.requests.request import parse_request
 from flows.requests.result import (
     describe_request,
     make_result,
@@ -27,22 +28,13 @@ from flows.requests.result import (
     result_address,
     write_result,
 )
-from flows.requests.settings import (
-    DATASET,
-    TASK,
-    make_settings,
-    write_dataset,
-    write_pictures,
-    write_settings,
-)
+from flows.requests.settings import make_settings, write_settings
 from flows.requests.site import HOURS, WEBHOOK_SECRET, Site, read_site
 from flows.requests.webhook import Delivery, deliver, make_event, read_key
-from flows.requests.workspace import Workspace, open_workspace
+from flows.requests.workspace import open_workspace
 from oft.errors import UserError
 from oft.pictures import data_uri
 
-# With its dependencies: training, magnitudes and pictures.
-TARGETS = ["evaluate_subject"]
 SECRET_BLOCK = "oft-webhook-secret"
 RESULT_ARTIFACT = "training-result"
 GALLERY_ARTIFACT = "training-gallery"
@@ -135,7 +127,7 @@ def upload(folder: Path, address: str) -> None:
     on_crashed=[notify],
 )
 def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
-    """Train an adapter on a few pictures of one subject and publish it with a gallery.
+    """Train an adapter on a subject, a style or a condition and publish it with a gallery.
 
     Args:
         request: pictures, prompts, settings, and where the result goes.
@@ -157,11 +149,12 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
         with open_workspace(site.repository, site.scratch, run_id) as workspace:
             # Of the revision that result.json names: the checkout may have edits that are not committed.
             settings = make_settings(checked, workspace.root / "conf")
-            place_pictures(checked, settings, workspace, site)
+            collector = Collector(settings["resolution_px"], workspace.files, site)
+            checked.place(settings, collector, workspace.root)
             write_settings(settings, workspace.root / "params.yaml")
             link_inputs(workspace.root, site.repository)  # of the profile that the request names
             logger.info("all pictures are sound; training at revision %s", workspace.revision)
-            state = train_for(site.max_hours, workspace.root)
+            state = train_for(site.max_hours, workspace.root, checked)
             if not state.is_completed():
                 return Failed(message=state.message)
             target, address = workspace.files / "result", result_address(checked.output, run_id)
@@ -179,32 +172,16 @@ def training(request: TrainingRequest) -> State[None] | dict[str, Any]:
     return result
 
 
-def place_pictures(
-    request: TrainingRequest, settings: dict[str, Any], workspace: Workspace, site: Site
-) -> None:
-    """Fetch and check a request's pictures, put them into the clone, and their places into its settings."""
-
-    def collect(source: str, wanted: Wanted) -> list[Path]:
-        downloads = workspace.files / wanted.key
-        downloads.mkdir()
-        return collect_images(source, settings["resolution_px"], downloads, site, wanted)
-
-    dataset = write_dataset(request, collect(request.instance_images, INSTANCE_IMAGES), workspace.root)
-    settings["datasets"][DATASET]["acquire"]["source"] = str(dataset)
-    if request.class_images is not None:
-        pictures = write_pictures(collect(request.class_images, CLASS_IMAGES), workspace.root)
-        settings["subjects"][TASK]["class_pictures"] = str(pictures)
-
-
-def train_for(hours: float, root: Path) -> State[Any]:
+def train_for(hours: float, root: Path, request: CommonRequest) -> State[Any]:
     """Return the state of the pipeline's run, failed when it takes longer; its processes have ended then."""
     state = reproduce.with_options(timeout_seconds=3600 * hours)(
-        targets=TARGETS, root=root, return_state=True
+        targets=request.stages, root=root, return_state=True
     )
     if state.name == "TimedOut":
         return Failed(
             message=f"the training took longer than the {hours:g} h that {HOURS} allows; DVC's cache has its "
-            "finished stages: ask for less (max_train_steps, num_class_images, num_gallery_images), or have "
+            "finished stages: ask for less (max_train_steps, num_gallery_images, of a subject "
+            "num_class_images), or have "
             "the server's operator allow more"
         )
     return state

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flows.reproduce.pages import format_value, scalars
-from oft.pictures import encode_jpeg, encode_png
+from oft.pictures import decode_rgb, encode_jpeg, encode_png
 from oft.report.grids import GridRow, comparison_grid
 from oft.shards.samples import read_samples
 from oft.storage import write_json
@@ -21,18 +22,28 @@ PREVIEW_JPEG_QUALITY = 80
 
 
 class PromptPictures(NamedTuple):
-    """One prompt and the names of its pictures."""
+    """One prompt and the names of its pictures, and of the conditioning image they are drawn for, if any."""
 
     prompt: str
     pictures: list[str]
+    condition: str | None = None
 
 
-def write_gallery(samples: Path, metrics: Mapping[str, Any], title: str, target: Path) -> bytes:
+def write_gallery(
+    samples: Path,
+    metrics: Mapping[str, Any],
+    title: str,
+    target: Path,
+    conditions: Mapping[str, bytes] = MappingProxyType({}),
+) -> bytes:
     """Write index.html, grid.png, prompts.json and pictures/*.png to ``target``; return the grid as JPEG.
+
+    With conditioning images there is a folder conditions/ too, and each stands before its pictures.
 
     Args:
         samples: the folder of the run's tars of generated pictures.
         metrics: those of the run.
+        conditions: the encoded conditioning image of each key; empty where there are none.
 
     Raises:
         DataError: a tar is missing or damaged.
@@ -42,27 +53,44 @@ def write_gallery(samples: Path, metrics: Mapping[str, Any], title: str, target:
         found.setdefault(request.key, []).append((request, picture))
     (target / "pictures").mkdir(parents=True)
     rows = []
-    for drawn in found.values():
+    for key, drawn in found.items():
         names = [f"pictures/{request.name}.png" for request, _ in drawn]
         for name, (_, picture) in zip(names, drawn, strict=True):
             (target / name).write_bytes(encode_png(picture))
-        rows.append(PromptPictures(drawn[0][0].prompt, names))
+        rows.append(PromptPictures(drawn[0][0].prompt, names, _write_condition(key, conditions, target)))
+    numbers = [str(number + 1) for number in range(max(map(len, found.values())))]
     grid = comparison_grid(
-        [GridRow([picture for _, picture in drawn], drawn[0][0].prompt) for drawn in found.values()],
-        [str(number + 1) for number in range(max(map(len, found.values())))],
+        [
+            GridRow(
+                [*([decode_rgb(conditions[key])] if conditions else []), *(picture for _, picture in drawn)],
+                drawn[0][0].prompt,
+            )
+            for key, drawn in found.items()
+        ],
+        [*(["condition"] if conditions else []), *numbers],
         title,
     )
     (target / "grid.png").write_bytes(encode_png(grid))
     write_json(
         target / "prompts.json",
         {
-            f"pictures/{request.name}.png": {"prompt": request.prompt, "seed": request.seed}
-            for drawn in found.values()
-            for request, _ in drawn
+            name: {"prompt": request.prompt, "seed": request.seed}
+            | ({"condition": row.condition} if row.condition else {})
+            for row, drawn in zip(rows, found.values(), strict=True)
+            for name, (request, _) in zip(row.pictures, drawn, strict=True)
         },
     )
     (target / "index.html").write_text(render_page(title, rows, metrics), encoding="utf-8")
     return encode_jpeg(grid, PREVIEW_JPEG_QUALITY)
+
+
+def _write_condition(key: str, conditions: Mapping[str, bytes], target: Path) -> str | None:
+    if not conditions:
+        return None
+    name = f"conditions/{key}.png"
+    (target / "conditions").mkdir(exist_ok=True)
+    (target / name).write_bytes(encode_png(decode_rgb(conditions[key])))
+    return name
 
 
 def render_page(title: str, rows: list[PromptPictures], metrics: Mapping[str, Any]) -> str:

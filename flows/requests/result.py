@@ -9,8 +9,7 @@ from typing import Any
 
 from flows.requests.addresses import parse_any_endpoint
 from flows.requests.gallery import write_gallery
-from flows.requests.request import TrainingRequest
-from flows.requests.settings import TASK
+from flows.requests.kinds import CommonRequest
 from oft.adapters.files import HINT_ENCODER_FILE, LORA_FILE
 from oft.adapters.registry import recognise
 from oft.errors import DataError
@@ -27,7 +26,7 @@ def result_address(output: str, run_id: str) -> str:
 
 
 def make_result(
-    request: TrainingRequest, root: Path, target: Path, log: Callable[[str], None]
+    request: CommonRequest, root: Path, target: Path, log: Callable[[str], None]
 ) -> tuple[dict[str, Any], bytes]:
     """Write adapter, gallery and metrics of a finished training to ``target``.
 
@@ -38,10 +37,10 @@ def make_result(
         UserError: the adapter cannot be exported.
     """
     from oft.exchange import export_adapter  # imports torch
+    from oft.sampling import task_conditions
 
-    run = Path("runs") / TASK / request.adapter
     target.mkdir(parents=True)
-    adapter, base = root / run / "magnitude", root / "data" / "models" / "base"
+    adapter, base = root / request.run / "magnitude", root / "data" / "models" / "base"
     method = recognise(adapter)
     if method.has_peft_form:
         notes = export_adapter(adapter, base, target / ADAPTER, "peft")
@@ -55,9 +54,11 @@ def make_result(
         notes += export_adapter(adapter, base, target / DELTA, "delta")
     for note in notes:
         log(note)
-    metrics = read_json(root / run / "metrics.json")
+    metrics = read_json(root / request.run / "metrics.json")
     write_json(target / "metrics.json", metrics)
-    preview = write_gallery(root / run / "samples", metrics, request.instance_prompt, target / "gallery")
+    shards = request.shown_conditions
+    conditions = task_conditions(root / shards) if shards else {}
+    preview = write_gallery(root / request.shown, metrics, request.title, target / "gallery", conditions)
     return {"metrics": metrics, "request": describe_request(request)}, preview
 
 
@@ -102,10 +103,10 @@ def read_result(address: str) -> dict[str, Any]:
     return dict(read_json(path))
 
 
-def describe_request(request: TrainingRequest) -> dict[str, Any]:
+def describe_request(request: CommonRequest) -> dict[str, Any]:
     """Return the request without its possible secrets: the query of an address, and the webhook."""
     described = request.model_dump(exclude={"webhook", "output"})
-    for key in ("instance_images", "class_images"):
+    for key in request.sources:
         if described[key] is not None and "://" in described[key] and not is_remote(described[key]):
             described[key] = parse_any_endpoint(described[key]).shown
     return described

@@ -22,7 +22,7 @@ from oft.storage import load_yaml
 RESULT_SOURCES = ("data", "dvc.yaml", "experiments", "miniature", "oft", "stages")
 # Which items there are, and what only the report, the gate, the angles and the pretraining read.
 NOT_IN_RESULTS = (
-    "angles", "base_tasks", "control_adapters", "control_tasks", "gate", "pretrain", "report",
+    "angles", "base_tasks", "control_adapters", "control_tasks", "drawings", "gate", "pretrain", "report",
     "style_adapters", "style_tasks", "subject_adapters", "subject_tasks", "transfers",
 )  # fmt: skip
 DIGEST_CHARS = 10

@@ -57,6 +57,15 @@ class ControlNetPlusPlus(Section):
     depth: Annotated[str, Field(min_length=1)]
 
 
+class Drawing(Section):
+    """Prompts of the user's own that a trained adapter draws; they are shown, not measured."""
+
+    task: Name
+    adapter: Name
+    prompts: Annotated[list[OneLine], Field(min_length=1, max_length=1000)]
+    num_samples: Annotated[int, Field(ge=1, le=64)]
+
+
 class Evaluation(Section):
     """Judges and the arithmetic's free choices."""
 

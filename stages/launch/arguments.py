@@ -15,6 +15,7 @@ HELP = {
     "dataset": "a data set of params.yaml's `datasets`",
     "task": "a task of params.yaml's `tasks`, a subject of its `subjects`, or a style of its `styles`",
     "adapter": "an adapter of params.yaml's `adapters`; `none` is the base alone",
+    "drawing": "one of params.yaml's `drawings`",
     "trained_on": "the task whose adapter is used, if it is another one",
     "remake": "networks to make anew, by commas; the others are kept as they are",
     "shard": "which part of the pictures, counted from 0; all of them in one part if left out",

@@ -183,6 +183,22 @@ def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> N
         assert parse_params(values).tasks["canny_photos"].condition == condition
 
 
+def drawing(**changes: Any) -> Values:
+    """Settings of a drawing."""
+    return {"task": "canny_coco", "adapter": "oft", "prompts": ["a cat"], "num_samples": 1, **changes}
+
+
+@pytest.mark.parametrize(
+    ("task", "adapter"), [("canny_coco", "hint"), ("subject_robot_toy", "oft"), ("style_ink", "coft")]
+)
+def test_prompts_are_drawn_by_an_adapter_that_the_task_trains(
+    task: str, adapter: str, values: Values
+) -> None:
+    values |= {"style_tasks": ["style_ink"], "style_adapters": ["coft"]}
+    values["drawings"] = {"a": drawing(task=task, adapter=adapter)}
+    assert parse_params(values).drawings["a"].adapter == adapter
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [
@@ -194,6 +210,9 @@ def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> N
             "transfers.canny_photos-oft",
         ),
         (lambda v: v["control_adapters"].__setitem__(0, "coft"), "transfers.canny_photos-oft.adapter"),
+        (lambda v: v.update(drawings={"a": drawing(task="style_ink")}), "drawings.a.task"),
+        (lambda v: v.update(drawings={"a": drawing(adapter="coft")}), "drawings.a.adapter"),
+        (lambda v: v.update(drawings={"a": drawing(prompts=[])}), "drawings.a.prompts"),
         (lambda v: v.update(sample_shards=[1]), "sample_shards"),
         (lambda v: v["subjects"].update(canny_coco={"dataset": "dreambooth", "subject": "x"}), "subjects"),
         (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),

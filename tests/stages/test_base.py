@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from oft.errors import DataError
+from oft.errors import DataError, ParamsError
 from oft.shards.samples import read_samples
 from oft.storage import dump_yaml, load_yaml
-from stages import base, encode, fit_magnitude, init, sample, train
+from stages import base, draw, encode, fit_magnitude, init, sample, train
 from tests.oft.models.ldm_layout import checkpoint, read_configs, write_tiny_configs
 
 TASK = "segm_ade20k"
@@ -80,6 +80,26 @@ def test_a_file_of_latent_diffusion_is_trained_and_drawn_with(folder: Path) -> N
     assert json.loads((RUN / "train" / "summary.json").read_text("utf-8"))["step"] == 2
     drawn = list(read_samples(RUN / "samples", 1))
     assert len(drawn) == 4 and all(picture.shape == (64, 64, 3) for _, picture in drawn)
+
+
+def test_prompts_of_ones_own_are_drawn_in_their_order_each_from_its_own_seed(
+    folder: Path, set_params: Callable[[str, dict[str, Any]], None]
+) -> None:
+    base.main([])
+    run_training()
+    prompts = ["a dog", "a cat"]
+    drawing = {"task": TASK, "adapter": "oft", "prompts": prompts, "num_samples": 2}
+    set_params("drawings", {"own": drawing})
+    draw.main(["--drawing", "own"])
+    drawn = list(read_samples(RUN / "drawings" / "own", 1))
+    assert [request.prompt for request, _ in drawn] == ["a dog", "a dog", "a cat", "a cat"]
+    assert len({picture.tobytes() for _, picture in drawn}) == 4
+    set_params("drawings", {"own": {**drawing, "prompts": prompts[:1]}})
+    draw.main(["--drawing", "own"])
+    alone = list(read_samples(RUN / "drawings" / "own", 1))
+    assert [picture.tobytes() for _, picture in alone] == [picture.tobytes() for _, picture in drawn[:2]]
+    with pytest.raises(ParamsError, match=r"--drawing other: params\.yaml has no such drawing; it has own"):
+        draw.main(["--drawing", "other"])
 
 
 def test_neither_what_is_encoded_before_nor_where_shards_lie_changes_an_adapter(

@@ -25,7 +25,7 @@ from flows.requests import webhook
 from flows.requests.__main__ import app
 from flows.requests.client import Client, TrainingRun
 from flows.requests.flow import training
-from flows.requests.settings import TASK
+from flows.requests.kinds import SubjectRequest
 from flows.requests.site import HOSTS
 from flows.requests.webhook import read_key, sign
 from flows.requests.workspace import open_workspace
@@ -34,7 +34,7 @@ from oft.storage import load_yaml, read_json, read_remote, sha256_file, write_js
 from tests.conftest import ROOT, clone_repository
 from tests.processes import is_running
 
-from .conftest import SECRET, WebServer, zipped
+from .conftest import SECRET, WebServer, picture, zipped
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "server_environment")
 
@@ -157,7 +157,7 @@ def test_equal_requests_train_once_and_give_equal_files_wherever_they_go(
     settings = load_yaml((folder / "params.yaml").read_text())
     assert settings["train_subject"]["max_train_steps"] == 7
     assert settings["prior"]["num_class_images"] == 32
-    assert settings["subjects"][TASK]["class_pictures"].startswith(".downloads/")
+    assert settings["subjects"][SubjectRequest.task]["class_pictures"].startswith(".downloads/")
     assert (settings["identifier"], settings["subject_adapters"]) == ("sks", ["oft"])
     assert settings["instance_prompt"] == "a photo of {identifier} {class}"
     assert "a photo of sks robot on a table" in (folder / "trained").read_text()
@@ -309,7 +309,7 @@ def test_the_api_queues_a_request_once_shows_its_parameters_and_cancels_it(
     deployment: Any = training.to_deployment(name="request", enforce_parameter_schema=False)
     deployment.apply()
     schema = api("/deployments/name/training/request")["parameter_openapi_schema"]
-    described = schema["definitions"]["TrainingRequest"]["properties"]
+    described = schema["definitions"]["SubjectRequest"]["properties"]
     assert "3 to 100 pictures" in described["instance_images"]["description"]
     assert "by its name: oft" in described["adapter"]["description"]
     with Client(PREFECT_API_URL.value()) as client:
@@ -475,3 +475,59 @@ def test_a_request_gives_an_adapter_and_a_gallery_on_s3_and_a_signed_webhook(
     assert shown["training-gallery"].startswith("data:image/jpeg;base64,")
     assert result["gallery"] in shown["training-result"]
     assert shown["training-webhook"].startswith("Delivered")
+
+
+CAPTIONED: list[tuple[Asked, str, set[str]]] = [
+    (
+        {
+            "kind": "style",
+            "caption_template": "{caption}, ink",
+            "gallery_prompts": ["a cat", "a dog, in ink"],
+        },
+        "a dog, in ink",
+        {"adapter/adapter_config.json", "adapter.safetensors"},
+    ),
+    (
+        {"kind": "control", "condition": "given", "gallery_conditions": "edges.zip", "adapter": "controlnet"},
+        "a red house",
+        {"adapter/config.json"},
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(("own", "prompt", "files"), CAPTIONED, ids=["style", "control"])
+def test_styles_and_conditions_are_trained_and_shown_as_subjects_are(
+    own: Asked, prompt: str, files: set[str], server_environment: Any, tmp_path: Path
+) -> None:
+    repository = clone_repository(tmp_path / "repository", "smoke")
+    server_environment.setenv(CLONE, str(repository))
+    server_environment.setenv("OFT_WARM", "1")
+    server_environment.setenv("OFT_WARM_IDLE_SECONDS", "60")
+    (tmp_path / "trainings").mkdir()
+    lines = [
+        {"file_name": f"{n}.png", "text": f"thing {n}", "conditioning_image": f"e/{n}.png"} for n in range(4)
+    ]
+    listed = {f"{folder}{n}.png": picture(n) for folder in ("", "e/") for n in range(4)}
+    listed["metadata.jsonl"] = "\n".join(map(json.dumps, lines)).encode()
+    (tmp_path / "trainings" / "pairs.zip").write_bytes(zipped(listed))
+    edges = {"a.png": picture(8), "a.txt": b"a red house"}
+    (tmp_path / "trainings" / "edges.zip").write_bytes(zipped(edges))
+    request = {"images": "pairs.zip", "output": "results", "profile": "smoke", "num_gallery_images": 2, **own}
+    result = obtain(request)
+    folder = Path(result["address"])
+    assert files <= set(result["files"]) and {"gallery/index.html", "gallery/grid.png"} <= set(
+        result["files"]
+    )
+    described = read_json(folder / "gallery" / "prompts.json")
+    page = (folder / "gallery" / "index.html").read_text(encoding="utf-8")
+    assert prompt in page and any(prompt in entry["prompt"] for entry in described.values())
+    # Of one condition or prompt there are two pictures.
+    prompts = [entry["prompt"] for entry in described.values()]
+    assert all(prompts.count(each) == 2 for each in prompts)
+    assert all(("condition" in entry) == (own["kind"] == "control") for entry in described.values())
+    assert result["metrics"]["num_images"] == (2 if own["kind"] == "control" else 4)
+    assert result["request"]["kind"] == own["kind"]
+    again = obtain(request)
+    assert again["files"] == result["files"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from flows.requests.gallery import render_page, write_gallery
+from oft.pictures import decode_rgb, encode_png
 from oft.shards.samples import write_samples
 from oft.storage import read_json
 from oft.types import Request
@@ -35,6 +36,30 @@ def test_a_gallery_shows_every_picture_with_its_prompt_and_is_the_same_again(tmp
     assert {str(tmp_path / "one" / name) for name in described} == {
         str(path) for path in (tmp_path / "one" / "pictures").iterdir()
     }
+
+
+def test_a_conditioning_image_stands_before_the_pictures_drawn_for_it(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = {key: rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for key in ("a", "b", "unused")}
+    drawn = [(Request(key, index, f"prompt {key}", 7), images["a"]) for key in "ab" for index in range(2)]
+    write_samples(tmp_path / "samples" / "0.tar", drawn)
+    conditions = {key: encode_png(image) for key, image in images.items()}
+    for name, given in (("plain", {}), ("control", conditions)):
+        write_gallery(tmp_path / "samples", {}, "title", tmp_path / name, given)
+    target = tmp_path / "control"
+    assert {path.name for path in (target / "conditions").iterdir()} == {"a.png", "b.png"}
+    assert (decode_rgb((target / "conditions" / "b.png").read_bytes()) == images["b"]).all()
+    page = (target / "index.html").read_text(encoding="utf-8")
+    places = [
+        page.index(f'"{name}"') for name in ("conditions/b.png", "pictures/b-0.png", "pictures/b-1.png")
+    ]
+    assert places == sorted(places)
+    described = read_json(target / "prompts.json")
+    assert described["pictures/a-1.png"] == {"prompt": "prompt a", "seed": 7, "condition": "conditions/a.png"}
+    widths = [
+        decode_rgb((tmp_path / name / "grid.png").read_bytes()).shape[1] for name in ("plain", "control")
+    ]
+    assert widths[0] < widths[1]
 
 
 def test_text_in_a_page_is_text() -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from flows.requests import images
-from flows.requests.images import CLASS_IMAGES, collect_images
+from flows.requests import sources
+from flows.requests.images import collect_images
+from flows.requests.kinds.subject import CLASS_IMAGES, INSTANCE_IMAGES
 from flows.requests.site import Site
 from oft.errors import DataError
 from oft.storage import sha256_file
@@ -29,7 +30,7 @@ Files = dict[str, bytes]
 def bring(source: object, tmp_path: Path, site: Site, resolution_px: int = 64) -> list[Path]:
     folder = tmp_path / "downloads"
     folder.mkdir()
-    return collect_images(str(source), resolution_px, folder, site)
+    return collect_images(str(source), resolution_px, folder, site, INSTANCE_IMAGES)
 
 
 def tarred(members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
@@ -169,7 +170,7 @@ def test_an_archive_is_refused_from_its_listing(
     """Before its files fill the disk."""
     suffix = ".zip" if pack is zipped else ".tar.gz"
     (tmp_path / f"a{suffix}").write_bytes(pack({f"{name}.png": bytes(1000) for name in "abc"}))
-    monkeypatch.setattr(images, limit, most)
+    monkeypatch.setattr(sources, limit, most)
     with pytest.raises(DataError, match=said):
         bring(tmp_path / f"a{suffix}", tmp_path, site)
     assert list((tmp_path / "downloads" / "unpacked").iterdir()) == []
@@ -199,7 +200,7 @@ def test_a_folder_with_a_link_is_refused(tmp_path: Path, site: Site, pictures: F
     (folder / "link.png").unlink()
     os.mkfifo(folder / "pipe.png")
     with pytest.raises(DataError, match=r"'pipe\.png' is a link or a device"):
-        collect_images(str(folder), 64, tmp_path / "downloads", site)
+        collect_images(str(folder), 64, tmp_path / "downloads", site, INSTANCE_IMAGES)
 
 
 def test_a_file_or_an_archive_that_is_too_large_is_refused(
@@ -211,12 +212,12 @@ def test_a_file_or_an_archive_that_is_too_large_is_refused(
     s3.put_object(Bucket="bucket", Key="trainings/folder/a.png", Body=picture(0))
     web.answer = lambda _: (200, {}, archive.read_bytes())
     trusting = site._replace(hosts=frozenset({web.authority}))
-    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", 1000)
+    monkeypatch.setattr(sources, "MAX_IMAGE_BYTES", 1000)
     for number, source in enumerate([archive, "s3://bucket/trainings/folder"]):
         (tmp_path / str(number)).mkdir()
         with pytest.raises(DataError, match=r"\.png has 0\.0 MB; the most is 0 MB"):
             bring(source, tmp_path / str(number), trusting)
-    monkeypatch.setattr(images, "MAX_ARCHIVE_BYTES", 1000)
+    monkeypatch.setattr(sources, "MAX_ARCHIVE_BYTES", 1000)
     for number, source in enumerate([archive, "s3://bucket/trainings/a.zip", f"{web.url}/a.zip"], 2):
         (tmp_path / str(number)).mkdir()
         with pytest.raises(DataError, match=r"the most is 0 MB|larger than 0 MB"):

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows.requests import request as request_module
-from flows.requests.request import TrainingRequest, parse_request
+from flows.requests import checks
+from flows.requests.kinds import KINDS, CommonRequest, SubjectRequest
+from flows.requests.request import parse_request
 from flows.requests.site import Site
 from flows.requests.widths import adapted_widths
 from oft.errors import ParamsError
@@ -22,7 +23,7 @@ Asked = dict[str, Any]
 @pytest.fixture(autouse=True)
 def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Profiles do not change while these tests run, and composing one takes seconds."""
-    monkeypatch.setattr(request_module, "compose_profile", composed)
+    monkeypatch.setattr(checks, "compose_profile", composed)
 
 
 composed = cache(compose_profile)
@@ -36,6 +37,7 @@ def faults(values: Any, site: Site | None) -> str:
 
 def test_a_sound_request_has_its_addresses_in_full(asked: Asked, site: Site, tmp_path: Path) -> None:
     request = parse_request(asked | {"num_blocks": 8, "learning_rate": 1}, site)
+    assert isinstance(request, SubjectRequest) and request.kind == "subject"
     assert request.instance_images == str(tmp_path / "trainings" / "robot.zip")
     assert request.output == str(tmp_path / "trainings" / "results")
     assert request.subject.identifier == "sks" and request.subject.class_name == "robot"
@@ -202,15 +204,16 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_the_training(
 
 
 def test_without_the_servers_settings_the_other_checks_still_run(asked: Asked) -> None:
-    assert parse_request(asked).instance_images == "robot.zip"
+    assert parse_request(asked).model_dump()["instance_images"] == "robot.zip"
     assert parse_request(asked | {"webhook": "http://10.0.0.1:81/hook"}).webhook == "http://10.0.0.1:81/hook"
     for hostile in ("https://me:planted@10.0.0.1/", "file:///etc/passwd", "http://a:b:c/"):
         assert "webhook: " in faults(asked | {"webhook": hostile}, None)
 
 
-def test_every_parameter_is_described_in_the_schema() -> None:
-    properties = TrainingRequest.model_json_schema()["properties"]
-    assert set(properties) == set(TrainingRequest.model_fields)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_every_parameter_is_described_in_the_schema(kind: type[CommonRequest]) -> None:
+    properties = kind.model_json_schema()["properties"]
+    assert set(properties) == set(kind.model_fields)
     assert all(len(described["description"]) > 20 for described in properties.values())
 
 

@@ -9,15 +9,16 @@ import pytest
 
 import oft.exchange
 from flows.requests import result as result_module
-from flows.requests.request import TrainingRequest
+from flows.requests.kinds import SubjectRequest
 from flows.requests.result import DELTA, describe_request, make_result, write_result
-from flows.requests.settings import TASK
 from oft.storage import write_json
 
+TASK = SubjectRequest.task
 
-def request(**values: Any) -> TrainingRequest:
+
+def request(**values: Any) -> SubjectRequest:
     prompts = {"instance_prompt": "a sks dog", "class_prompt": "a dog"}
-    return TrainingRequest.model_validate({"instance_images": "x", "output": "y", **prompts, **values})
+    return SubjectRequest.model_validate({"instance_images": "x", "output": "y", **prompts, **values})
 
 
 def place(path: Path, content: bytes = b"") -> None:

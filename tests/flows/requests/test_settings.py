@@ -8,25 +8,14 @@ from typing import Any
 import pytest
 
 from flows.requests import settings as settings_module
-from flows.requests.request import TrainingRequest
-from flows.requests.settings import (
-    DATASET,
-    TASK,
-    make_settings,
-    write_dataset,
-    write_pictures,
-    write_settings,
-)
-from oft.acquire.folder import count_layout
+from flows.requests.kinds import SubjectRequest
+from flows.requests.kinds.common import DATASET
+from flows.requests.settings import make_settings, write_settings
 from oft.errors import ParamsError
 from oft.params import parse_params
-from oft.prepare.subjects import pack_class_pictures, subject_class, subject_prompts
 from oft.profiles import compose_profile, list_profiles
 from oft.storage import load_yaml
-from oft.types import Counts
 from tests.conftest import ROOT
-
-from .conftest import picture
 
 CONF = ROOT / "conf"
 
@@ -40,8 +29,11 @@ def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings_module, "compose_profile", lambda *name: deepcopy(composed(*name)))
 
 
-def request(**values: Any) -> TrainingRequest:
-    return TrainingRequest.model_validate(
+TASK = SubjectRequest.task
+
+
+def request(**values: Any) -> SubjectRequest:
+    return SubjectRequest.model_validate(
         {
             "instance_images": "x",
             "instance_prompt": "a photo of sks dog",
@@ -115,19 +107,6 @@ def test_the_text_encoder_is_trained_where_the_request_says_so(adapter: str) -> 
         assert (params.subject_adapters, params.gate.adapter) == ([adapter], adapter)
 
 
-def test_class_pictures_are_named_by_what_they_are_and_read_by_the_pipeline(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number}.PNG" for number in range(3)]
-    for number, path in enumerate(paths):
-        path.write_bytes(picture(number))
-    folder = write_pictures(paths, tmp_path / "a")
-    assert write_pictures(paths, tmp_path / "b") == folder != write_pictures(paths[1:], tmp_path / "b")
-    # As the stage `prior` reads them.
-    counts = Counts()
-    dataset = parse_params(make_settings(request(), CONF)).datasets[DATASET]
-    packed = list(pack_class_pictures(tmp_path / "a" / folder, dataset, "a dog", 64, 95, counts))
-    assert (len(packed), counts.kept, sum(counts.dropped.values())) == (3, 3, 0)
-
-
 def test_omitted_parameters_come_from_the_profile() -> None:
     asked, plain = request(prior_loss_weight=0.0), request()
     assert make_settings(asked, CONF)["train_subject"]["prior_loss_weight"] == 0.0
@@ -135,18 +114,3 @@ def test_omitted_parameters_come_from_the_profile() -> None:
     assert make_settings(plain, CONF)["prior"]["num_class_images"] == 32
     with pytest.raises(ParamsError, match="has no profile 'nowhere'"):
         make_settings(request(profile="nowhere"), CONF)
-
-
-def test_a_data_set_is_named_by_what_it_holds_and_read_by_the_pipeline(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number}.PNG" for number in range(3)]
-    for number, path in enumerate(paths):
-        path.write_bytes(picture(number))
-    folder = write_dataset(request(), paths, tmp_path / "a")
-    root = tmp_path / "a" / folder
-    assert count_layout("dreambooth", root)["train"]["kept"] == 3
-    assert subject_class(root, "instance") == "dog"
-    prompts = subject_prompts(root, "instance", "sks")
-    assert prompts["p00"] == "a photo of sks dog" and len(prompts) == 6
-    assert write_dataset(request(), paths, tmp_path / "b") == folder
-    assert write_dataset(request(gallery_prompts=["a sks dog"]), paths, tmp_path / "b") != folder
-    assert write_dataset(request(), [*paths[1:], paths[1]], tmp_path / "b") != folder
