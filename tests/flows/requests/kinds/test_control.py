@@ -55,7 +55,7 @@ def test_the_conditions_are_those_that_a_task_on_such_pictures_may_have(asked: A
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"condition": "cany"}, "condition: must be one of canny, depth, given, "),
+        ({"condition": "cany"}, "condition: must be one of canny, canny_kornia, depth, given, "),
         ({"condition": "densepose"}, "condition: densepose is made from maps, which no request brings"),
         ({"condition": None}, "condition: input should be a valid string"),
         (
