@@ -6,20 +6,23 @@ import sys
 from pathlib import Path
 
 from oft.params import load_params
-from oft.storage import atomic_folder
+from oft.storage import atomic_folder, write_json
 from stages.launch import paths
 from stages.launch.arguments import parse
 from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write report/index.html and report/grids/<task>.png; seconds and memory go to .telemetry/index.html."""
+    """Write report/index.html, headlines.json and grids/<task>.png; seconds and memory to .telemetry/index.html."""
     from oft.report import collect, edge_reextractor, read_telemetry, render, render_telemetry
+    from oft.report.headlines import HEADLINES_NAME, headlines
 
     parse(arguments, __doc__)
     params = load_params()
+    collected = collect(Path(), params)
     with atomic_folder(paths.REPORT) as partial:
-        render(collect(Path(), params), partial, reextract=edge_reextractor(params))
+        render(collected, partial, reextract=edge_reextractor(params))
+        write_json(partial / HEADLINES_NAME, headlines(collected))
     render_telemetry(read_telemetry(Path()), paths.TELEMETRY / "index.html")
     print(f"open {paths.REPORT / 'index.html'}")
     print(f"seconds and memory of each stage: {paths.TELEMETRY / 'index.html'}")

@@ -1,0 +1,119 @@
+"""What each task's adapters came to, in a row each: for the terminal, the README, other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from oft.adapters.registry import BASE_ALONE
+from oft.evaluation.intervals import Interval
+from oft.evaluation.registry import find_metric
+from oft.report.gains import MetricGains, measure_gains, reference_of
+from oft.report.results import ReportData, TaskResults
+from oft.report.scores import format_value, main_metric, reference_value
+from oft.report.sentences import format_difference
+
+HEADLINES_NAME = "headlines.json"
+Headline = Mapping[str, Any]
+"""One adapter on one task. ``task``, ``adapter``: their names; ``title``, ``adapter_title``; ``metric``, its
+``metric_title`` and ``direction``; ``value``, ``base``, ``hint`` and ``ceiling`` by it, None where there is
+none; ``over``: "hint" or "base"; ``difference``: [value, low, high] of the adapter's less that one's, paired;
+``num_conditions``: what the interval is over."""
+
+
+def headlines(report: ReportData) -> list[dict[str, Any]]:
+    """Return a row of each adapter on each task, in the report's order; the base alone has none."""
+    return [row for task in report.tasks for row in _of_task(task, report.params)]
+
+
+def _of_task(task: TaskResults, params: Any) -> list[dict[str, Any]]:
+    metric = main_metric(task.condition, task.runs)
+    known = find_metric(metric) if metric else None
+    gains = measure_gains(task.condition, task.runs, metric, params.seed) if metric else None
+    values = {run.adapter: run.number(metric) if metric else None for run in task.runs}
+    hint = next((run.adapter for run in task.runs if run.words.is_hint_alone), None)
+    rows = []
+    for run in task.runs:
+        if run.adapter == BASE_ALONE:
+            continue
+        over, difference = _difference(gains, run.adapter)
+        rows.append(
+            {
+                "task": task.name,
+                "title": task.title,
+                "adapter": run.adapter,
+                "adapter_title": run.words.title,
+                "metric": metric,
+                "metric_title": known.title(params.evaluate.judges) if known else metric,
+                "direction": known.direction if known else "neither",
+                "value": values[run.adapter],
+                "base": values.get(BASE_ALONE),
+                "hint": values[hint] if hint else None,
+                "ceiling": reference_value(metric, reference_of(task.condition), task.runs)
+                if metric
+                else None,
+                "over": over,
+                "difference": difference,
+                "num_conditions": gains.num_conditions if gains else None,
+            }
+        )
+    return rows
+
+
+def _difference(gains: MetricGains | None, adapter: str) -> tuple[str | None, list[float] | None]:
+    gain = gains.by_adapter.get(adapter) if gains else None
+    if gain is None:
+        return None, None
+    if gain.over_hint is not None:
+        return "hint", list(gain.over_hint)
+    return "base", list(gain.difference)
+
+
+def headline_table(rows: Sequence[Headline], markdown: bool = False) -> str:
+    """Return rows of `headlines` as a table of text; the ends of lines are not padded.
+
+    Args:
+        markdown: as Markdown's table.
+    """
+    head = ["task", "metric", "base", "hint alone", "adapter", "", "ceiling", "adds [95 %]"]
+    cells = [head]
+    before: tuple[str, str] | None = None
+    for row in rows:
+        same = (row["task"], row["metric"]) == before
+        before = row["task"], row["metric"]
+        cells.append(
+            [
+                *(
+                    ["", "", "", ""]
+                    if same
+                    else [row["title"], _with_arrow(row), *_shown(row, "base", "hint")]
+                ),
+                row["adapter_title"],
+                *_shown(row, "value", "ceiling"),
+                _with_interval(row),
+            ]
+        )
+    if markdown:
+        head[5] = "value"
+        lines = [cells[0], ["---"] * len(head), *cells[1:]]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+
+
+def _shown(row: Headline, *keys: str) -> list[str]:
+    return ["" if row[key] is None else format_value(row[key]) for key in keys]
+
+
+def _with_arrow(row: Headline) -> str:
+    arrow = {"higher": " ↑", "lower": " ↓"}.get(row["direction"], "")
+    return f"{row['metric_title'] or 'not measured'}{arrow}"
+
+
+def _with_interval(row: Headline) -> str:
+    if row["difference"] is None:
+        return ""
+    return f"{format_difference(Interval(*row['difference']))} over {row['over']}"
