@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from oft.models.vocabulary import END_PAD, ZERO_PAD, write_tokenizer
+
 if TYPE_CHECKING:
     from diffusers import ControlNetModel, UNet2DConditionModel
 
@@ -13,6 +15,7 @@ Architecture = Literal["sd15", "sd21", "sdxl"]
 # Checkpoints of one architecture differ in what they predict and at what size: sd21-base noise at 512 pixels,
 # sd21 velocity at 768.
 CheckpointName = Literal["sd15", "sd21", "sd21-base"]
+_ARCHITECTURES: Mapping[CheckpointName, Architecture] = {"sd15": "sd15", "sd21": "sd21", "sd21-base": "sd21"}
 
 # What shapes the network in unet/config.json of stable-diffusion-v1-5, stable-diffusion-2-1 and
 # stable-diffusion-xl-base-1.0; what is left out has the default of diffusers' UNet2DConditionModel there.
@@ -92,6 +95,8 @@ _TEXT_ENCODERS: Mapping[Architecture, Mapping[str, Any]] = {
         "projection_dim": 512,
     },
 }
+# Likewise of tokenizer/: what prompts are filled up with. The vocabulary is the same in all.
+_PAD_TOKENS: Mapping[Architecture, str] = {"sd15": END_PAD, "sd21": ZERO_PAD}
 _NOISE_SCHEDULE: Mapping[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -108,7 +113,7 @@ def write_configs(name: CheckpointName, folder: Path) -> None:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig
 
-    architecture: Architecture = "sd15" if name == "sd15" else "sd21"
+    architecture = _ARCHITECTURES[name]
     side_px = 768 if name == "sd21" else 512
     with torch.device("meta"):
         unet = UNet2DConditionModel(**{**UNET_CONFIGS[architecture], "sample_size": side_px // 8})
@@ -119,6 +124,11 @@ def write_configs(name: CheckpointName, folder: Path) -> None:
     text_encoder.save_pretrained(folder / "text_encoder")
     predicted = "v_prediction" if name == "sd21" else "epsilon"
     DDIMScheduler(**_NOISE_SCHEDULE, prediction_type=predicted).save_config(folder / "scheduler")
+
+
+def write_tokenizers(name: CheckpointName, folder: Path) -> None:
+    """Write the tokenizer of a checkpoint, in diffusers' layout: CLIP's vocabulary, padded as published."""
+    write_tokenizer(folder / "tokenizer", _PAD_TOKENS[_ARCHITECTURES[name]])
 
 
 def make_unet(architecture: Architecture) -> UNet2DConditionModel:

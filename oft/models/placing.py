@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from oft.errors import CheckpointError
-from oft.models.architectures import CheckpointName, write_configs
+from oft.models.architectures import CheckpointName, write_configs, write_tokenizers
 from oft.models.base import NETWORKS, PARTS, check_parts, place_base, write_card
 from oft.models.copying import (
     INDEX_NAME,
@@ -110,27 +110,23 @@ def place_configs(settings: BaseSettings, folder: Path) -> None:
     """Write configurations and tokenizer into ``folder``, as base.config and base.tokenizer name them.
 
     Raises:
-        CheckpointError: a folder lacks one of them, or the tokenizer is not named.
+        CheckpointError: a folder lacks one of them.
     """
-    needed = [part for part in PARTS if part != "tokenizer"]
     if settings.config in get_args(CheckpointName):
         write_configs(settings.config, folder)  # type: ignore[arg-type]
-        known = None
+        if settings.tokenizer is None:
+            write_tokenizers(settings.config, folder)  # type: ignore[arg-type]
+            return
     else:
         known = find_folder(
             settings.config, (*CONFIGS, *TOKENIZER), "base.config", instead=get_args(CheckpointName)
         )
-        for part in needed:
+        for part in (part for part in PARTS if part != "tokenizer"):
             _copy_files(known, part, folder, "base.config", re.compile(r"(scheduler_)?config\.json"))
     if settings.tokenizer is not None:
         known = find_folder(settings.tokenizer, TOKENIZER, "base.tokenizer")
-    if known is None:
-        raise CheckpointError(
-            f"base.tokenizer is null, and base.config ({settings.config}) brings none: a file of Latent "
-            "Diffusion's has no vocabulary; set base.tokenizer in params.yaml to a folder that holds "
-            f"tokenizer/ of such a checkpoint, or to {HUB_FORM} on the hub"
-        )
-    _copy_files(known, "tokenizer", folder, "base.tokenizer", part_files()["tokenizer"])
+    what = "base.config" if settings.tokenizer is None else "base.tokenizer"
+    _copy_files(known, "tokenizer", folder, what, part_files()["tokenizer"])
 
 
 def model_index(folder: Path) -> dict[str, Any]:
@@ -155,9 +151,12 @@ def model_index(folder: Path) -> dict[str, Any]:
 def _copy_files(folder: Path, part: str, target: Path, what: str, names: re.Pattern[str]) -> None:
     files = list(listed_files(folder / part, names)) if (folder / part).is_dir() else []
     if not files:
+        also = (
+            "; or set base.tokenizer to one that has" if (part, what) == ("tokenizer", "base.config") else ""
+        )
         raise CheckpointError(
             f"{folder / part}: {what} in params.yaml must name a folder in diffusers' layout, and it has no "
-            f"{part}/ with the files that are needed"
+            f"{part}/ with the files that are needed{also}"
         )
     for path in files:
         copy_plain(path, target / part / path.name, folder)

@@ -216,8 +216,11 @@ def with_averages(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**state, **averages, "model_ema.decay": torch.tensor(0.9999)}
 
 
-def write_tiny_configs(folder: Path) -> Path:
-    """Write the configurations of a Stable Diffusion 1 of less than a million parameters; return it."""
+def write_tiny_configs(folder: Path, vocab_size: int = 866, max_position_embeddings: int = 32) -> Path:
+    """Write the configurations of a Stable Diffusion 1 of less than a million parameters; return it.
+
+    The tokenizer is the miniature's, whose sizes are those that are not given.
+    """
     from diffusers import AutoencoderKL
     from transformers import CLIPTextConfig
 
@@ -236,8 +239,8 @@ def write_tiny_configs(folder: Path) -> Path:
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
-        vocab_size=866,
-        max_position_embeddings=32,
+        vocab_size=vocab_size,
+        max_position_embeddings=max_position_embeddings,
     )
     text_encoder.save_pretrained(folder / "text_encoder")
     for part in ("scheduler", "tokenizer"):

@@ -13,8 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from oft.errors import CheckpointError
+from oft.models import placing
 from oft.models.base import load_base, place_base, read_card
 from oft.models.placing import place
+from oft.models.prompts import encode_prompts
+from oft.models.vocabulary import END_PAD, write_tokenizer
 from oft.settings.training import Base as Settings
 from oft.storage import sha256_file
 from tests.conftest import ROOT
@@ -137,12 +140,26 @@ def test_half_precision_is_kept_in_the_file_and_loaded_as_float32(
     assert {value.dtype for value in load_base(tmp_path / "base").vae.parameters()} == {torch.float32}
 
 
-def test_a_file_without_a_tokenizer_says_where_to_find_one(state: dict[str, Tensor], tmp_path: Path) -> None:
+def test_one_file_is_enough_its_vocabulary_ships_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``sd21`` stands here for networks of its shapes' kind, made tiny; its tokenizer is the real one."""
+    configs = write_tiny_configs(tmp_path / "configs", vocab_size=49408, max_position_embeddings=77)
+    shutil.rmtree(configs / "tokenizer")
+    monkeypatch.setattr(
+        placing, "write_configs", lambda name, folder: shutil.copytree(configs, folder, dirs_exist_ok=True)
+    )
     file = tmp_path / "model.safetensors"
-    save_file(state, file)
-    with pytest.raises(CheckpointError, match=r"base\.tokenizer is null.*has no vocabulary; set base\.tok"):
-        place(settings(file), tmp_path / "base")
-    assert not (tmp_path / "base").exists()
+    save_file(checkpoint(read_configs(configs), torch.Generator().manual_seed(0)), file)
+    place(settings(file, config="sd21"), tmp_path / "base")
+    base = load_base(tmp_path / "base")
+    assert len(base.tokenizer) == 49408 and base.tokenizer.pad_token_id == 0
+    assert encode_prompts(base, ["a cat", "ein Käfer"]).shape == (2, 77, 16)
+
+    # One that is named takes its place.
+    write_tokenizer(tmp_path / "other" / "tokenizer", END_PAD)
+    place(settings(file, config="sd21", tokenizer=str(tmp_path / "other")), tmp_path / "again")
+    assert load_base(tmp_path / "again").tokenizer.pad_token_id == 49407
 
 
 def test_a_config_folder_without_a_part_is_named(
@@ -154,6 +171,11 @@ def test_a_config_folder_without_a_part_is_named(
     shutil.rmtree(config / "vae")
     with pytest.raises(CheckpointError, match=r"config/vae: base\.config .* has no vae/ with the files"):
         place(settings(file, config=str(config)), tmp_path / "base")
+    shutil.rmtree(Path(shutil.copytree(configs, tmp_path / "bare")) / "tokenizer")
+    with pytest.raises(
+        CheckpointError, match=r"bare/tokenizer: base\.config .* has no tokenizer/ with the f"
+    ):
+        place(settings(file, config=str(tmp_path / "bare")), tmp_path / "base")
     with pytest.raises(
         CheckpointError, match=r"base\.config \(sd3\): no such folder; it must be sd15, sd21, sd21-base, a f"
     ):
