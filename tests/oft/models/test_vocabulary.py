@@ -67,12 +67,14 @@ def test_prompts_are_filled_up_to_77_with_the_pad_and_cut_there(
     assert long == [BEGIN, *[2368] * 75, END]
 
 
-@pytest.mark.parametrize(("name", "number"), [("sd15", END), ("sd21", 0), ("sd21-base", 0)])
-def test_each_checkpoint_has_the_pad_it_was_published_with(
-    name: CheckpointName, number: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("sd15", [END]), ("sd21", [0]), ("sd21-base", [0]), ("sdxl", [END, 0])]
+)
+def test_each_checkpoint_has_the_pads_it_was_published_with(
+    name: CheckpointName, numbers: list[int], tmp_path: Path
 ) -> None:
     write_tokenizers(name, tmp_path)
-    assert load(tmp_path / "tokenizer").pad_token_id == number
+    assert [load(folder).pad_token_id for folder in sorted(tmp_path.iterdir())] == numbers
 
 
 def test_where_the_pad_is_an_exclamation_mark_prompts_that_have_one_read_as_in_diffusers(
