@@ -79,6 +79,16 @@ def convert_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str,
         CheckpointError: the file is damaged, incomplete, of another model, or its configuration or tokenizer
             is not to be had.
     """
+    with atomic_folder(target) as partial:
+        place_configs(settings, partial)
+        taken = _convert_weights(source, partial, settings.use_ema)
+        write_json(partial / INDEX_NAME, model_index(partial))
+        check_parts(partial, source)
+        return write_card(partial, source.name, source_sha256=sha256_file(source), unet_weights=taken)
+
+
+def _convert_weights(source: Path, folder: Path, use_ema: bool) -> str:
+    """Write the weights beside the configurations in ``folder``; return which of the UNet's were taken."""
     from diffusers import DDPMScheduler
     from safetensors.torch import save_file
 
@@ -86,28 +96,20 @@ def convert_ldm(source: Path, target: Path, settings: BaseSettings) -> dict[str,
     from oft.models.ldm import StateDict, choose_weights, convert, refuse_other_models
     from oft.models.loading import load_part
 
-    with atomic_folder(target) as partial:
-        place_configs(settings, partial)
-        networks = empty_networks(partial)
-        scheduler = load_part(DDPMScheduler, partial / "scheduler", CONFIG_REMEDY)
-        state: StateDict = read_checkpoint(source)
-        refuse_other_models(
-            source,
-            state,
-            is_xl="text_encoder_2" in networks,
-            predicts=scheduler.config.prediction_type,
-        )
-        state, taken = choose_weights(source, state, settings.use_ema)
-        for part, network in networks.items():
-            weights = convert(source, state, part, network)
-            prefix = KEY_PREFIXES.get(part, "")
-            named = {f"{prefix}{name}": weight.contiguous() for name, weight in weights.items()}
-            file = partial / part / f"{WEIGHTS_NAMES[part]}.safetensors"
-            save_file(named, file, metadata={"format": "pt"})
-            file.chmod(0o644)  # the library lets nobody else read it
-        write_json(partial / INDEX_NAME, model_index(partial))
-        check_parts(partial, source)
-        return write_card(partial, source.name, source_sha256=sha256_file(source), unet_weights=taken)
+    networks = empty_networks(folder)
+    scheduler = load_part(DDPMScheduler, folder / "scheduler", CONFIG_REMEDY)
+    state: StateDict = read_checkpoint(source)
+    is_xl, predicts = "text_encoder_2" in networks, scheduler.config.prediction_type
+    refuse_other_models(source, state, is_xl=is_xl, predicts=predicts)
+    state, taken = choose_weights(source, state, use_ema)
+    for part, network in networks.items():
+        weights = convert(source, state, part, network)
+        prefix = KEY_PREFIXES.get(part, "")
+        named = {f"{prefix}{name}": weight.contiguous() for name, weight in weights.items()}
+        file = folder / part / f"{WEIGHTS_NAMES[part]}.safetensors"
+        save_file(named, file, metadata={"format": "pt"})
+        file.chmod(0o644)  # the library lets nobody else read it
+    return taken
 
 
 def empty_networks(folder: Path) -> dict[str, Any]:

@@ -313,6 +313,20 @@ def test_the_hub_gives_one_set_of_weights_and_nothing_else(
     assert card["hash"] == plain["hash"]
 
 
+def test_the_hub_gives_all_parts_of_an_xl_and_the_configurations_for_a_file(
+    xl_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    for name, source in (("base", HUB_ID), ("again", str(xl_folder.parent / "tiny_xl.safetensors"))):
+        cache = tmp_path / f"cache_{name}"
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fake_hub(xl_folder, cache))
+        card = place(settings(source, config=HUB_ID), tmp_path / name)
+        assert card["hash"] == read_card(xl_folder)["hash"]
+        assert len(list(cache.rglob("*.safetensors"))) == (4 if name == "base" else 0)
+        assert load_base(tmp_path / name).tokenizer_2 is not None
+
+
 def test_a_hub_that_does_not_answer_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
