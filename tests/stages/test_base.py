@@ -51,6 +51,13 @@ def folder(
     return tmp_path
 
 
+def write_tiny_xl(folder: Path, name: str) -> dict[str, Any]:
+    """Write one file of a tiny XL, and its configurations; return the settings of ``base`` that name them."""
+    configs = write_tiny_xl_configs(folder / "xl_configs")
+    save_file(checkpoint(read_configs(configs), torch.Generator().manual_seed(0)), folder / name)
+    return {"source": name, "config": "xl_configs"}
+
+
 @pytest.fixture
 def set_params(folder: Path) -> Callable[[str, dict[str, Any]], None]:
     """A function that changes settings of a section of params.yaml."""
@@ -93,10 +100,7 @@ def test_a_file_of_latent_diffusion_is_trained_and_drawn_with(folder: Path) -> N
 def test_a_file_of_xl_is_trained_and_drawn_with(
     folder: Path, set_params: Callable[[str, dict[str, Any]], None]
 ) -> None:
-    configs = write_tiny_xl_configs(folder / "xl_configs")
-    state = checkpoint(read_configs(configs), torch.Generator().manual_seed(0))
-    save_file(state, folder / "tiny_xl.safetensors")
-    set_params("base", {"source": "tiny_xl.safetensors", "config": "xl_configs"})
+    set_params("base", write_tiny_xl(folder, "tiny_xl.safetensors"))
     set_params("train", {"num_validation_images": 2})
     base.main([])
     assert "text_encoder_2" in json.loads(Path("data/models/base/base.json").read_text("utf-8"))["parts"]
@@ -119,9 +123,7 @@ def test_a_subject_of_xl_is_learned_beside_its_class(
     folder: Path, set_params: Callable[[str, dict[str, Any]], None]
 ) -> None:
     """With class pictures that the base itself draws."""
-    configs = write_tiny_xl_configs(folder / "xl_configs")
-    save_file(checkpoint(read_configs(configs), torch.Generator().manual_seed(0)), folder / "tiny_xl.ckpt")
-    set_params("base", {"source": "tiny_xl.ckpt", "config": "xl_configs"})
+    set_params("base", write_tiny_xl(folder, "tiny_xl.ckpt"))
     brief = {"max_train_steps": 2, "batch_size": 2, "warmup_steps": 0, "num_validation_images": 1}
     set_params("train_subject", {**brief, "mixed_precision": "fp32"})
     set_params("subjects", {"subject_cup": {"dataset": "photos", "class": "cup"}})
@@ -139,6 +141,22 @@ def test_a_subject_of_xl_is_learned_beside_its_class(
     assert summary["step"] == 2 and summary["num_images"] == 2
     sample.main([*subject, "--adapter", "oft"])
     assert list(read_samples(Path("runs/subject_cup/oft/samples"), 1))
+
+
+def test_a_style_of_xl_is_learned(folder: Path, set_params: Callable[[str, dict[str, Any]], None]) -> None:
+    set_params("base", write_tiny_xl(folder, "tiny_xl.safetensors"))
+    set_params("encode", {"text": True})
+    style, run = ["--task", "style_ink"], Path("runs") / "style_ink" / "oft"
+    shutil.copytree(SHARDS, SHARDS.parent / "style_ink")
+    base.main([])
+    encode.main(style)
+    for stage in (init, train, fit_magnitude):
+        stage.main([*style, "--adapter", "oft"])
+    before, after = (
+        load((run / name / "adapter_model.safetensors").read_bytes()) for name in ("init", "train")
+    )
+    assert before.keys() == after.keys() and any(not torch.equal(before[key], after[key]) for key in before)
+    assert not (run / "train" / "hint_encoder.safetensors").exists()
 
 
 def test_neither_what_is_encoded_before_nor_where_shards_lie_changes_an_adapter(
