@@ -109,7 +109,7 @@ def generate(
 
     pipeline = make_pipeline(base) if redrawing is None else redrawing_pipeline(base)
     shape = latent_shape(base, resolution_px)
-    unconditional = encode_prompts(base, [settings.negative_prompt])
+    unconditional = encode_prompts(base, [settings.negative_prompt])[[0] * settings.batch_size]
     for start in range(0, len(requests), settings.batch_size):
         batch = list(requests[start : start + settings.batch_size])
         filled = batch + [batch[-1]] * (settings.batch_size - len(batch))
@@ -120,9 +120,9 @@ def generate(
         generators = [generator_for(request.seed) for request in filled]
         latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
         with torch.inference_mode(), _conditioned(base, adapter, filled, conditions, settings.guess_mode):
+            embeds = encode_prompts(base, [request.prompt for request in filled])
             arguments = {
-                "prompt_embeds": encode_prompts(base, [request.prompt for request in filled]),
-                "negative_prompt_embeds": unconditional.expand(len(filled), -1, -1),
+                **embeds.pipeline_arguments(unconditional),
                 "generator": generators,
                 "eta": settings.eta,
                 "num_inference_steps": settings.num_inference_steps,
@@ -130,7 +130,8 @@ def generate(
                 "output_type": "pt",
             }
             if redrawing is None:
-                output = pipeline(latents=latents.to(base.unet.device), **arguments).images
+                size = {"height": resolution_px, "width": resolution_px}
+                output = pipeline(latents=latents.to(base.unet.device), **size, **arguments).images
             else:
                 keys = [request.key for request in filled]
                 sources = [redrawing.pictures[key] for key in keys]

@@ -13,7 +13,7 @@ from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write report/index.html, headlines.json and grids/<task>.png; seconds and memory to .telemetry/index.html."""
+    """Write report/: index.html, headlines.json, grids/<task>.png.."""
     from oft.report import collect, edge_reextractor, read_telemetry, render, render_telemetry
     from oft.report.headlines import HEADLINES_NAME, headlines
 

@@ -14,7 +14,7 @@ from oft.adapters.oft.config import OFTConfig
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.adapters.targets import UNET_SUBJECT_TARGETS
 from oft.models.latents import encode_pictures
-from oft.models.prompts import encode_prompts
+from oft.models.prompts import PromptEmbeds, encode_prompts, join_embeds
 from oft.seeding import generator_for
 from oft.training.objective import Batch, Denoiser, denoising_losses
 
@@ -39,13 +39,13 @@ class Finetuning:
         """Render and encode the pictures; ``seed`` decides them, every batch and all noise."""
         self.base = base
         self.seed = seed
-        self._latents, self._hidden_states = _encode_scenes(base, seed, range(NUM_TRAIN_IMAGES))
+        self._latents, self._embeds = _encode_scenes(base, seed, range(NUM_TRAIN_IMAGES))
         held_out = range(NUM_TRAIN_IMAGES, NUM_TRAIN_IMAGES + NUM_HELD_OUT_IMAGES)
-        latents, hidden_states = _encode_scenes(base, seed, held_out)
+        latents, embeds = _encode_scenes(base, seed, held_out)
         generator = generator_for(seed, "held out")
         self._held_out = self._add_noise(
             latents.repeat(DRAWS_PER_HELD_OUT_IMAGE, 1, 1, 1),
-            hidden_states.repeat(DRAWS_PER_HELD_OUT_IMAGE, 1, 1),
+            join_embeds([embeds] * DRAWS_PER_HELD_OUT_IMAGE),
             generator,
         )
 
@@ -98,18 +98,18 @@ class Finetuning:
 
     def _draw_batch(self, generator: torch.Generator) -> Batch:
         chosen = torch.randint(len(self._latents), (BATCH_SIZE,), generator=generator)
-        return self._add_noise(self._latents[chosen], self._hidden_states[chosen], generator)
+        return self._add_noise(self._latents[chosen], self._embeds[chosen.tolist()], generator)
 
-    def _add_noise(self, latents: Tensor, hidden_states: Tensor, generator: torch.Generator) -> Batch:
+    def _add_noise(self, latents: Tensor, embeds: PromptEmbeds, generator: torch.Generator) -> Batch:
         scheduler, device = self.base.noise_scheduler, self.base.unet.device
         noise = torch.randn(latents.shape, generator=generator)
         timesteps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=generator)
-        return Batch(latents.to(device), noise.to(device), timesteps.to(device), hidden_states, None)
+        return Batch(latents.to(device), noise.to(device), timesteps.to(device), embeds, None)
 
     def _predict(self, batch: Batch) -> Tensor:
         noisy = self.base.noise_scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
-        assert batch.encoder_hidden_states is not None
-        output: Tensor = self.base.unet(noisy, batch.timesteps, batch.encoder_hidden_states).sample
+        assert batch.prompt_embeds is not None
+        output: Tensor = self.base.unet(noisy, batch.timesteps, batch.prompt_embeds.hidden_states).sample
         return output
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -117,8 +117,8 @@ class Finetuning:
         return loss
 
 
-def _encode_scenes(base: Base, seed: int, indices: range) -> tuple[Tensor, Tensor]:
-    """Return the latents, on the CPU, of scenes in inverted colours, and their captions' hidden states."""
+def _encode_scenes(base: Base, seed: int, indices: range) -> tuple[Tensor, PromptEmbeds]:
+    """Return the latents, on the CPU, of scenes in inverted colours, and their captions encoded."""
     scenes = [render("scene", seed, index) for index in indices]
     pictures = np.stack([255 - scene.image for scene in scenes]).transpose(0, 3, 1, 2)
     means = encode_pictures(base, torch.from_numpy(np.ascontiguousarray(pictures)))[:, 0]

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oft.models.architectures import UNET_CONFIGS, Architecture
+from oft.models.architectures import ARCHITECTURES, UNET_CONFIGS
 from oft.storage import read_json
 
 MINIATURE = Path("data/models/miniature/base")
-CHECKPOINTS: Mapping[str, Architecture] = {"sd15": "sd15", "sd21": "sd21", "sd21-base": "sd21"}
 
 
 def adapted_widths(repository: Path, base: Mapping[str, Any]) -> list[int]:
@@ -38,8 +37,9 @@ def _unet_config(repository: Path, base: Mapping[str, Any]) -> Mapping[str, Any]
     source, name = str(base["source"]), str(base["config"])
     folder = repository / (MINIATURE if source == "miniature" else source)
     if source.endswith((".ckpt", ".safetensors")):
-        if name in CHECKPOINTS:
-            return UNET_CONFIGS[CHECKPOINTS[name]]
+        shipped = {str(checkpoint): UNET_CONFIGS[kind] for checkpoint, kind in ARCHITECTURES.items()}
+        if name in shipped:
+            return shipped[name]
         folder = repository / name
     path = folder / "unet" / "config.json"
     return dict(read_json(path)) if path.is_file() else None

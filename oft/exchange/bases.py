@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oft.errors import CheckpointError
-from oft.models.base import CARD_NAME, PARTS, hash_weights, read_card
+from oft.models.base import CARD_NAME, hash_weights, parts_of, read_card
 from oft.models.copying import INDEX_NAME
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def identify_base(folder: Path) -> BaseIdentity:
     if (folder / CARD_NAME).is_file():
         card = read_card(folder)
         return BaseIdentity(str(card["origin"]), str(card["hash"]))
-    return BaseIdentity(folder.resolve().name, hash_weights(folder, PARTS))
+    return BaseIdentity(folder.resolve().name, hash_weights(folder, parts_of(folder)))
 
 
 def load_unet(folder: Path) -> UNet2DConditionModel:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from oft.adapters.tensors import read_tensors, write_tensors
 from oft.errors import CheckpointError
-from oft.models.base import CARD_NAME, PARTS, hash_weights, refuse_pickled
+from oft.models.base import CARD_NAME, hash_weights, parts_of, refuse_pickled
 from oft.models.copying import WEIGHTS_NAMES, copy_plain
 from oft.storage import atomic_folder, write_json
 
@@ -24,7 +24,7 @@ def write_merged(
 ) -> None:
     """Write the checkpoint ``base`` to the folder ``target`` with ``weights`` put into its UNet.
 
-    ``StableDiffusionPipeline.from_pretrained(target)`` loads it, and so does this pipeline
+    ``DiffusionPipeline.from_pretrained(target)`` loads it, and so does this pipeline
     (``base.source``): it has a card and a hash of its own. Everything but the UNet's weights is copied; those
     are all written in ``dtype``. (float32 is exact also where the base itself is kept in half precision.)
 
@@ -52,8 +52,8 @@ def write_merged(
                 f"{base / 'unet'}: must hold a weight for each adapted layer, of its shape, and has none for "
                 f"{', '.join(sorted(missing)[:3])}; use the base the adapter was trained on"
             )
-        parts = [part for part in PARTS if (partial / part).is_dir()]
-        card = {"origin": origin, "hash": hash_weights(partial, PARTS), "parts": parts}
+        parts = [part for part in parts_of(partial) if (partial / part).is_dir()]
+        card = {"origin": origin, "hash": hash_weights(partial, parts), "parts": parts}
         write_json(partial / CARD_NAME, card)
 
 

@@ -14,7 +14,8 @@ from oft.errors import CheckpointError, first_line
 if TYPE_CHECKING:
     from oft.models.base import Base
 
-PARTS = ("unet", "text_encoder")
+PARTS = ("unet", "text_encoder", "text_encoder_2")
+"""What LoRA may be for; the last is of Stable Diffusion XL alone."""
 
 
 def is_lora_file(path: Path) -> bool:
@@ -42,7 +43,9 @@ def lora_changes(base: Base, path: Path, strength: float) -> dict[str, dict[str,
             f"{file}: diffusers finds no LoRA for this base in it ({first_line(fault)}); give the base it "
             "was trained on, or bring an OFT file of another program in with `oft import`"
         ) from fault
-    adapted = {part: _adapted_layers(getattr(base, part)) for part in PARTS}
+    adapted = {
+        part: _adapted_layers(getattr(base, part)) for part in PARTS if getattr(base, part) is not None
+    }
     before = {part: _weights(getattr(base, part), names) for part, names in adapted.items()}
     pipeline.fuse_lora(components=[part for part, names in adapted.items() if names], lora_scale=strength)
     after = {part: _weights(getattr(base, part), names) for part, names in adapted.items()}

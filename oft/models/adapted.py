@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oft.adapters.registry import create_adapter, load_adapter
+from oft.errors import ParamsError
 
 if TYPE_CHECKING:
     import torch
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
 def init_adapter(
     base: Base, settings: AdapterSettings, *, with_condition: bool, generator: torch.Generator
 ) -> Adapter:
-    """Put a new adapter on the base's UNet, which still draws what it drew before."""
+    """Put a new adapter on the base's UNet, which still draws what it drew before.
+
+    Raises:
+        ParamsError: the settings ask for what the base or the kind of adapter does not have.
+    """
+    trains_text = getattr(settings, "train_text_encoder", False)
+    if trains_text and base.text_encoder_2 is not None:
+        raise ParamsError(
+            "train_text_encoder: is for a base with one text encoder, and this one, Stable Diffusion XL, has "
+            "two; set it to false in params.yaml"
+        )
     adapter = create_adapter(base.unet, settings, with_condition=with_condition, generator=generator)
-    if getattr(settings, "train_text_encoder", False):
+    if trains_text:
         adapter.train_text_encoder(base.text_encoder, generator)
     return adapter
 

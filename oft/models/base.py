@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +16,28 @@ from oft.storage import atomic_folder, read_json, sha256_file, write_json
 if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-NETWORKS = ("unet", "vae", "text_encoder")
+XL_PARTS = (*PARTS, "text_encoder_2", "tokenizer_2")
 CARD_NAME = "base.json"
+ZEROES_EMPTY_PROMPTS = "force_zeros_for_empty_prompt"
+"""The entry of model_index.json; diffusers takes true where it is missing."""
+NUM_TIME_IDS = 6
+"""Sizes that Stable Diffusion XL's UNet is told: the picture's before, where it was cut, and as it is."""
 
 
 @dataclass(frozen=True)
 class Base:
     """The frozen networks training needs, in float32, and the hash that adapters are tied to.
 
-    ``origin`` says where the checkpoint came from, for people to read.
+    Attributes:
+        hash: of all weights.
+        origin: where the checkpoint came from, for people to read.
+        text_encoder_2: of Stable Diffusion XL, OpenCLIP's beside CLIP's; None of 1 and 2.
+        tokenizer_2: likewise.
+        zeroes_empty_prompts: what its UNet sees of no prompt is zeros (as Stable Diffusion XL was trained)
+            and not what the text encoders make of an empty one; diffusers' ``force_zeros_for_empty_prompt``.
     """
 
     unet: UNet2DConditionModel
@@ -37,6 +47,30 @@ class Base:
     noise_scheduler: DDPMScheduler
     hash: str
     origin: str = ""
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    tokenizer_2: CLIPTokenizer | None = None
+    zeroes_empty_prompts: bool = False
+
+    @property
+    def text_encoders(self) -> tuple[Any, ...]:
+        """Its text encoder, or both."""
+        encoders = (self.text_encoder, self.text_encoder_2)
+        return tuple(encoder for encoder in encoders if encoder is not None)
+
+    @property
+    def tokenizers(self) -> tuple[Any, ...]:
+        """The tokenizer of each of the text encoders."""
+        return tuple(each for each in (self.tokenizer, self.tokenizer_2) if each is not None)
+
+
+def parts_of(folder: Path) -> tuple[str, ...]:
+    """Return the folders of a checkpoint in diffusers' layout: those of XL, where it has any that 1 lacks."""
+    return XL_PARTS if any((folder / part).is_dir() for part in set(XL_PARTS) - set(PARTS)) else PARTS
+
+
+def networks_of(folder: Path) -> tuple[str, ...]:
+    """Return those of its folders that hold weights."""
+    return tuple(part for part in parts_of(folder) if part in WEIGHTS_NAMES)
 
 
 def place_base(source: Path, target: Path, origin: str, variant: str | None = None) -> dict[str, Any]:
@@ -51,11 +85,12 @@ def place_base(source: Path, target: Path, origin: str, variant: str | None = No
         CheckpointError: a part is missing, damaged, of another architecture, not in safetensors, or holds
             values that are no numbers; or a file is a link that leads out of the folder.
     """
-    for part in PARTS:
+    parts = parts_of(source)
+    for part in parts:
         if not (source / part).is_dir():
             raise CheckpointError(
-                f"{source}: a Stable Diffusion checkpoint in diffusers' layout has the folders "
-                f"{', '.join(PARTS)}; {part}/ is missing; "
+                f"{source}: a Stable Diffusion{' XL' if parts == XL_PARTS else ''} checkpoint in diffusers' "
+                f"layout has the folders {', '.join(parts)}; {part}/ is missing; "
                 "set base.source in params.yaml to the folder that holds model_index.json"
             )
     if not (source / INDEX_NAME).is_file():
@@ -66,8 +101,9 @@ def place_base(source: Path, target: Path, origin: str, variant: str | None = No
     refuse_pickled(source, variant)
     with atomic_folder(target) as partial:
         copy_plain(source / INDEX_NAME, partial / INDEX_NAME, source)
-        for part, names in part_files(variant).items():
-            for path in listed_files(source / part, names):
+        files = part_files(variant)
+        for part in parts:
+            for path in listed_files(source / part, files[part]):
                 name = path.name.replace(f".{variant}.", ".") if variant else path.name
                 copy_plain(path, partial / part / name, source)
         check_parts(partial, source)
@@ -87,7 +123,7 @@ def check_parts(folder: Path, named: Path) -> None:
 
 def write_card(folder: Path, origin: str, **more: str) -> dict[str, Any]:
     """Record in a placed base where it came from, with its hash; return what was recorded."""
-    card = {"origin": origin, "hash": hash_weights(folder), "parts": list(PARTS), **more}
+    card = {"origin": origin, "hash": hash_weights(folder), "parts": list(parts_of(folder)), **more}
     write_json(folder / CARD_NAME, card)
     return card
 
@@ -98,7 +134,7 @@ def refuse_pickled(source: Path, variant: str | None = None) -> None:
     Raises:
         CheckpointError: one has none.
     """
-    for part in NETWORKS:
+    for part in networks_of(source):
         if any(
             path.suffix == ".safetensors" for path in listed_files(source / part, part_files(variant)[part])
         ):
@@ -117,7 +153,7 @@ def refuse_pickled(source: Path, variant: str | None = None) -> None:
         raise CheckpointError(
             f"{source / part}: weights must be in safetensors (pickled ones can run code when loaded); "
             "none is there; "
-            "convert them with `StableDiffusionPipeline.save_pretrained(..., safe_serialization=True)`"
+            "convert them with the pipeline's `save_pretrained(..., safe_serialization=True)`"
         )
 
 
@@ -182,7 +218,7 @@ def load_parts(
     """
     import torch
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     from oft.models.loading import load_network, load_part, load_tokenizer
 
@@ -193,50 +229,120 @@ def load_parts(
         # Channels last is the layout convolutions are fastest in.
         return loaded.to(device, memory_format=torch.channels_last)
 
+    def tokenizer(part: str) -> Any:
+        return load_tokenizer(CLIPTokenizer, folder / part, remedy, named=named / part)
+
+    more: dict[str, Any] = {}
+    if parts_of(folder) == XL_PARTS:
+        more = {
+            "text_encoder_2": network(CLIPTextModelWithProjection, "text_encoder_2"),
+            "tokenizer_2": tokenizer("tokenizer_2"),
+            "zeroes_empty_prompts": bool(_read_index(folder, named).get(ZEROES_EMPTY_PROMPTS, True)),
+        }
     base = Base(
         unet=network(UNet2DConditionModel, "unet"),
         vae=network(AutoencoderKL, "vae"),
         text_encoder=network(CLIPTextModel, "text_encoder"),
-        tokenizer=load_tokenizer(CLIPTokenizer, folder / "tokenizer", remedy, named=named / "tokenizer"),
+        tokenizer=tokenizer("tokenizer"),
         noise_scheduler=load_part(DDPMScheduler, folder / "scheduler", remedy, named=named / "scheduler"),
         hash=card["hash"],
         origin=card["origin"],
+        **more,
     )
-    _check_compatibility(base, named)
+    check_compatibility(base, named)
     return base
 
 
-def _check_compatibility(base: Base, named: Path) -> None:
-    unet, vae, text = base.unet.config, base.vae.config, base.text_encoder.config
+def _read_index(folder: Path, named: Path) -> dict[str, Any]:
+    try:
+        index = read_json(folder / INDEX_NAME)
+    except (OSError, ValueError) as fault:
+        index = fault
+    if not isinstance(index, dict):
+        raise CheckpointError(
+            f"{named / INDEX_NAME}: must be JSON that says what the folders hold; copy it again"
+        )
+    return index
+
+
+def check_compatibility(base: Base, named: Path) -> None:
+    """Refuse networks that do not make up one model; ``named`` is how messages call their folder.
+
+    Raises:
+        CheckpointError: it says what does not fit.
+    """
+    unet, vae = base.unet.config, base.vae.config
     if other := other_task(unet.in_channels, vae.latent_channels):
         raise CheckpointError(
             f"{named}: its UNet takes {unet.in_channels} channels, so it is {other}; a base must be a "
             "text-to-image model; set base.source in params.yaml to one"
         )
-    widths = {
-        "unet in_channels": (unet.in_channels, "vae latent_channels", vae.latent_channels),
-        "unet out_channels": (unet.out_channels, "vae latent_channels", vae.latent_channels),
-        "unet cross_attention_dim": (unet.cross_attention_dim, "text encoder hidden_size", text.hidden_size),
-    }
-    faults = [
-        f"{name} is {value}, {other} {expected}"
-        for name, (value, other, expected) in widths.items()
-        if value != expected
-    ]
-    if unet.addition_embed_type:
-        faults.append(f"the unet wants more than a prompt (addition_embed_type {unet.addition_embed_type})")
-    if len(base.tokenizer) > text.vocab_size:
-        faults.append(f"the tokenizer has {len(base.tokenizer)} tokens, the text encoder {text.vocab_size}")
-    if base.tokenizer.model_max_length > text.max_position_embeddings:
-        faults.append(
-            f"the tokenizer's model_max_length is {base.tokenizer.model_max_length}, the text encoder's "
-            f"max_position_embeddings {text.max_position_embeddings}"
-        )
+    faults = [*_width_faults(base), *_text_faults(base)]
     if faults:
         raise CheckpointError(
-            f"{named}: its parts must make up one Stable Diffusion 1 or 2 text-to-image model, and "
+            f"{named}: its parts must make up one Stable Diffusion 1, 2 or XL text-to-image model, and "
             f"{'; '.join(faults)}; set base.source in params.yaml to such a checkpoint"
         )
+
+
+def _width_faults(base: Base) -> Iterator[str]:
+    unet, vae = base.unet.config, base.vae.config
+    widths = [encoder.config.hidden_size for encoder in base.text_encoders]
+    expected = {
+        "unet in_channels": (unet.in_channels, "vae latent_channels", vae.latent_channels),
+        "unet out_channels": (unet.out_channels, "vae latent_channels", vae.latent_channels),
+        "unet cross_attention_dim": (unet.cross_attention_dim, "text encoder hidden_size", sum(widths)),
+    }
+    for name, (value, other, wanted) in expected.items():
+        if value != wanted:
+            yield f"{name} is {value}, {other} {wanted}"
+    if base.text_encoder_2 is None:
+        if unet.addition_embed_type:
+            yield (
+                f"the unet wants more than a prompt (addition_embed_type {unet.addition_embed_type}; "
+                "text_time is Stable Diffusion XL, which has text_encoder_2/ and tokenizer_2/)"
+            )
+    elif unet.addition_embed_type != "text_time":
+        yield f"of two text encoders addition_embed_type must be text_time, and is {unet.addition_embed_type}"
+    else:
+        pooled = base.text_encoder_2.config.projection_dim
+        wanted = pooled + NUM_TIME_IDS * unet.addition_time_embed_dim
+        if unet.projection_class_embeddings_input_dim != wanted:
+            yield (
+                "unet projection_class_embeddings_input_dim is "
+                f"{unet.projection_class_embeddings_input_dim}, that of {NUM_TIME_IDS} sizes and the second "
+                f"text encoder's projection_dim ({pooled}) {wanted}"
+            )
+    if getattr(vae, "latents_mean", None) is not None:
+        yield "the vae's latents_mean is set, which takes latents of another scale"
+
+
+def _text_faults(base: Base) -> Iterator[str]:
+    for number, (tokenizer, encoder) in enumerate(zip(base.tokenizers, base.text_encoders, strict=True)):
+        text, of = encoder.config, " 2" if number else ""
+        if len(tokenizer) > text.vocab_size:
+            yield f"the tokenizer{of} has {len(tokenizer)} tokens, the text encoder {text.vocab_size}"
+        if tokenizer.model_max_length > text.max_position_embeddings:
+            yield (
+                f"the tokenizer{of}'s model_max_length is {tokenizer.model_max_length}, the text encoder's "
+                f"max_position_embeddings {text.max_position_embeddings}"
+            )
+    if len({tokenizer.model_max_length for tokenizer in base.tokenizers}) > 1:
+        yield "the tokenizers' model_max_length differ"
+    if base.tokenizer_2 is not None and base.text_encoder_2 is not None:
+        # transformers pools at the largest number where the configuration has 2, an old default.
+        pooled_at = base.text_encoder_2.config.eos_token_id
+        pooled_at = len(base.tokenizer_2) - 1 if pooled_at == 2 else pooled_at
+        if pooled_at != base.tokenizer_2.eos_token_id:
+            yield (
+                f"text encoder 2 pools at token {pooled_at}, and tokenizer 2 ends prompts with "
+                f"{base.tokenizer_2.eos_token_id}"
+            )
+
+
+def pixels_per_latent(base: Base) -> int:
+    """Return how many pixels of a side one latent stands for, the autoencoder's factor: 8 as a rule."""
+    return int(2 ** (len(base.vae.config.block_out_channels) - 1))
 
 
 def latent_shape(base: Base, resolution_px: int) -> tuple[int, int, int]:
@@ -245,7 +351,7 @@ def latent_shape(base: Base, resolution_px: int) -> tuple[int, int, int]:
     Raises:
         CheckpointError: the autoencoder's factor does not divide the resolution.
     """
-    factor = 2 ** (len(base.vae.config.block_out_channels) - 1)
+    factor = pixels_per_latent(base)
     if resolution_px % factor:
         raise CheckpointError(
             f"resolution_px ({resolution_px}) must be a multiple of the autoencoder's factor {factor}; "
@@ -259,19 +365,29 @@ def make_pipeline(base: Base, pipeline_class: Any = None) -> Any:
     """Return a pipeline of diffusers' over the loaded networks (shared, not copied).
 
     Args:
-        pipeline_class: None for its text-to-image pipeline.
+        pipeline_class: one for such a base; None for its text-to-image pipeline.
     """
-    from diffusers import StableDiffusionPipeline
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
-    pipeline = (pipeline_class or StableDiffusionPipeline)(
-        vae=base.vae,
-        text_encoder=base.text_encoder,
-        tokenizer=base.tokenizer,
-        unet=base.unet,
-        scheduler=base.noise_scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    parts = {
+        "vae": base.vae,
+        "text_encoder": base.text_encoder,
+        "tokenizer": base.tokenizer,
+        "unet": base.unet,
+        "scheduler": base.noise_scheduler,
+        "feature_extractor": None,
+    }
+    if base.text_encoder_2 is None:
+        pipeline_class = pipeline_class or StableDiffusionPipeline
+        parts |= {"safety_checker": None, "requires_safety_checker": False}
+    else:
+        pipeline_class = pipeline_class or StableDiffusionXLPipeline
+        parts |= {
+            "text_encoder_2": base.text_encoder_2,
+            "tokenizer_2": base.tokenizer_2,
+            ZEROES_EMPTY_PROMPTS: base.zeroes_empty_prompts,
+            "add_watermarker": False,
+        }
+    pipeline = pipeline_class(**parts)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -19,10 +19,12 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+TOKENIZERS = ("tokenizer", "tokenizer_2")
 WEIGHTS_NAMES = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
+    "text_encoder_2": "model",
 }
 """Weights of each network in diffusers' layout, without the ending."""
 
@@ -43,7 +45,7 @@ def part_files(variant: str | None = None) -> Mapping[str, re.Pattern[str]]:
     }
     return {
         **{part: re.compile(rf"{CONFIG}|{names}") for part, names in weights.items()},
-        "tokenizer": re.compile("|".join(map(re.escape, TOKENIZER_FILES))),
+        **dict.fromkeys(TOKENIZERS, re.compile("|".join(map(re.escape, TOKENIZER_FILES)))),
         "scheduler": re.compile(r"scheduler_config\.json"),
     }
 

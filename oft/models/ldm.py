@@ -1,7 +1,7 @@
 """A checkpoint of the original Latent Diffusion code, one file for all networks, as diffusers' parts.
 
-Stable Diffusion 1 and 2. The names are translated by diffusers' own converters; here is what they leave to
-the caller: which of two sets of weights to take, and whether everything is there, in the right shape.
+Stable Diffusion 1, 2 and XL. The names are translated by diffusers' own converters; here is what they leave
+to the caller: which of two sets of weights to take, and whether everything is there, in the right shape.
 """
 
 from __future__ import annotations
@@ -23,24 +23,50 @@ UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
 TEXT_PREFIX = "cond_stage_model."
 EMA_PREFIX = "model_ema."
-SDXL_PREFIX = "conditioner.embedders."
+XL_PREFIX = "conditioner.embedders."
+XL_TEXT_PREFIXES = (f"{XL_PREFIX}0.transformer.", f"{XL_PREFIX}1.model.")
+"""Of its two text encoders. The refiner has the second alone, as number 0."""
 OPEN_CLIP_PREFIX = "cond_stage_model.model."
 DIFFUSERS_PREFIX = "unet."
 FIRST_CONVOLUTION = f"{UNET_PREFIX}input_blocks.0.0.weight"
 LATENT_CHANNELS = 4
-"""Of Stable Diffusion 1 and 2."""
+"""Of Stable Diffusion 1, 2 and XL."""
+VELOCITY_MARK, EDM_MARK = "v_pred", "edm_"
+"""Entries that models made from XL have where they predict velocity, or what Karras et al. 2022 predict."""
 
 
-def refuse_other_models(source: Path, state: StateDict) -> None:
-    """Refuse what is no whole checkpoint of Stable Diffusion 1 or 2.
+def refuse_other_models(
+    source: Path, state: StateDict, *, is_xl: bool = False, predicts: str = "epsilon"
+) -> None:
+    """Refuse what is no whole checkpoint of Stable Diffusion 1 or 2, or of XL.
+
+    Args:
+        is_xl: what it must be, as the configuration has it.
+        predicts: likewise; the scheduler's ``prediction_type``.
 
     Raises:
         CheckpointError: it says what the file seems to be.
     """
-    if any(name.startswith(SDXL_PREFIX) for name in state):
+    wanted = "Stable Diffusion XL" if is_xl else "Stable Diffusion 1 or 2"
+    if not is_xl and any(name.startswith(XL_PREFIX) for name in state):
         raise CheckpointError(
-            f"{source}: must be a checkpoint of Stable Diffusion 1 or 2, and is one of Stable Diffusion XL, "
-            "whose UNet wants more than a prompt; set base.source in params.yaml to another"
+            f"{source}: is a checkpoint of Stable Diffusion XL, and base.config names another; set "
+            "base.config in params.yaml to sdxl, or to a folder with the configurations of an XL"
+        )
+    if is_xl and any(name.startswith(TEXT_PREFIX) for name in state):
+        raise CheckpointError(
+            f"{source}: is a checkpoint of Stable Diffusion 1 or 2, and base.config names an XL; set "
+            "base.config in params.yaml to sd15, sd21 or sd21-base"
+        )
+    if any(name.startswith(EDM_MARK) for name in state):
+        raise CheckpointError(
+            f"{source}: its UNet is conditioned as in Karras et al. 2022 ({EDM_MARK}*), which is not known "
+            "here; set base.source in params.yaml to another"
+        )
+    if VELOCITY_MARK in state and predicts != "v_prediction":
+        raise CheckpointError(
+            f"{source}: predicts velocity ({VELOCITY_MARK}), and base.config has a scheduler for {predicts}; "
+            "set base.config in params.yaml to a folder whose scheduler/ has prediction_type v_prediction"
         )
     if any(name.startswith(DIFFUSERS_PREFIX) for name in state):
         raise CheckpointError(
@@ -60,11 +86,12 @@ def refuse_other_models(source: Path, state: StateDict) -> None:
         "autoencoder": f"{VAE_PREFIX}decoder.conv_in.weight",
     }
     missing = [f"{name} ({key})" for name, key in needed.items() if key not in state]
-    if not any(name.startswith(TEXT_PREFIX) for name in state):
-        missing.append(f"text encoder ({TEXT_PREFIX}*)")
+    for prefix in XL_TEXT_PREFIXES if is_xl else (TEXT_PREFIX,):
+        if not any(name.startswith(prefix) for name in state):
+            missing.append(f"text encoder ({prefix}*)")
     if missing:
         raise CheckpointError(
-            f"{source}: must hold UNet, autoencoder and text encoder of Stable Diffusion 1 or 2 under Latent "
+            f"{source}: must hold UNet, autoencoder and text encoder of {wanted} under Latent "
             f"Diffusion's names, and has no {', no '.join(missing)}; it holds {first_names(sorted(state))}; "
             "set base.source in params.yaml to a whole checkpoint"
         )
@@ -118,7 +145,7 @@ def convert_vae(state: StateDict, vae: Any) -> dict[str, Tensor]:
 
 
 def convert_text_encoder(state: StateDict, text_encoder: Any) -> dict[str, Tensor]:
-    """Return the text encoder's weights under transformers' names, of CLIP (SD 1) or of OpenCLIP (SD 2)."""
+    """Return the text encoder's weights under transformers' names: of CLIP (SD 1, XL) or OpenCLIP (SD 2)."""
     from diffusers.loaders.single_file_utils import convert_ldm_clip_checkpoint, convert_open_clip_checkpoint
 
     if any(name.startswith(OPEN_CLIP_PREFIX) for name in state):
@@ -131,10 +158,18 @@ def convert_text_encoder(state: StateDict, text_encoder: Any) -> dict[str, Tenso
     return {name: value for name, value in named.items() if name not in unused}
 
 
+def convert_text_encoder_2(state: StateDict, text_encoder: Any) -> dict[str, Tensor]:
+    """Return the weights of XL's second text encoder, OpenCLIP's, and its projection."""
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+
+    return dict(convert_open_clip_checkpoint(text_encoder, dict(state), XL_TEXT_PREFIXES[1]))
+
+
 CONVERTERS: Mapping[str, Callable[[StateDict, Any], dict[str, Tensor]]] = {
     "unet": convert_unet,
     "vae": convert_vae,
     "text_encoder": convert_text_encoder,
+    "text_encoder_2": convert_text_encoder_2,
 }
 
 
@@ -143,7 +178,7 @@ def convert(source: Path, state: StateDict, part: str, network: nn.Module) -> di
 
     Args:
         source: the file, for messages.
-        part: unet, vae or text_encoder.
+        part: unet, vae, text_encoder or text_encoder_2.
         network: of the part's configuration; it may be on the meta device.
 
     Raises:

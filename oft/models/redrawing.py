@@ -28,9 +28,13 @@ def redrawing_pipeline(base: Base) -> Any:
     (Its own preparation takes a picture of four channels for latents, and draws from the autoencoder's
     posterior; here the mean is taken, so that little noise leaves little changed.)
     """
-    from diffusers import StableDiffusionImg2ImgPipeline
+    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
 
-    class RedrawingPipeline(StableDiffusionImg2ImgPipeline):
+    plain: Any = StableDiffusionImg2ImgPipeline
+    if base.text_encoder_2 is not None:
+        plain = StableDiffusionXLImg2ImgPipeline
+
+    class RedrawingPipeline(plain):
         start: Tensor
         noise: Tensor
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor, scale_conditioning
 from oft.models.latents import encode_pictures
-from oft.models.prompts import encode_prompts
+from oft.models.prompts import PromptEmbeds, encode_prompts
 from oft.shards.loader import ShardReader
 from oft.training.encoded import Encoded, open_encoded
 
@@ -119,8 +119,8 @@ class TrainingSet:
         captions = [tuple(json.loads(members["json"])["captions"]) for members in found]
         return Loaded(posteriors, pictures, conditions, captions)
 
-    def encode_prompts(self, base: Base, prompts: Sequence[str]) -> Float[Tensor, "n tokens features"]:
-        """Return the hidden states of prompts, read where they were computed before."""
+    def encode_prompts(self, base: Base, prompts: Sequence[str]) -> PromptEmbeds:
+        """Return prompts encoded, read where that was done before."""
         return encode_prompts(base, prompts) if self._prompts is None else self._prompts.encode(base, prompts)
 
     def _refuse_without(

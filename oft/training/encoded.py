@@ -1,8 +1,9 @@
 """What frozen networks say of a task's shards, computed once: posteriors of latents, embeddings of captions.
 
 ``<split>-000000.safetensors`` and so on hold the posteriors of the samples of the shard of that name,
-``prompts-000000.safetensors`` the embeddings of the captions in ``captions.json``, in its order;
-``manifest.json`` says which base and which shards they belong to, and how many captions are cut.
+``prompts-000000.safetensors`` the hidden states of the captions in ``captions.json``, in its order, and
+``pooled-000000.safetensors`` what a second text encoder pools of them; ``manifest.json`` says which base and
+which shards they belong to, and how many captions are cut.
 """
 
 from __future__ import annotations
@@ -14,13 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from oft.errors import DataError
 from oft.models.conditioning import picture_tensor
 from oft.models.latents import encode_pictures
-from oft.models.prompts import count_cut, cut_note, encode_prompts
+from oft.models.prompts import PromptEmbeds, count_cut, cut_note, encode_prompts, join_embeds
 from oft.progress import count
 from oft.shards.loader import ShardReader
 from oft.storage import read_json, write_json
@@ -50,24 +49,36 @@ class Encoded:
     """
 
     posteriors: dict[Split, Rows] = field(default_factory=dict)
-    prompts: PromptEmbeddings | None = None
+    prompts: KeptPrompts | None = None
     num_captions_cut: int = 0
 
 
-class PromptEmbeddings:
-    """Hidden states of the text encoder for the captions of a task."""
+class KeptPrompts:
+    """The captions of a task encoded.
 
-    def __init__(self, captions: Sequence[str], rows: Rows) -> None:
+    Args:
+        captions: in the order of their rows.
+        hidden_states: of each.
+        pooled: of each, where the base has a second text encoder.
+    """
+
+    def __init__(self, captions: Sequence[str], hidden_states: Rows, pooled: Rows | None) -> None:
         self._row_of = {caption: row for row, caption in enumerate(captions)}
-        self._rows = rows
+        self._hidden_states, self._pooled = hidden_states, pooled
 
-    def encode(self, base: Base, prompts: Sequence[str]) -> Float[Tensor, "n tokens features"]:
+    def encode(self, base: Base, prompts: Sequence[str]) -> PromptEmbeds:
         """Return what ``encode_prompts`` does; prompts that are not kept, the empty one, are computed."""
+        parts = []
+        known = sorted({prompt for prompt in prompts if prompt in self._row_of})
+        if known:
+            rows = [self._row_of[prompt] for prompt in known]
+            pooled = None if self._pooled is None else self._pooled.read(rows)
+            parts.append(PromptEmbeds(self._hidden_states.read(rows), pooled))
         unknown = sorted({prompt for prompt in prompts if prompt not in self._row_of})
-        states = dict(zip(unknown, encode_prompts(base, unknown).cpu(), strict=True)) if unknown else {}
-        for prompt in set(prompts) - set(unknown):
-            (states[prompt],) = self._rows.read([self._row_of[prompt]])
-        return torch.stack([states[prompt] for prompt in prompts]).to(base.unet.device)
+        if unknown:
+            parts.append(encode_prompts(base, unknown).to("cpu"))
+        places = {prompt: place for place, prompt in enumerate([*known, *unknown])}
+        return join_embeds(parts)[[places[prompt] for prompt in prompts]].to(base.unet.device)
 
 
 def write_encoded(base: Base, store: ShardStore, folder: Path, *, latents: bool, text: bool) -> None:
@@ -94,7 +105,10 @@ def write_encoded(base: Base, store: ShardStore, folder: Path, *, latents: bool,
     manifest |= {"num_captions": len(captions), "num_captions_cut": num_cut}
     if text:
         write_json(folder / CAPTIONS_NAME, captions)
-        manifest["prompts"] = list(_write_prompts(base, captions, folder))
+        entries = list(_write_prompts(base, captions, folder))
+        manifest["prompts"] = [states for states, _ in entries]
+        if base.text_encoder_2 is not None:
+            manifest["pooled"] = [pooled for _, pooled in entries]
     write_json(folder / MANIFEST_NAME, manifest)
 
 
@@ -124,7 +138,8 @@ def open_encoded(folder: Path, base: Base, store: ShardStore, remedy: str) -> En
     prompts = None
     if manifest["prompts"] is not None:
         captions = read_json(folder / CAPTIONS_NAME)
-        prompts = PromptEmbeddings(captions, Rows(folder, manifest["prompts"], remedy))
+        pooled = Rows(folder, manifest["pooled"], remedy) if base.text_encoder_2 is not None else None
+        prompts = KeptPrompts(captions, Rows(folder, manifest["prompts"], remedy), pooled)
     posteriors = {split: Rows(folder, entries, remedy) for split, entries in manifest["posteriors"].items()}
     return Encoded(posteriors, prompts, manifest["num_captions_cut"])
 
@@ -155,12 +170,19 @@ def _captions(reader: ShardReader) -> Iterator[str]:
         yield from json.loads(reader.read(number, ("json",))["json"])["captions"]
 
 
-def _write_prompts(base: Base, captions: Sequence[str], folder: Path) -> Iterator[dict[str, Any]]:
+def _write_prompts(
+    base: Base, captions: Sequence[str], folder: Path
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Yield the entries of hidden states and of what is pooled, None where nothing is."""
     starts = range(0, len(captions), PROMPTS_A_FILE)
     for place, start in enumerate(count(starts, "embeddings of captions", "files")):
         chosen = captions[start : start + PROMPTS_A_FILE]
-        states = [
+        batches = [
             encode_prompts(base, chosen[first : first + PROMPTS_A_BATCH])
             for first in range(0, len(chosen), PROMPTS_A_BATCH)
         ]
-        yield write_rows(folder, f"prompts-{place:06d}.safetensors", torch.cat(states).cpu())
+        embeds = join_embeds(batches).to("cpu")
+        name = f"{place:06d}.safetensors"
+        states = write_rows(folder, f"prompts-{name}", embeds.hidden_states)
+        pooled = embeds.pooled
+        yield states, None if pooled is None else write_rows(folder, f"pooled-{name}", pooled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from oft.models.device import attention_kernel
 from oft.models.loss import prediction_loss, prediction_target
-from oft.models.prompts import encode_prompts_in_graph
+from oft.models.prompts import PromptEmbeds, added_cond_kwargs, encode_prompts_in_graph, join_embeds
 from oft.seeding import derive_seed, generator_for
 from oft.shards.order import BatchOrder, batches_in_order
 from oft.shards.prefetch import Feed, num_workers_beside, prefetch
@@ -35,12 +35,12 @@ Objective = Callable[[int], Iterable[Float[Tensor, ""]]]
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input; without hidden states the step encodes its prompts, by an encoder that learns."""
+    """One step's input; without embeddings the step encodes its prompts, by an encoder that learns."""
 
     latents: Float[Tensor, "batch channels rows columns"]
     noise: Float[Tensor, "batch channels rows columns"]
     timesteps: Int[Tensor, " batch"]
-    encoder_hidden_states: Float[Tensor, "batch tokens features"] | None
+    prompt_embeds: PromptEmbeds | None
     conditioning: Float[Tensor, "batch 3 height width"] | None
     prompts: tuple[str, ...] = ()
 
@@ -72,12 +72,13 @@ class Denoiser(nn.Module):
         timesteps: Int[Tensor, " batch"],
         encoder_hidden_states: Float[Tensor, "batch tokens features"],
         conditioning: Float[Tensor, "batch 3 height width"] | None,
+        added: Mapping[str, Tensor] | None = None,
     ) -> Float[Tensor, "batch channels rows columns"]:
-        """Return the predicted noise, or velocity."""
+        """Return the predicted noise, or velocity; ``added`` is what ``added_cond_kwargs`` returns."""
         with attention_kernel(noisy.device.type, self.attention):
             seen = nullcontext() if self.adapter is None else self.adapter.conditioned(conditioning)
             with seen:
-                return self.unet(noisy, timesteps, encoder_hidden_states).sample
+                return self.unet(noisy, timesteps, encoder_hidden_states, added_cond_kwargs=added).sample
 
 
 def draw_batch(
@@ -89,7 +90,7 @@ def draw_batch(
     encode_text: bool = True,
     ranks: Ranks = ALONE,
 ) -> Batch:
-    """Return samples loaded from ``data`` as a batch, without ``encode_text`` one without hidden states.
+    """Return samples loaded from ``data`` as a batch, without ``encode_text`` one without embeddings.
 
     Latents, noise, timesteps, the choice among captions and dropped prompts follow the seed. They are drawn
     for the samples of all ``ranks`` together, so that a sample gets the same ones whichever rank has it.
@@ -140,21 +141,21 @@ def split(batch: Batch, num_parts: int) -> Iterator[Batch]:
             batch.latents[part],
             batch.noise[part],
             batch.timesteps[part],
-            None if batch.encoder_hidden_states is None else batch.encoder_hidden_states[part],
+            None if batch.prompt_embeds is None else batch.prompt_embeds[part],
             None if batch.conditioning is None else batch.conditioning[part],
             batch.prompts[part],
         )
 
 
 def join(batches: Sequence[Batch]) -> Batch:
-    """Return batches of one task, all with conditioning and hidden states or none, as one."""
+    """Return batches of one task, all with conditioning and embeddings or none, as one."""
     conditioning = [batch.conditioning for batch in batches if batch.conditioning is not None]
-    states = [batch.encoder_hidden_states for batch in batches if batch.encoder_hidden_states is not None]
+    embeds = [batch.prompt_embeds for batch in batches if batch.prompt_embeds is not None]
     return Batch(
         torch.cat([batch.latents for batch in batches]),
         torch.cat([batch.noise for batch in batches]),
         torch.cat([batch.timesteps for batch in batches]),
-        torch.cat(states) if states else None,
+        join_embeds(embeds) if embeds else None,
         torch.cat(conditioning) if conditioning else None,
         tuple(prompt for batch in batches for prompt in batch.prompts),
     )
@@ -173,10 +174,11 @@ def denoising_losses(
     scheduler = base.noise_scheduler
     batch = join(batches)
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.timesteps)
-    states = batch.encoder_hidden_states
-    if states is None:
-        states = encode_prompts_in_graph(base, batch.prompts)
-    predicted = denoiser(noisy, batch.timesteps, states, batch.conditioning)
+    embeds = batch.prompt_embeds
+    if embeds is None:
+        embeds = encode_prompts_in_graph(base, batch.prompts)
+    added = added_cond_kwargs(base, embeds, noisy)
+    predicted = denoiser(noisy, batch.timesteps, embeds.hidden_states, batch.conditioning, added)
     target = prediction_target(scheduler, batch.latents, batch.noise, batch.timesteps)
     sizes = [len(part.latents) for part in batches]
     parts = zip(predicted.split(sizes), target.split(sizes), batch.timesteps.split(sizes), strict=True)

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 from .conftest import MakeRepository
 
-REAL = [name for name in list_profiles(ROOT / "conf") if name.startswith("sd15-")]
+REAL = [name for name in list_profiles(ROOT / "conf") if name.startswith(("sd15-", "sdxl-"))]
 
 
 @pytest.mark.parametrize("name", REAL)

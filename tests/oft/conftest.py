@@ -106,6 +106,26 @@ def tiny_unet(cross_attention_dim: int = 16, attention_head_dim: int = 8) -> Any
 
 
 @pytest.fixture(scope="session")
+def xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Stable Diffusion XL of random weights, placed from one file as the stage ``base`` places it."""
+    from safetensors.torch import save_file
+
+    from oft.models.placing import place
+    from oft.settings.training import Base
+    from tests.oft.models.ldm_layout import checkpoint, read_configs, write_tiny_xl_configs
+
+    folder = tmp_path_factory.mktemp("xl")
+    configs = write_tiny_xl_configs(folder / "configs")
+    file = folder / "tiny_xl.safetensors"
+    save_file(checkpoint(read_configs(configs), torch.Generator().manual_seed(0)), file)
+    place(
+        Base(source=str(file), variant=None, config=str(configs), tokenizer=None, use_ema=True),
+        folder / "base",
+    )
+    return folder / "base"
+
+
+@pytest.fixture(scope="session")
 def pristine_unet() -> Any:
     torch.manual_seed(0)
     return tiny_unet().eval()

@@ -10,13 +10,21 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 from oft.errors import DataError, ParamsError
 from oft.shards.samples import read_samples
-from oft.storage import dump_yaml, load_yaml
-from stages import base, draw, encode, fit_magnitude, init, sample, train
-from tests.oft.models.ldm_layout import checkpoint, read_configs, write_tiny_configs
+from oft.storage import dump_yaml, load_yaml, write_json
+from oft.types import SPLITS, Counts
+from stages import base, draw, encode, fit_magnitude, init, prior, sample, shard_subject, train
+from stages.launch import paths
+from tests.layouts import save_picture
+from tests.oft.models.ldm_layout import (
+    checkpoint,
+    read_configs,
+    write_tiny_configs,
+    write_tiny_xl_configs,
+)
 
 TASK = "segm_ade20k"
 ITEM = ["--task", TASK, "--adapter", "oft"]
@@ -41,6 +49,13 @@ def folder(
     (tmp_path / "params.yaml").write_text(dump_yaml(values), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def write_tiny_xl(folder: Path, name: str) -> dict[str, Any]:
+    """Write one file of a tiny XL, and its configurations; return the settings of ``base`` that name them."""
+    configs = write_tiny_xl_configs(folder / "xl_configs")
+    save_file(checkpoint(read_configs(configs), torch.Generator().manual_seed(0)), folder / name)
+    return {"source": name, "config": "xl_configs"}
 
 
 @pytest.fixture
@@ -100,6 +115,68 @@ def test_prompts_of_ones_own_are_drawn_in_their_order_each_from_its_own_seed(
     assert [picture.tobytes() for _, picture in alone] == [picture.tobytes() for _, picture in drawn[:2]]
     with pytest.raises(ParamsError, match=r"--drawing other: params\.yaml has no such drawing; it has own"):
         draw.main(["--drawing", "other"])
+
+
+def test_a_file_of_xl_is_trained_and_drawn_with(
+    folder: Path, set_params: Callable[[str, dict[str, Any]], None]
+) -> None:
+    set_params("base", write_tiny_xl(folder, "tiny_xl.safetensors"))
+    set_params("train", {"num_validation_images": 2})
+    base.main([])
+    assert "text_encoder_2" in json.loads(Path("data/models/base/base.json").read_text("utf-8"))["parts"]
+    trained = run_training()
+    sample.main([*ITEM, "--shard", "0"])
+    drawn = list(read_samples(RUN / "samples", 1))
+    assert len(drawn) == 4 and all(picture.std() > 5 for _, picture in drawn)
+
+    # Captions encoded before teach the same, but for rounding.
+    set_params("encode", {"text": True})
+    again = run_training()
+    assert again.keys() == trained.keys()
+    for name in again:
+        one, other = load(trained[name]), load(again[name])
+        for key in one:
+            torch.testing.assert_close(one[key], other[key], rtol=1e-3, atol=1e-5)
+
+
+def test_a_subject_of_xl_is_learned_beside_its_class(
+    folder: Path, set_params: Callable[[str, dict[str, Any]], None]
+) -> None:
+    """With class pictures that the base itself draws."""
+    set_params("base", write_tiny_xl(folder, "tiny_xl.ckpt"))
+    brief = {"max_train_steps": 2, "batch_size": 2, "warmup_steps": 0, "num_validation_images": 1}
+    set_params("train_subject", {**brief, "mixed_precision": "fp32"})
+    set_params("subjects", {"subject_cup": {"dataset": "photos", "class": "cup"}})
+    set_params("prior", {"num_class_images": 2})
+    for number in range(2):
+        save_picture(paths.raw("photos") / f"{number}.jpg", number, height_px=64, width_px=80)
+    write_json(paths.counts(paths.raw("photos")), {split: Counts().to_json() for split in SPLITS})
+    base.main([])
+    subject = ["--task", "subject_cup"]
+    for stage in (shard_subject, prior, encode):
+        stage.main(subject)
+    for stage in (init, train, fit_magnitude):
+        stage.main([*subject, "--adapter", "oft"])
+    summary = json.loads(Path("runs/subject_cup/oft/train/summary.json").read_text("utf-8"))
+    assert summary["step"] == 2 and summary["num_images"] == 2
+    sample.main([*subject, "--adapter", "oft"])
+    assert list(read_samples(Path("runs/subject_cup/oft/samples"), 1))
+
+
+def test_a_style_of_xl_is_learned(folder: Path, set_params: Callable[[str, dict[str, Any]], None]) -> None:
+    set_params("base", write_tiny_xl(folder, "tiny_xl.safetensors"))
+    set_params("encode", {"text": True})
+    style, run = ["--task", "style_ink"], Path("runs") / "style_ink" / "oft"
+    shutil.copytree(SHARDS, SHARDS.parent / "style_ink")
+    base.main([])
+    encode.main(style)
+    for stage in (init, train, fit_magnitude):
+        stage.main([*style, "--adapter", "oft"])
+    before, after = (
+        load((run / name / "adapter_model.safetensors").read_bytes()) for name in ("init", "train")
+    )
+    assert before.keys() == after.keys() and any(not torch.equal(before[key], after[key]) for key in before)
+    assert not (run / "train" / "hint_encoder.safetensors").exists()
 
 
 def test_neither_what_is_encoded_before_nor_where_shards_lie_changes_an_adapter(

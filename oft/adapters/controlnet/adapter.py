@@ -181,6 +181,7 @@ class ControlNetAdapter(Adapter):
             )
         # In guess mode the conditional half, which is the second, is all that sees the image.
         first = num_samples // 2 if shown.guess_mode else 0
+        added = inputs.get("added_cond_kwargs") or {}
         down, middle = self.controlnet(
             sample[first:],
             timestep[first:] if torch.is_tensor(timestep) and timestep.dim() else timestep,
@@ -188,6 +189,7 @@ class ControlNetAdapter(Adapter):
             controlnet_cond=images if shown.guess_mode else images.repeat(copies, 1, 1, 1),
             conditioning_scale=self._strength,
             guess_mode=shown.guess_mode,
+            added_cond_kwargs={name: values[first:] for name, values in added.items()} or None,
             return_dict=False,
         )
         if shown.guess_mode:

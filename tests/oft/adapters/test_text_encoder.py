@@ -45,16 +45,16 @@ def test_it_learns_is_kept_and_comes_back(
     base_folder: Path, shards_folder: Path, params: Params, tmp_path: Path
 ) -> None:
     base = load_base(base_folder)
-    before, states = weights(base), encode_prompts(base, PROMPTS)
+    before, states = weights(base), encode_prompts(base, PROMPTS).hidden_states
     adapter = start(base, params)
-    assert torch.equal(encode_prompts(base, PROMPTS), states)
+    assert torch.equal(encode_prompts(base, PROMPTS).hidden_states, states)
     train_briefly(base, adapter, params, shards_folder, tmp_path, steps=2, with_condition=False)
-    learned = encode_prompts(base, PROMPTS)
+    learned = encode_prompts(base, PROMPTS).hidden_states
     assert (learned - states).abs().max() > 1e-4
     save_with_base(tmp_path / "saved", adapter, base)
     other = load_base(base_folder)
     loaded = load_adapter_onto(other, tmp_path / "saved")
-    assert torch.equal(encode_prompts(other, PROMPTS), learned)
+    assert torch.equal(encode_prompts(other, PROMPTS).hidden_states, learned)
     assert loaded.count_parameters() == adapter.count_parameters()
     assert loaded.count_parameters()["text_encoder"] > 0
     adapter.remove()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from oft.errors import CheckpointError
 from oft.models.architectures import CheckpointName, write_configs
 from oft.models.ldm import StateDict, choose_weights, convert, refuse_other_models
+from oft.models.placing import empty_networks
 from tests.oft.models.ldm_layout import checkpoint, read_configs, with_averages
 
 FILE = Path("model.ckpt")
@@ -19,29 +19,25 @@ FILE = Path("model.ckpt")
 NUMBERS = {
     "sd15": {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480},
     "sd21": {"unet": 865_910_724, "vae": 83_653_863, "text_encoder": 340_387_840},
+    "sdxl": {
+        "unet": 2_567_463_684,
+        "vae": 83_653_863,
+        "text_encoder": 123_060_480,
+        "text_encoder_2": 694_659_840,
+    },
 }
 
 
-def networks(folder: Path) -> dict[str, nn.Module]:
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    with torch.device("meta"):
-        return {
-            "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet")),
-            "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae")),
-            "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder")),
-        }
-
-
-@pytest.mark.parametrize("name", ["sd15", "sd21"])
+@pytest.mark.parametrize("name", ["sd15", "sd21", "sdxl"])
 def test_every_weight_of_a_full_size_checkpoint_finds_its_place(name: CheckpointName, tmp_path: Path) -> None:
     write_configs(name, tmp_path)
     state = checkpoint(read_configs(tmp_path))
-    refuse_other_models(FILE, state)
-    for part, network in networks(tmp_path).items():
+    refuse_other_models(FILE, state, is_xl=name == "sdxl")
+    counted = {}
+    for part, network in empty_networks(tmp_path).items():
         converted = convert(FILE, state, part, network)
-        assert sum(weight.numel() for weight in converted.values()) == NUMBERS[name][part]
+        counted[part] = sum(weight.numel() for weight in converted.values())
+    assert counted == NUMBERS[name]
     if name == "sd15":
         assert len([key for key in state if key.startswith("model.diffusion_model.")]) == 686
         assert len([key for key in state if key.startswith("first_stage_model.")]) == 248
@@ -49,7 +45,7 @@ def test_every_weight_of_a_full_size_checkpoint_finds_its_place(name: Checkpoint
 
 def test_the_checkpoints_predict_what_they_were_trained_on(tmp_path: Path) -> None:
     predicted = {}
-    for name in ("sd15", "sd21", "sd21-base"):
+    for name in ("sd15", "sd21", "sd21-base", "sdxl"):
         write_configs(name, tmp_path / name)
         scheduler = json.loads((tmp_path / name / "scheduler" / "scheduler_config.json").read_text("utf-8"))
         unet = json.loads((tmp_path / name / "unet" / "config.json").read_text("utf-8"))
@@ -58,6 +54,7 @@ def test_the_checkpoints_predict_what_they_were_trained_on(tmp_path: Path) -> No
         "sd15": ("epsilon", 512),
         "sd21": ("v_prediction", 768),
         "sd21-base": ("epsilon", 512),
+        "sdxl": ("epsilon", 1024),
     }
 
 
@@ -66,7 +63,7 @@ def test_a_checkpoint_of_another_config_is_refused_with_its_first_differences(tm
         write_configs(name, tmp_path / name)
     state = checkpoint(read_configs(tmp_path / "sd21"))
     with pytest.raises(CheckpointError) as raised:
-        convert(FILE, state, "unet", networks(tmp_path / "sd15")["unet"])
+        convert(FILE, state, "unet", empty_networks(tmp_path / "sd15")["unet"])
     message = str(raised.value)
     assert "model.ckpt: its unet must have the 686 weights of the model" in message
     assert "base.config" in message
@@ -84,7 +81,7 @@ def test_missing_weights_are_counted_and_the_first_named(tmp_path: Path) -> None
     with pytest.raises(
         CheckpointError, match=rf"{len(gone)} missing: up_blocks\.3\.attentions\.2\..*, \.\.\.;"
     ):
-        convert(FILE, state, "unet", networks(tmp_path)["unet"])
+        convert(FILE, state, "unet", empty_networks(tmp_path)["unet"])
 
 
 def test_averages_take_the_place_of_the_weights_and_what_was_taken_is_said() -> None:
@@ -116,7 +113,7 @@ def test_diffusers_says_nothing_of_averages_that_were_seen_to(
     write_configs("sd15", tmp_path)
     state = checkpoint(read_configs(tmp_path))
     averaged, _ = choose_weights(FILE, with_averages(state), True)
-    convert(FILE, averaged, "unet", networks(tmp_path)["unet"])
+    convert(FILE, averaged, "unet", empty_networks(tmp_path)["unet"])
     assert "EMA" not in caplog.text and not any(name.startswith("model_ema.") for name in averaged)
 
 
@@ -134,7 +131,10 @@ def test_averages_of_some_weights_alone_are_refused() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["conditioner.embedders.0.transformer.x", "model.diffusion_model.input_blocks.0.0.weight"], "XL"),
+        (
+            ["conditioner.embedders.0.transformer.x"],
+            "of Stable Diffusion XL, .*set base.config in .* to sdxl",
+        ),
         (
             ["decoder.conv_in.weight"],
             "has no UNet .*no autoencoder .*no text encoder .*holds decoder.conv_in",
@@ -148,6 +148,24 @@ def test_averages_of_some_weights_alone_are_refused() -> None:
 def test_what_is_no_whole_checkpoint_is_refused(names: list[str], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         refuse_other_models(FILE, {name: torch.zeros(1) for name in names})
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["cond_stage_model.transformer.x"], "of Stable Diffusion 1 or 2, and base.config names an XL"),
+        (
+            # The refiner, whose one text encoder is XL's second.
+            ["conditioner.embedders.0.model.x", "model.diffusion_model.input_blocks.0.0.weight"],
+            r"has no autoencoder .*no text encoder \(conditioner\.embedders\.0\.transformer\.\*\), no text",
+        ),
+        (["edm_mean"], r"conditioned as in Karras et al\. 2022 \(edm_"),
+        (["v_pred"], r"predicts velocity \(v_pred\), and base\.config has a scheduler for epsilon"),
+    ],
+)
+def test_what_is_no_whole_xl_is_refused(names: list[str], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        refuse_other_models(FILE, {name: torch.zeros(1) for name in names}, is_xl=True)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from oft.errors import CheckpointError
-from oft.models.base import load_base, place_base, read_card
+from oft.models import placing
+from oft.models.base import check_compatibility, load_base, place_base, read_card
 from oft.models.placing import place
+from oft.models.prompts import encode_prompts
+from oft.models.vocabulary import END_PAD, write_tokenizer
 from oft.settings.training import Base as Settings
-from oft.storage import sha256_file
+from oft.storage import read_json, sha256_file, write_json
 from tests.conftest import ROOT
 from tests.oft.models.ldm_layout import checkpoint, read_configs, with_averages, write_tiny_configs
 
@@ -89,6 +92,84 @@ def test_the_pipeline_of_diffusers_loads_a_converted_file_and_it_equals_their_co
             assert torch.equal(value, expected[name]), name
 
 
+def test_a_file_of_xl_is_what_diffusers_makes_of_it(xl_folder: Path) -> None:
+    from diffusers import StableDiffusionXLPipeline
+
+    ours = StableDiffusionXLPipeline.from_pretrained(xl_folder)
+    file = xl_folder.parent / "tiny_xl.safetensors"
+    config = Path(shutil.copytree(xl_folder.parent / "configs", xl_folder.parent / "diffusers_configs"))
+    shutil.copy(xl_folder / "model_index.json", config)
+    theirs = StableDiffusionXLPipeline.from_single_file(str(file), config=str(config), local_files_only=True)
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        expected = getattr(theirs, part).state_dict()
+        placed = getattr(ours, part).state_dict()
+        assert placed.keys() == expected.keys()
+        for name, value in placed.items():
+            assert torch.equal(value, expected[name]), name
+    assert [ours.tokenizer.pad_token_id, ours.tokenizer_2.pad_token_id] == [49407, 0]
+    assert ours.config.force_zeros_for_empty_prompt is True
+
+
+def test_openclips_fused_projections_and_its_matrix_of_the_pooled_find_their_places(xl_folder: Path) -> None:
+    state = load_file(xl_folder.parent / "tiny_xl.safetensors")
+    encoder = load_base(xl_folder).text_encoder_2
+    assert encoder is not None
+    prefix = "conditioner.embedders.1.model."
+    for layer, block in enumerate(encoder.text_model.encoder.layers):
+        fused = state[f"{prefix}transformer.resblocks.{layer}.attn.in_proj_weight"]
+        parts = (block.self_attn.q_proj, block.self_attn.k_proj, block.self_attn.v_proj)
+        assert torch.equal(torch.cat([part.weight for part in parts]), fused)
+    # OpenCLIP multiplies from the other side: x @ text_projection.
+    assert torch.equal(encoder.text_projection.weight.T, state[f"{prefix}text_projection"])
+
+
+def test_a_folder_of_xl_is_placed_whole_or_not_at_all(xl_folder: Path, tmp_path: Path) -> None:
+    card = place(settings(xl_folder), tmp_path / "base")
+    assert card["hash"] == read_card(xl_folder)["hash"]
+    assert set(card["parts"]) >= {"text_encoder_2", "tokenizer_2"}
+    base = load_base(tmp_path / "base")
+    assert base.zeroes_empty_prompts and len(base.text_encoders) == len(base.tokenizers) == 2
+
+    source = Path(shutil.copytree(xl_folder, tmp_path / "source"))
+    index = read_json(source / "model_index.json")
+    write_json(source / "model_index.json", {**index, "force_zeros_for_empty_prompt": False})
+    place(settings(source), tmp_path / "other")
+    assert not load_base(tmp_path / "other").zeroes_empty_prompts
+
+    shutil.rmtree(source / "tokenizer_2")
+    with pytest.raises(CheckpointError, match=r"a Stable Diffusion XL checkpoint .* tokenizer_2/ is missing"):
+        place(settings(source), tmp_path / "again")
+    shutil.rmtree(source / "text_encoder_2")
+    with pytest.raises(CheckpointError, match=r"addition_embed_type text_time; .* which has text_encoder_2/"):
+        place(settings(source), tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        (
+            "text_encoder_2",
+            {"eos_token_id": 7},
+            "pools at token 7, and tokenizer 2 ends prompts w",
+        ),
+        ("vae", {"latents_mean": [0.0] * 4}, "latents_mean is set"),
+        ("unet", {"addition_embed_type": "text"}, "must be text_time, and is text"),
+    ],
+)
+def test_an_xl_whose_parts_say_otherwise_is_refused(
+    xl_folder: Path, tmp_path: Path, part: str, change: dict[str, Any], message: str
+) -> None:
+    base = load_base(xl_folder)
+    config = getattr(base, part).config
+    if part == "text_encoder_2":
+        config.eos_token_id = change["eos_token_id"]
+    else:
+        getattr(base, part).register_to_config(**change)
+    with pytest.raises(CheckpointError, match=message):
+        check_compatibility(base, xl_folder)
+
+
 def test_a_file_is_taken_by_its_content_and_names_that_torch_compile_changed(
     configs: Path, state: dict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -137,12 +218,26 @@ def test_half_precision_is_kept_in_the_file_and_loaded_as_float32(
     assert {value.dtype for value in load_base(tmp_path / "base").vae.parameters()} == {torch.float32}
 
 
-def test_a_file_without_a_tokenizer_says_where_to_find_one(state: dict[str, Tensor], tmp_path: Path) -> None:
+def test_one_file_is_enough_its_vocabulary_ships_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``sd21`` stands here for networks of its shapes' kind, made tiny; its tokenizer is the real one."""
+    configs = write_tiny_configs(tmp_path / "configs", vocab_size=49408, max_position_embeddings=77)
+    shutil.rmtree(configs / "tokenizer")
+    monkeypatch.setattr(
+        placing, "write_configs", lambda name, folder: shutil.copytree(configs, folder, dirs_exist_ok=True)
+    )
     file = tmp_path / "model.safetensors"
-    save_file(state, file)
-    with pytest.raises(CheckpointError, match=r"base\.tokenizer is null.*has no vocabulary; set base\.tok"):
-        place(settings(file), tmp_path / "base")
-    assert not (tmp_path / "base").exists()
+    save_file(checkpoint(read_configs(configs), torch.Generator().manual_seed(0)), file)
+    place(settings(file, config="sd21"), tmp_path / "base")
+    base = load_base(tmp_path / "base")
+    assert len(base.tokenizer) == 49408 and base.tokenizer.pad_token_id == 0
+    assert encode_prompts(base, ["a cat", "ein Käfer"]).hidden_states.shape == (2, 77, 16)
+
+    # One that is named takes its place.
+    write_tokenizer(tmp_path / "other" / "tokenizer", END_PAD)
+    place(settings(file, config="sd21", tokenizer=str(tmp_path / "other")), tmp_path / "again")
+    assert load_base(tmp_path / "again").tokenizer.pad_token_id == 49407
 
 
 def test_a_config_folder_without_a_part_is_named(
@@ -154,8 +249,14 @@ def test_a_config_folder_without_a_part_is_named(
     shutil.rmtree(config / "vae")
     with pytest.raises(CheckpointError, match=r"config/vae: base\.config .* has no vae/ with the files"):
         place(settings(file, config=str(config)), tmp_path / "base")
+    shutil.rmtree(Path(shutil.copytree(configs, tmp_path / "bare")) / "tokenizer")
     with pytest.raises(
-        CheckpointError, match=r"base\.config \(sd3\): no such folder; it must be sd15, sd21, sd21-base, a f"
+        CheckpointError, match=r"bare/tokenizer: base\.config .* has no tokenizer/ with the f"
+    ):
+        place(settings(file, config=str(tmp_path / "bare")), tmp_path / "base")
+    with pytest.raises(
+        CheckpointError,
+        match=r"base\.config \(sd3\): no such folder; it must be sd15, sd21, sd21-base, sdxl",
     ):
         place(settings(file, config="sd3"), tmp_path / "base")
 
@@ -210,6 +311,20 @@ def test_the_hub_gives_one_set_of_weights_and_nothing_else(
     assert names == {"diffusion_pytorch_model.safetensors", "model.safetensors"}
     plain = place_base(MINIATURE, tmp_path / "plain", "miniature")
     assert card["hash"] == plain["hash"]
+
+
+def test_the_hub_gives_all_parts_of_an_xl_and_the_configurations_for_a_file(
+    xl_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    for name, source in (("base", HUB_ID), ("again", str(xl_folder.parent / "tiny_xl.safetensors"))):
+        cache = tmp_path / f"cache_{name}"
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fake_hub(xl_folder, cache))
+        card = place(settings(source, config=HUB_ID), tmp_path / name)
+        assert card["hash"] == read_card(xl_folder)["hash"]
+        assert len(list(cache.rglob("*.safetensors"))) == (4 if name == "base" else 0)
+        assert load_base(tmp_path / name).tokenizer_2 is not None
 
 
 def test_a_hub_that_does_not_answer_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

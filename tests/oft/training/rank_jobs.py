@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ class DoubleDenoiser(Denoiser):
         timesteps: Tensor,
         encoder_hidden_states: Tensor,
         conditioning: Tensor | None,
+        added: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        return super().forward(noisy.double(), timesteps, encoder_hidden_states.double(), conditioning)
+        return super().forward(noisy.double(), timesteps, encoder_hidden_states.double(), conditioning, added)
 
 
 def measure(

@@ -46,11 +46,12 @@ def test_an_adapter_at_identity_has_the_loss_of_the_base(
     base: Base, data: TrainingSet, params: Params, name: str
 ) -> None:
     batch = first_batch(base, data)
+    assert batch.prompt_embeds is not None
     with torch.no_grad():
         without = base.unet(
             base.noise_scheduler.add_noise(batch.latents, batch.noise, batch.timesteps),
             batch.timesteps,
-            batch.encoder_hidden_states,
+            batch.prompt_embeds.hidden_states,
         ).sample
         velocity = base.noise_scheduler.get_velocity(batch.latents, batch.noise, batch.timesteps)
         expected = (without - velocity).square().flatten(1).mean(1).mean()
