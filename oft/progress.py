@@ -16,6 +16,20 @@ MEBIBYTE = 1 << 20
 _Item = TypeVar("_Item")
 
 
+def format_seconds(seconds: float) -> str:
+    """Return a duration as people say it: 8.2 s, 45 s, 3 min 20 s, 1 h 20 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
 class Progress:
     """Counts work done and shows it."""
 

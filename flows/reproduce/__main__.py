@@ -82,6 +82,8 @@ def main(
             return
         with show_run():
             faults = _run_plain(options) if plain else _run_flow(options, revision)
+        if not faults and revision is None:
+            _print_results(Path.cwd())
     except UserError as error:
         faults = str(error)
     except KeyboardInterrupt:
@@ -105,6 +107,13 @@ def _print_plan(targets: list[str] | None) -> None:
             )
             typer.echo(f"{stage}: {why}")
     typer.echo(f"{len(plan.stale)} of {len(plan.order)} stages would run.")
+
+
+def _print_results(root: Path) -> None:
+    from flows.reproduce.results import describe_results
+
+    if results := describe_results(root):
+        typer.echo(f"\n{results}")
 
 
 def _run_plain(options: dict[str, Any]) -> str:

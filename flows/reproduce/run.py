@@ -10,12 +10,14 @@ from pathlib import Path
 from flows.commands import describe_changes, describe_failure, run_dvc
 from flows.executors import open_executor
 from flows.faults import explain_disk_faults
+from flows.reproduce.durations import Forecast, read_seconds
 from flows.reproduce.plan import check_before, make_plan
 from flows.reproduce.repair_outs import repair_outs
 from flows.reproduce.run_table import RunTable, Status
 from flows.reproduce.views import View, current_view, is_chatter
 from flows.reproduce.walk import RETRY_SECONDS, Log, Spawn, Walk, WalkHooks, spawn_threads
 from flows.reproduce.workspace import backup_lockfile, read_outs, repair_dvc_state, workspace_lock
+from oft.parallel import usable_cores
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def bring_up_to_date(
         for warning in check_before(root, plan):
             say(warning)
         table = RunTable(plan.order, view.changed)
-        view.begin(table)
+        view.begin(table, Forecast(read_seconds(root), options.jobs or usable_cores()))
         if plan.stale:
             backup_lockfile(root)
         results = Walk(

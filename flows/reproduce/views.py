@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
+from flows.reproduce.durations import Forecast
 from flows.reproduce.run_table import RunTable, StageRow, Status
+from oft.progress import format_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -31,10 +33,13 @@ _PRIORITY = (
     Status.SKIPPED,
     Status.CACHED,
 )
+NOTHING_KNOWN = Forecast({}, 1)
 _FRAME_LINES = 8  # of the table: frame, header, summary, and room for what is printed above
 FRAMES_PER_SECOND = 4
 # Lines that DVC prints for every stage and every run, and that the table says better.
 _CHATTER = (
+    "Running stage '",
+    "> python -m stages.",
     "Updating lock file",
     "Generating lock file",
     "Verifying outputs in frozen",
@@ -55,7 +60,7 @@ def is_chatter(line: str) -> bool:
 class View(Protocol):
     """Shows a run to its user; called from several threads."""
 
-    def begin(self, table: RunTable) -> None:
+    def begin(self, table: RunTable, forecast: Forecast) -> None:
         """Begin to show the stages of ``table``."""
 
     def changed(self, row: StageRow) -> None:
@@ -68,7 +73,7 @@ class View(Protocol):
 class SilentView:
     """Shows nothing: for runs that only a server watches."""
 
-    def begin(self, table: RunTable) -> None: ...
+    def begin(self, table: RunTable, forecast: Forecast) -> None: ...
     def changed(self, row: StageRow) -> None: ...
     def line(self, stage: str, text: str) -> None: ...
 
@@ -80,9 +85,10 @@ class PlainView:
         self._guard = threading.Lock()
         self._table: RunTable | None = None
         self._status: dict[str, Status] = {}
+        self._forecast = NOTHING_KNOWN
 
-    def begin(self, table: RunTable) -> None:
-        self._table = table
+    def begin(self, table: RunTable, forecast: Forecast) -> None:
+        self._table, self._forecast = table, forecast
 
     def changed(self, row: StageRow) -> None:
         before = self._status.get(row.stage)
@@ -91,8 +97,11 @@ class PlainView:
         if row.status is not before and not is_silent:
             assert self._table is not None
             seconds = row.seconds(self._table.now())
-            took = "" if row.ended is None or seconds is None else f" after {seconds:.1f} s"
-            self.line(row.stage, f"{row.status}{took}")
+            if row.ended is None or seconds is None:
+                self.line(row.stage, row.status)
+            else:
+                so_far = describe_progress(self._table, self._forecast)
+                self.line(row.stage, f"{row.status} after {format_seconds(seconds)} ({so_far})")
 
     def line(self, stage: str, text: str) -> None:
         with self._guard:
@@ -107,6 +116,7 @@ class LiveView:
 
         self._console = console
         self._table: RunTable | None = None
+        self._forecast = NOTHING_KNOWN
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -114,8 +124,8 @@ class LiveView:
             vertical_overflow="crop",
         )
 
-    def begin(self, table: RunTable) -> None:
-        self._table = table
+    def begin(self, table: RunTable, forecast: Forecast) -> None:
+        self._table, self._forecast = table, forecast
         self._live.start(refresh=True)
 
     def end(self) -> None:
@@ -136,10 +146,10 @@ class LiveView:
 
         if self._table is None:
             return Text("")
-        return draw_table(self._table, max(4, self._console.height - _FRAME_LINES))
+        return draw_table(self._table, max(4, self._console.height - _FRAME_LINES), self._forecast)
 
 
-def draw_table(run_table: RunTable, max_rows: int) -> RenderableType:
+def draw_table(run_table: RunTable, max_rows: int, forecast: Forecast | None = None) -> RenderableType:
     """Return the stages of a run, those of the highest priority, as a table of at most ``max_rows`` rows."""
     from rich import box
     from rich.console import Group
@@ -151,7 +161,7 @@ def draw_table(run_table: RunTable, max_rows: int) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
     table.add_column("", overflow="ellipsis", no_wrap=True)
     for row in rows:
         if row.stage in kept:
@@ -159,10 +169,11 @@ def draw_table(run_table: RunTable, max_rows: int) -> RenderableType:
             table.add_row(
                 row.stage,
                 Text(row.status, STYLES[row.status]),
-                "" if seconds is None else f"{seconds:.0f}",
+                "" if seconds is None else format_seconds(seconds),
                 Text(row.note, "yellow"),
             )
-    return Group(table, Text(f"  {summarize(run_table)}"))
+    so_far = describe_progress(run_table, forecast or NOTHING_KNOWN)
+    return Group(table, Text(f"  {so_far}; {summarize(run_table)}"))
 
 
 def _priority(row: StageRow) -> tuple[int, float]:
@@ -170,10 +181,18 @@ def _priority(row: StageRow) -> tuple[int, float]:
 
 
 def summarize(table: RunTable) -> str:
-    """Return the run in one line: the number of stages in each status, and the seconds since it began."""
+    """Return the run in one line: the number of stages in each status, and the time since it began."""
     counts = table.counts()
     parts = [f"{counts[status]} {status}" for status in Status if counts[status]]
-    return f"{', '.join(parts) or 'no stage'}; {table.now():.0f} s"
+    return f"{', '.join(parts) or 'no stage'}; {format_seconds(table.now())}"
+
+
+def describe_progress(table: RunTable, forecast: Forecast) -> str:
+    """Return how many stages have ended and about how long the others take: 17/60, about 6 min left."""
+    counts = table.counts()
+    ended = sum(counts.values()) - counts[Status.WAITING] - counts[Status.RUNNING]
+    left = forecast.left(table.rows, table.now())
+    return f"{ended}/{sum(counts.values())}" + ("" if not left else f", about {format_seconds(left)} left")
 
 
 _current: ContextVar[View | None] = ContextVar("view", default=None)

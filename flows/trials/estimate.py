@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from flows.clones import CLONES
+from flows.reproduce.durations import read_seconds
 from flows.trials.run import CLONE
 from flows.trials.trial import Part, Trial
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import ParamsError
 from oft.parallel import usable_cores
 from oft.params import Params, parse_params
-from oft.storage import YAMLError, load_yaml, read_json
+from oft.storage import YAMLError, load_yaml
 
-TELEMETRY = Path(".telemetry")
 DATASET_STAGES = ("acquire", "caption")
 TASK_STAGES = ("extract", "shard", "shard_subject", "shard_style", "prior", "encode")
 TRAINED_STAGES = ("init", "train", "fit_magnitude")
@@ -33,16 +33,10 @@ def estimate_seconds(trials: Sequence[Trial], root: Path, jobs: int | None = Non
         jobs: stages at a time; None is one a core.
     """
     places = (root, root / CLONES / CLONE)
-    place, timed = next(((each, found) for each in places if (found := read_telemetry(each))), (root, {}))
+    place, timed = next(((each, found) for each in places if (found := read_seconds(each))), (root, {}))
     trained = _trained_with(place)
     total = sum(_trial_seconds(trial, timed, trained) for trial in trials if trial.missing)
     return total / (jobs or usable_cores()) or None
-
-
-def read_telemetry(root: Path) -> dict[str, float]:
-    """Return the seconds that each stage took last, by the names that stages give themselves."""
-    entries = map(read_json, sorted((root / TELEMETRY).glob("*.json")))
-    return {entry["stage"]: float(entry["seconds"]) for entry in entries}
 
 
 def _trained_with(root: Path) -> Params | None:

@@ -23,28 +23,26 @@ NEEDS_VALUES = "meta tensors"
 
 def check_adapters(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
     """Yield a fault for each adapter that cannot be made."""
-    lists = {
-        True: params.control_adapters if params.control_tasks else [],
-        False: [
-            *(params.subject_adapters if params.subject_tasks else []),
-            *(params.style_adapters if params.style_tasks else []),
-        ],
-    }
+    control = params.control_adapters if params.control_tasks else []
+    others = [
+        *(params.subject_adapters if params.subject_tasks else []),
+        *(params.style_adapters if params.style_tasks else []),
+    ]
     config: dict[str, Any] | None = None
-    for with_condition, names in lists.items():
-        for name in dict.fromkeys(names):
-            if not scope.has("init", name):
-                continue
-            settings = params.adapters[name]
-            config = config or unet_config(params, root, scope)
-            try:
-                METHODS[settings.method].check(settings)
-                if config is not None:
+    for name, settings in params.adapters.items():
+        is_trained = name in control or name in others
+        if not scope.has("init", name) or not (is_trained or scope.stages):
+            continue
+        config = config or unet_config(params, root, scope)
+        try:
+            METHODS[settings.method].check(settings)
+            if config is not None:
+                for with_condition in {name in control or not is_trained, name not in others}:
                     refuse_unfit(settings, config, with_condition=with_condition)
-            except UserError as fault:
-                yield Finding("fault", f"adapters.{name}", str(fault))
-            else:
-                yield Finding("ok", f"adapters.{name}", f"can be made (method {settings.method})")
+        except UserError as fault:
+            yield Finding("fault", f"adapters.{name}", str(fault))
+        else:
+            yield Finding("ok", f"adapters.{name}", f"can be made (method {settings.method})")
 
 
 def refuse_unfit(settings: AdapterSettings, config: dict[str, Any], *, with_condition: bool) -> None:

@@ -15,10 +15,12 @@ from oft.report.sentences import format_difference
 
 HEADLINES_NAME = "headlines.json"
 Headline = Mapping[str, Any]
-"""One adapter on one task. ``task``, ``adapter``: their names; ``title``, ``adapter_title``; ``metric``, its
-``metric_title`` and ``direction``; ``value``, ``base``, ``hint`` and ``ceiling`` by it, None where there is
-none; ``over``: "hint" or "base"; ``difference``: [value, low, high] of the adapter's less that one's, paired;
-``num_conditions``: what the interval is over."""
+"""One adapter on one task.
+
+``task``, ``adapter``: their names; ``title``, ``adapter_title``. ``is_hint``: it is the hint encoder alone.
+``metric``, ``metric_title``, ``direction``; by that metric ``value``, ``base``, ``hint``, ``ceiling``, None
+where there is none. ``difference``: [value, low, high] of the adapter's less that of the one that ``over``
+names, hint or base, paired over ``num_conditions``."""
 
 
 def headlines(report: ReportData) -> list[dict[str, Any]]:
@@ -43,6 +45,7 @@ def _of_task(task: TaskResults, params: Any) -> list[dict[str, Any]]:
                 "title": task.title,
                 "adapter": run.adapter,
                 "adapter_title": run.words.title,
+                "is_hint": run.words.is_hint_alone,
                 "metric": metric,
                 "metric_title": known.title(params.evaluate.judges) if known else metric,
                 "direction": known.direction if known else "neither",
@@ -70,50 +73,44 @@ def _difference(gains: MetricGains | None, adapter: str) -> tuple[str | None, li
 
 
 def headline_table(rows: Sequence[Headline], markdown: bool = False) -> str:
-    """Return rows of `headlines` as a table of text; the ends of lines are not padded.
+    """Return rows of `headlines` as a table of text, in which the hint encoder alone is a column.
 
     Args:
-        markdown: as Markdown's table.
+        markdown: as Markdown's table, with tasks by their titles instead of their names.
     """
-    head = ["task", "metric", "base", "hint alone", "adapter", "", "ceiling", "adds [95 %]"]
-    cells = [head]
+    head = ("task", "metric", "base", "hint alone", "adapter", "value", "ceiling", "adds, with 95 % interval")
+    lines = [list(head)]
     before: tuple[str, str] | None = None
-    for row in rows:
-        same = (row["task"], row["metric"]) == before
+    for row in _without_hint(rows):
+        is_first = (row["task"], row["metric"]) != before
         before = row["task"], row["metric"]
-        cells.append(
-            [
-                *(
-                    ["", "", "", ""]
-                    if same
-                    else [row["title"], _with_arrow(row), *_shown(row, "base", "hint")]
-                ),
-                row["adapter_title"],
-                *_shown(row, "value", "ceiling"),
-                _with_interval(row),
-            ]
-        )
+        of_task = [row["title" if markdown else "task"], _metric(row), *_shown(row, "base", "hint")]
+        adapter = [row["adapter_title"], *_shown(row, "value", "ceiling"), _added(row)]
+        lines.append([*(of_task if is_first else [""] * len(of_task)), *adapter])
     if markdown:
-        head[5] = "value"
-        lines = [cells[0], ["---"] * len(head), *cells[1:]]
+        lines.insert(1, ["---"] * len(head))
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(map(str.ljust, line, widths)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
+
+
+def _without_hint(rows: Sequence[Headline]) -> list[Headline]:
+    """Return the rows but for those of the hint encoder alone beside other adapters of the task."""
+    others = {row["task"] for row in rows if not row["is_hint"]}
+    return [row for row in rows if not (row["is_hint"] and row["task"] in others)]
 
 
 def _shown(row: Headline, *keys: str) -> list[str]:
     return ["" if row[key] is None else format_value(row[key]) for key in keys]
 
 
-def _with_arrow(row: Headline) -> str:
+def _metric(row: Headline) -> str:
     arrow = {"higher": " ↑", "lower": " ↓"}.get(row["direction"], "")
     return f"{row['metric_title'] or 'not measured'}{arrow}"
 
 
-def _with_interval(row: Headline) -> str:
+def _added(row: Headline) -> str:
     if row["difference"] is None:
         return ""
     return f"{format_difference(Interval(*row['difference']))} over {row['over']}"

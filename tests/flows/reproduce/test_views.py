@@ -5,8 +5,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from flows.reproduce.durations import Forecast
 from flows.reproduce.run_table import RunTable, Status
 from flows.reproduce.views import (
+    NOTHING_KNOWN,
     LiveView,
     PlainView,
     SilentView,
@@ -56,7 +58,7 @@ def test_a_run_in_one_line() -> None:
 def test_plain_lines_begin_with_the_stage_and_say_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     view = PlainView()
     table = RunTable(["a", "b", "c"], view.changed)
-    view.begin(table)
+    view.begin(table, NOTHING_KNOWN)
     table.begin("a")
     view.line("a", "42 pictures")
     table.note("a", "next attempt in 2 s")
@@ -66,14 +68,25 @@ def test_plain_lines_begin_with_the_stage_and_say_how_it_ended(capsys: pytest.Ca
     view.line("", "the run")
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["[a] running", "[a] 42 pictures"]
-    assert lines[2].startswith("[a] failed after ") and lines[3:] == ["the run"]
+    assert (
+        lines[2].startswith("[a] failed after ") and lines[2].endswith(" (1/3)") and lines[3:] == ["the run"]
+    )
+
+
+def test_an_end_says_how_much_is_left_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    view = PlainView()
+    table = RunTable(["base", "train_subject@a-oft"], view.changed)
+    view.begin(table, Forecast({"base": 1.0, "train@a-oft": 300.0}, jobs=2))
+    table.begin("base")
+    table.end("base", Status.DONE)
+    assert capsys.readouterr().out.splitlines()[1].endswith("(1/2, about 2 min 30 s left)")
 
 
 def test_the_live_table_stands_at_the_end_below_the_lines() -> None:
     console = Console(file=StringIO(), width=100, height=50, force_terminal=True)
     view = LiveView(console)
     table = RunTable(["train@a"], view.changed)
-    view.begin(table)
+    view.begin(table, NOTHING_KNOWN)
     table.begin("train@a")
     view.line("train@a", "loss [bold]0.1[/bold]")
     table.end("train@a", Status.DONE)

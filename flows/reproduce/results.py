@@ -1,0 +1,42 @@
+"""What a run came to, its last lines on the terminal: the headline table, where things lie, what is next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.reproduce.pages import REPORT
+
+HEADLINES = REPORT.with_name("headlines.json")
+
+
+def describe_results(root: Path) -> str:
+    """Return the last lines of a run whose report is up to date; '' where there is none."""
+    from oft.report.headlines import headline_table
+
+    try:
+        rows = json.loads((root / HEADLINES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    lines = [f"Report: {REPORT}"]
+    if rows:
+        lines = [headline_table(rows), "", *lines, *_next(root, rows)]
+    return "\n".join(lines)
+
+
+def _next(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return where adapters lie, and the command that draws with the first that is there."""
+    folders = [Path("runs") / row["task"] / row["adapter"] / "magnitude" for row in rows]
+    there = [(row, folder) for row, folder in zip(rows, folders, strict=True) if (root / folder).is_dir()]
+    # A subject can be drawn from words alone; an adapter with a condition wants a picture beside them.
+    there.sort(key=lambda pair: not pair[0]["task"].startswith("subject_"))
+    if not there:
+        return []
+    row, folder = there[0]
+    shown = ' "a sks ..."' if row["task"].startswith("subject_") else ' "..." --condition PICTURE'
+    return [
+        "Adapters: runs/<task>/<adapter>/magnitude",
+        f"Draw with one: oft generate{shown} --adapter {folder}",
+    ]
