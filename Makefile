@@ -23,7 +23,7 @@ repro flow retrain trials serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow retrain trials serve push pull s3-demo test faults check deps bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain trials showcase serve push pull s3-demo test faults check deps bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ pull: setup ## fetch what others have pushed; `make repro` then runs nothing of 
 
 s3-demo: setup-dev ## show two clones sharing results through an S3 server on this machine
 	@python -m flows.s3_demo
+
+showcase: setup ## write the README's picture and table anew from the results here
+	@python -m oft.report.showcase
 
 serve: setup ## a Prefect server with its pages, schedules and a worker, here alone (ARGS="--port 0"); Ctrl-C ends it
 	@python -m flows.serve $(ARGS)

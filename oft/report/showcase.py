@@ -1,0 +1,108 @@
+"""What the README shows of a run: one picture, one table, and the figures they are made of.
+
+``python -m oft.report.showcase`` (`make showcase`) writes them anew after a run of the default settings; a
+test holds the README's table to the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from oft.adapters.registry import BASE_ALONE
+from oft.errors import DataError, UserError
+from oft.params import load_params
+from oft.pictures import encode_png
+from oft.report.collect import collect
+from oft.report.grids import GridRow, comparison_grid
+from oft.report.headlines import headline_table, headlines
+from oft.report.results import Picture, TaskResults
+from oft.storage import atomic_file, write_json
+
+FOLDER = Path("docs/results")
+FIGURES, PICTURE = FOLDER / "headlines.json", FOLDER / "hero.png"
+README = Path("README.md")
+BEGIN, END = "<!-- results: make showcase -->", "<!-- /results -->"
+
+
+def hero(tasks: Sequence[TaskResults], adapters: Sequence[str]) -> Image.Image:
+    """Return a row of each task: what is given, and what the base and adapters draw from it under one seed.
+
+    Of a subject its own picture is what is given. Rows are the report's first, which are chosen at random.
+
+    Args:
+        adapters: the columns after what is given.
+
+    Raises:
+        DataError: no task has a picture.
+    """
+    titles = {run.adapter: run.words.title for task in tasks for run in task.runs}
+    columns = [name for name in adapters if name in titles]
+    rows = []
+    for task in tasks:
+        if not task.comparisons:
+            continue
+        row = task.comparisons[0]
+        given = row.condition
+        if task.is_subject:
+            given = task.instances[0].picture if task.instances else None
+        drawn: list[Picture | None] = [
+            row.outputs[name].picture if name in row.outputs else None for name in columns
+        ]
+        rows.append(GridRow([given, *drawn], f"{task.short_title}: {row.caption}"))
+    if not rows:
+        raise DataError("no task has a generated picture; run `make repro` first")
+    return comparison_grid(rows, ["given", *(titles[name] for name in columns)])
+
+
+def put_table(readme: str, table: str) -> str:
+    """Return the README's text with a table between its two marks.
+
+    Raises:
+        DataError: a mark is missing.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise DataError(f"{README}: {BEGIN} and {END} must stand in it, around the table of results")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def table_of(figures: Sequence[dict[str, Any]]) -> str:
+    """Return the README's table of the rows of ``headlines.json``."""
+    return headline_table(figures, markdown=True)
+
+
+def main() -> None:
+    """Write docs/results and the README's table from the run in this repository."""
+    params = load_params()
+    report = collect(Path(), params)
+    shown = [BASE_ALONE, *(name for name in params.adapters if name in ("hint", "oft"))]
+    figures = headlines(report)
+    readme = put_table(README.read_text(encoding="utf-8"), table_of(figures))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with atomic_file(PICTURE) as partial:
+        partial.write_bytes(encode_png(hero(report.tasks, shown)))
+    write_json(FIGURES, figures)
+    with atomic_file(README) as partial:
+        partial.write_text(readme, encoding="utf-8")
+    print(f"{PICTURE}, {FIGURES}, {README}")
+
+
+def read_figures(folder: Path) -> list[dict[str, Any]]:
+    """Return the figures that the README's table is made of."""
+    found: list[dict[str, Any]] = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
