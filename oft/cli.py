@@ -97,15 +97,30 @@ def energy(
 
 @app.command()
 def info(
-    path: Annotated[Path, typer.Argument(help="An adapter's folder, or one of its .safetensors files.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="An adapter's folder, one of its .safetensors files, or a picture drawn with it."
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> None:
     """Say what a saved adapter is: layers, blocks, convention, base, size; no base is needed.
 
+    Of a picture of `oft generate` it says the settings that it was drawn with.
+
     For example: oft info runs/segm_ade20k/oft/magnitude
     """
     from oft.exchange.description import describe_adapter
+    from oft.generation.png import read_settings
 
+    if path.suffix.lower() == ".png":
+        settings = read_settings(path)
+        if as_json:
+            _print_json(settings)
+        else:
+            typer.echo("\n".join(f"{name}: {value}" for name, value in settings.items()))
+        return
     description = describe_adapter(path)
     if as_json:
         _print_json(description.to_json())
