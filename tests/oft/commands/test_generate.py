@@ -97,6 +97,8 @@ def test_a_picture_says_how_it_was_drawn(place: Path, saved: Saver) -> None:
     assert (settings["prompt"], settings["negative_prompt"]) == ("a red house", "x")
     assert (settings["seed"], settings["num_inference_steps"]) == (3, 2)
     assert settings["adapters"] == [{"path": str(folder), "kind": "oft", "strength": 0.5}]
+    outcome = CliRunner().invoke(app, ["info", made[0], "--json"], catch_exceptions=False)
+    assert json.loads(outcome.stdout) == settings
     again = oft(
         "a red house", "--adapter", f"{folder}:0.5", "--seed", 3, "--steps", 2, "--negative-prompt", "x"
     )
