@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from oft.adapters.attaching import BASE_REMEDY, refuse_second
-from oft.adapters.oft.layers import AdaptedLayer, Part, Slot, adapt, restore
+from oft.adapters.oft.adapting import adapt, restore
+from oft.adapters.oft.layers import AdaptedLayer, Part, Slot
 from oft.errors import ParamsError
 from oft.weights import check_weights
 
@@ -212,9 +213,13 @@ class LayerAdapter(nn.Module):
 
     def _set_merged(self, merged: bool) -> None:
         if merged or self.merged:
-            for name, layer in self._layers.items():
-                self._parts[name].merged = merged
-                layer.update_merged_weight()
+            try:
+                for name, layer in self._layers.items():
+                    self._parts[name].merged = merged
+                    layer.update_merged_weight()
+            except ParamsError:  # a layer cannot: none is
+                self._set_merged(False)
+                raise
 
     def _update_layers(self) -> None:
         """Make the weights follow a change of this adapter, in layers where any part is folded in."""

@@ -1,10 +1,10 @@
 """Frozen linear and convolutional layers under adaptation: y = diag(s) W Rᵀ x + bias.
 
-``adapt`` turns a ``torch.nn.Linear`` or ``torch.nn.Conv2d`` into its adapted twin by changing its class in
-place (the way ``torch.nn.utils.parametrize`` does). The model's tree, parameter names and state dict stay
-those of the base; code that looks at ``layer.weight`` or asks ``isinstance(layer, nn.Linear)``, attention
-processors of every backend among it, sees the layer it knows. The parameters of R and s live in the adapters,
-not here.
+``oft.adapters.oft.adapting`` turns a ``torch.nn.Linear`` or ``torch.nn.Conv2d`` into its adapted twin by
+changing its class in place (the way ``torch.nn.utils.parametrize`` does). The model's tree, parameter names
+and state dict stay those of the base; code that looks at ``layer.weight`` or asks ``isinstance(layer,
+nn.Linear)``, attention processors of every backend among it, sees the layer it knows. The parameters of R and
+s live in the adapters, not here.
 
 A convolution's W is ``[out, in k k]``, its input the unfolded windows: R turns a window's entries, channel by
 channel in the order of the weight, and a group's filters are turned among themselves. Blocks of k² entries
@@ -214,38 +214,20 @@ class AdaptedConv2d(AdaptedLayer, nn.Conv2d):
         return (in_size + 2 * padding - window) // self.stride[axis] + 1
 
 
-ADAPTABLE: dict[type[nn.Module], type[AdaptedLayer]] = {nn.Linear: AdaptedLinear, nn.Conv2d: AdaptedConv2d}
-
-
-def is_adaptable(module: nn.Module) -> bool:
-    """Return whether ``adapt`` takes the module: a plain or an adapted layer with its class's forward."""
-    return type(module) in (*ADAPTABLE, *ADAPTABLE.values()) and "forward" not in vars(module)
-
-
-def adapt(layer: nn.Module) -> AdaptedLayer:
-    """Turn a layer into its adapted twin, in place, and return it; leave an adapted one as it is."""
-    if not isinstance(layer, AdaptedLayer):
-        layer.__class__ = ADAPTABLE[type(layer)]
-        assert isinstance(layer, AdaptedLayer)
-        layer.rotations, layer.log_scales = [], []
-        layer.application, layer.unmerged_weight = "auto", None
-    return layer
-
-
-def restore(layer: nn.Module) -> None:
-    """Turn an adapted layer back into the plain one it was, unless an adapter still has a part in it."""
-    assert isinstance(layer, AdaptedLayer)
-    if not layer.rotations and not layer.log_scales:
-        del layer.rotations, layer.log_scales, layer.application, layer.unmerged_weight
-        layer.__class__ = type(layer).plain_class  # type: ignore[assignment]
-
-
 def num_features(layer: nn.Module) -> int:
     """Return what R turns: a linear layer's in_features, a convolution's in_channels times its window."""
     if isinstance(layer, nn.Conv2d):
         return layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
     assert isinstance(layer, nn.Linear)
     return layer.in_features
+
+
+def num_outputs(layer: nn.Module) -> int:
+    """Return how many neurons a layer has: a linear layer's out_features, a convolution's out_channels."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.out_channels
+    assert isinstance(layer, nn.Linear)
+    return layer.out_features
 
 
 def weight_of(layer: nn.Module) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from oft.adapters.attaching import freeze, zeros_beside
 from oft.adapters.oft.layer_adapter import DEFAULT_NAME, LayerAdapter
-from oft.adapters.oft.layers import weight_of
+from oft.adapters.oft.layers import num_outputs, weight_of
 from oft.adapters.oft.targets import find_targets
 
 
@@ -30,10 +30,10 @@ class MagnitudeAdapter(LayerAdapter):
     slot = "log_scales"
 
     def __init__(self, model: nn.Module, targets: Mapping[str, nn.Module], name: str = DEFAULT_NAME) -> None:
-        weights = {key: weight_of(layer) for key, layer in targets.items()}
-        super().__init__(
-            model, {key: zeros_beside(weight, weight.shape[:1]) for key, weight in weights.items()}, name
-        )
+        initial = {
+            key: zeros_beside(weight_of(layer), (num_outputs(layer),)) for key, layer in targets.items()
+        }
+        super().__init__(model, initial, name)
 
     @torch.no_grad()
     def scales(self) -> dict[str, Tensor]:

@@ -28,8 +28,9 @@ from oft.adapters.files import CONFIG_FILE, MAGNITUDE_FILE, ROTATION_FILE
 from oft.adapters.hint.adapter import read_encoder, save_encoder
 from oft.adapters.hint.encoder import CHILD_NAME as HINT_ENCODER_CHILD
 from oft.adapters.hint.encoder import HintEncoder
+from oft.adapters.oft.adapting import is_adaptable
 from oft.adapters.oft.config import OFTConfig
-from oft.adapters.oft.layers import Application, is_adaptable, is_pointwise, weight_of
+from oft.adapters.oft.layers import Application, is_pointwise, num_outputs
 from oft.adapters.oft.magnitude import MagnitudeAdapter
 from oft.adapters.oft.module import OFTAdapter
 from oft.adapters.oft.rotation import EpsConvention, ParameterScale
@@ -259,5 +260,5 @@ def check_magnitudes(what: str, log_scales: Mapping[str, Tensor], unet: nn.Modul
         CheckpointError: a layer is unknown or cannot be adapted, or a length differs.
     """
     layers = {name: layer for name, layer in unet.named_modules() if is_adaptable(layer)}
-    expected = {name: weight_of(layers[name]).shape[:1] for name in log_scales if name in layers}
+    expected = {name: (num_outputs(layers[name]),) for name in log_scales if name in layers}
     check_weights(what, meta_weights(expected), log_scales, BASE_REMEDY)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from oft.adapters.oft.adapting import is_adaptable
 from oft.adapters.oft.layer_adapter import LayerAdapter
-from oft.adapters.oft.layers import is_adaptable
 from oft.errors import ParamsError
 
 
@@ -35,9 +35,9 @@ def find_targets(model: nn.Module, patterns: Sequence[str] | str) -> dict[str, n
             if isinstance(patterns, str):
                 continue  # an expression for whole names sweeps over containers
             raise ParamsError(
-                "target_modules: only plain torch.nn.Linear and torch.nn.Conv2d layers can be adapted, and "
-                f"{matches[0]!r} matches {name!r}, a {type(module).__name__} (or one whose forward was "
-                "replaced); narrow the pattern or take off what wraps the layer"
+                "target_modules: only plain torch.nn.Linear and torch.nn.Conv2d and quantised linear layers "
+                f"can be adapted, and {matches[0]!r} matches {name!r}, a {type(module).__name__} (or one "
+                "whose forward was replaced); narrow the pattern or take off what wraps the layer"
             )
         targets[name] = module
         for pattern in matches:

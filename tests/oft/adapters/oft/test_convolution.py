@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from oft.adapters.oft.adapting import adapt
 from oft.adapters.oft.config import OFTConfig
-from oft.adapters.oft.layers import Application, Part, adapt, num_features
+from oft.adapters.oft.layers import Application, Part, num_features
 from oft.adapters.oft.magnitude import inject_magnitude
 from oft.adapters.oft.module import OFTAdapter, inject_oft
 from oft.adapters.oft.rotation import cayley, skew_from_packed

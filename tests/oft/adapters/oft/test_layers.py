@@ -5,11 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from oft.adapters.oft.adapting import adapt, restore
 from oft.adapters.oft.layers import (
     AdaptedLinear,
     Application,
-    adapt,
-    restore,
     rotated_linear,
     scale_rows,
     scaled_linear,
