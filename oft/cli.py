@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from oft.commands.doctor import doctor_command
 from oft.commands.generate import generate_command
 from oft.datasets.registry import READERS
 from oft.errors import UserError
+from oft.exchange.formats import FORMATS, ExportOptions, Precision, describe_formats, takers
+from oft.exchange.formats.format import DEFAULT_ENERGY, MAX_ERROR
+from oft.exchange.sources import SOURCES, Cayley, ReadOptions, ScaledBy, Sign
 from oft.models.architectures import Architecture
 from oft.models.counting import Method, Targets
 
@@ -31,6 +34,15 @@ for _name, _group in (("subject", subject_app), ("style", style_app), ("control"
     app.add_typer(_group, name=_name)
 
 _METRICS = "runs/*/*/metrics.json"
+
+
+def _import_help() -> str:
+    return (
+        f"Convert an OFT adapter of {'; '.join(source.program for source in SOURCES)}.\n\n"
+        "Nothing in the file is run: safetensors, or PyTorch's own format restricted to tensors.\n\n"
+        "Example: oft import model-epoch=19.ckpt runs/imported --base data/models/base"
+    )
+
 
 data_app = typer.Typer(help="Tools around data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -265,12 +277,16 @@ def check_command(
 AdapterFolder = Annotated[Path, typer.Argument(help="Folder of the adapter: runs/<task>/<adapter>/train.")]
 BaseFolder = Annotated[Path, typer.Argument(help="Folder of the base it was trained on: data/models/base.")]
 Dtype = Annotated[
-    Literal["fp32", "fp16"], typer.Option("--dtype", help="Type of the weights in delta and diffusers.")
+    Precision | None,
+    typer.Option(
+        "--dtype",
+        help=f"Type of the tensors of {', '.join(takers('dtype'))}; by default fp16 for weights, fp32 for "
+        "rotations.",
+    ),
 ]
-
 Strength = Annotated[
     float,
-    typer.Option(help="How much of the adapter goes into merged weights: 0 none, 1 what was trained."),
+    typer.Option(help=f"How much of the adapter goes into {', '.join(takers('strength'))}: 0 none, 1 all."),
 ]
 
 
@@ -278,28 +294,40 @@ Strength = Annotated[
 def export_command(
     adapter: AdapterFolder,
     base: BaseFolder,
-    out: Annotated[Path, typer.Argument(help="What to make: a folder; for delta a file .safetensors.")],
+    out: Annotated[Path, typer.Argument(help="What to make: a folder, or a file .safetensors.")],
     form: Annotated[
-        Literal["peft", "delta", "diffusers"],
-        typer.Option(
-            "--format",
-            help="peft: for PeftModel.from_pretrained. delta: weight differences, which AUTOMATIC1111 and "
-            "ComfyUI load like a LoRA. diffusers: a merged checkpoint, for "
-            "StableDiffusionPipeline.from_pretrained.",
-        ),
+        str,
+        typer.Option("--format", metavar="|".join(FORMATS), help=describe_formats()),
     ] = "peft",
-    dtype: Dtype = "fp32",
+    dtype: Dtype = None,
     strength: Strength = 1.0,
+    rank: Annotated[
+        int | None, typer.Option(help=f"For {', '.join(takers('rank'))}: the rank of each layer.")
+    ] = None,
+    energy: Annotated[
+        float | None,
+        typer.Option(
+            help=f"For {', '.join(takers('energy'))}: the smallest ranks that keep this share of each "
+            f"layer's squared change, {DEFAULT_ENERGY} by default."
+        ),
+    ] = None,
+    allow_error: Annotated[
+        bool,
+        typer.Option(
+            "--allow-error",
+            help=f"For {', '.join(takers('allow_error'))}: write a file that loses more than {MAX_ERROR:g} "
+            "of the adapter's effect.",
+        ),
+    ] = False,
 ) -> None:
-    """Write an adapter for another program.
+    """Write an adapter for another program; docs/exchange.md says which, and how exactly.
 
-    Magnitudes are in delta and diffusers; the hint encoder, which no other format has a place for, in none.
-
-    Example: oft export runs/subject_robot_toy/oft/train data/models/base robot.safetensors --format delta
+    Example: oft export runs/subject_robot_toy/oft/train data/models/base robot --format lora
     """
     from oft.exchange import export_adapter
 
-    _report(out, export_adapter(adapter, base, out, form, dtype, strength))
+    options = ExportOptions(strength, rank, energy, allow_error)
+    _report(out, export_adapter(adapter, base, out, form, dtype, options))
 
 
 @app.command("merge")
@@ -307,7 +335,7 @@ def merge_command(
     adapter: AdapterFolder,
     base: BaseFolder,
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
-    dtype: Dtype = "fp32",
+    dtype: Dtype = None,
     strength: Strength = 1.0,
 ) -> None:
     """Merge an adapter into its base: a whole checkpoint in diffusers' layout (export --format diffusers).
@@ -316,43 +344,56 @@ def merge_command(
     """
     from oft.exchange import export_adapter
 
-    _report(out, export_adapter(adapter, base, out, "diffusers", dtype, strength))
+    options = ExportOptions(strength)
+    _report(out, export_adapter(adapter, base, out, "diffusers", dtype, options))
 
 
-@app.command("import")
+@app.command("import", help=_import_help())
 def import_command(
     file: Annotated[Path, typer.Argument(help="File or folder of another program's OFT adapter.")],
-    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    out: Annotated[
+        Path,
+        typer.Argument(help="Folder to make; of a file that becomes weights also a file .safetensors of ΔW."),
+    ],
     base: Annotated[Path, typer.Option(help="Folder of the base the adapter was trained on.")],
     cayley: Annotated[
-        Literal["exact", "neumann"],
+        Cayley,
         typer.Option(
-            help="Of PEFT's truncated transform take exact: the rotation it approximates. neumann: its own "
-            "product, no rotation, written as merged weights (OUT: a folder, or a file .safetensors of ΔW)."
+            help="Of a truncated transform take exact: the rotation it approximates. neumann: its own "
+            "product, no rotation, written as weights."
         ),
     ] = "exact",
     reference: Annotated[
-        Literal["current", "early"],
+        Sign,
         typer.Option(help="The sign a file of the reference implementation has: of its later or first code."),
     ] = "current",
     coft_eps: Annotated[
         float | None,
         typer.Option(help="--eps of a reference training with --coft, where the file does not record it."),
     ] = None,
-    dtype: Dtype = "fp32",
+    scaled_by: Annotated[
+        ScaledBy,
+        typer.Option(
+            help="What a file of OneTrainer's scaled OFT is divided by: 2 √(b - 1), or the root of a block's "
+            "number of entries, as its first releases did."
+        ),
+    ] = "block",
+    allow_error: Annotated[
+        bool,
+        typer.Option(
+            "--allow-error",
+            help=f"Take exact rotations that lose more than {MAX_ERROR:g} of the file's effect; leave out "
+            "its text encoders.",
+        ),
+    ] = False,
+    dtype: Annotated[
+        Precision | None, typer.Option("--dtype", help="Type of weights, fp16 by default.")
+    ] = None,
 ) -> None:
-    """Convert an OFT adapter of PEFT (0.14 and later) or of the paper's reference implementation.
-
-    Nothing in the file is run: safetensors, or PyTorch's own format restricted to tensors.
-
-    Example: oft import model-epoch=19.ckpt runs/imported --base data/models/base
-    """
     from oft.exchange import import_adapter
 
-    _report(
-        out,
-        import_adapter(file, base, out, cayley=cayley, sign=reference, coft_eps=coft_eps, precision=dtype),
-    )
+    options = ReadOptions(cayley, reference, coft_eps, scaled_by, allow_error)
+    _report(out, import_adapter(file, base, out, options=options, precision=dtype))
 
 
 @app.command("publish")

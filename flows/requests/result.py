@@ -37,13 +37,15 @@ def make_result(
         UserError: the adapter cannot be exported.
     """
     from oft.exchange import export_adapter  # imports torch
+    from oft.exchange.formats import ExportOptions
     from oft.sampling import task_conditions
 
     target.mkdir(parents=True)
     adapter, base = root / request.run / "magnitude", root / "data" / "models" / "base"
     method = recognise(adapter)
     if method.has_peft_form:
-        notes = export_adapter(adapter, base, target / ADAPTER, "peft")
+        elsewhere = ExportOptions(local_base=False)  # the folder of a base on this machine says nothing there
+        notes = export_adapter(adapter, base, target / ADAPTER, "peft", options=elsewhere)
     else:
         shutil.copytree(adapter, target / ADAPTER, copy_function=shutil.copyfile)
         notes = []

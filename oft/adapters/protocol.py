@@ -149,6 +149,13 @@ class Adapter(ABC):
         """
         raise ParamsError(f"PEFT has no adapter of the kind {self.method}; use the adapter as it is")
 
+    def lora_state(self) -> dict[str, Tensor] | None:
+        """Return the change as a LoRA's factors by their names in diffusers' file, their scale in ``lora_B``.
+
+        None where the change is not one of such factors.
+        """
+        return None
+
     def lost_by_merging(self) -> list[str]:
         """Return what merged weights leave out of the adapter, for people to read."""
         return []

@@ -12,6 +12,10 @@ from oft.models.copying import INDEX_NAME
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+
+REMEDY = "give a whole base in diffusers' layout, in safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,19 @@ def load_unet(folder: Path) -> UNet2DConditionModel:
 
     from oft.models.loading import load_network
 
-    unet: UNet2DConditionModel = load_network(
-        UNet2DConditionModel, folder / "unet", "give a whole base in diffusers' layout, in safetensors"
-    )
+    unet: UNet2DConditionModel = load_network(UNet2DConditionModel, folder / "unet", REMEDY)
     return unet
+
+
+def load_text_encoder(folder: Path) -> CLIPTextModel:
+    """Return the text encoder of a base in float32, frozen.
+
+    Raises:
+        CheckpointError: it is missing, damaged or not in safetensors.
+    """
+    from transformers import CLIPTextModel
+
+    from oft.models.loading import load_network
+
+    text_encoder: CLIPTextModel = load_network(CLIPTextModel, folder / "text_encoder", REMEDY)
+    return text_encoder

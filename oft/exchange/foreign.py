@@ -35,6 +35,7 @@ class ForeignAdapter:
         log_scales: logarithms of magnitudes, ``[out]``; None for none.
         hint_encoder: a ``HintEncoder``'s state; None for none.
         target_modules: endings of the layers' names, as far as the file says.
+        kernels: convolutions of any window are among the layers, their weights turned as here.
         notes: what the user should know about the conversion.
     """
 
@@ -47,7 +48,23 @@ class ForeignAdapter:
     log_scales: Mapping[str, Tensor] | None = None
     hint_encoder: Mapping[str, Tensor] | None = None
     target_modules: tuple[str, ...] = ()
+    kernels: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ForeignWeights:
+    """What a file makes of the base's weights, where that is no adapter of this project.
+
+    Attributes:
+        weights: adapted ones by parameter name.
+        what: what they are of, for people to read.
+        notes: what the user should know about the conversion.
+    """
+
+    weights: Mapping[str, Tensor]
+    what: str
+    notes: tuple[str, ...]
 
 
 def inject_foreign(unet: nn.Module, foreign: ForeignAdapter) -> OrthogonalAdapter:
@@ -74,7 +91,8 @@ def infer_config(foreign: ForeignAdapter, unet: nn.Module) -> OFTConfig:
         CheckpointError: a layer is unknown, or its blocks do not make up its input.
     """
     counts, sizes = set(), set()
-    for name, weight in linear_weights(foreign.source, foreign.packed, unet).items():
+    weights = linear_weights(foreign.source, foreign.packed, unet, kernels=foreign.kernels)
+    for name, weight in weights.items():
         in_features = weight.shape[1]
         stored, block_size = foreign.packed[name].shape[0], block_size_of(foreign.packed[name])
         num_blocks, remainder = divmod(in_features, block_size)
@@ -107,9 +125,14 @@ def infer_config(foreign: ForeignAdapter, unet: nn.Module) -> OFTConfig:
         raise CheckpointError(f"{foreign.source}: {fault}") from fault
 
 
-def linear_weights(source: str, names: Iterable[str], unet: nn.Module) -> dict[str, Tensor]:
+def linear_weights(
+    source: str, names: Iterable[str], unet: nn.Module, *, kernels: bool = False
+) -> dict[str, Tensor]:
     """Return the weights ``[out, in]`` of the layers ``names`` of ``unet``: linear ones, pointwise
     convolutions.
+
+    Args:
+        kernels: convolutions of larger windows too, as ``[out, in k k]``.
 
     Raises:
         CheckpointError: a name is unknown, or that of another layer.
@@ -124,7 +147,8 @@ def linear_weights(source: str, names: Iterable[str], unet: nn.Module) -> dict[s
     weights = {}
     for name in names:
         layer = modules[name]
-        if not (isinstance(layer, nn.Linear) or is_pointwise(layer)):
+        is_kernel = kernels and isinstance(layer, nn.Conv2d)
+        if not (isinstance(layer, nn.Linear) or is_pointwise(layer) or is_kernel):
             raise CheckpointError(
                 f"{source}: adapted layers must be linear, and {name!r} is a {type(layer).__name__}: "
                 "what is done to a convolution there is no rotation of its weight (patches overlap, axes are "

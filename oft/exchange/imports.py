@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from oft.adapters.files import HINT_ENCODER_FILE, MAGNITUDE_FILE
+from oft.adapters.tensors import file_metadata
 from oft.errors import CheckpointError, ParamsError
-from oft.exchange.bases import identify_base, load_unet
-from oft.exchange.exports import Precision, refuse_target, write_weights
+from oft.exchange.bases import BaseIdentity, identify_base, load_unet
+from oft.exchange.delta import write_delta
+from oft.exchange.exports import refuse_target
 from oft.exchange.files import find_checkpoint
-from oft.exchange.foreign import ForeignAdapter, inject_foreign
-from oft.exchange.peft import Cayley, TruncatedAdapter, is_peft, read_peft
-from oft.exchange.reference import Sign, is_reference, read_reference
+from oft.exchange.foreign import ForeignAdapter, ForeignWeights, inject_foreign
+from oft.exchange.formats.format import Precision
+from oft.exchange.merged import write_merged
+from oft.exchange.peft import TruncatedAdapter
+from oft.exchange.sources import SOURCES, ReadOptions
 from oft.exchange.weights import truncated_weights
 from oft.models.checkpoints import read_checkpoint
 from oft.storage import atomic_folder
@@ -21,7 +27,7 @@ from oft.storage import atomic_folder
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PIPELINE_PREFIX = "unet."
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
 def import_adapter(
@@ -29,70 +35,54 @@ def import_adapter(
     base: Path,
     target: Path,
     *,
-    cayley: Cayley = "exact",
-    sign: Sign = "current",
-    coft_eps: float | None = None,
-    precision: Precision = "fp32",
+    options: ReadOptions | None = None,
+    precision: Precision | None = None,
 ) -> list[str]:
-    """Convert an adapter of PEFT or of the reference implementation; return what the user should know.
+    """Convert another program's OFT adapter; return what the user should know.
 
     Args:
         source: its file or folder.
         base: folder of the base it was trained on.
-        target: folder to make. With ``cayley="neumann"`` the weights themselves are written: a file of ΔW
-            where the name ends with ``.safetensors``, a merged checkpoint otherwise.
-        cayley, sign, coft_eps: see ``read_peft`` and ``read_reference``.
-        precision: type of merged weights.
+        target: folder to make. Where the file becomes weights and no adapter, a name that ends with
+            ``.safetensors`` makes a file of ΔW, any other a merged checkpoint.
+        options: what the file does not say; None for the defaults.
+        precision: type of weights; None for fp16. Adapters are kept in float32.
 
     Raises:
         CheckpointError: the file is damaged, refused, of another format or of another base.
         ParamsError: ``target`` exists, or the options do not fit the file.
     """
-    weights_alone = cayley == "neumann"
-    as_delta = weights_alone and target.suffix == ".safetensors"
-    if precision != "fp32" and not weights_alone:
-        raise ParamsError(
-            f"--dtype ({precision}) is for merged weights (--cayley neumann); adapters are kept in float32; "
-            "leave it out"
-        )
-    refuse_target(target, base, as_file=as_delta)
+    refuse_target(target, base)
     file = find_checkpoint(source)
     identity = identify_base(base)
     unet = load_unet(base)
-    foreign = read_foreign(file, unet, cayley=cayley, sign=sign, coft_eps=coft_eps)
+    foreign = read_foreign(file, unet, options)
     if isinstance(foreign, TruncatedAdapter):
         weights = truncated_weights(unet, foreign)
-        what = f"PEFT's {source.name}"
-        write_weights(
-            target, base, identity, unet, weights, "delta" if as_delta else "diffusers", precision, what
+        foreign = ForeignWeights(weights, f"PEFT's {source.name}", foreign.notes)
+    if isinstance(foreign, ForeignWeights):
+        _write_weights(target, base, identity, unet, foreign, precision or "fp16")
+        return list(foreign.notes)
+    if target.suffix == ".safetensors":
+        raise ParamsError(f"{target}: {file} becomes an adapter's folder; name it without .safetensors")
+    if precision is not None:
+        raise ParamsError(
+            f"--dtype ({precision}) is for merged weights; adapters are kept in float32; leave it out"
         )
-    else:
-        adapter = inject_foreign(unet, foreign)
-        with atomic_folder(target) as partial:
-            adapter.save(
-                partial,
-                base_hash=identity.hash,
-                base_name=identity.name,
-                metadata={"imported_from": source.name},
-            )
+    adapter = inject_foreign(unet, foreign)
+    with atomic_folder(target) as partial:
+        adapter.save(
+            partial,
+            base_hash=identity.hash,
+            base_name=identity.name,
+            metadata={"imported_from": source.name},
+        )
     return list(foreign.notes)
 
 
-def without_prefix(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return tensors by their names within the UNet, where all are named within a pipeline (``unet.``)."""
-    if not all(name.startswith(PIPELINE_PREFIX) for name in tensors):
-        return tensors
-    return {name.removeprefix(PIPELINE_PREFIX): value for name, value in tensors.items()}
-
-
 def read_foreign(
-    source: Path,
-    unet: nn.Module,
-    *,
-    cayley: Cayley = "exact",
-    sign: Sign = "current",
-    coft_eps: float | None = None,
-) -> ForeignAdapter | TruncatedAdapter:
+    source: Path, unet: nn.Module, options: ReadOptions | None = None
+) -> ForeignAdapter | ForeignWeights | TruncatedAdapter:
     """Read an adapter of whichever known format ``source`` is in.
 
     Raises:
@@ -105,29 +95,38 @@ def read_foreign(
             raise ParamsError(
                 f"{file.parent}: is an adapter of this project already ({own} is beside it); use it as it is"
             )
-    named = read_checkpoint(file)
-    tensors = without_prefix(named)
-    if is_peft(tensors):
-        if sign != "current" or coft_eps is not None:
-            raise ParamsError(
-                f"--reference and --coft-eps are for files of the reference implementation, and {file} is "
-                "PEFT's, which says these things itself; leave them out"
-            )
-        return read_peft(file, tensors, unet, cayley)
-    if is_reference(tensors):
-        if cayley != "exact":
-            raise ParamsError(
-                f"--cayley {cayley} is for PEFT's truncated transform, and {file} is the reference "
-                "implementation's, which is exact; leave it out"
-            )
-        return read_reference(file, tensors, unet, sign, coft_eps)
-    if any("oft_blocks" in name or "oft_diag" in name for name in tensors):
-        raise CheckpointError(
-            f"{file}: OFT of LyCORIS and kohya turns the outputs of layers, which no rotation of inputs "
-            "equals; merge it into its base with the program that made it"
-        )
+    options = options or ReadOptions()
+    tensors = read_checkpoint(file)
+    for known in SOURCES:
+        if not known.recognises(tensors, file):
+            continue
+        for name in options.given():
+            if name not in known.takes:
+                others = " and ".join(each.program for each in SOURCES if name in each.takes)
+                raise ParamsError(
+                    f"--{name.replace('_', '-')} ({getattr(options, name)}) is for files of {others}, and "
+                    f"{file} is of {known.program}; leave it out"
+                )
+        return known.read(file, tensors, unet, options)
     raise CheckpointError(
-        f"{file}: must be an OFT adapter of PEFT (names ending with .oft_R.weight) or of the reference "
-        f"implementation (.R beside .OFT.weight, or processor.to_q_oft.R), got "
-        f"{', '.join(sorted(named)[:3])}; other formats cannot be converted"
+        f"{file}: must be an OFT adapter of {'; '.join(f'{s.program} ({s.known_by})' for s in SOURCES)}; got "
+        f"{', '.join(sorted(tensors)[:3])}; other formats cannot be converted"
     )
+
+
+def _write_weights(
+    target: Path,
+    base: Path,
+    identity: BaseIdentity,
+    unet: nn.Module,
+    foreign: ForeignWeights,
+    precision: Precision,
+) -> None:
+    """Write weights as a file of ΔW or a merged checkpoint, whichever the target's name asks for."""
+    origin, dtype = f"{identity.name} merged with {foreign.what}", DTYPES[precision]
+    weights: Mapping[str, Tensor] = foreign.weights
+    if target.suffix == ".safetensors":
+        metadata = {**file_metadata(identity.hash, identity.name), "origin": origin}
+        write_delta(target, unet, weights, metadata, dtype)
+    else:
+        write_merged(target, base, weights, origin, dtype)

@@ -8,11 +8,31 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from oft.adapters.protocol import Adapter
 from oft.adapters.tensors import read_tensors, write_tensors
-from oft.errors import CheckpointError
+from oft.errors import CheckpointError, ParamsError
 from oft.models.base import CARD_NAME, hash_weights, parts_of, refuse_pickled
 from oft.models.copying import WEIGHTS_NAMES, copy_plain
 from oft.storage import atomic_folder, write_json
+
+
+def take_weights(adapter: Adapter, folder: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Return an adapter's merged weights by parameter name and what they leave out; take it off the UNet.
+
+    Args:
+        folder: where it is saved, for messages.
+
+    Raises:
+        ParamsError: merging it changes no weight.
+    """
+    weights, lost = adapter.merged_values(), adapter.lost_by_merging()
+    if not weights:
+        raise ParamsError(
+            f"{folder}: this kind of adapter ({adapter.method}) changes no weights, so there are none to "
+            "merge; use it as it is"
+        )
+    adapter.remove()
+    return weights, lost
 
 
 def write_merged(
@@ -35,26 +55,33 @@ def write_merged(
     Raises:
         CheckpointError: the base's UNet has no weight of such a name and shape.
     """
-    refuse_pickled(base)
     with atomic_folder(target) as partial:
-        for path in _kept_files(base):
-            copy_plain(path, partial / path.relative_to(base), base)
-        missing = set(weights)
-        for source in _unet_files(base):
-            tensors, metadata = read_tensors(source)
-            for key in missing & tensors.keys():
-                if weights[key].shape == tensors[key].shape:
-                    tensors[key] = weights[key]
-                    missing.discard(key)
-            write_tensors(partial / "unet" / source.name, _cast(tensors, dtype), metadata)
-        if missing:
-            raise CheckpointError(
-                f"{base / 'unet'}: must hold a weight for each adapted layer, of its shape, and has none for "
-                f"{', '.join(sorted(missing)[:3])}; use the base the adapter was trained on"
-            )
-        parts = [part for part in parts_of(partial) if (partial / part).is_dir()]
-        card = {"origin": origin, "hash": hash_weights(partial, parts), "parts": parts}
-        write_json(partial / CARD_NAME, card)
+        fill_merged(partial, base, weights, origin, dtype)
+
+
+def fill_merged(
+    folder: Path, base: Path, weights: Mapping[str, Tensor], origin: str, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write what ``write_merged`` writes into a folder that is there."""
+    refuse_pickled(base)
+    for path in _kept_files(base):
+        copy_plain(path, folder / path.relative_to(base), base)
+    missing = set(weights)
+    for source in _unet_files(base):
+        tensors, metadata = read_tensors(source)
+        for key in missing & tensors.keys():
+            if weights[key].shape == tensors[key].shape:
+                tensors[key] = weights[key]
+                missing.discard(key)
+        write_tensors(folder / "unet" / source.name, _cast(tensors, dtype), metadata)
+    if missing:
+        raise CheckpointError(
+            f"{base / 'unet'}: must hold a weight for each adapted layer, of its shape, and has none for "
+            f"{', '.join(sorted(missing)[:3])}; use the base the adapter was trained on"
+        )
+    parts = [part for part in parts_of(folder) if (folder / part).is_dir()]
+    card = {"origin": origin, "hash": hash_weights(folder, parts), "parts": parts}
+    write_json(folder / CARD_NAME, card)
 
 
 def _kept_files(base: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,9 +32,9 @@ from oft.exchange.foreign import (
     packed_from_matrices,
 )
 from oft.exchange.neumann import truncated_rotations, truncation_error
+from oft.exchange.sources import Cayley
 from oft.storage import read_json
 
-Cayley = Literal["exact", "neumann"]
 PACKED_SUFFIX, MATRIX_SUFFIX, SCALE_SUFFIX = ".oft_R.weight", ".oft_r", ".oft_s"
 HALVED_LAST_TERM_SINCE = (0, 18)
 # Settings that are numbers, with their kinds and ranges.

@@ -18,7 +18,6 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +32,8 @@ from oft.exchange.foreign import (
     packed_from_matrices,
 )
 from oft.exchange.ldm import PREFIX, diffusers_name
+from oft.exchange.sources import Sign
 
-Sign = Literal["current", "early"]
 HINT_BLOCK = re.compile(r"^(?:control_model\.)?input_hint_block\.(\d+)\.(weight|bias)$")
 PROCESSOR_LAYER = re.compile(r"^(.+)\.processor\.to_(q|k|v|out)_oft\.R$")
 # Weights of one base in fp16 and fp32 differ by 5e-4 of their norm at most, those of two bases by far more.

@@ -18,6 +18,12 @@ from oft.adapters.tensors import file_metadata, read_tensors, write_tensors
 from oft.errors import CheckpointError
 from oft.weights import check_weights
 
+HINT_LOST = (
+    "the hint encoder is left out, as this format has no place for it: what is written has learned the task "
+    "and takes no control signal (oft export --format diffusers-control keeps it)"
+)
+"""What exports say that write weights alone."""
+
 
 class HintAdapter(Adapter):
     """A hint encoder, its weights trained and nothing else.
@@ -69,10 +75,7 @@ class HintAdapter(Adapter):
     def lost_by_merging(self) -> list[str]:
         if self.encoder is None:
             return []
-        return [
-            "the hint encoder is left out, as no other format has a place for it: what is written has "
-            "learned the task and takes no control signal"
-        ]
+        return [HINT_LOST]
 
     def remove(self) -> None:
         if self.encoder is not None:

@@ -24,6 +24,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from oft.adapters.attaching import BASE_REMEDY, refuse_second
+from oft.adapters.bases import hub_reference
 from oft.adapters.files import CONFIG_FILE, MAGNITUDE_FILE, ROTATION_FILE
 from oft.adapters.hint.adapter import read_encoder, save_encoder
 from oft.adapters.hint.encoder import CHILD_NAME as HINT_ENCODER_CHILD
@@ -88,7 +89,7 @@ def save_adapter(
     folder.mkdir(parents=True, exist_ok=True)
     common = {**(metadata or {}), **file_metadata(base_hash, base_name)}
     config = adapter.config
-    write_json(folder / CONFIG_FILE, peft_config(adapter))
+    write_json(folder / CONFIG_FILE, peft_config(adapter) | hub_reference(base_name))
     write_tensors(
         folder / ROTATION_FILE,
         {f"{PEFT_PREFIX}{name}{PEFT_SUFFIX}": packed for name, packed in adapter.named_packed()},

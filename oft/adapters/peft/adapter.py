@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from oft.adapters.attaching import BASE_REMEDY, freeze
+from oft.adapters.bases import hub_reference
 from oft.adapters.files import ADAPTER_FILE, CONFIG_FILE, LORA_FILE
 from oft.adapters.hint.adapter import HintAdapter, new_encoder, read_encoder, save_encoder
 from oft.adapters.hint.encoder import HintEncoder, attach_hint
@@ -104,18 +105,19 @@ class PeftAdapter(HintAdapter):
         for part, tuner in self._tuners().items():
             _save_tuner(folder / part, tuner, {**common, "method": self.method}, base_name)
         if self.tuner.kind == "LORA":
-            state = {
-                f"{part or 'unet'}.{name}": value
-                for part, tuner in self._tuners().items()
-                for name, value in tuner.lora_state().items()
-            }
-            write_tensors(folder / LORA_FILE, state, common)
+            write_tensors(folder / LORA_FILE, self._lora_values(), common)
         save_encoder(folder, self.encoder, common)
 
     def save_for_peft(self, folder: Path, *, base_hash: str, base_name: str | None = None) -> list[str]:
         for part, tuner in self._tuners().items():
             _save_tuner(folder / part, tuner, file_metadata(base_hash, base_name), base_name)
         return self.lost_by_merging()
+
+    def lora_state(self) -> dict[str, Tensor] | None:
+        """Return a LoRA's factors; None for other tuners, and for DoRA, which has more than factors."""
+        if self.tuner.kind != "LORA" or self.tuner.config.use_dora:
+            return None
+        return self._lora_values()
 
     def lost_by_merging(self) -> list[str]:
         lost = super().lost_by_merging()
@@ -213,6 +215,13 @@ class PeftAdapter(HintAdapter):
     def adapted_layers(self) -> list[str]:
         return self.tuner.changed_layers()
 
+    def _lora_values(self) -> dict[str, Tensor]:
+        return {
+            f"{part or 'unet'}.{name}": value
+            for part, tuner in self._tuners().items()
+            for name, value in tuner.lora_state().items()
+        }
+
     def _tuners(self) -> dict[str, Tuner]:
         """Return the tuners by the folder of each, '' for the UNet's."""
         return {"": self.tuner} | ({} if self.text_tuner is None else {TEXT_ENCODER: self.text_tuner})
@@ -228,7 +237,8 @@ def _new_tuner(network: nn.Module, config: Any, generator: torch.Generator) -> T
 def _save_tuner(folder: Path, tuner: Tuner, metadata: Mapping[str, str], base_name: str | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     values = config_values(tuner.config)
-    write_json(folder / CONFIG_FILE, {**values, "inference_mode": True, "base_model_name_or_path": base_name})
+    base = {"base_model_name_or_path": base_name, **hub_reference(base_name)}
+    write_json(folder / CONFIG_FILE, {**values, "inference_mode": True, **base})
     write_tensors(folder / ADAPTER_FILE, tuner.state(), metadata)
 
 

@@ -57,7 +57,7 @@ def test_a_result_has_the_files_that_users_of_the_adapter_load(
     for name in saved:
         place(run / "magnitude" / name, b'{"peft_type": "LORA"}')
 
-    def export(adapter: Path, base: Path, target: Path, form: str) -> list[str]:
+    def export(adapter: Path, base: Path, target: Path, form: str, **chosen: object) -> list[str]:
         place(target / "exported" if form == "peft" else target)
         return []
 

@@ -17,6 +17,7 @@ from oft.errors import CheckpointError, ParamsError
 from oft.exchange import export_adapter
 from oft.exchange.bases import identify_base
 from oft.exchange.delta import delta_key
+from oft.exchange.formats import ExportOptions
 from oft.models.adapted import init_adapter, save_with_base
 from oft.models.base import load_base
 from oft.params import parse_params
@@ -44,9 +45,10 @@ def test_peft_loads_the_exported_rotations(
 def test_merged_and_difference_are_of_the_same_weights(
     adapter_folder: Path, base_folder: Path, tmp_path: Path
 ) -> None:
-    notes = export_adapter(adapter_folder, base_folder, tmp_path / "merged", "diffusers")
-    assert len(notes) == 1 and "takes no control signal" in notes[0]
-    export_adapter(adapter_folder, base_folder, tmp_path / "delta.safetensors", "delta")
+    notes = export_adapter(adapter_folder, base_folder, tmp_path / "merged", "diffusers", "fp32")
+    assert len(notes) == 2 and "takes no control signal" in notes[0]
+    assert notes[1].startswith("merged: ") and notes[1].endswith(" MB, fp32 (--dtype fp16 for another)")
+    export_adapter(adapter_folder, base_folder, tmp_path / "delta.safetensors", "delta", "fp32")
     file = "unet/diffusion_pytorch_model.safetensors"
     base, merged = load_file(base_folder / file), load_file(tmp_path / "merged" / file)
     deltas = load_file(tmp_path / "delta.safetensors")
@@ -76,8 +78,8 @@ def test_a_file_of_differences_says_what_it_is_of(
         ("taken", "diffusers", "taken: must not exist yet"),
         ("taken", "peft", "taken: must not exist yet"),
         ("base/merged", "diffusers", "must lie outside the base"),
-        ("x", "delta", "weight differences go into one file; name it with .safetensors"),
-        ("x.safetensors", "diffusers", "this makes a folder; name it without"),
+        ("x", "delta", "delta is one file; name it with .safetensors"),
+        ("x.safetensors", "diffusers", "diffusers is a folder; name it without"),
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused(
@@ -93,7 +95,7 @@ def test_a_place_that_cannot_be_written_is_refused(
 
 
 def test_peft_takes_no_other_precision(adapter_folder: Path, base_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"--dtype \(fp16\) is for merged weights"):
+    with pytest.raises(ParamsError, match=r"--dtype \(fp16\): peft is written in fp32 alone"):
         export_adapter(adapter_folder, base_folder, tmp_path / "x", "peft", "fp16")
 
 
@@ -118,16 +120,14 @@ def test_a_base_that_is_none_is_named(adapter_folder: Path, base_folder: Path, t
 
 
 @pytest.mark.parametrize("strength", [float("nan"), float("inf"), 11.0])
-def test_a_strength_out_of_range_is_refused(
-    adapter_folder: Path, base_folder: Path, tmp_path: Path, strength: float
-) -> None:
+def test_a_strength_out_of_range_is_refused(strength: float) -> None:
     with pytest.raises(ParamsError, match=r"--strength \((nan|inf|11.0)\) must be from -10 to 10"):
-        export_adapter(adapter_folder, base_folder, tmp_path / "out", "diffusers", strength=strength)
-    assert not list(tmp_path.iterdir())
+        ExportOptions(strength=strength)
 
 
 def test_strength_is_in_the_merged_weights(adapter_folder: Path, base_folder: Path, tmp_path: Path) -> None:
-    export_adapter(adapter_folder, base_folder, tmp_path / "none.safetensors", "delta", strength=0.0)
+    nowhere = ExportOptions(strength=0.0)
+    export_adapter(adapter_folder, base_folder, tmp_path / "none.safetensors", "delta", options=nowhere)
     export_adapter(adapter_folder, base_folder, tmp_path / "all.safetensors", "delta")
     nothing, everything = load_file(tmp_path / "none.safetensors"), load_file(tmp_path / "all.safetensors")
     assert all(not delta.any() for delta in nothing.values())
@@ -163,7 +163,7 @@ def moved(request: pytest.FixtureRequest, base_folder: Path, values: dict[str, A
 def test_a_merged_checkpoint_of_any_kind_predicts_what_the_adapter_does(
     moved: Any, base_folder: Path, unet_inputs: Inputs, tmp_path: Path
 ) -> None:
-    export_adapter(tmp_path / "saved", base_folder, tmp_path / "merged", "diffusers")
+    export_adapter(tmp_path / "saved", base_folder, tmp_path / "merged", "diffusers", "fp32")
     merged = load_base(tmp_path / "merged")
     torch.testing.assert_close(
         output(merged.unet, unet_inputs), output(moved.unet, unet_inputs), atol=1e-4, rtol=0
@@ -175,7 +175,7 @@ def test_a_merged_checkpoint_of_any_kind_predicts_what_the_adapter_does(
 def test_differences_of_any_kind_add_up_to_it(
     moved: Any, base_folder: Path, unet_inputs: Inputs, tmp_path: Path
 ) -> None:
-    export_adapter(tmp_path / "saved", base_folder, tmp_path / "delta.safetensors", "delta")
+    export_adapter(tmp_path / "saved", base_folder, tmp_path / "delta.safetensors", "delta", "fp32")
     plain = load_base(base_folder)
     parameters = {
         delta_key(name): value

@@ -18,11 +18,13 @@ from oft.exchange import export_adapter, import_adapter
 from oft.exchange.bases import identify_base
 from oft.exchange.foreign import ForeignAdapter
 from oft.exchange.imports import read_foreign
+from oft.exchange.sources import ReadOptions
 
 from .conftest import Inputs, linear_names, output
 from .test_reference import ldm_state, raw_matrices
 
 TARGETS = ("attn1.to_q", "attn2.to_v")
+NEUMANN = ReadOptions(cayley="neumann")
 
 
 @pytest.fixture
@@ -87,10 +89,10 @@ def test_what_we_export_to_peft_comes_back(adapter_folder: Path, base_folder: Pa
 def test_the_truncated_product_is_written_as_weights(
     peft_folder: Path, base_folder: Path, tmp_path: Path
 ) -> None:
-    (note,) = import_adapter(peft_folder, base_folder, tmp_path / "merged", cayley="neumann")
+    (note,) = import_adapter(peft_folder, base_folder, tmp_path / "merged", options=NEUMANN, precision="fp32")
     assert "no adapter, and no rotation" in note
     import_adapter(
-        peft_folder, base_folder, tmp_path / "delta.safetensors", cayley="neumann", precision="fp32"
+        peft_folder, base_folder, tmp_path / "delta.safetensors", options=NEUMANN, precision="fp32"
     )
     file = "unet/diffusion_pytorch_model.safetensors"
     base, merged = load_file(base_folder / file), load_file(tmp_path / "merged" / file)
@@ -107,7 +109,9 @@ def test_a_checkpoint_of_the_reference_is_told_apart(
 ) -> None:
     raw = raw_matrices(pristine_unet, linear_names(pristine_unet), shared=False)
     torch.save({"state_dict": ldm_state(pristine_unet, raw)}, tmp_path / "last.ckpt")
-    (note,) = import_adapter(tmp_path / "last.ckpt", base_folder, tmp_path / "ours", sign="early")
+    (note,) = import_adapter(
+        tmp_path / "last.ckpt", base_folder, tmp_path / "ours", options=ReadOptions(reference="early")
+    )
     assert "early code" in note
     unet = copy.deepcopy(pristine_unet)
     assert OrthogonalAdapter.load(tmp_path / "ours", unet).rotations.config.num_blocks == 4
@@ -116,7 +120,6 @@ def test_a_checkpoint_of_the_reference_is_told_apart(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["lora_unet_down_blocks_0.oft_blocks"], "OFT of LyCORIS and kohya turns the outputs"),
         (
             ["unet.lora_A.weight", "unet.lora_B.weight"],
             "got unet.lora_A.weight, unet.lora_B.weight; other",
@@ -133,8 +136,9 @@ def test_other_formats_are_refused(base_folder: Path, tmp_path: Path, names: lis
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sign": "early"}, "--reference and --coft-eps are for files of the reference implementation"),
-        ({"coft_eps": 1e-3}, "--reference and --coft-eps are for"),
+        ({"options": ReadOptions(reference="early")}, r"--reference \(early\) is for files of the paper's"),
+        ({"options": ReadOptions(coft_eps=1e-3)}, r"--coft-eps \(0.001\) is for files of the paper's"),
+        ({"options": ReadOptions(scaled_by="entries")}, r"--scaled-by \(entries\) is for files of kohya's"),
         ({"precision": "fp16"}, r"--dtype \(fp16\) is for merged weights"),
     ],
 )
@@ -150,8 +154,8 @@ def test_the_reference_has_no_truncated_product(
 ) -> None:
     raw = raw_matrices(pristine_unet, linear_names(pristine_unet), shared=False)
     torch.save(ldm_state(pristine_unet, raw), tmp_path / "x.ckpt")
-    with pytest.raises(ParamsError, match=r"--cayley neumann is for PEFT's truncated transform"):
-        import_adapter(tmp_path / "x.ckpt", base_folder, tmp_path / "out", cayley="neumann")
+    with pytest.raises(ParamsError, match=r"--cayley \(neumann\) is for files of kohya's .* and PEFT"):
+        import_adapter(tmp_path / "x.ckpt", base_folder, tmp_path / "out", options=NEUMANN)
 
 
 def test_an_adapter_of_this_project_is_no_import(

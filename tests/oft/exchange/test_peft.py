@@ -19,6 +19,7 @@ from oft.errors import CheckpointError, ParamsError
 from oft.exchange.foreign import ForeignAdapter, inject_foreign
 from oft.exchange.imports import read_foreign
 from oft.exchange.peft import TruncatedAdapter
+from oft.exchange.sources import ReadOptions
 from oft.exchange.weights import truncated_weights
 
 from .conftest import Inputs, linear_names, output, reference_weight
@@ -105,7 +106,7 @@ def test_the_truncated_product_itself_gives_pefts_outputs(
     unet: Any, unet_inputs: Inputs, tmp_path: Path, peft: Any, options: dict[str, Any]
 ) -> None:
     theirs = make(peft, unet, tmp_path, std=0.1, **options)
-    truncated = read_foreign(tmp_path, unet, cayley="neumann")
+    truncated = read_foreign(tmp_path, unet, ReadOptions(cayley="neumann"))
     assert isinstance(truncated, TruncatedAdapter) and "no rotation" in truncated.notes[0]
     for name, weight in truncated_weights(unet, truncated).items():
         unet.get_parameter(name).data = weight
@@ -114,9 +115,9 @@ def test_the_truncated_product_itself_gives_pefts_outputs(
 
 def test_before_peft_018_the_truncated_product_was_another(unet: Any, tmp_path: Path, peft: Any) -> None:
     make(peft, unet, tmp_path)
-    new = read_foreign(tmp_path, unet, cayley="neumann")
+    new = read_foreign(tmp_path, unet, ReadOptions(cayley="neumann"))
     edit_config(tmp_path, peft_version=None)
-    old = read_foreign(tmp_path, unet, cayley="neumann")
+    old = read_foreign(tmp_path, unet, ReadOptions(cayley="neumann"))
     assert isinstance(new, TruncatedAdapter) and isinstance(old, TruncatedAdapter)
     packed = read_foreign(tmp_path, unet)
     assert isinstance(packed, ForeignAdapter)
@@ -128,7 +129,7 @@ def test_before_peft_018_the_truncated_product_was_another(unet: Any, tmp_path: 
 def test_the_product_is_refused_where_nothing_was_truncated(unet: Any, tmp_path: Path, peft: Any) -> None:
     make(peft, unet, tmp_path, use_cayley_neumann=False)
     with pytest.raises(ParamsError, match=r"--cayley neumann is for adapters with a truncated transform"):
-        read_foreign(tmp_path, unet, cayley="neumann")
+        read_foreign(tmp_path, unet, ReadOptions(cayley="neumann"))
 
 
 # --- PEFT 0.14 and 0.15 -------------------------------------------------------------------------------------

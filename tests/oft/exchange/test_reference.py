@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from oft.errors import CheckpointError
 from oft.exchange.foreign import ForeignAdapter, inject_foreign
 from oft.exchange.imports import read_foreign
-from oft.exchange.reference import Sign
+from oft.exchange.sources import ReadOptions, Sign
 
 from .conftest import linear_names, reference_weight
 
@@ -62,7 +62,7 @@ def ldm_state(unet: Any, raw: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(file: Path, unet: Any, **options: Any) -> ForeignAdapter:
-    foreign = read_foreign(file, unet, **options)
+    foreign = read_foreign(file, unet, ReadOptions(**options))
     assert isinstance(foreign, ForeignAdapter)
     return foreign
 
@@ -91,7 +91,7 @@ def test_control_checkpoints_give_the_references_weights(
             bound = eps * value.shape[-1] ** 2 / (1 if shared else BLOCKS**0.5)
             assert value.reshape(-1, *value.shape[-2:])[0].norm() > bound, "the bound must bind"
         expected[name] = reference_weight(weight, value, flipped=shared or sign == "early", bound=bound)
-    foreign = load(tmp_path / "model-epoch=19.ckpt", unet, sign=sign, coft_eps=eps)
+    foreign = load(tmp_path / "model-epoch=19.ckpt", unet, reference=sign, coft_eps=eps)
     assert sign in foreign.notes[0]
     for name, weight in merged(unet, foreign).items():
         torch.testing.assert_close(weight, expected[name], atol=2e-6, rtol=1e-5)
@@ -159,7 +159,7 @@ def test_attention_processors_give_the_references_weights(
         bound = value.shape[-1] ** 2 * 1e-4 / (1 if shared else BLOCKS**0.5) if recorded else None
         expected[name] = reference_weight(weight, value, flipped=sign == "early", bound=bound)
     torch.save(state, tmp_path / "pytorch_oft_weights.bin")
-    foreign = load(tmp_path, unet, sign=sign)
+    foreign = load(tmp_path, unet, reference=sign)
     assert set(foreign.packed) == set(names)
     assert (foreign.eps is not None) == bool(recorded)
     for name, weight in merged(unet, foreign).items():
