@@ -150,6 +150,16 @@ def count(items: Iterable[_Item], description: str, unit: str, total: int | None
             bar.advance()
 
 
+def print_line(text: str) -> None:
+    """Print a line, on a terminal above the progress bar."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stdout)
+    else:
+        print(text, flush=True)
+
+
 def hide_loading_bars() -> None:
     """Turn off transformers' bar for every file of weights: a stage has one progress bar, its own."""
     from transformers.utils import logging

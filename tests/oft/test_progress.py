@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from oft.progress import BYTES, PLAIN_LINE_SECONDS, count, format_rate, format_seconds, progress
+from oft.progress import BYTES, PLAIN_LINE_SECONDS, count, format_rate, format_seconds, print_line, progress
 
 
 class Clock:
@@ -123,6 +123,17 @@ def test_a_terminal_shows_what_has_no_known_total(clock: Clock, monkeypatch: pyt
             bar.advance()
     last = terminal.getvalue().replace("\n", "\r").rstrip("\r").rpartition("\r")[2]
     assert last.rstrip() == "draw: 3 pictures, 10.0 pictures/s"
+
+
+def test_a_line_on_a_terminal_leaves_the_bar_below_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = open_terminal(monkeypatch)
+    with progress(total=2, description="train", unit="step") as bar:
+        bar.advance()
+        print_line("a grid")
+        assert capsys.readouterr().out == "a grid\n"
+        assert terminal.getvalue().rstrip().endswith("1/2 steps")
 
 
 @pytest.mark.parametrize(
