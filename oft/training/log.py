@@ -44,7 +44,9 @@ class TrainingLog:
         name: what printed lines call the training.
     """
 
-    def __init__(self, live: Live, scratch: Path, mirrored: Mirror | None = None, name: str = "") -> None:
+    def __init__(
+        self, live: Live, scratch: Path, mirrored: Mirror | None = None, name: str = "training"
+    ) -> None:
         self._live = live
         self._scratch = scratch
         self._mirrored = mirrored
@@ -97,7 +99,7 @@ def training_log(
     folder: Path,
     scratch: Path,
     mirrored: AbstractContextManager[Mirror | None] | None = None,
-    name: str = "",
+    name: str = "training",
 ) -> Iterator[TrainingLog]:
     """Yield a log that writes ``folder``; the stage's DVC out holds it, so DVCLive itself saves nothing.
 
