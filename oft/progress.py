@@ -1,4 +1,4 @@
-"""One progress bar a stage: a bar with rate and remaining time on a terminal, plain lines elsewhere."""
+"""One progress bar a stage: a bar on a terminal, plain lines elsewhere, with rate and remaining time."""
 
 from __future__ import annotations
 
@@ -10,91 +10,131 @@ from typing import TypeVar
 
 PLAIN_LINE_SECONDS = 10.0
 BYTES = "B"
-"""The unit of what is shown in MiB."""
+"""The unit of what is shown in KiB and MiB."""
+KIBIBYTE = 1 << 10
 MEBIBYTE = 1 << 20
 
 _Item = TypeVar("_Item")
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a duration as people say it: 8.2 s, 45 s, 3 min 20 s, 1 h 20 min."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
+    """Return a duration as people say it: ``2.4 s``, ``95 s``, ``3 min``, ``1 h 20 min``.
+
+    Tenths below ten seconds, minutes from two minutes on, hours from one hour on, each rounded.
+    """
+    if round(seconds, 1) < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    if round(seconds) < 120:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not hours:
+        return f"{minutes} min"
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def format_rate(per_second: float, unit: str) -> str:
+    """Return a rate above 0, below one a second as the time that one takes: ``2.4 s/picture``.
+
+    Args:
+        unit: what is counted, ``pictures`` or ``picture``; `BYTES` for bytes.
+    """
+    if unit == BYTES:
+        size, name = (MEBIBYTE, "MiB") if per_second >= MEBIBYTE else (KIBIBYTE, "KiB")
+        return f"{per_second / size:.1f} {name}/s"
+    one = unit.removesuffix("s")
+    if per_second < 1:
+        return f"{format_seconds(1 / per_second)}/{one}"
+    return f"{per_second:.1f} {one}s/s" if per_second < 100 else f"{per_second:.0f} {one}s/s"
+
+
 class Progress:
-    """Counts work done and shows it."""
+    """Counts work done and shows it.
+
+    The rate is that of all work but the first item's, which pays for whatever is loaded and compiled on the
+    way; before the second item there is none.
+    """
 
     def __init__(self, total: int | None, initial: int, description: str, unit: str) -> None:
         self.total, self.done, self.description, self.unit = total, initial, description, unit
         self.note = ""
-        self._initial = initial
-        self._started = self._shown = time.monotonic()
+        self._shown = time.monotonic()
+        self._first: tuple[float, int] | None = None  # when the first was done, and how many that made
+        self._last = self._shown
         self._bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(
-                total=total,
-                initial=initial,
-                desc=description,
-                unit=unit,
-                unit_scale=unit == BYTES,
-                unit_divisor=1024,
-                leave=True,
-            )
+            self._bar = tqdm(total=total, initial=initial, leave=True, bar_format=self._bar_format())
 
     def advance(self, count: int = 1) -> None:
         """Count finished work."""
         self.done += count
+        self._last = time.monotonic()
+        if self._first is None:
+            self._first = (self._last, self.done)
         if self._bar is not None:
+            self._bar.bar_format = self._bar_format()
             self._bar.update(count)
-        elif time.monotonic() - self._shown >= PLAIN_LINE_SECONDS:
-            self._shown = time.monotonic()
+        elif self._last - self._shown >= PLAIN_LINE_SECONDS:
+            self._shown = self._last
             print(self._line(), flush=True)
 
     def describe(self, note: str) -> None:
         """Show a few words beside the count."""
         self.note = note
-        if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
 
     def close(self) -> None:
         """Show the final count."""
         if self._bar is not None:
+            self._bar.bar_format = self._bar_format()
             self._bar.close()
         else:
             print(self._line(), flush=True)
 
+    def rate(self) -> float | None:
+        """Return how many a second were done after the first, None before there is a second."""
+        if self._first is None:
+            return None
+        since, done_by_then = self._first
+        counted, seconds = self.done - done_by_then, self._last - since
+        return counted / seconds if counted > 0 and seconds > 0 else None
+
     def _line(self) -> str:
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = (self.done - self._initial) / seconds
-        left = (
-            f", {(self.total - self.done) / rate:.0f} s left"
-            if self.total and rate > 0 and self.done < self.total
-            else ""
-        )
-        note = f", {self.note}" if self.note else ""
+        return f"{self.description}: {self._status()}"
+
+    def _bar_format(self) -> str:
+        # tqdm's own rate takes the first item in, and its units are its own: this says the same as a line.
+        status = self._status().replace("{", "{{").replace("}", "}}")
+        description = self.description.replace("{", "{{").replace("}", "}}")
+        bar = "{percentage:3.0f}%|{bar}| " if self.total else ""
+        return f"{description}: {bar}{status}"
+
+    def _status(self) -> str:
+        rate = self.rate()
+        parts = [self._amount()]
+        if rate is not None:
+            parts.append(format_rate(rate, self.unit))
+            if self.total and self.done < self.total:
+                parts.append(f"{format_seconds((self.total - self.done) / rate)} left")
+        return ", ".join([*parts, self.note] if self.note else parts)
+
+    def _amount(self) -> str:
         if self.unit == BYTES:
             of_total = f"/{self.total / MEBIBYTE:.1f}" if self.total else ""
-            amounts = f"{self.done / MEBIBYTE:.1f}{of_total} MiB, {rate / MEBIBYTE:.1f} MiB/s"
-        else:
-            of_total = f"/{self.total}" if self.total else ""
-            amounts = f"{self.done}{of_total} {self.unit}, {rate:.1f} {self.unit}/s"
-        return f"{self.description}: {amounts}{left}{note}"
+            return f"{self.done / MEBIBYTE:.1f}{of_total} MiB"
+        of_total = f"/{self.total}" if self.total else ""
+        return f"{self.done}{of_total} {self.unit.removesuffix('s')}s"
 
 
 @contextmanager
 def progress(total: int | None, description: str, unit: str, initial: int = 0) -> Iterator[Progress]:
-    """Yield a ``Progress`` that is closed, and shows where it stopped, at the end of the block."""
+    """Yield a ``Progress`` that is closed, and shows where it stopped, at the end of the block.
+
+    Args:
+        total: how many there are, None where nobody knows.
+        unit: what is counted, ``pictures`` or ``picture``; `BYTES` for bytes.
+        initial: how many an earlier run did.
+    """
     bar = Progress(total, initial, description, unit)
     try:
         yield bar
@@ -108,6 +148,16 @@ def count(items: Iterable[_Item], description: str, unit: str, total: int | None
         for item in items:
             yield item
             bar.advance()
+
+
+def print_line(text: str) -> None:
+    """Print a line, on a terminal above the progress bar."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stdout)
+    else:
+        print(text, flush=True)
 
 
 def hide_loading_bars() -> None:

@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> None:
     from oft.models.device import choose_device, make_deterministic
     from oft.shards.store import open_shards
     from oft.training.checkpoint import run_key
+    from oft.training.log import GRIDS
     from oft.training.run import Workplace, train_adapter
 
     folder = paths.run(task, name)
@@ -94,6 +95,8 @@ def main(arguments: list[str]) -> None:
             counted = {"num_images": len(data), "num_captions_cut": data.num_captions_cut}
             write_json(partial / "summary.json", {**log[-1], **counted})
     if ranks.first:  # There is nothing left to resume.
+        if (grids := folder / "train" / "dvclive" / GRIDS).is_dir():
+            print(f"{task} {name}: validation grids are in {grids}", flush=True)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -6,6 +6,7 @@ and pages of metrics, times and pictures. Plain ``dvc repro`` gives the same res
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -111,13 +112,24 @@ def _task_logger(default: Any) -> Any:
 
 
 def publish_artifacts(root: Path, run: RunResult) -> None:
-    """Publish timeline, metrics, the report's address and its grids as artifacts of this flow run."""
+    """Publish timeline, trainings' grids, metrics, the report's address and its grids as artifacts.
+
+    Pictures are published also of a run in which DVC had everything: its server may never have seen them.
+    """
     _create(
         create_markdown_artifact,
         pages.render_timeline(run.table),
         key=TIMELINE_ARTIFACT,
         description="When each stage ran.",
     )
+    # Before a failure ends it: how the trainings went is what is looked at first then.
+    for name, address in pages.draw_validation_sheets(root).items():
+        _create(
+            create_image_artifact,
+            address,
+            key=_artifact_key(f"validation-{name}"),
+            description=f"What {name} drew while it was trained, step by step.",
+        )
     if run.faults:
         return
     metrics = pages.read_metrics(root)
@@ -135,14 +147,18 @@ def publish_artifacts(root: Path, run: RunResult) -> None:
             link_text=str(pages.REPORT),
             description="The page of all runs, on the machine that ran the flow.",
         )
-    if run.counts[Status.DONE]:
-        for name, path in pages.find_grids(root).items():
-            _create(
-                create_image_artifact,
-                pages.picture_address(path),
-                key=f"grid-{name}".replace("_", "-").lower(),
-                description=f"report/grids/{path.name}",
-            )
+    for name, path in pages.find_grids(root).items():
+        _create(
+            create_image_artifact,
+            pages.picture_address(path),
+            key=_artifact_key(f"grid-{name}"),
+            description=f"report/grids/{path.name}",
+        )
+
+
+def _artifact_key(name: str) -> str:
+    """Return a name as Prefect allows it for an artifact: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _create(create: Callable[..., object], content: str, **described: str) -> None:

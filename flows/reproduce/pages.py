@@ -11,7 +11,7 @@ from flows.reproduce.run_table import RunTable, StageRow, Status, overlaps
 from flows.reproduce.views import summarize
 from oft.errors import ParamsError
 from oft.evaluation.registry import with_judge
-from oft.pictures import data_uri
+from oft.pictures import data_uri, encode_jpeg
 from oft.storage import flatten, read_json, write_json
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -22,6 +22,7 @@ LAST_METRICS = Path(".dvc/tmp/last-metrics.json")
 REPORT = Path("report/index.html")
 GRIDS = Path("report/grids")
 BAR_CELLS = 40
+_SHEET_JPEG_QUALITY = 85
 
 
 def read_metrics(root: Path) -> dict[str, dict[str, Any]]:
@@ -184,6 +185,34 @@ def _timeline_row(row: StageRow, end: float) -> str:
 def find_grids(root: Path) -> dict[str, Path]:
     """Return the report's grids of pictures by name, sorted."""
     return {path.stem: path for path in sorted((root / GRIDS).glob("*.png"))}
+
+
+def draw_validation_sheets(root: Path) -> dict[str, str]:
+    """Return, by task and adapter, the validation grids of each training below each other, as an address.
+
+    They are in the order of steps, the first and the last among them. Only trainings that the workspace's
+    settings name are shown; where these are not those of this pipeline there are none.
+    """
+    from oft.params import PARAMS_FILE, load_params
+    from oft.report.glossary import adapter_words
+    from oft.report.plan import describe_task, planned_runs
+    from oft.report.reading import read_validation
+    from oft.report.validation import SHEET_GRIDS, draw_validation_sheet
+
+    try:
+        params = load_params(root / PARAMS_FILE)
+    except ParamsError:
+        return {}
+    words = adapter_words(params)
+    sheets = {}
+    for task, adapters in planned_runs(params).items():
+        for adapter in adapters:
+            # A damaged grid is missing here; the report's notes name it.
+            if grids := read_validation(root, f"runs/{task}/{adapter}", SHEET_GRIDS, []):
+                title = f"{describe_task(task, params).title(task)}: {words[adapter].title}"
+                sheet = draw_validation_sheet(grids, title)
+                sheets[f"{task}-{adapter}"] = data_uri(encode_jpeg(sheet, _SHEET_JPEG_QUALITY), "jpeg")
+    return sheets
 
 
 def picture_address(path: Path) -> str:

@@ -8,6 +8,7 @@ from oft.adapters.registry import load_adapter
 from oft.errors import ParamsError
 from oft.exchange.bases import identify_base, load_unet
 from oft.exchange.formats import FORMATS, Export, ExportOptions, Format, Precision, takers
+from oft.models.base import XL_PARTS, parts_of
 
 BYTES_PER_MB = 1_000_000
 
@@ -47,6 +48,12 @@ def export_adapter(
         raise ParamsError(
             f"--dtype ({precision}): {form} is written in {' or '.join(chosen.precisions)} alone; leave it "
             "out"
+        )
+    if not chosen.is_for_xl and parts_of(base) == XL_PARTS:
+        others = ", ".join(each.name for each in FORMATS.values() if each.is_for_xl)
+        raise ParamsError(
+            f"--format ({form}): is for Stable Diffusion 1 and 2, as its readers name layers of XL otherwise; "
+            f"{base} is XL; choose one of {others}"
         )
     identity = identify_base(base)
     unet = load_unet(base)

@@ -42,6 +42,7 @@ from oft.report.reading import (
     read_samples,
     read_scores,
     read_seen,
+    read_validation,
 )
 from oft.report.results import (
     ConfusionCell,
@@ -56,8 +57,10 @@ from oft.report.results import (
     SampleRow,
     ShownSample,
     TaskResults,
+    ValidationGrid,
 )
 from oft.report.scores import choose_score, lower_is_better
+from oft.report.validation import GRIDS_FOLDER, STRIP_GRIDS
 from oft.shards.shards import Sample
 from oft.types import Split
 
@@ -193,6 +196,7 @@ def _collect_run(
     source, words = trained_on(task, adapter, params), adapter_words(params)[adapter]
     curves: list[Curve] = []
     summaries: dict[str, dict[str, Any]] = {}
+    validation: tuple[ValidationGrid, ...] = ()
     if adapter != BASE_ALONE and source is None:
         method = METHODS[params.adapters[adapter].method]
         for phase, stage in _PHASES.items():
@@ -205,6 +209,7 @@ def _collect_run(
             curves.extend(found)
             piece: Piece = "magnitude" if phase == "magnitude" else "curves"
             summaries[phase] = read_metrics(root, f"{folder}/{phase}/summary.json", stage, piece, notes)
+        validation = _collect_validation(root, params, task, adapter, notes)
     confusion: tuple[ConfusionCell, ...] = ()
     confusion_name = f"{folder}/plots/confusion.json"
     if kind.condition in _CONFUSED or (root / confusion_name).is_file():
@@ -229,11 +234,30 @@ def _collect_run(
         num_samples=num_outputs,
         metrics=metrics,
         curves=tuple(curves),
+        validation=validation,
         summaries=summaries,
         confusion=confusion,
         pictures=read_scores(root, f"{folder}/plots/per_image.json", scores_of, notes),
         class_pixels=class_pixels,
     )
+
+
+def _collect_validation(
+    root: Path, params: Params, task: str, adapter: str, notes: list[Note]
+) -> tuple[ValidationGrid, ...]:
+    """Return what an adapter drew while it was trained; that there is nothing is noted with its reason."""
+    folder = f"runs/{task}/{adapter}"
+    own: list[Note] = []
+    found = read_validation(root, folder, STRIP_GRIDS, own)
+    if not found and not own:
+        if params.training_of(task).num_validation_images:
+            title = adapter_words(params)[adapter].title
+            reason = f"{title} has no validation grids: {absent(f'{folder}/{GRIDS_FOLDER}', 'train')}"
+        else:
+            reason = "There are no validation grids: training.num_validation_images is 0."
+        own.append(Note("validation", reason))
+    notes += own
+    return found
 
 
 def _describe_adapter(root: Path, task: str, adapter: str) -> dict[str, Any]:

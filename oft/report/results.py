@@ -30,6 +30,7 @@ Piece = Literal[
     "metrics",
     "samples",
     "shards",
+    "validation",
 ]
 
 
@@ -56,6 +57,19 @@ class Curve:
     name: str
     steps: tuple[float, ...]
     values: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationGrid:
+    """What an adapter drew for the same few samples while it was trained, as one picture.
+
+    Attributes:
+        step: optimizer steps done.
+        picture: rows from above: conditions (where there are any), targets, what was drawn.
+    """
+
+    step: int
+    picture: Picture
 
 
 @dataclass(frozen=True)
@@ -145,6 +159,7 @@ class RunResults:
         num_samples: pictures generated.
         metrics: the values of ``metrics.json``, flat.
         curves: what training and magnitude fitting logged.
+        validation: what it drew while it was trained: the first, the middle and the last grid.
         summaries: by phase, the values of ``summary.json``, flat.
         confusion: the cells of the confusion table, in the file's order.
         pictures: the scores of each generated picture, and of what it is compared with.
@@ -158,6 +173,7 @@ class RunResults:
     num_samples: int = 0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
+    validation: tuple[ValidationGrid, ...] = ()
     summaries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     confusion: tuple[ConfusionCell, ...] = ()
     pictures: tuple[PictureScores, ...] = ()

@@ -14,7 +14,7 @@ from oft.pictures import data_uri, encode_jpeg, encode_png
 from oft.report.figures import Line, draw_confusion, draw_curves
 from oft.report.gains import MetricGains
 from oft.report.glossary import CONDITIONS, FALLBACK_CONDITION, ConditionWords
-from oft.report.grids import MIN_SIDE_PX, enlarge, printable
+from oft.report.grids import MAX_SIDE_PX, MIN_SIDE_PX, enlarge, printable
 from oft.report.plan import describe_task
 from oft.report.results import (
     Failure,
@@ -40,6 +40,9 @@ DIRECTIONS: dict[Direction, str] = {
 
 Reextracted = Mapping[tuple[str, str], Picture]
 """By key and adapter, the condition extracted from the output."""
+
+VALIDATION_SIDE_PX = 384
+"""Validation grids, several pictures each, are reduced to this: three have room beside each other."""
 
 _JPEG_QUALITY = 90
 _CURVE_TITLES = {"loss": "loss", "val_loss": "validation loss", "learning_rate": "learning rate"}
@@ -72,7 +75,7 @@ def anchor(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "unnamed"
 
 
-def picture_uri(picture: Picture) -> str:
+def picture_uri(picture: Picture, max_side_px: int = MAX_SIDE_PX) -> str:
     """Return a picture as an address that holds its bytes.
 
     Small pictures are lossless. Larger ones are reduced to what the page shows and stored as JPEG: they are
@@ -80,7 +83,7 @@ def picture_uri(picture: Picture) -> str:
     """
     if max(picture.shape[:2]) <= MIN_SIDE_PX:
         return data_uri(encode_png(picture), "png")
-    return data_uri(encode_jpeg(enlarge(picture), _JPEG_QUALITY), "jpeg")
+    return data_uri(encode_jpeg(enlarge(picture, max_side_px=max_side_px), _JPEG_QUALITY), "jpeg")
 
 
 def figure_of(picture: Picture | None, label: str, alt: str, again: Picture | None = None) -> dict[str, Any]:
@@ -163,6 +166,7 @@ def view_task(
         "arrows": DIRECTIONS,
         "num_images": _num_images(task.runs),
         "curves": _view_curves(task),
+        "validation": [_view_validation(run) for run in task.runs if run.validation],
         "magnitude": [view for run in task.runs if (view := _view_magnitude(run, judges))],
         "summaries": _view_summaries(task.runs),
         "confusions": [_view_confusion(task, run) for run in task.runs if run.confusion],
@@ -253,6 +257,22 @@ def _view_curves(task: TaskResults) -> list[dict[str, str]]:
         svg = draw_curves(found[phase, name], svg_name, label, is_noisy=stem_of(name) == "loss")
         views.append({"title": f"{_PHASE_TITLES[phase]}: {label}", "svg": svg})
     return views
+
+
+def _view_validation(run: RunResults) -> dict[str, Any]:
+    title = run.words.title
+    return {
+        "title": title,
+        "figures": [
+            {
+                **figure_of(
+                    None, f"step {format_value(grid.step)}", f"{title}, validation grid of step {grid.step}"
+                ),
+                "src": picture_uri(grid.picture, VALIDATION_SIDE_PX),
+            }
+            for grid in run.validation
+        ],
+    }
 
 
 def stem_of(name: str) -> str:

@@ -97,7 +97,7 @@ def train_adapter(
         rows = loop.run(on_log=lambda row: None)
     else:
         mirrors = mirror(accelerator, settings, name, workplace.logs)
-        with training_log(workplace.folder / "dvclive", workplace.scratch, mirrors) as log:
+        with training_log(workplace.folder / "dvclive", workplace.scratch, mirrors, name) as log:
             rows = loop.run(
                 on_log=log.row,
                 on_validate=(lambda step: log.grid(step, validation.draw_grid())) if validation else None,

@@ -303,3 +303,13 @@ def test_a_merged_checkpoint_is_loaded_by_diffusers_and_is_a_base(
     merged = load_base(tmp_path / "merged")
     assert difference(ours(merged, None, params), found) <= TOLERANCE
     assert merged.hash != base.hash and merged.zeroes_empty_prompts
+
+
+@pytest.mark.parametrize("form", ["delta", "kohya", "onetrainer", "diffusers-control"])
+def test_formats_that_name_layers_otherwise_in_xl_are_refused(
+    xl_folder: Path, tmp_path: Path, form: str
+) -> None:
+    target = tmp_path / ("out" if form == "diffusers-control" else "out.safetensors")
+    with pytest.raises(ParamsError, match=r"choose one of .*lora"):
+        export_adapter(tmp_path, xl_folder, target, form)
+    assert not target.exists()

@@ -22,4 +22,5 @@ FORMAT = Format(
     precisions=("fp16", "fp32"),
     takes=("strength",),
     write=_write,
+    is_for_xl=True,
 )

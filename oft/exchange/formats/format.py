@@ -108,6 +108,7 @@ class Format:
         precisions: the types it can be written in, its default first.
         takes: the names of the options it takes.
         write: makes the target and returns what the user should know.
+        is_for_xl: its names of layers are those of Stable Diffusion XL, too.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Format:
     precisions: tuple[Precision, ...]
     takes: tuple[str, ...]
     write: Callable[[Export], list[str]]
+    is_for_xl: bool = False
 
     @property
     def suffix_rule(self) -> str:

@@ -86,4 +86,5 @@ FORMAT = Format(
     precisions=("fp16", "fp32"),
     takes=("strength", "rank", "energy"),
     write=_write,
+    is_for_xl=True,
 )

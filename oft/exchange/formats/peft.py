@@ -52,4 +52,5 @@ FORMAT = Format(
     precisions=("fp32",),
     takes=("local_base",),
     write=_write,
+    is_for_xl=True,
 )

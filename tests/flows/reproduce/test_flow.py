@@ -10,7 +10,10 @@ from prefect.client.orchestration import get_client
 
 from flows.commands import run_dvc
 from flows.reproduce.flow import METRICS_ARTIFACT, REPORT_ARTIFACT, TIMELINE_ARTIFACT, reproduce
+from flows.reproduce.pages import draw_validation_sheets
+from tests.conftest import ROOT
 from tests.flows.conftest import CHAIN, MakeRepository
+from tests.flows.reproduce.conftest import write_validation
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -67,6 +70,23 @@ def test_the_report_its_grids_and_what_metrics_changed_are_pages_of_the_run(
     (root / "dvc.yaml").write_text((CHAIN + report).replace('"size": 3', '"size": 5'))
     assert reproduce(root=root) == {"done": 1, "cached": 3}
     assert "| metrics | 5 (+2) | 0.1235 |" in latest_page(METRICS_ARTIFACT)
+
+
+def test_what_trainings_drew_is_shown_also_where_every_stage_was_cached_or_one_failed(
+    make_repository: MakeRepository,
+) -> None:
+    root = make_repository()
+    assert reproduce(root=root) == {"done": 3, "cached": 0}
+    (root / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    write_validation(root / "runs/canny_coco/oft", (10, 20))
+    assert reproduce(root=root) == {"done": 0, "cached": 3}
+    shown = latest_page("validation-canny-coco-oft")
+    assert shown == draw_validation_sheets(root)["canny_coco-oft"]
+
+    write_validation(root / "runs/segm_ade20k/oft", (10,))
+    (root / "dvc.yaml").write_text(CHAIN.replace("cat a > b", "exit 3"))
+    assert reproduce(root=root, return_state=True).is_failed()
+    assert latest_page("validation-segm-ade20k-oft").startswith("data:image/jpeg;base64,")
 
 
 def test_an_out_changed_behind_dvcs_back_fails_the_gate(make_repository: MakeRepository) -> None:

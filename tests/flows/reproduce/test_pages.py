@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from flows.commands import run_dvc
 from flows.reproduce.pages import (
     LAST_METRICS,
     Metrics,
+    draw_validation_sheets,
     exchange_metrics,
     find_grids,
     picture_address,
@@ -19,6 +24,7 @@ from flows.reproduce.pages import (
 from flows.reproduce.run_table import RunTable, Status
 from tests.conftest import ROOT
 from tests.flows.conftest import MakeRepository
+from tests.flows.reproduce.conftest import write_validation
 
 METRICS: Metrics = {
     "runs/a/oft/metrics.json": {"miou": 0.123456, "num_images": 8, "energy_change": 1e-10},
@@ -90,6 +96,22 @@ def test_the_timeline_shows_when_each_stage_ran_and_what_overlapped() -> None:
     assert "25 s of stages in 20 s; two or more at once for 5 s." in page
     assert "| b | done | 5.0 | 10.0 | `" + "·" * 10 + "█" * 20 + "·" * 10 + "` |" in page
     assert page.endswith("cached: d")
+
+
+def test_a_training_has_a_sheet_of_its_grids_in_the_order_of_steps(tmp_path: Path) -> None:
+    assert draw_validation_sheets(tmp_path) == {}  # no settings of this pipeline
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    assert draw_validation_sheets(tmp_path) == {}  # nothing trained yet
+    write_validation(tmp_path / "runs/canny_coco/oft", (200, 20, 100))
+    write_validation(tmp_path / "runs/canny_coco/of_an_earlier_profile", (1,))
+    sheets = draw_validation_sheets(tmp_path)
+    assert list(sheets) == ["canny_coco-oft"]
+    head, _, content = sheets["canny_coco-oft"].partition(",")
+    assert head == "data:image/jpeg;base64"
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    column = sheet[:, sheet.shape[1] // 2, 0].astype(int)
+    places = [np.flatnonzero(abs(column - step) < 5).mean() for step in (20, 100, 200)]
+    assert places == sorted(places)
 
 
 def test_grids_are_found_and_carried_by_their_address(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def test_plain_lines_begin_with_the_stage_and_say_how_it_ended(capsys: pytest.Ca
 def test_an_end_says_how_much_is_left_where_it_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     view = PlainView()
     table = RunTable(["base", "train_subject@a-oft"], view.changed)
-    view.begin(table, Forecast({"base": 1.0, "train@a-oft": 300.0}, jobs=2))
+    view.begin(table, Forecast({"base": 1.0, "train@a-oft": 360.0}, jobs=2))
     table.begin("base")
     table.end("base", Status.DONE)
-    assert capsys.readouterr().out.splitlines()[1].endswith("(1/2, about 2 min 30 s left)")
+    assert capsys.readouterr().out.splitlines()[1].endswith("(1/2, about 3 min left)")
 
 
 def test_the_live_table_stands_at_the_end_below_the_lines() -> None:

@@ -113,6 +113,15 @@ def _pixels_of(iou: float) -> dict[str, list[int]]:
     return {index: [hits, 10_000, 10_000] for index in ("3", "5")}
 
 
+def write_validation(run_folder: Path, steps: Iterable[int]) -> None:
+    """Write validation grids as the stage `train` does: one colour each, told from the step."""
+    folder = run_folder / "train" / "dvclive" / "plots" / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    for step in steps:
+        picture = np.full((54, 72, 3), step, np.uint8)
+        (folder / f"validation-{step:08d}.png").write_bytes(encode_png(picture))
+
+
 def write_angles(root: Path) -> None:
     """Write what the stage `angles` does: two rows, each of a picture and three drawings of it."""
     cells = [[draw_picture(row, column) for column in range(4)] for row in range(2)]
@@ -185,6 +194,7 @@ def build_run(root: Path) -> None:
             for phase in ("train", *(("magnitude",) if adapter != "hint" else ())):
                 write_curve(folder / phase / "dvclive" / "plots" / "metrics" / "train" / "loss.tsv", 60)
             write_curve(folder / "train" / "dvclive" / "plots" / "metrics" / "val_loss.tsv", 4)
+            write_validation(folder, (15, 30, 45, 60))
             write_json(folder / "train" / "summary.json", {"steps": 60, "nested": {"best": 0.5}})
             losses = {"val_loss_before": 0.5} | ({"val_loss_after": 0.25} if adapter != "hint" else {})
             write_json(folder / "magnitude" / "summary.json", losses)

@@ -134,6 +134,7 @@ MISSING = {
     "runs/segm_ade20k/none": "Base alone has no pictures",
     "runs/segm_ade20k/oft/metrics.json": "runs/segm_ade20k/oft/metrics.json is not there",
     "runs/segm_ade20k/oft/train": "OFT has no curves: runs/segm_ade20k/oft/train/dvclive/plots/metrics",
+    "runs/segm_ade20k/oft/train/dvclive/plots/images": "OFT has no validation grids: runs/segm_ade20k/oft/tr",
     "runs/segm_ade20k/oft/train/summary.json": "runs/segm_ade20k/oft/train/summary.json is not there",
     "runs/segm_ade20k/oft/magnitude": "runs/segm_ade20k/oft/magnitude/summary.json is not there",
     "runs/segm_ade20k/oft/plots/confusion.json": "runs/segm_ade20k/oft/plots/confusion.json is not there",
@@ -157,6 +158,35 @@ def test_missing_pieces_are_named(run_folder: Path, values: dict[str, Any], name
     found = collect_run(run_folder, values, num_rows=1, seed=0)
     notes = [*found.notes, *(note for task in found.tasks for note in task.notes)]
     assert any(MISSING[name] in note.text for note in notes)
+
+
+def test_the_first_the_middle_and_the_last_validation_grid_are_collected(report: ReportData) -> None:
+    for run in task_of(report, "canny_coco").runs:
+        steps = [] if run.adapter == "none" else [15, 45, 60]
+        assert [grid.step for grid in run.validation] == steps
+        assert [int(grid.picture[0, 0, 0]) for grid in run.validation] == steps
+
+
+def test_runs_without_validation_say_why(run_folder: Path, values: dict[str, Any]) -> None:
+    for folder in run_folder.glob("runs/*/*/train/dvclive/plots/images"):
+        shutil.rmtree(folder)
+    values["training"] |= {"num_validation_images": 0}
+    task = task_of(collect_run(run_folder, values, num_rows=1, seed=0))
+    assert [note.text for note in task.notes] == [
+        "There are no validation grids: training.num_validation_images is 0."
+    ]
+
+
+def test_a_damaged_validation_grid_is_named_and_the_others_stay(
+    run_folder: Path, values: dict[str, Any]
+) -> None:
+    name = "runs/segm_ade20k/oft/train/dvclive/plots/images/validation-00000015.png"
+    (run_folder / name).write_bytes(b"no picture")
+    task = task_of(collect_run(run_folder, values, num_rows=1, seed=0), "segm_ade20k")
+    assert [note.text for note in task.notes] == [
+        f"{name} is there but cannot be read: its bytes are no whole picture."
+    ]
+    assert [grid.step for run in task.runs if run.adapter == "oft" for grid in run.validation] == [45, 60]
 
 
 def test_an_empty_folder_is_a_report_of_what_is_missing(tmp_path: Path, values: dict[str, Any]) -> None:

@@ -323,6 +323,14 @@ def test_damaged_runs_name_no_folder_either(run_folder: Path, values: dict[str, 
     assert text.count("cannot be read") > 20
 
 
+def test_each_adapter_shows_what_it_drew_while_it_was_trained(page: Page) -> None:
+    grids = [image["alt"] for image in page.tags("img") if "validation grid" in image["alt"]]
+    of_oft = [f"OFT, validation grid of step {step}" for step in (15, 45, 60)]
+    assert [alt for alt in grids if alt.startswith("OFT,")] == 3 * of_oft
+    assert len(grids) == 3 * (3 + 3 + 2)
+    assert "step 45" in page.text() and "While it was trained" in page.text()
+
+
 def test_all_that_is_missing_is_on_the_page(values: dict[str, Any], tmp_path: Path) -> None:
     report = collect_run(tmp_path, values, num_rows=2, seed=0)
     render(report, tmp_path / "out")
