@@ -52,8 +52,8 @@ def export_adapter(
     if not chosen.is_for_xl and parts_of(base) == XL_PARTS:
         others = ", ".join(each.name for each in FORMATS.values() if each.is_for_xl)
         raise ParamsError(
-            f"--format ({form}): is for Stable Diffusion 1 and 2, as its readers name layers of XL otherwise; "
-            f"{base} is XL; choose one of {others}"
+            f"--format ({form}): is for Stable Diffusion 1 and 2 (its readers name XL's layers otherwise), "
+            f"and {base} is XL; choose one of {others}"
         )
     identity = identify_base(base)
     unet = load_unet(base)
