@@ -83,11 +83,13 @@ bench: setup-dev ## speed, memory and accuracy against peers, adapters and data 
 
 lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--upgrade" to move to the newest)
 	@echo uv | $(COMPILE) $(ARGS) - --output-file requirements/uv.txt
-	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements/runtime.txt
-	@$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraint requirements/runtime.txt \
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --output-file requirements/runtime.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra dev --constraint requirements/runtime.txt \
 	  --output-file requirements/dev.txt
-	@$(COMPILE) $(ARGS) pyproject.toml --extra ray --constraint requirements/dev.txt \
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra ray --constraint requirements/dev.txt \
 	  --output-file requirements/ray.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra docs --constraint requirements/dev.txt \
+	  --output-file requirements/docs.txt
 
 clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
 	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

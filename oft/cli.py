@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from oft import __version__
 from oft.commands.add import control_app, style_app, subject_app
 from oft.commands.doctor import doctor_command
 from oft.commands.generate import generate_command
@@ -36,8 +37,18 @@ data_app = typer.Typer(help="Tools around data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"oft {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Tools around the pipeline; `dvc repro` runs the pipeline itself."""
 
 
