@@ -23,7 +23,7 @@ repro flow retrain trials serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow retrain trials showcase serve push pull s3-demo test faults check deps bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain trials showcase serve push pull s3-demo test faults check docs deps bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +78,9 @@ check: setup-dev ## lint, formatting, types and import rules
 	@python -m mypy
 	@lint-imports --no-logo
 
+docs: setup .venv/docs.stamp ## build the documentation, API pages of oft included, into site/
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+
 deps: setup-dev ## write the source files that each stage uses into dvc.yaml, from the import graph
 	@python -m stages.launch.deps
 
@@ -86,14 +89,16 @@ bench: setup-dev ## speed, memory and accuracy against peers, adapters and data 
 
 lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--upgrade" to move to the newest)
 	@echo uv | $(COMPILE) $(ARGS) - --output-file requirements/uv.txt
-	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements/runtime.txt
-	@$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraint requirements/runtime.txt \
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --output-file requirements/runtime.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra dev --constraint requirements/runtime.txt \
 	  --output-file requirements/dev.txt
-	@$(COMPILE) $(ARGS) pyproject.toml --extra ray --constraint requirements/dev.txt \
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra ray --constraint requirements/dev.txt \
 	  --output-file requirements/ray.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra docs --constraint requirements/dev.txt \
+	  --output-file requirements/docs.txt
 
-clean: ## remove the caches of the tools; results, DVC's cache and .venv stay
-	@rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove the caches of the tools and site/; results, DVC's cache and .venv stay
+	@rm -rf site .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find benchmarks experiments flows miniature oft stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
@@ -117,6 +122,10 @@ setup-dev: .venv/dev.stamp .venv/bin/oft .dvc/tmp/private.stamp
 	@touch $@
 
 .venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
+	@$(INSTALL) $<
+	@touch $@
+
+.venv/docs.stamp: requirements/docs.txt .venv/runtime.stamp
 	@$(INSTALL) $<
 	@touch $@
 

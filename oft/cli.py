@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from oft import __version__
 from oft.commands.adapter import count_command, energy_command, info_command
 from oft.commands.add import control_app, style_app, subject_app
 from oft.commands.compare import compare_command
@@ -25,8 +27,18 @@ app = typer.Typer(
 data_app = typer.Typer(help="Tools around data sets.", no_args_is_help=True)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"oft {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Tools around the pipeline; `dvc repro` runs the pipeline itself."""
 
 

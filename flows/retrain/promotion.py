@@ -1,6 +1,6 @@
-"""Carry out a decision: a commit, a tag, and for a promotion the exported model.
+"""Carry out a decision: a commit, its tags, and for a promotion the exported model.
 
-The clone prepares everything. One atomic push of branch and tag is the last step: a promotion that was
+The clone prepares everything. One atomic push of branch and tags is the last step: a promotion that was
 interrupted before it has not happened, and the next run makes it again.
 """
 
@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows.commands import describe_failure, dvc_environment, require_dvc, run_dvc
-from flows.git import commit_tree, git
+from flows.git import commit_tree, git, read_file
 from flows.graph import open_repository
 from flows.process import run_command
-from flows.retrain.artifacts import artifact_name, with_artifacts
+from flows.retrain.artifacts import artifact_name, version_tags, with_artifacts
 from flows.retrain.card import render_model_card
 from flows.retrain.decision import DECISION_FILE, Decision
 from flows.retrain.history import next_number, promoted_decision
@@ -32,6 +32,7 @@ from oft.storage import write_json
 Log = Callable[[str], None]
 
 PROMOTED = Path("promoted")
+PIPELINE = "dvc.yaml"
 BASE_OUT = "data/models/base"
 UNPUSHED_FILE = "unpushed"
 # Seconds before a failed push is tried again.
@@ -65,7 +66,7 @@ def promote(settings: RetrainSettings, decision: Decision, params: Params, log: 
         }
     weights = [str(PROMOTED / f"{task}-{params.gate.adapter}" / "weights") for task in params.gated_tasks]
     require_dvc(["add", "--quiet", *weights], root=root, log=log)
-    pipeline = root / "dvc.yaml"
+    pipeline = root / PIPELINE
     pipeline.write_text(with_artifacts(pipeline.read_text(encoding="utf-8"), entries), encoding="utf-8")
     commit = _commit_decision(settings, decision, _parents(settings, decision.revision))
     push_outs(settings, log)
@@ -119,7 +120,9 @@ def roll_back(
 
 
 def push_decision(settings: RetrainSettings, decision: Decision, commit: str, *, moves_branch: bool) -> None:
-    """Push the decision's tag to the source, and with ``moves_branch`` the branch, both or neither.
+    """Push the decision's tag to the source, all or nothing.
+
+    With ``moves_branch`` push the branch too, and the tags that DVC finds its artifacts by (`version_tags`).
 
     Raises:
         TransientError: the branch or the tag has moved meanwhile, or the source cannot be reached.
@@ -131,8 +134,13 @@ def push_decision(settings: RetrainSettings, decision: Decision, commit: str, *,
     )
     # Not signed, whatever git's settings say: a schedule has nobody to unlock a key.
     options = ["--force", "--annotate", "--no-sign", "--file", "-"]
-    git("tag", *options, decision.tag, commit, root=root, stdin=_message(decision))
-    refs = [f"{tag}:{tag}", *([f"{commit}:{branch}"] if moves_branch else [])]
+    names, refs = [decision.tag], []
+    if moves_branch:
+        names += version_tags(read_file(root, commit, PIPELINE) or "{}", PROMOTED, decision.number)
+        refs.append(f"{commit}:{branch}")
+    for name in names:
+        git("tag", *options, name, commit, root=root, stdin=_message(decision))
+        refs.append(f"refs/tags/{name}:refs/tags/{name}")
     try:
         git("push", "--quiet", "--no-signed", "--atomic", "origin", *refs, root=root)
     except UserError as error:
@@ -203,7 +211,7 @@ def needs_push(settings: RetrainSettings) -> bool:
 def _commit_decision(settings: RetrainSettings, decision: Decision, parents: list[str]) -> str:
     root = settings.clone
     write_json(root / DECISION_FILE, decision.to_json())
-    names = ["dvc.lock", "dvc.yaml", "params.yaml", DECISION_FILE]
+    names = ["dvc.lock", PIPELINE, "params.yaml", DECISION_FILE]
     if (root / PROMOTED).is_dir() or git("ls-files", "--", str(PROMOTED), root=root):
         names.append(str(PROMOTED))
     git("add", "--all", "--", *names, root=root)

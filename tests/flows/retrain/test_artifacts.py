@@ -1,6 +1,10 @@
+"""The section artifacts: of a dvc.yaml, and the tags that DVC finds its entries by."""
+
 from __future__ import annotations
 
-from flows.retrain.artifacts import artifact_name, with_artifacts
+from pathlib import Path
+
+from flows.retrain.artifacts import artifact_name, version_tags, with_artifacts
 from oft.storage import load_yaml
 from tests.conftest import ROOT
 
@@ -34,3 +38,14 @@ def test_names_are_those_dvc_allows() -> None:
 
     assert artifact_name("segm_ade20k", "oft") == "segm-ade20k-oft"
     assert name_is_compatible("segm-ade20k-oft")
+
+
+def test_versions_are_tagged_as_gto_reads_them_and_other_artifacts_are_not() -> None:
+    from gto.constants import tag_re
+
+    text = "artifacts:\n  theirs: {path: x}\n  segm-ade20k-oft: {path: promoted/segm_ade20k-oft}\n"
+    [tag] = version_tags(text, Path("promoted"), 7)
+    read = tag_re.match(tag)
+    assert read is not None
+    assert (read["artifact"], read["version"]) == ("segm-ade20k-oft", "v7.0.0")
+    assert version_tags("stages: {}\n", Path("promoted"), 7) == []

@@ -45,7 +45,7 @@ def test_new_data_are_trained_on_and_the_same_are_not(person: Person) -> None:
 
     title = "promoted/2: promoted against the base alone"
     assert f"new data for acquire@photos: {title}" in (watch_it(settle_seconds=0) or "")
-    assert person.tags() == ["promoted/2", "rejected/1"]
+    assert person.tags() == ["canny-photos-oft@v2.0.0", "promoted/2", "rejected/1"]
     assert latest_decision().startswith(f"**{title}**")
     assert watch_it() == "nothing has changed"
     assert person.state() == before

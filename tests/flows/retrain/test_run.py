@@ -31,6 +31,16 @@ from oft.storage import load_yaml
 from .conftest import TASK, Person
 
 SECRET = "hunter2-planted"
+ARTIFACT = "canny-photos-oft"
+
+
+def fetched_artifact(person: Person, version: str | None) -> str:
+    """What the model of a version says, as `dvc artifacts get` fetches it; None takes the newest."""
+    target = person.root.parent / f"fetched-{version}"
+    with open_repository(person.root) as repo:
+        repo.artifacts.download(ARTIFACT, version=version, out=str(target))
+    assert (target / "README.md").is_file()
+    return (target / "weights" / "adapter" / "model.txt").read_text(encoding="utf-8")
 
 
 def reproduce(root: Path) -> None:
@@ -76,7 +86,10 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
     assert again is not None and again.comparisons == third.comparisons
 
     rollback_once(settings, print, reason="it draws hands")
-    assert person.tags() == ["promoted/1", "promoted/2", "promoted/5", "rejected/3", "rejected/4"]
+    decided = ["promoted/1", "promoted/2", "promoted/5", "rejected/3", "rejected/4"]
+    assert person.tags() == [*(f"{ARTIFACT}@v{number}.0.0" for number in (1, 2, 5)), *decided]
+    assert fetched_artifact(person, None) == fetched_artifact(person, "v1.0.0") == "0.1 1\n"
+    assert fetched_artifact(person, "v2.0.0") == "0.2 2\n"
     assert model_after_checkout(person, "promoted/5") == "0.1 1\n"
     assert retrain_once(settings, reproduce, print).message == "nothing has changed since rejected/4"
     with pytest.raises(UserError, match="no promotion before promoted/1"):
@@ -98,7 +111,7 @@ def test_better_models_are_promoted_noise_is_not_and_a_rollback_gives_the_old_by
 
     pipeline = git("show", "promoted/2:dvc.yaml", root=person.root)
     assert "# A comment that has to survive." in pipeline
-    assert load_yaml(pipeline)["artifacts"]["canny-photos-oft"]["path"] == f"promoted/{TASK}-oft"
+    assert load_yaml(pipeline)["artifacts"][ARTIFACT]["path"] == f"promoted/{TASK}-oft"
     # Nothing of the branch was rewritten: each decision stands on the one before.
     parents = git("rev-list", "--first-parent", "retrain", root=person.root).split()
     expected = ["promoted/6", "promoted/5", "promoted/2", "promoted/1", "main"]
