@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oft.adapters.controlnet.method import METHOD as CONTROLNET
+from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.full.method import METHOD as FULL
 from oft.adapters.hint.method import METHOD as HINT
 from oft.adapters.oft.method import METHOD as OFT
@@ -55,3 +56,12 @@ def recognise(folder: Path) -> Method:
         f"{folder}: an adapter of a known kind ({', '.join(METHODS)}) must lie here, and there is "
         f"{', '.join(names) or 'nothing'}; give the folder that a training wrote"
     )
+
+
+def takes_condition(folder: Path) -> bool:
+    """Return whether the adapter saved in ``folder`` takes a conditioning image, without loading it.
+
+    Raises:
+        CheckpointError: no kind knows its files.
+    """
+    return recognise(folder).needs_condition or (Path(folder) / HINT_ENCODER_FILE).is_file()
