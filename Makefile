@@ -23,7 +23,7 @@ repro flow retrain trials serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow retrain trials serve push pull s3-demo test faults check deps bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain trials serve push pull s3-demo demo test faults check deps bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ pull: setup ## fetch what others have pushed; `make repro` then runs nothing of 
 s3-demo: setup-dev ## show two clones sharing results through an S3 server on this machine
 	@python -m flows.s3_demo
 
+demo: setup .venv/demo.stamp ## a page to try the run's adapters side by side, here alone (ARGS="--port 0"); Ctrl-C ends it
+	@python -m oft.demo $(ARGS)
+
 serve: setup ## a Prefect server with its pages, schedules and a worker, here alone (ARGS="--port 0"); Ctrl-C ends it
 	@python -m flows.serve $(ARGS)
 
@@ -86,6 +89,8 @@ lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--
 	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements/runtime.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra dev --constraint requirements/runtime.txt \
 	  --output-file requirements/dev.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra demo --constraint requirements/dev.txt \
+	  --override requirements/demo-overrides.in --output-file requirements/demo.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra ray --constraint requirements/dev.txt \
 	  --output-file requirements/ray.txt
 
@@ -115,6 +120,11 @@ setup-dev: .venv/dev.stamp .venv/bin/oft .dvc/tmp/private.stamp
 
 .venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
 	@$(INSTALL) $<
+	@touch $@
+
+# All of it is pinned; without --no-deps uv would read Gradio's bounds again (requirements/demo-overrides.in).
+.venv/demo.stamp: requirements/demo.txt .venv/runtime.stamp
+	@$(INSTALL) $< --no-deps
 	@touch $@
 
 # `dvc`, typed by a person, keeps its site cache where nobody else can write.

@@ -18,7 +18,7 @@ import oft
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("experiments", "flows", "miniature", "oft", "stages")
-LOCKS = ("dev", "ray", "runtime", "uv")
+LOCKS = ("demo", "dev", "ray", "runtime", "uv")
 NOT_IMPORTED = {"scikit-learn", "torchvision"}
 """Asked for, with the reason beside, yet imported by nothing here."""
 
@@ -81,7 +81,16 @@ def is_type_checking(test: ast.expr) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("lock", "extra"), [("runtime", None), ("dev", None), ("dev", "dev"), ("ray", None), ("ray", "ray")]
+    ("lock", "extra"),
+    [
+        ("runtime", None),
+        ("demo", None),
+        ("demo", "demo"),
+        ("dev", None),
+        ("dev", "dev"),
+        ("ray", None),
+        ("ray", "ray"),
+    ],
 )
 def test_a_lock_holds_a_fitting_version_of_everything_asked_for(lock: str, extra: str | None) -> None:
     locked = read_lock(lock)
@@ -105,8 +114,14 @@ def test_a_cluster_has_what_the_tests_have_and_all_of_a_run() -> None:
     assert read_lock("runtime").items() <= read_lock("ray").items() <= read_lock("dev").items()
 
 
+def test_the_demo_shares_the_environment_of_a_run_and_of_the_tests() -> None:
+    demo, dev = read_lock("demo"), read_lock("dev")
+    assert read_lock("runtime").items() <= demo.items()
+    assert all(dev[name] == version for name, version in demo.items() if name in dev)
+
+
 def test_what_only_tests_need_stays_out_of_a_run() -> None:
-    assert not {"pytest", "mypy", "ray", "moto"} & read_lock("runtime").keys()
+    assert not {"pytest", "mypy", "ray", "moto", "gradio"} & read_lock("runtime").keys()
 
 
 @pytest.mark.parametrize("lock", LOCKS)
