@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import threading
 import warnings
@@ -32,6 +33,7 @@ def main(
     Settings that the page starts with are those of `sample` in params.yaml. Needs the extra `demo`, which
     `make demo` installs. docs/generate.md has more.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it leaves no file behind
     try:
         serve(port)
     except UserError as fault:

@@ -61,6 +61,8 @@ def conditions_of(
         PictureError: the upload is no picture, is damaged or too large.
         CheckpointError: the weights of an extractor's network are missing.
     """
+    if given.source not in SOURCES:
+        raise ParamsError(f"condition ({given.source}): must be one of {', '.join(SOURCES)}")
     takers = [column for column in columns if column.takes_condition]
     if given.source == NOTHING:
         if takers:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.adapters.protocol import Adapter, AdapterSettings, Method
-from oft.adapters.registry import METHODS, create_adapter, load_adapter, recognise
+from oft.adapters.registry import METHODS, create_adapter, load_adapter, recognise, takes_condition
 from oft.errors import CheckpointError, ParamsError
 from oft.evaluation.geometry import measure_geometry, report_energy
 from oft.exchange.description import describe_adapter
@@ -24,7 +24,7 @@ from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import generate, plan, task_conditions, task_prompts
 from oft.seeding import generator_for
-from tests.adapters import move, train_briefly
+from tests.adapters import move, save_moved, train_briefly
 from tests.conftest import SIZE_PX
 
 KINDS = ("oft", "coft", "hint", "lora", "controlnet", "dreambooth")
@@ -335,3 +335,15 @@ def test_creating_leaves_the_unet_as_it_draws(base: Base, shift: Method) -> None
         before = base.unet(*inputs).sample
         create_adapter(base.unet, ShiftSettings(method="shift"), with_condition=False, generator=generator)
         assert torch.equal(base.unet(*inputs).sample, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_condition"), [*((name, True) for name in KINDS), ("oft", False), ("lora", False)]
+)
+def test_a_folder_tells_whether_its_adapter_takes_a_conditioning_image(
+    base: Base, base_folder: Path, params: Params, tmp_path: Path, name: str, with_condition: bool
+) -> None:
+    settings = params.adapters[name]
+    save_moved(tmp_path / "saved", base_folder, name, settings, with_condition=with_condition)
+    assert takes_condition(tmp_path / "saved") is with_condition
+    assert load_adapter_onto(base, tmp_path / "saved").takes_condition is with_condition
