@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ class Studio:
         self.catalogue, self.params = catalogue, params
         self._lock = threading.Lock()
 
-    def draw(self, form: Form, given: Given) -> Iterator[ColumnPictures]:
+    def draw(self, form: Form, given: Given) -> Generator[ColumnPictures, None, None]:
         """Yield the columns of a form, each with the same seeds.
 
         Between two columns the base carries nothing, so that whoever stops to listen leaves it as it was.

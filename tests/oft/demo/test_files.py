@@ -38,6 +38,7 @@ def test_files_hold_pixels_and_settings(tmp_path: Path) -> None:
         assert f"Seed: {picture.settings['seed']}" in one.settings
         assert f"seed {picture.settings['seed']}" in one.caption
     assert condition is not None
+    assert drawn.condition is not None
     with Image.open(condition) as image:
         assert np.array_equal(np.asarray(image), drawn.condition)
 
