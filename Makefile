@@ -23,7 +23,7 @@ repro flow retrain trials serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow retrain trials showcase serve push pull s3-demo test faults check docs deps bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain trials showcase serve push pull s3-demo demo test faults check docs deps bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ s3-demo: setup-dev ## show two clones sharing results through an S3 server on th
 showcase: setup ## write the README's picture and table anew from the results here
 	@python -m oft.report.showcase
 
+demo: setup .venv/demo.stamp ## a page to try the run's adapters side by side, here alone (ARGS="--port 0"); Ctrl-C ends it
+	@python -m oft.demo $(ARGS)
+
 serve: setup ## a Prefect server with its pages, schedules and a worker, here alone (ARGS="--port 0"); Ctrl-C ends it
 	@python -m flows.serve $(ARGS)
 
@@ -92,6 +95,8 @@ lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--
 	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --output-file requirements/runtime.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra dev --constraint requirements/runtime.txt \
 	  --output-file requirements/dev.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra demo --constraint requirements/dev.txt \
+	  --override requirements/demo-overrides.in --output-file requirements/demo.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra ray --constraint requirements/dev.txt \
 	  --output-file requirements/ray.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra docs --constraint requirements/dev.txt \
@@ -127,6 +132,11 @@ setup-dev: .venv/dev.stamp .venv/bin/oft .dvc/tmp/private.stamp
 
 .venv/docs.stamp: requirements/docs.txt .venv/runtime.stamp
 	@$(INSTALL) $<
+	@touch $@
+
+# All of it is pinned; without --no-deps uv would read Gradio's bounds again (requirements/demo-overrides.in).
+.venv/demo.stamp: requirements/demo.txt .venv/runtime.stamp
+	@$(INSTALL) $< --no-deps
 	@touch $@
 
 # `dvc`, typed by a person, keeps its site cache where nobody else can write.

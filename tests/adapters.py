@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from oft.adapters.protocol import Adapter
-from oft.models.base import Base
+from oft.adapters.protocol import Adapter, AdapterSettings
+from oft.models.adapted import init_adapter, save_with_base
+from oft.models.base import Base, load_base
 from oft.params import Params
 from oft.seeding import generator_for
 from oft.training.objective import TrainingSource
@@ -24,6 +25,22 @@ def move(adapter: Adapter, deviation: float) -> None:
     """Add noise of that standard deviation to what is trained, the same each time."""
     for number, value in enumerate(adapter.trained_parameters().values()):
         value.add_(deviation * torch.randn(value.shape, generator=generator_for(number)))
+
+
+def save_moved(
+    folder: Path,
+    base_folder: Path,
+    name: str,
+    settings: AdapterSettings,
+    *,
+    with_condition: bool,
+    deviation: float = 2e-2,
+) -> None:
+    """Save an adapter of a placed base, that far from the identity; the same for each name."""
+    base = load_base(base_folder)
+    adapter = init_adapter(base, settings, with_condition=with_condition, generator=generator_for(name))
+    move(adapter, deviation)
+    save_with_base(folder, adapter, base)
 
 
 def train_briefly(

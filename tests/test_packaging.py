@@ -24,7 +24,7 @@ from oft.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("experiments", "flows", "miniature", "oft", "stages")
-LOCKS = ("dev", "docs", "ray", "runtime", "uv")
+LOCKS = ("demo", "dev", "docs", "ray", "runtime", "uv")
 PIPELINE = "flows"
 """The extra that brings everything a run needs: runtime.txt is its lock."""
 NOT_IMPORTED = {"scikit-learn", "torchvision"}
@@ -101,6 +101,9 @@ def is_type_checking(test: ast.expr) -> bool:
     [
         ("runtime", None),
         ("runtime", PIPELINE),
+        ("demo", None),
+        ("demo", PIPELINE),
+        ("demo", "demo"),
         ("dev", None),
         ("dev", PIPELINE),
         ("dev", "dev"),
@@ -134,7 +137,13 @@ def test_a_cluster_has_what_the_tests_have_and_all_of_a_run() -> None:
 
 
 def test_what_only_tests_and_pages_need_stays_out_of_a_run() -> None:
-    assert not {"pytest", "mypy", "ray", "moto", "mkdocs"} & read_lock("runtime").keys()
+    assert not {"pytest", "mypy", "ray", "moto", "mkdocs", "gradio"} & read_lock("runtime").keys()
+
+
+def test_the_demo_shares_the_environment_of_a_run_and_of_the_tests() -> None:
+    demo, dev = read_lock("demo"), read_lock("dev")
+    assert read_lock("runtime").items() <= demo.items()
+    assert all(dev[name] == version for name, version in demo.items() if name in dev)
 
 
 def test_the_pages_are_built_with_the_versions_of_the_tests() -> None:

@@ -6,37 +6,21 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oft.errors import ParamsError
+from oft.generation.defaults import MAX_BATCH, PLACED_BASE, sampling_settings
 from oft.params import PARAMS_FILE, Params, load_params
 from oft.schedulers import SCHEDULERS
-from oft.settings.evaluation import Sampling
 
 if TYPE_CHECKING:
     from oft.generation.drawing import Drawn, Inputs
     from oft.generation.plan import Item
     from oft.models.base import Base
 
-PLACED_BASE = Path("data/models/base")
 OUT = Path("pictures")
-MAX_BATCH = 8
-# Outside a repository: the usual settings of Stable Diffusion's pages.
-ELSEWHERE: dict[str, Any] = {
-    "scheduler": "dpmsolver++",
-    "karras_sigmas": None,
-    "eta": 0.0,
-    "num_inference_steps": 25,
-    "guidance_scale": 7.5,
-    "negative_prompt": "",
-    "guess_mode": False,
-    "num_samples": 1,
-    "num_subject_samples": 1,
-    "batch_size": MAX_BATCH,
-    "strength": 1.0,
-}
 
 _DRAWN_FROM = "What pictures are drawn from"
 _HOW = "How they are drawn"
@@ -153,6 +137,7 @@ def generate_command(
 
     oft generate "a red house" --adapter runs/canny_coco/oft/magnitude --condition house.jpg --extract canny
     """
+    from oft.generation.bases import open_to_draw
     from oft.generation.combining import AdapterChoice
     from oft.generation.drawing import contact_sheet_of, draw
     from oft.generation.inputs import find_pictures, read_prompts
@@ -170,7 +155,7 @@ def generate_command(
     if len(strengths) > 1 and not choices:
         raise ParamsError("--strength: is of adapters, and there is none; name one with --adapter")
     total = len(items) * number * len(strengths)
-    settings = _settings(
+    settings = sampling_settings(
         params,
         {
             "negative_prompt": negative_prompt,
@@ -192,7 +177,7 @@ def generate_command(
         for item in items:
             typer.echo(f"{item.key}: {item.prompt}{f' [{item.source}]' if item.source else ''}")
         return
-    loaded, resolution_px = _open(source, base_config, size, None if base else params)
+    loaded, resolution_px = open_to_draw(source, base_config, size, None if base else params)
     inputs = _read_inputs(items, conditions, images, mask, noise, extract, resolution_px, params, loaded)
     pictures = draw(
         loaded,
@@ -246,41 +231,6 @@ def _parse_strengths(text: str) -> list[float]:
         return list(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
         raise ParamsError(f"--strength ({text}): must be numbers with commas, such as 0,0.5,1") from None
-
-
-def _settings(params: Params | None, given: dict[str, Any]) -> Sampling:
-    """Return settings of sampling: what was given, else those of params.yaml.
-
-    Raises:
-        ParamsError: one is out of range.
-    """
-    from pydantic import ValidationError
-
-    values = ELSEWHERE if params is None else params.sample.model_dump()
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if "scheduler" in chosen and chosen["scheduler"] != values["scheduler"]:
-        values = values | {"karras_sigmas": None, "eta": 0.0}  # they are of the sampler in params.yaml
-    try:
-        return Sampling.model_validate(values | chosen, context={"schedulers": list(SCHEDULERS)})
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ParamsError(f"these settings break a rule: {'; '.join(faults)}") from None
-
-
-def _open(source: str, config: str, size: int | None, params: Params | None) -> tuple[Base, int]:
-    """Return the base and the side of the pictures, pixels."""
-    from oft.generation.bases import open_base
-    from oft.models.base import latent_shape
-    from oft.models.device import choose_device, make_deterministic
-    from oft.settings.training import Base as BaseSettings
-
-    settings = BaseSettings(source=source, variant=None, config=config, tokenizer=None, use_ema=True)
-    make_deterministic()
-    base = open_base(settings, choose_device())
-    factor = 2 ** (len(base.vae.config.block_out_channels) - 1)
-    own = params.resolution_px if params else int(base.unet.config.sample_size) * factor
-    latent_shape(base, size or own)  # refuses a size that the base cannot draw
-    return base, size or own
 
 
 def _read_inputs(

@@ -9,16 +9,36 @@ from typing import TYPE_CHECKING
 
 from oft.errors import CheckpointError
 from oft.exchange.bases import identify_base
-from oft.models.base import load_parts
+from oft.models.base import latent_shape, load_parts, pixels_per_latent
 from oft.models.copying import INDEX_NAME
+from oft.models.device import choose_device, make_deterministic
 from oft.models.hub import download, is_hub_id
 from oft.models.placing import place, weight_patterns
+from oft.settings.training import Base as BaseSettings
 
 if TYPE_CHECKING:
     from oft.models.base import Base
-    from oft.settings.training import Base as BaseSettings
+    from oft.params import Params
 
 REMEDY = "give another with --base"
+
+
+def open_to_draw(source: str, config: str, size_px: int | None, params: Params | None) -> tuple[Base, int]:
+    """Return a base on this machine's device, and the side of the pictures that it draws, pixels.
+
+    Args:
+        config: what a single file holds, as ``base.config`` in params.yaml.
+        size_px: None for that of params.yaml or, without, the base's own.
+
+    Raises:
+        CheckpointError: as `open_base`, or the base cannot draw that size.
+    """
+    make_deterministic()
+    settings = BaseSettings(source=source, variant=None, config=config, tokenizer=None, use_ema=True)
+    base = open_base(settings, choose_device())
+    own_px = params.resolution_px if params else int(base.unet.config.sample_size) * pixels_per_latent(base)
+    latent_shape(base, size_px or own_px)  # refuses a size that the base cannot draw
+    return base, size_px or own_px
 
 
 def open_base(settings: BaseSettings, device: str) -> Base:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from oft.adapters.files import HINT_ENCODER_FILE
 from oft.adapters.registry import recognise
 from oft.errors import CheckpointError, ParamsError
 from oft.generation.lora_files import is_lora_file, lora_changes
@@ -61,6 +62,15 @@ class AdapterChoice:
     def kind(self) -> str:
         """What it is, for people to read."""
         return "LoRA" if is_lora_file(self.path) else recognise(self.path).name
+
+
+def takes_condition(folder: Path) -> bool:
+    """Return whether the adapter saved in ``folder`` takes a conditioning image, without loading it.
+
+    Raises:
+        CheckpointError: no kind knows its files.
+    """
+    return recognise(folder).needs_condition or (Path(folder) / HINT_ENCODER_FILE).is_file()
 
 
 @contextmanager

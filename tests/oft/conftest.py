@@ -13,11 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from oft.adapters.oft.module import OFTAdapter
-from oft.models.adapted import init_adapter, save_with_base
-from oft.models.base import load_base
 from oft.params import Params
-from oft.seeding import generator_for
-from tests.adapters import Saver, move
+from tests.adapters import Saver, save_moved
 
 MLP_TARGETS = ("to_q", "to_out.0")
 
@@ -157,11 +154,8 @@ def saved(base_folder: Path, params: Params, tmp_path: Path) -> Saver:
 
     def save(name: str, *, with_condition: bool = False, deviation: float = 2e-2, **changes: Any) -> Path:
         folder = tmp_path / f"{name}{'-shown' if with_condition else ''}"
-        own = load_base(base_folder)
         settings = params.adapters[name].model_copy(update=changes)
-        adapter = init_adapter(own, settings, with_condition=with_condition, generator=generator_for(name))
-        move(adapter, deviation)
-        save_with_base(folder, adapter, own)
+        save_moved(folder, base_folder, name, settings, with_condition=with_condition, deviation=deviation)
         return folder
 
     return save

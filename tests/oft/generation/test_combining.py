@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from oft.errors import CheckpointError, ParamsError
-from oft.generation.combining import AdapterChoice, applied
+from oft.generation.combining import AdapterChoice, applied, takes_condition
 from oft.models.adapted import load_adapter_onto
 from oft.models.base import Base, load_base
 from tests.adapters import Saver
@@ -138,3 +138,19 @@ def test_a_file_that_is_no_lora_is_refused_by_name(base: Base, saved: Saver) -> 
     ):
         pass
     assert_equal(weights(base), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_condition"),
+    [
+        *((name, True) for name in ("oft", "hint", "lora", "controlnet", "full")),
+        ("oft", False),
+        ("lora", False),
+    ],
+)
+def test_a_folder_tells_whether_its_adapter_takes_a_conditioning_image(
+    base: Base, saved: Saver, name: str, with_condition: bool
+) -> None:
+    folder = saved(name, with_condition=with_condition)
+    assert takes_condition(folder) is with_condition
+    assert load_adapter_onto(base, folder).takes_condition is with_condition
