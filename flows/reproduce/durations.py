@@ -11,8 +11,6 @@ from oft.adapters.registry import BASE_ALONE
 from oft.storage import read_json
 
 TELEMETRY = Path(".telemetry")
-KNOWN_SHARE = 0.8
-"""Of the stages to come; with fewer of known duration there is no estimate."""
 
 
 def read_seconds(root: Path) -> dict[str, float]:
@@ -49,20 +47,26 @@ class Forecast:
     seconds: Mapping[str, float]
     jobs: int
 
+    def expected(self, stage: str) -> float | None:
+        """Return about how long a stage takes: as it took last, else as others of its script did."""
+        name = telemetry_name(stage)
+        if name in self.seconds:
+            return self.seconds[name]
+        script = name.partition("@")[0]
+        others = [took for other, took in self.seconds.items() if other.partition("@")[0] == script]
+        return sum(others) / len(others) if others else None
+
     def left(self, rows: Iterable[StageRow], now: float) -> float | None:
-        """Return about how long stages that wait and run still take, seconds; None where too little is known.
+        """Return about how long stages that wait and run still take, seconds; None where one is not known.
 
         Args:
             now: seconds since the run began.
         """
-        left, known, unknown = 0.0, 0, 0
+        left: list[float] = []
         for row in rows:
-            if row.status not in (Status.WAITING, Status.RUNNING):
-                continue
-            took = self.seconds.get(telemetry_name(row.stage))
-            if took is None:
-                unknown += 1
-            else:
-                known += 1
-                left += max(took - (row.seconds(now) or 0.0), 0.0)
-        return left / self.jobs if known and known >= KNOWN_SHARE * (known + unknown) else None
+            if row.status in (Status.WAITING, Status.RUNNING):
+                expected = self.expected(row.stage)
+                if expected is None:
+                    return None
+                left.append(max(expected - (row.seconds(now) or 0.0), 0.0))
+        return sum(left) / self.jobs if left else None

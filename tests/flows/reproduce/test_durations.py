@@ -40,7 +40,12 @@ def test_what_waits_and_runs_is_shared_among_jobs() -> None:
     assert forecast.left([StageRow("report", Status.DONE, 0.0, 1.0)], now=1.0) is None
 
 
-def test_too_little_known_is_no_estimate() -> None:
+def test_a_stage_that_never_ran_takes_what_others_of_its_script_took() -> None:
+    forecast = Forecast({"train@b-oft": 100.0, "train@b-lora": 200.0, "report": 20.0}, jobs=1)
+    assert forecast.left(WAITING, now=0.0) == 170.0
+
+
+def test_without_any_there_is_no_estimate() -> None:
     assert Forecast({"report": 20.0}, jobs=1).left(WAITING, now=0.0) is None
 
 
