@@ -30,8 +30,12 @@ BUCKET = "team"
 REMOTE = f"s3://{BUCKET}/results"
 SETTING, VALUE = "evaluate.kernel_distance_subsets", 40
 SERVER_SECONDS = 60
-_RUNS = re.compile(r"Running stage '(.+)':")
-_RESTORES = re.compile(r"Stage '(.+)' is cached - skipping run")
+# Lines of `make repro`, and of `dvc repro` itself.
+_RAN = re.compile(
+    r"\[(.+)\] (?:done|cached) after"
+    r"|Running stage '(.+)':"
+    r"|Stage '(.+)' is cached - skipping run"
+)
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -170,12 +174,12 @@ def run(command: Sequence[str], root: Path, log: Callable[[str], None] = lambda 
 
 
 def run_stages(command: Sequence[str], root: Path, say: Callable[[str], None]) -> list[str]:
-    """Run stages, name each as it begins, and return those that ran or were restored, in this order."""
+    """Run stages, name each, and return those that ran or were restored, in this order."""
     ran: list[str] = []
 
     def log(line: str) -> None:
-        if match := _RUNS.search(line) or _RESTORES.search(line):
-            ran.append(match[1])
+        if match := _RAN.match(line):
+            ran.append(next(name for name in match.groups() if name))
             say(f"  {line}")
 
     run(command, root, log)

@@ -72,7 +72,9 @@ def check_before(root: Path, plan: Plan) -> list[str]:
     from oft.doctor.examination import examine, refuse_faults
     from oft.params import PARAMS_FILE, load_params
 
-    if not plan.stale or not (root / PARAMS_FILE).is_file():
+    # Of another pipeline's settings nothing is known.
+    is_ours = any(stage.partition("@")[0].partition("_")[0] == "init" for stage in plan.graph)
+    if not plan.stale or not is_ours:
         return []
     findings = examine(load_params(root / PARAMS_FILE), root, plan.stale)
     refuse_faults(findings)

@@ -140,7 +140,9 @@ def push_decision(settings: RetrainSettings, decision: Decision, commit: str, *,
         refs.append(f"{commit}:{branch}")
     for name in names:
         git("tag", *options, name, commit, root=root, stdin=_message(decision))
-        refs.append(f"refs/tags/{name}:refs/tags/{name}")
+        # A version's tag without its decision, which somebody has taken back, is made anew.
+        force = "" if name == decision.tag else "+"
+        refs.append(f"{force}refs/tags/{name}:refs/tags/{name}")
     try:
         git("push", "--quiet", "--no-signed", "--atomic", "origin", *refs, root=root)
     except UserError as error:

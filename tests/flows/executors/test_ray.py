@@ -107,7 +107,7 @@ def test_a_run_on_two_nodes_is_a_run_on_one_machine(cluster: Cluster, tmp_path: 
     status, shown = finish_run(start_run(root, cluster.environment), root)
     assert status == 0, shown
     assert {*nodes_of(shown, "left"), *nodes_of(shown, "right")} == {HEAD, WORKER}
-    assert sorted(re.findall(r"Running stage '(\w+)'", shown)) == ["join", "left", "right", "start"]
+    assert sorted(re.findall(r"\[(\w+)\] done after", shown)) == ["join", "left", "right", "start"]
     assert "planted" not in shown
 
     dvc(tmp_path / "local", cluster.environment, "repro")

@@ -27,7 +27,8 @@ def folder(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_item_of_the_graph_can_be_shown(folder: Path, params: Params) -> None:
-    settings = params.model_dump(mode="json") | {"style_tasks": ["style_ink"]}
+    drawing = {"task": "style_ink", "adapter": "oft", "prompts": ["a cat"], "num_samples": 1}
+    settings = params.model_dump(mode="json") | {"style_tasks": ["style_ink"], "drawings": {"ink": drawing}}
     stages = load_yaml((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     items = dict(dry_run.graph_items(stages, settings))
     assert {name.partition("@")[0] for name in items} == set(stages)
