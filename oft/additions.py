@@ -90,7 +90,8 @@ def add(
     """
     _refuse_name(values, addition)
     new = copy.deepcopy(values)
-    new["datasets"][addition.name] = _dataset(addition)
+    dataset = dataset_settings(addition.reader, addition.folder)
+    new["datasets"][addition.name] = dataset | {"captions": dataset["captions"] | addition.captions}
     group = "tasks" if addition.kind == "control" else f"{addition.kind}s"
     new[group][addition.task] = {"dataset": addition.name, **addition.settings}
     if not keep:
@@ -114,14 +115,20 @@ def add(
     return new
 
 
-def _dataset(addition: Addition) -> Values:
+def dataset_settings(reader: str, source: str, **changes: Any) -> Values:
+    """Return settings of a data set of somebody's own pictures: all of them, each one's centre square.
+
+    Args:
+        changes: settings in place of the usual ones.
+    """
     return {
-        "reader": addition.reader,
+        "reader": reader,
         "num_train_images": 0,
         "num_val_images": 0,
-        "acquire": {"source": addition.folder, "mirror": None, "accept_licence": False},
+        "acquire": {"source": source, "mirror": None, "accept_licence": False},
         "prepare": {"fit": "crop", "flip": False},
-        "captions": {"source": "own", "rule": "all", "template": CAPTION_FIELD} | addition.captions,
+        "captions": {"source": "own", "rule": "all", "template": CAPTION_FIELD},
+        **changes,
     }
 
 

@@ -12,9 +12,10 @@ from flows.requests.captioned import all_in, with_both_splits
 from flows.requests.checks import Check
 from flows.requests.collecting import Collector
 from flows.requests.datasets import write_captioned
-from flows.requests.kinds.common import DATASET, Address, CommonRequest, dataset_settings
+from flows.requests.kinds.common import DATASET, Address, CommonRequest
 from flows.requests.prompts import check_plain
 from flows.requests.sources import Wanted
+from oft.additions import dataset_settings
 from oft.settings.data import CAPTION_FIELD
 
 IMAGES = Wanted("images", 2, 1000, captioned=True)

@@ -180,16 +180,3 @@ class CommonRequest(BaseModel):
         Raises:
             DataError: pictures cannot be had, or break a rule.
         """
-
-
-def dataset_settings(reader: str, source: str, **changes: Any) -> dict[str, Any]:
-    """Return settings of a data set of a request's own pictures."""
-    return {
-        "reader": reader,
-        "num_train_images": 0,
-        "num_val_images": 0,
-        "acquire": {"source": source, "mirror": None, "accept_licence": False},
-        "prepare": {"fit": "crop", "flip": False},
-        "captions": {"source": "own", "rule": "all", "template": "{caption}"},
-        **changes,
-    }

@@ -12,9 +12,10 @@ from flows.requests.collecting import Collector
 from flows.requests.datasets import write_captioned
 from flows.requests.faults import shorten
 from flows.requests.kinds.captioned import HOW, CaptionedRequest
-from flows.requests.kinds.common import DATASET, Address, dataset_settings
+from flows.requests.kinds.common import DATASET, Address
 from flows.requests.sources import Wanted
 from oft.adapters.protocol import Method
+from oft.additions import dataset_settings
 from oft.conditions.given import CONDITION as GIVEN
 from oft.conditions.registry import CONDITIONS
 from oft.datasets.hub import READER as HUB

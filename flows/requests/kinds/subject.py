@@ -12,10 +12,11 @@ from flows.requests.checks import Asked, Check, keyed
 from flows.requests.collecting import Collector
 from flows.requests.datasets import write_pictures, write_subject
 from flows.requests.faults import shorten
-from flows.requests.kinds.common import DATASET, Address, CommonRequest, Prompt, dataset_settings
+from flows.requests.kinds.common import DATASET, Address, CommonRequest, Prompt
 from flows.requests.prompts import Subject, normalize, split_prompts, subject_file
 from flows.requests.sources import Wanted
 from oft.adapters.protocol import Method
+from oft.additions import dataset_settings
 from oft.errors import ParamsError
 from oft.prepare.subjects import place_prompts
 
