@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from oft import additions
-from oft.conditions.registry import CONDITIONS
 from oft.errors import CheckpointError, DataError, ParamsError
+from oft.generation.inputs import extractable
 from oft.params import PARAMS_FILE, Params, parse_params
 from oft.settings.data import CAPTION_FIELD
 
@@ -167,11 +167,11 @@ def add_control(
 
     For example: oft control add ~/houses --condition canny --captions blip
     """
-    possible = [one.name for one in CONDITIONS.values() if not one.needs_annotation()]
-    if condition not in possible:
+    if condition not in extractable():
         raise ParamsError(
-            f"--condition ({condition}): must be made of the picture alone, by one of {', '.join(possible)}; "
-            "conditions of a data set's own maps are set in params.yaml (docs/datasets.md)"
+            f"--condition ({condition}): must be made of the picture alone, by one of "
+            f"{', '.join(extractable())}; conditions of a data set's own maps are set in params.yaml "
+            "(docs/datasets.md)"
         )
     made = partial(additions.control, condition=condition, captions=captions)
     choices = _Choices(name, base, profile, adapters, steps, keep, dry_run)

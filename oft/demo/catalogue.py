@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oft.adapters.registry import recognise
 from oft.errors import CheckpointError, ParamsError, UserError
 from oft.generation.combining import takes_condition
 
@@ -95,11 +94,10 @@ def find_adapters(params: Params, runs: Path = RUNS) -> Catalogue:
     for folder in sorted((path for path in runs.glob(f"*/*/{TRAINED}") if path.is_dir()), key=rank):
         task, name = folder.parts[-3:-1]
         try:
-            recognise(folder)
+            conditioned = takes_condition(folder)
         except CheckpointError as fault:
             damaged.append(str(fault))
             continue
-        conditioned = takes_condition(folder)
         condition = params.tasks[task].condition if conditioned and task in params.tasks else None
         found.append(Column(f"{task} / {name}", folder, task, conditioned, condition))
     return Catalogue(found, damaged)

@@ -14,6 +14,7 @@ from PIL import Image
 from oft.conditions.registry import CONDITIONS
 from oft.demo.catalogue import Column
 from oft.errors import ParamsError
+from oft.generation.inputs import extractable
 from oft.pictures import prepare
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ OF_THE_TASK = "what each adapter was trained with"
 
 def extractions() -> list[str]:
     """Return what can be made of an uploaded picture: itself, each task's own condition, or one by name."""
-    return [AS_IT_IS, OF_THE_TASK, *(one.name for one in CONDITIONS.values() if not one.needs_annotation())]
+    return [AS_IT_IS, OF_THE_TASK, *extractable()]
 
 
 @dataclass(frozen=True)

@@ -134,8 +134,7 @@ def _sum_changes(
         if is_lora_file(choice.path):
             changes = lora_changes(base, choice.path, choice.strength * strength)
         else:
-            adapter = load_adapter_onto(base, choice.path)
-            try:
+            with _on(base, choice.path, choice.strength * strength) as adapter:
                 if adapter.text_encoder is not None:
                     raise ParamsError(
                         f"{choice.path}: this adapter changes the text encoder, and such a one is drawn with "
@@ -147,10 +146,7 @@ def _sum_changes(
                         "time can; leave one out"
                     )
                 conditioned = choice if adapter.takes_condition else conditioned
-                adapter.strength = choice.strength * strength
                 values = adapter.merged_values()
-            finally:
-                adapter.remove()
             changes = {
                 "unet": {name: value - base.unet.get_parameter(name) for name, value in values.items()}
             }

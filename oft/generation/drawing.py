@@ -81,7 +81,19 @@ def draw(
         redrawing = Redrawing(inputs.pictures, inputs.noise, inputs.masks or None)
     encoded = {key: encode_condition(image) for key, image in inputs.conditions.items()}
     sources = {item.key: item.source for item in items}
+    kinds = [one.kind for one in choices]
+    common: dict[str, Any] = {
+        "project": f"oft-pipeline {__version__}",
+        "resolution_px": resolution_px,
+        "base": {"name": base.origin, "hash": base.hash},
+        "noise": inputs.noise,
+        **settings.model_dump(exclude={"num_samples", "num_subject_samples", "strength"}),
+    }
     for strength in strengths:
+        adapters = [
+            {"path": str(one.path), "kind": kind, "strength": one.strength * strength}
+            for one, kind in zip(choices, kinds, strict=True)
+        ]
         with applied(base, choices, strength) as adapter:
             takes_condition = adapter is not None and adapter.takes_condition
             if takes_condition and not encoded:
@@ -103,18 +115,10 @@ def draw(
                 if len(strengths) > 1:
                     column = f"strength {strength:g}" + (f", {column}" if number > 1 else "")
                     name = f"{name}-strength-{strength:g}"
-                described: dict[str, Any] = {
-                    "project": f"oft-pipeline {__version__}",
+                described = common | {
                     "prompt": request.prompt,
                     "seed": request.seed,
-                    "resolution_px": resolution_px,
-                    "base": {"name": base.origin, "hash": base.hash},
-                    "adapters": [
-                        {"path": str(one.path), "kind": one.kind, "strength": one.strength * strength}
-                        for one in choices
-                    ],
-                    "noise": inputs.noise,
-                    **settings.model_dump(exclude={"num_samples", "num_subject_samples", "strength"}),
+                    "adapters": adapters,
                 }
                 if (source := sources[request.key]) is not None:
                     described["source"] = str(source)

@@ -90,6 +90,11 @@ def read_mask(path: Path, side_px: int) -> Bool[np.ndarray, "side side"]:
     return mask
 
 
+def extractable() -> list[str]:
+    """Return the names of the conditions that are made from a picture alone."""
+    return [condition.name for condition in CONDITIONS.values() if not condition.needs_annotation()]
+
+
 def extract_conditions(
     name: str, settings: Settings, pictures: Sequence[Square], device: str
 ) -> list[Square]:
@@ -103,12 +108,11 @@ def extract_conditions(
         CheckpointError: the weights of its network are missing.
     """
     condition = CONDITIONS.get(name)
-    possible = [one.name for one in CONDITIONS.values() if not one.needs_annotation()]
     if condition is None or condition.needs_annotation():
         reason = "is made from a data set's maps" if condition else "is no condition"
         raise ParamsError(
-            f"--extract ({name}): {reason}; choose one of {', '.join(possible)}, or leave --extract out and "
-            "give the conditioning image itself"
+            f"--extract ({name}): {reason}; choose one of {', '.join(extractable())}, or leave --extract "
+            "out and give the conditioning image itself"
         )
     if condition.load is None:
         return [extract_condition(condition, picture, None, **settings) for picture in pictures]
