@@ -70,11 +70,11 @@ def check_before(root: Path, plan: Plan) -> list[str]:
         ParamsError: params.yaml breaks a rule, or something that a stage needs is missing; all is named.
     """
     from oft.doctor.examination import examine, refuse_faults
+    from oft.doctor.finding import Scope
     from oft.params import PARAMS_FILE, load_params
 
     # Of another pipeline's settings nothing is known.
-    is_ours = any(stage.partition("@")[0].partition("_")[0] == "init" for stage in plan.graph)
-    if not plan.stale or not is_ours:
+    if not plan.stale or not Scope(plan.graph).has("init"):
         return []
     findings = examine(load_params(root / PARAMS_FILE), root, plan.stale)
     refuse_faults(findings)

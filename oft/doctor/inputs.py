@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from oft.acquire.official import refuse_unaccepted, require_download_space
 from oft.acquire.sources import SOURCES
-from oft.conditions.registry import CONDITIONS
-from oft.datasets.registry import READERS
+from oft.datasets.registry import readers_of_sources
 from oft.doctor.finding import Finding, Scope
 from oft.errors import UserError
 from oft.models.hub import HUB_FORM, is_hub_id
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 DOWNLOADS = Path(".downloads")
 RAW = Path("data/raw")
-FIXED_SOURCES = ("world", "world-ink", "world-blueprint", "photos")
 
 
 def check_datasets(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
@@ -60,23 +58,17 @@ def _check_source(name: str, dataset: Dataset, root: Path) -> None:
         require_download_space(SOURCES[dataset.reader], root / RAW / name, root / DOWNLOADS / name)
     elif is_remote(settings.source):
         list_remote(settings.source)
-    elif settings.source not in FIXED_SOURCES and not (root / settings.source).is_dir():
+    elif settings.source not in readers_of_sources() and not (root / settings.source).is_dir():
         raise UserError(f"source ({settings.source}) must be a folder that is here; there is none")
 
 
 def check_networks(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
     """Yield a fault for each condition whose network is neither here nor on the hub."""
-    for condition in dict.fromkeys(
-        task.condition
-        for name, task in params.tasks.items()
-        if scope.has("extract", name)
-        and CONDITIONS[task.condition].needs_network(
-            READERS[params.datasets[task.dataset].reader].gives(CONDITIONS[task.condition].annotation)
-        )
-    ):
-        model = getattr(getattr(params.conditions, condition), "model", None)
-        if model is not None:
-            yield from _check_network(f"conditions.{condition}.model", model, root)
+    for name, task in params.tasks.items():
+        # Without a model where the data set has its own maps.
+        model = params.condition_settings(task).get("model")
+        if model is not None and scope.has("extract", name):
+            yield from _check_network(f"conditions.{task.condition}.model", model, root)
 
 
 def check_protocols(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:

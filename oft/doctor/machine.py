@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,8 @@ def check_disk(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
 
 def check_gpu(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
     """Yield the GPU, and a fault for each setting of a training to be done that needs one and has none."""
+    if not (scope.has("train") or scope.has("fit")):
+        return  # importing torch takes seconds
     import torch
 
     from oft.training.setup import refuse_what_is_missing
@@ -46,8 +47,6 @@ def check_gpu(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
 def check_account(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:
     """Yield whether there is a token for the hub, where something comes from it."""
     if not any(is_hub_id(text) for text in named_paths(params.model_dump()).values()):
-        return
-    if find_spec("huggingface_hub") is None:
         return
     from huggingface_hub import get_token
 
