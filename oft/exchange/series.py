@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from oft.adapters.oft.adapter import OrthogonalAdapter
 from oft.adapters.oft.layers import weight_of
 from oft.adapters.oft.rotation import cayley, packed_from_skew, rotate_weight, skew_from_packed
-from oft.adapters.tensors import file_metadata, write_tensors
+from oft.adapters.tensors import write_tensors
 from oft.errors import ParamsError
 from oft.exchange.delta import PREFIX
 from oft.exchange.fitting import NUM_TERMS, block_grams, fit_series, squared_norms
@@ -87,9 +87,7 @@ def write_series(
             "give --allow-error to write it all the same, --strength to turn less, or --format lora or "
             "delta, which have no series"
         )
-    identity = export.identity
-    common = {**file_metadata(identity.hash, identity.name), "origin": export.origin}
-    write_tensors(export.target, tensors, {**common, **metadata})
+    write_tensors(export.target, tensors, {**export.metadata, **metadata})
     notes = [
         f"{program} computes rotations by a series of {NUM_TERMS} terms; fitted to it, the weights differ "
         f"from the rotated ones by {error:.2g} of the adapter's effect{_unread_text(unread)}"

@@ -6,13 +6,11 @@ from oft.exchange.formats.format import Export, Format
 
 
 def _write(export: Export) -> list[str]:
-    from oft.adapters.tensors import file_metadata
     from oft.exchange.delta import write_delta
     from oft.exchange.merged import take_weights
 
     weights, lost = take_weights(export.adapter, export.folder)
-    metadata = {**file_metadata(export.identity.hash, export.identity.name), "origin": export.origin}
-    write_delta(export.target, export.unet, weights, metadata, export.dtype)
+    write_delta(export.target, export.unet, weights, export.metadata, export.dtype)
     return lost
 
 

@@ -83,6 +83,13 @@ class Export:
     options: ExportOptions = field(default_factory=ExportOptions)
 
     @property
+    def metadata(self) -> dict[str, str]:
+        """What the file's metadata says of base and adapter."""
+        from oft.adapters.tensors import file_metadata
+
+        return {**file_metadata(self.identity.hash, self.identity.name), "origin": self.origin}
+
+    @property
     def dtype(self) -> Any:
         """The type of the tensors written."""
         import torch

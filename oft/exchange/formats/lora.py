@@ -11,10 +11,7 @@ if TYPE_CHECKING:
 
 
 def _write(export: Export) -> list[str]:
-    from oft.adapters.tensors import file_metadata
-
-    adapter, identity, options = export.adapter, export.identity, export.options
-    metadata = {**file_metadata(identity.hash, identity.name), "origin": export.origin}
+    adapter, options, metadata = export.adapter, export.options, export.metadata
     if options.rank is None and options.energy is None:
         factors = adapter.lora_state()
         if factors is not None:
