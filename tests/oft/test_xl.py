@@ -23,16 +23,15 @@ from oft.adapters.protocol import Adapter
 from oft.errors import ParamsError
 from oft.exchange import export_adapter
 from oft.models.adapted import init_adapter, load_adapter_onto, save_with_base
-from oft.models.base import Base, latent_shape, load_base
+from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import Redrawing, generate, plan
-from oft.schedulers import make_scheduler
 from oft.seeding import derive_seed, generator_for
 from oft.shards.order import BatchOrder
 from oft.shards.store import ShardFolder
 from oft.training.encoded import open_encoded, write_encoded
 from oft.training.objective import Denoiser, TrainingSource, data_objective, draw_batch
-from tests.adapters import move, train_briefly
+from tests.adapters import move, stock_pictures, train_briefly
 from tests.conftest import SIZE_PX
 from tests.oft.training.conftest import training_set
 
@@ -99,22 +98,8 @@ def ours(
 
 def theirs(pipeline: Any, base: Base, params: Params, **more: Any) -> np.ndarray:
     """The pictures of a stock pipeline from the noise of our seeds, with its own text, sizes and guidance."""
-    shape = latent_shape(base, SIZE_PX)
-    latents = [torch.randn(shape, generator=generator_for(r.seed)) for r in plan(PROMPTS, 1, seed=0)]
-    pipeline.scheduler = make_scheduler(params.sample.scheduler, pipeline.scheduler.config)
-    pipeline.set_progress_bar_config(disable=True)
-    with torch.inference_mode():
-        images = pipeline(
-            list(PROMPTS.values()),
-            latents=torch.stack(latents),
-            height=SIZE_PX,
-            width=SIZE_PX,
-            num_inference_steps=3,
-            guidance_scale=params.sample.guidance_scale,
-            output_type="np",
-            **more,
-        ).images
-    return (images * 255).round().astype(np.uint8)
+    sizes = {"height": SIZE_PX, "width": SIZE_PX}
+    return stock_pictures(pipeline, base, params, PROMPTS, pipeline.scheduler.config, **sizes, **more)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> int:

@@ -11,16 +11,14 @@ import diffusers
 import numpy as np
 import peft
 import pytest
-import torch
 from PIL import Image
 
 from oft.models.adapted import init_adapter, save_with_base
-from oft.models.base import Base, latent_shape, load_base, make_pipeline
+from oft.models.base import Base, load_base, make_pipeline
 from oft.params import Params, parse_params
 from oft.sampling import generate, plan
-from oft.schedulers import make_scheduler
 from oft.seeding import generator_for
-from tests.adapters import move
+from tests.adapters import move, stock_pictures
 from tests.conftest import SIZE_PX
 
 PROMPTS = {"a": "a red house", "b": "a blue boat"}
@@ -43,21 +41,7 @@ def ours(base: Base, adapter: Any, params: Params, conditions: dict[str, bytes] 
 
 
 def theirs(pipeline: Any, base: Base, params: Params, **more: Any) -> np.ndarray:
-    """The pictures of a stock pipeline from the noise of our seeds."""
-    shape = latent_shape(base, SIZE_PX)
-    latents = [torch.randn(shape, generator=generator_for(r.seed)) for r in plan(PROMPTS, 1, seed=0)]
-    pipeline.scheduler = make_scheduler(params.sample.scheduler, base.noise_scheduler.config)
-    pipeline.set_progress_bar_config(disable=True)
-    with torch.inference_mode():
-        images = pipeline(
-            list(PROMPTS.values()),
-            latents=torch.stack(latents),
-            num_inference_steps=3,
-            guidance_scale=params.sample.guidance_scale,
-            output_type="np",
-            **more,
-        ).images
-    return (images * 255).round().astype(np.uint8)
+    return stock_pictures(pipeline, base, params, PROMPTS, **more)
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray, without: np.ndarray) -> None:

@@ -18,12 +18,11 @@ from oft.errors import ParamsError
 from oft.exchange import community, export_adapter
 from oft.exchange.formats import ExportOptions
 from oft.models.adapted import init_adapter, save_with_base
-from oft.models.base import Base, latent_shape, load_base
+from oft.models.base import Base, load_base
 from oft.params import Params, parse_params
 from oft.sampling import generate, plan
-from oft.schedulers import make_scheduler
 from oft.seeding import generator_for
-from tests.adapters import move
+from tests.adapters import move, stock_pictures
 from tests.conftest import SIZE_PX
 
 from .programs import hint_features
@@ -73,19 +72,7 @@ def theirs(folder: Path, base: Base, params: Params, **more: Any) -> np.ndarray:
     pipeline = diffusers.DiffusionPipeline.from_pretrained(
         folder, custom_pipeline=str(folder), trust_remote_code=True
     )
-    pipeline.scheduler = make_scheduler(params.sample.scheduler, base.noise_scheduler.config)
-    pipeline.set_progress_bar_config(disable=True)
-    shape = latent_shape(base, SIZE_PX)
-    latents = [torch.randn(shape, generator=generator_for(r.seed)) for r in plan(PROMPTS, 1, seed=0)]
-    images = pipeline(
-        list(PROMPTS.values()),
-        latents=torch.stack(latents),
-        num_inference_steps=3,
-        guidance_scale=params.sample.guidance_scale,
-        output_type="np",
-        **more,
-    ).images
-    return (images * 255).round().astype(np.uint8)
+    return stock_pictures(pipeline, base, params, PROMPTS, **more)
 
 
 @pytest.mark.parametrize("kind", ENTRIES)
