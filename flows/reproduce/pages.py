@@ -196,8 +196,7 @@ def draw_validation_sheets(root: Path) -> dict[str, str]:
     from oft.params import PARAMS_FILE, load_params
     from oft.report.glossary import adapter_words
     from oft.report.plan import describe_task, planned_runs
-    from oft.report.reading import read_validation
-    from oft.report.validation import SHEET_GRIDS, draw_validation_sheet
+    from oft.report.validation import SHEET_GRIDS, draw_validation_sheet, read_validation
 
     try:
         params = load_params(root / PARAMS_FILE)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows.reproduce.pages import REPORT
-
-HEADLINES = REPORT.with_name("headlines.json")
+from oft.storage import read_json
 
 
 def describe_results(root: Path) -> str:
     """Return the last lines of a run whose report is up to date; '' where there is none."""
-    from oft.report.headlines import headline_table
+    from oft.report.headlines import HEADLINES_NAME, headline_table
 
     try:
-        rows = json.loads((root / HEADLINES).read_text(encoding="utf-8"))
+        rows = read_json((root / REPORT).with_name(HEADLINES_NAME))
     except (OSError, ValueError):
         return ""
     lines = [f"Report: {REPORT}"]

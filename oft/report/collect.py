@@ -42,7 +42,6 @@ from oft.report.reading import (
     read_samples,
     read_scores,
     read_seen,
-    read_validation,
 )
 from oft.report.results import (
     ConfusionCell,
@@ -60,7 +59,7 @@ from oft.report.results import (
     ValidationGrid,
 )
 from oft.report.scores import choose_score, lower_is_better
-from oft.report.validation import GRIDS_FOLDER, STRIP_GRIDS
+from oft.report.validation import GRIDS_FOLDER, STRIP_GRIDS, read_validation
 from oft.shards.shards import Sample
 from oft.types import Split
 

@@ -9,7 +9,7 @@ from typing import Any
 from oft.evaluation.registry import find_metric
 from oft.exchange.description import describe_adapter
 from oft.models.hub import HUB_ID
-from oft.report.headlines import Headline, headline_table
+from oft.report.headlines import HEADLINES_NAME, Headline, headline_table
 from oft.report.scores import format_value
 from oft.storage import read_json
 
@@ -99,7 +99,7 @@ def card_of(folder: Path, name: str) -> str:
     """
     run = folder.resolve().parent
     metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else None
-    headlines = run.parent.parent.parent / "report" / "headlines.json"
+    headlines = run.parent.parent.parent / "report" / HEADLINES_NAME
     rows = read_json(headlines) if headlines.is_file() else []
     own = [row for row in rows if (row["task"], row["adapter"]) == (run.parent.name, run.name)]
     return hub_card(folder, name, metrics, own)

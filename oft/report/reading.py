@@ -32,10 +32,8 @@ from oft.report.results import (
     PictureScores,
     Piece,
     StageTelemetry,
-    ValidationGrid,
     number,
 )
-from oft.report.validation import list_validation_grids, spread
 from oft.shards.shards import Sample, num_samples, read_index, read_shards
 from oft.storage import flatten, read_json
 from oft.types import SPLITS, Request, Split
@@ -194,19 +192,6 @@ def read_curves(root: Path, folder: str, phase: str, notes: list[Note]) -> tuple
             steps, values = zip(*points, strict=True)
             curves.append(Curve(phase, name, steps, values))
     return tuple(curves)
-
-
-def read_validation(root: Path, folder: str, num_grids: int, notes: list[Note]) -> tuple[ValidationGrid, ...]:
-    """Return at most so many validation grids of a run in the order of steps, the first and the last too."""
-    grids = []
-    for step, path in spread(list_validation_grids(root / folder), num_grids):
-        picture = decode_picture(path.read_bytes())
-        if picture is None:
-            name = path.relative_to(root).as_posix()
-            notes.append(Note("validation", damaged(name, "its bytes are no whole picture")))
-        else:
-            grids.append(ValidationGrid(step, picture))
-    return tuple(grids)
 
 
 def index_samples(

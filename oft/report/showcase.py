@@ -6,11 +6,9 @@ test holds the README's table to the figures.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -20,12 +18,12 @@ from oft.params import load_params
 from oft.pictures import encode_png
 from oft.report.collect import collect
 from oft.report.grids import GridRow, comparison_grid
-from oft.report.headlines import headline_table, headlines
+from oft.report.headlines import HEADLINES_NAME, headline_table, headlines
 from oft.report.results import Picture, TaskResults
 from oft.storage import atomic_file, write_json
 
 FOLDER = Path("docs/results")
-FIGURES, PICTURE = FOLDER / "headlines.json", FOLDER / "hero.png"
+FIGURES, PICTURE = FOLDER / HEADLINES_NAME, FOLDER / "hero.png"
 README = Path("README.md")
 BEGIN, END = "<!-- results: make showcase -->", "<!-- /results -->"
 
@@ -73,18 +71,13 @@ def put_table(readme: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
-def table_of(figures: Sequence[dict[str, Any]]) -> str:
-    """Return the README's table of the rows of ``headlines.json``."""
-    return headline_table(figures, markdown=True)
-
-
 def main() -> None:
     """Write docs/results and the README's table from the run in this repository."""
     params = load_params()
     report = collect(Path(), params)
     shown = [BASE_ALONE, *(name for name in params.adapters if name in ("hint", "oft"))]
     figures = headlines(report)
-    readme = put_table(README.read_text(encoding="utf-8"), table_of(figures))
+    readme = put_table(README.read_text(encoding="utf-8"), headline_table(figures, markdown=True))
     FOLDER.mkdir(parents=True, exist_ok=True)
     with atomic_file(PICTURE) as partial:
         partial.write_bytes(encode_png(hero(report.tasks, shown)))
@@ -92,12 +85,6 @@ def main() -> None:
     with atomic_file(README) as partial:
         partial.write_text(readme, encoding="utf-8")
     print(f"{PICTURE}, {FIGURES}, {README}")
-
-
-def read_figures(folder: Path) -> list[dict[str, Any]]:
-    """Return the figures that the README's table is made of."""
-    found: list[dict[str, Any]] = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-    return found
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from oft.report.grids import (
     stack,
     wrap,
 )
-from oft.report.results import ValidationGrid
+from oft.report.reading import damaged, decode_picture
+from oft.report.results import Note, ValidationGrid
 
 GRIDS_FOLDER = "train/dvclive/plots/images"
 """Where the grids are, below a run's folder: DVCLive's layout of pictures."""
@@ -53,6 +54,19 @@ def spread(items: Sequence[_Item], number: int) -> list[_Item]:
     if len(items) <= number:
         return list(items)
     return [items[round(place * (len(items) - 1) / (number - 1))] for place in range(number)]
+
+
+def read_validation(root: Path, folder: str, num_grids: int, notes: list[Note]) -> tuple[ValidationGrid, ...]:
+    """Return at most so many validation grids of a run in the order of steps, the first and the last too."""
+    grids = []
+    for step, path in spread(list_validation_grids(root / folder), num_grids):
+        picture = decode_picture(path.read_bytes())
+        if picture is None:
+            name = path.relative_to(root).as_posix()
+            notes.append(Note("validation", damaged(name, "its bytes are no whole picture")))
+        else:
+            grids.append(ValidationGrid(step, picture))
+    return tuple(grids)
 
 
 def draw_validation_sheet(grids: Sequence[ValidationGrid], title: str) -> Image.Image:

@@ -8,14 +8,16 @@ from PIL import Image
 
 from oft.errors import DataError
 from oft.report.grids import MIN_SIDE_PX
+from oft.report.headlines import headline_table
 from oft.report.results import ReportData
-from oft.report.showcase import BEGIN, END, FOLDER, PICTURE, hero, put_table, read_figures, table_of
+from oft.report.showcase import BEGIN, END, FIGURES, FOLDER, PICTURE, hero, put_table
+from oft.storage import read_json
 from tests.conftest import ROOT
 
 
 def test_the_readme_s_table_is_of_the_figures_beside_it() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert put_table(readme, table_of(read_figures(ROOT))) == readme
+    assert put_table(readme, headline_table(read_json(ROOT / FIGURES), markdown=True)) == readme
     with Image.open(ROOT / PICTURE) as image:
         assert min(image.size) > 2 * MIN_SIDE_PX
     assert sum(path.stat().st_size for path in (ROOT / FOLDER).iterdir()) < 500_000
