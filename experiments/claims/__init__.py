@@ -1,8 +1,8 @@
 """The paper's claims put to the question: which of them hold in the world at hand, and how sure that is.
 
-`catalogue` lists the experiments, each a family of pipeline runs, `table` keeps every number that they gave in one
-tidy table, `statistics` makes paired intervals of it, `verdicts` words the claims by their intervals, and `page`
-shows them. What the page says is a query of the table; no figure is typed.
+`catalogue` lists the experiments, each a family of pipeline runs, `table` keeps every number that they gave
+in one tidy table, `statistics` makes paired intervals of it, `verdicts` words the claims by their intervals,
+and `page` shows them. What the page says is a query of the table; no figure is typed.
 
     make evidence
 """

@@ -91,8 +91,8 @@ class Row:
         name: the adapter's or reference's name.
         title: what readers call it.
         cells: by the column's key; what was not measured is absent.
-        best: the keys of the columns in which no other adapter is better beyond its interval and all others are worse
-            beyond theirs: what may stand in bold.
+        best: the keys of the columns in which every other adapter is worse, beyond the paired interval of the
+            difference: what may stand in bold.
         is_reference: it is no adapter (the base alone, the ceiling, real pictures).
     """
 
@@ -138,7 +138,7 @@ class Chart:
     Attributes:
         name: the page's permalink.
         claim: the claim below which it stands.
-        kind: ``line``; ``scatter`` has a point for each adapter, whose x has an interval of its own in no chart.
+        kind: ``line``, or ``scatter``, whose series have one point each.
         x_title, y_title: with units.
         log_x: whether the axis is logarithmic.
         direction: which y is better.
@@ -188,7 +188,7 @@ class Gallery:
     Attributes:
         name: the page's permalink.
         kind: ``hero`` opens the page; ``failures`` are each adapter's worst.
-        columns: keys and titles, from left to right: what was given, the target, base, hint encoder, adapters.
+        columns: keys and titles, from left to right: what was given, the target, base, hint, adapters.
         metric_title: of the scores below the pictures; '' for none.
         note: how the rows were chosen.
     """
