@@ -188,6 +188,7 @@ def _make_trials(
 def _run(read: Revision, trials: Sequence[Trial], jobs: int | None, dry_run: bool) -> None:
     """Run the trials, or print them."""
     from flows.trials.estimate import estimate_seconds
+    from flows.trials.reproduce import about, reproduce
     from flows.trials.run import describe_trial, run_trials
 
     seconds = estimate_seconds(trials, Path.cwd(), jobs)
@@ -195,26 +196,10 @@ def _run(read: Revision, trials: Sequence[Trial], jobs: int | None, dry_run: boo
     if dry_run:
         for trial in trials:
             typer.echo(f"{trial.folder}: {describe_trial(trial)}")
-    known = "how long is not known: no stage was timed here" if seconds is None else _about(seconds)
+    known = "how long is not known: no stage was timed here" if seconds is None else about(seconds)
     typer.echo(f"{waiting} of {len(trials)} trials to run{f', {known}' if waiting else ''}.")
     if not dry_run:
-        run_trials(Path.cwd(), read.commit, trials, partial(_reproduce, jobs=jobs), typer.echo)
-
-
-def _about(seconds: float) -> str:
-    time = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-    return f"about {time}, less where DVC's cache has something"
-
-
-def _reproduce(clone: Path, targets: Sequence[str], jobs: int | None) -> None:
-    """Bring stages of the clone up to date, shown as they go on."""
-    from flows.reproduce.run import RunOptions, run_in_threads
-    from flows.reproduce.views import show_run
-
-    with show_run():
-        run = run_in_threads(clone, RunOptions(targets=targets, jobs=jobs))
-    if run.faults:
-        raise UserError("\n\n".join(run.faults))
+        run_trials(Path.cwd(), read.commit, trials, partial(reproduce, jobs=jobs), typer.echo)
 
 
 def _refuse_fixed_pictures(trial: Trial) -> None:

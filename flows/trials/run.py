@@ -21,9 +21,27 @@ SETTINGS_FILE = "settings.yaml"
 Say = Callable[[str], None]
 Reproduce = Callable[[Path, Sequence[str]], None]
 """Brings stages of a clone up to date, or raises a UserError."""
+Keep = Callable[[Path, Trial, Part], None]
+"""Keeps what a clone has of a part; the part counts as measured once `Trial.scores` has its scores."""
 
 
-def run_trials(root: Path, commit: str, trials: Sequence[Trial], reproduce: Reproduce, say: Say) -> None:
+def keep_scores(clone: Path, trial: Trial, part: Part) -> None:
+    """Copy what the stage ``evaluate`` wrote of a part, whole or not at all."""
+    run = clone / "runs" / part.task / part.adapter
+    with atomic_folder(trial.scores(part)) as partial:
+        for name in FILES:
+            (partial / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(run / name, partial / name)
+
+
+def run_trials(
+    root: Path,
+    commit: str,
+    trials: Sequence[Trial],
+    reproduce: Reproduce,
+    say: Say,
+    keep: Keep = keep_scores,
+) -> None:
     """Run what the trials lack, one trial after the other, in a clone of ``root`` at a commit.
 
     What is interrupted goes on from DVC's cache and the trainings' checkpoints.
@@ -41,7 +59,7 @@ def run_trials(root: Path, commit: str, trials: Sequence[Trial], reproduce: Repr
         started = time.monotonic()
         for number, trial in enumerate(waiting):
             say(f"Trial {number + 1} of {len(waiting)}: {describe_trial(trial)}")
-            _run_trial(clone, trial, reproduce)
+            _run_trial(clone, trial, reproduce, keep)
             seconds = time.monotonic() - started
             rest = seconds / (number + 1) * (len(waiting) - number - 1)
             say(f"{number + 1} of {len(waiting)} trials after {seconds:.0f} s, about {rest:.0f} s left.")
@@ -54,8 +72,8 @@ def describe_trial(trial: Trial) -> str:
     return f"seed {trial.seed}{changes}; {missing or 'nothing left to do'}"
 
 
-def _run_trial(clone: Path, trial: Trial, reproduce: Reproduce) -> None:
-    """Bring a trial's missing parts up to date in the clone, then keep their scores."""
+def _run_trial(clone: Path, trial: Trial, reproduce: Reproduce, keep: Keep) -> None:
+    """Bring a trial's missing parts up to date in the clone, then keep what was measured."""
     missing = trial.missing
     with atomic_file(clone / PARAMS_FILE) as partial:
         partial.write_text(_dump(trial), encoding="utf-8")
@@ -65,16 +83,7 @@ def _run_trial(clone: Path, trial: Trial, reproduce: Reproduce) -> None:
     with atomic_file(trial.folder / SETTINGS_FILE) as partial:
         partial.write_text(_dump(trial), encoding="utf-8")
     for part in missing:
-        keep_scores(clone, part, trial.scores(part))
-
-
-def keep_scores(clone: Path, part: Part, target: Path) -> None:
-    """Copy what the stage ``evaluate`` wrote of a part, whole or not at all."""
-    run = clone / "runs" / part.task / part.adapter
-    with atomic_folder(target) as partial:
-        for name in FILES:
-            (partial / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(run / name, partial / name)
+        keep(clone, trial, part)
 
 
 def _dump(trial: Trial) -> str:

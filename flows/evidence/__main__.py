@@ -1,0 +1,105 @@
+"""``python -m flows.evidence``: run the experiments, keep their numbers, write the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.process import exit_on_signals, user_errors
+from flows.trials.changes import REPORTED_SEEDS
+from oft.errors import UserError
+
+if TYPE_CHECKING:
+    from flows.trials.trial import Revision
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+OUT = Path("docs/evidence")
+TRIALS = Path(".trials/runs")
+PROFILE = "compare"
+
+
+@app.command()
+def main(
+    names: Annotated[
+        str,
+        typer.Option("--experiments", help="Experiments, with commas; all if left out. --list shows them."),
+    ] = "",
+    seeds: Annotated[
+        str, typer.Option(help="Seeds, with commas; all runs of one before the next.")
+    ] = ",".join(map(str, REPORTED_SEEDS)),
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit whose code runs.")] = "HEAD",
+    out: Annotated[Path, typer.Option(help="Table, pictures and page.")] = OUT,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; one a core if left out.")] = None,
+    any_code: Annotated[
+        bool,
+        typer.Option(
+            "--any-code", help="Count what other commits measured as measured; the page names them."
+        ),
+    ] = False,
+    page_only: Annotated[
+        bool, typer.Option("--page-only", help="Run nothing: write the page from the table as it is.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Print the experiments, and stop.")] = False,
+) -> None:
+    """Answer the paper's claims: adapters side by side, steps, parameters, data, stability, layers.
+
+    Every run is the pipeline with the settings of the profile `compare`, in a clone under .clones with this
+    repository's DVC cache. Its numbers go into --out/scores.parquet as soon as it ends, and what the table
+    has is not run again: interrupt it when you like, on another machine too.
+
+    `python -m flows.evidence --experiments adapters --seeds 0`
+    """
+    exit_on_signals()
+    with user_errors():
+        from experiments.claims.catalogue import experiments
+        from flows.evidence.plan import choose, plan
+        from flows.evidence.run import run_evidence, write_evidence
+        from oft.params import parse_params
+
+        read = _read(revision)
+        params = parse_params(read.values, f"the profile {PROFILE}")
+        known = experiments(params)
+        if listing:
+            for one in known:
+                typer.echo(f"{one.name:10}  {one.question}")
+            return
+        chosen = choose(known, _names(names))
+        numbers = _whole_numbers(seeds)
+        planned = plan(read, chosen, numbers, TRIALS)
+        if not page_only:
+            run_evidence(Path.cwd(), read.commit, planned, out, numbers[0], jobs, any_code, dry_run)
+        if not dry_run:
+            every = plan(read, known, REPORTED_SEEDS, TRIALS)
+            typer.echo(write_evidence(out, params, sum(len(one.runs) for one in every)))
+
+
+def _read(revision: str) -> Revision:
+    """Return the commit at work with the profile's settings."""
+    from flows.git import git
+    from flows.trials.trial import read_revision
+    from oft.profiles import compose_profile
+
+    root = Path.cwd()
+    commit = git("rev-parse", "--verify", f"{revision}^{{commit}}", root=root)
+    if git("status", "--porcelain", "--untracked-files=no", root=root):
+        typer.echo(f"What is edited here and not committed stays out; commit {commit[:10]} runs.", err=True)
+    return read_revision(root, commit)._replace(values=compose_profile(root / "conf", PROFILE))
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _whole_numbers(text: str) -> list[int]:
+    found = _names(text)
+    if not found or not all(one.isdecimal() for one in found):
+        raise UserError(f"--seeds {text!r} must be whole numbers, 0 or more, with commas, such as 0,1,2")
+    return list(map(int, found))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,98 @@
+"""From experiments to trials: which runs of the pipeline there are, and which of them the table has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from experiments.claims.catalogue import Experiment, Family, Setting
+from experiments.claims.record import Record
+from experiments.claims.table import Run
+from flows.trials.trial import Part, Revision, Trial, make_trial
+from oft.errors import UserError
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial, and how the table names its setting."""
+
+    trial: Trial
+    label: str
+
+    def run(self, part: Part) -> Run:
+        """Return how the table names a part."""
+        return Run(part.task, part.adapter, self.label, self.trial.seed)
+
+    @property
+    def runs(self) -> list[Run]:
+        """How the table names all parts."""
+        return [self.run(part) for part in self.trial.parts]
+
+    @property
+    def digest(self) -> str:
+        """What stands for settings and code: the name of the trial's folder."""
+        return self.trial.folder.name
+
+
+def choose(known: Sequence[Experiment], names: Sequence[str]) -> tuple[Experiment, ...]:
+    """Return the experiments of these names, all for none.
+
+    Raises:
+        UserError: there is none of a name.
+    """
+    by_name = {experiment.name: experiment for experiment in known}
+    if unknown := [name for name in names if name not in by_name]:
+        raise UserError(f"--experiments {unknown[0]!r} must be one of {', '.join(by_name)}")
+    return tuple(by_name[name] for name in names) if names else tuple(known)
+
+
+def plan(
+    revision: Revision, chosen: Iterable[Experiment], seeds: Sequence[int], folder: Path
+) -> list[Planned]:
+    """Return the trials of experiments: all of one seed before the next, each run once.
+
+    Args:
+        folder: trials lie in it.
+
+    Raises:
+        UserError: see `make_trial`.
+    """
+    families = [family for experiment in chosen for family in experiment.families]
+    planned: list[Planned] = []
+    seen: set[Run] = set()
+    for seed in seeds:
+        for family, setting in _with_settings(families):
+            trial = make_trial(revision, setting.changes, seed, family.tasks, family.adapters, folder)
+            one = Planned(trial, setting.label)
+            parts = tuple(part for part in trial.parts if one.run(part) not in seen)
+            if parts:
+                planned.append(replace(one, trial=replace(trial, parts=parts)))
+                seen.update(planned[-1].runs)
+    return planned
+
+
+def _with_settings(families: Iterable[Family]) -> Iterator[tuple[Family, Setting]]:
+    for family in families:
+        for setting in family.settings:
+            yield family, setting
+
+
+def without_recorded(
+    planned: Iterable[Planned], records: Mapping[Run, Record], *, any_code: bool
+) -> list[Planned]:
+    """Return what is still to be run.
+
+    Args:
+        any_code: count runs of other code as measured too.
+    """
+    left = []
+    for one in planned:
+        parts = tuple(
+            part
+            for part in one.trial.parts
+            if (record := records.get(one.run(part))) is None or not (any_code or record.digest == one.digest)
+        )
+        if parts:
+            left.append(replace(one, trial=replace(one.trial, parts=parts)))
+    return left

@@ -1,0 +1,107 @@
+"""Running what the table lacks, and writing table, findings and page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from experiments.claims.build import build_findings
+from experiments.claims.pictures import copy_pictures, galleries
+from experiments.claims.record import Record, read_records, write_records
+from experiments.claims.table import Run, read_table, replace_runs, rows_of, write_table
+from experiments.gains.scores import read_measured
+from flows.evidence.keeping import extras, keep_part, kept_cost, mark_start
+from flows.evidence.plan import Planned, without_recorded
+from flows.trials.estimate import estimate_seconds
+from flows.trials.reproduce import about, reproduce
+from flows.trials.run import describe_trial, run_trials
+from flows.trials.trial import Part, Trial
+from oft.params import Params
+from oft.storage import write_json
+
+TABLE, RECORDS, FINDINGS, PAGE = "scores.parquet", "runs.json", "findings.json", "index.html"
+
+
+def run_evidence(
+    root: Path,
+    commit: str,
+    planned: Sequence[Planned],
+    out: Path,
+    first_seed: int,
+    jobs: int | None = None,
+    any_code: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Run what the table lacks, one trial after the other, and add each to the table as it ends.
+
+    Args:
+        out: holds the table.
+        first_seed: the seed whose pictures are kept.
+        any_code: count runs of other code as measured too.
+        dry_run: print what would run instead.
+
+    Raises:
+        UserError: a stage fails.
+    """
+    for one in planned:
+        record(one, commit, out)  # what an interrupted run measured and did not come to write down
+    left = without_recorded(planned, read_records(out / RECORDS), any_code=any_code)
+    seconds = estimate_seconds([one.trial for one in left], root, jobs)
+    total, waiting = (sum(len(one.trial.parts) for one in those) for those in (planned, left))
+    known = "how long is not known: no stage was timed here" if seconds is None else about(seconds)
+    typer.echo(f"{waiting} of {total} runs to make{f', {known}' if waiting else ''}.")
+    for number, one in enumerate(left):
+        title = f" [{one.label}]" if one.label else ""
+        if dry_run:
+            typer.echo(f"{describe_trial(one.trial)}{title}")
+            continue
+        typer.echo(f"Setting {number + 1} of {len(left)}{title}")
+        mark_start(one.trial)
+        shows = partial(_is_shown, seed=first_seed, label=one.label)
+        keep = partial(keep_part, with_pictures=shows)
+        run_trials(root, commit, [one.trial], partial(reproduce, jobs=jobs), typer.echo, keep)
+        record(one, commit, out)
+
+
+def _is_shown(trial: Trial, seed: int, label: str) -> bool:
+    return trial.seed == seed and not label
+
+
+def record(one: Planned, commit: str, out: Path) -> None:
+    """Add what is measured of a trial and not yet in the table: scores, cost, pictures."""
+    records = read_records(out / RECORDS)
+    new = [part for part in one.trial.parts if _is_new(one, part, records)]
+    if not new:
+        return
+    rows = [row for part in new for row in rows_of(one.run(part), read_measured(one.trial.scores(part)))]
+    table = replace_runs(read_table(out / TABLE), map(one.run, new), rows)
+    write_table(table, out / TABLE)
+    for part in new:
+        records[one.run(part)] = Record(commit, one.digest, kept_cost(one.trial, part))
+        copy_pictures(extras(one.trial, part), out / "pictures" / part.task / part.adapter)
+    write_records(out / RECORDS, records)
+
+
+def _is_new(one: Planned, part: Part, records: Mapping[Run, Record]) -> bool:
+    known = records.get(one.run(part))
+    return one.trial.scores(part).is_dir() and (known is None or known.digest != one.digest)
+
+
+def write_evidence(out: Path, params: Params, num_planned: int) -> str:
+    """Write findings and page of the table as it is; return a line that says where.
+
+    Args:
+        out: holds the table.
+        params: the settings that the runs share.
+        num_planned: how many runs the full evidence has.
+    """
+    from experiments.claims.page import render_page
+
+    table, records = read_table(out / TABLE), read_records(out / RECORDS)
+    findings = build_findings(table, records, params, num_planned, galleries(out, params))
+    write_json(out / FINDINGS, findings.to_json())
+    render_page(findings, out, out / PAGE)
+    return f"{out / PAGE}: {findings.num_runs} of {num_planned} runs, {len(findings.claims)} claims."
