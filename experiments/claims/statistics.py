@@ -152,13 +152,6 @@ def _name(arm: Arm) -> str:
     return f"{arm.adapter}/{arm.setting}"
 
 
-def seeds_figure(values: Sequence[float], num_resamples: int = NUM_RESAMPLES) -> SeedsFigure:
-    """Return the figure of numbers that runs have one of each: its resamples draw seeds alone."""
-    by_seed = np.array(values, dtype=np.float64)
-    drawn = np.random.default_rng(0).integers(len(by_seed), size=(num_resamples, len(by_seed)))
-    return SeedsFigure(float(by_seed.mean()), by_seed, by_seed[drawn].mean(axis=1))
-
-
 def interval_over_seeds(values: Sequence[float], level: float = CONFIDENCE) -> Interval | None:
     """Return Student's interval of numbers that runs have one of each; None for fewer than two."""
     return mean_interval(np.array(values, dtype=np.float64), level)

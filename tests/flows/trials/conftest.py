@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flows.git import git
-from flows.trials import __main__ as command
+from flows.trials import reproduce as reproducing
 from oft.storage import dump_yaml, load_yaml
 
 PIPELINE = """
@@ -123,5 +123,5 @@ class TinyPipeline:
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> TinyPipeline:
     """The commands run the tiny pipeline's stages without DVC, which takes seconds for each."""
     made = TinyPipeline()
-    monkeypatch.setattr(command, "_reproduce", made)
+    monkeypatch.setattr(reproducing, "reproduce", made)
     return made

@@ -1,0 +1,113 @@
+"""A verdict says what its intervals say, and no more."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.claims.findings import Verdict
+from experiments.claims.statistics import Arm
+from experiments.claims.verdicts import Comparison, Side, Statement, judge, verdict_of, verdict_of_all
+from oft.evaluation.intervals import Interval
+from tests.experiments.claims.conftest import MakeResults
+
+OFT, LORA, FULL = Arm("oft"), Arm("lora"), Arm("full")
+TASK = "canny_coco"
+
+
+def statement(*comparisons: Comparison) -> Statement:
+    return Statement("name", "title", "question?", "paper", "differs", comparisons)
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected", "verdict"),
+    [
+        (Interval(1, 0.5, 2), "above", "holds"),
+        (Interval(1, 0.5, 2), "below", "does not hold"),
+        (Interval(-1, -2, -0.5), "below", "holds"),
+        (Interval(1, -0.5, 2), "above", "undecided"),
+        (Interval(1, 0.0, 2), "above", "undecided"),
+        (None, "above", "undecided"),
+    ],
+)
+def test_an_interval_decides_where_it_lies_on_one_side(
+    interval: Interval | None, expected: Side, verdict: Verdict
+) -> None:
+    """Nothing is decided by an interval that holds 0, or by a number that has none."""
+    assert verdict_of(interval, expected) == verdict
+
+
+def test_a_claim_holds_where_all_its_comparisons_do() -> None:
+    """One that says the opposite refutes it; one that was not measured keeps it from holding."""
+    assert verdict_of_all(["holds", "holds"]) == "holds"
+    assert verdict_of_all(["holds", "holds"], num_missing=1) == "undecided"
+    assert verdict_of_all(["holds", "undecided"]) == "undecided"
+    assert verdict_of_all(["holds", "does not hold", "undecided"]) == "does not hold"
+    assert verdict_of_all([], num_missing=2) == "not measured"
+
+
+def test_a_gain_is_found_and_none_is_not(results: MakeResults) -> None:
+    """OFT beats LoRA by more than noise and the full finetuning by nothing."""
+    found = results({OFT: 0.02, LORA: 0.0, FULL: 0.02})
+
+    claim = judge(statement(Comparison(TASK, OFT, LORA), Comparison(TASK, OFT, FULL)), found)
+
+    assert [contrast.verdict for contrast in claim.contrasts] == ["holds", "undecided"]
+    assert claim.verdict == "undecided"
+    assert claim.answer.startswith("Undecided: OFT − LoRA +0.0")
+    assert claim.contrasts[0].num_conditions == 120
+    assert judge(statement(Comparison(TASK, LORA, OFT)), found).verdict == "does not hold"
+
+
+def test_lower_is_better_where_the_metric_says_so(results: MakeResults) -> None:
+    """Numbers of whole runs have Student's interval over seeds; drift should lie below."""
+    found = results({OFT: 0.0, LORA: 0.0}, drift={OFT: 0.1, LORA: 0.3})
+
+    claim = judge(statement(Comparison(TASK, OFT, LORA, "drift")), found)
+
+    assert claim.verdict == "holds"
+    assert claim.contrasts[0].expected == "below"
+    assert claim.contrasts[0].estimate.value == pytest.approx(-0.2)
+    assert claim.contrasts[0].num_seeds == 3
+
+
+def test_one_seed_decides_nothing_of_numbers_of_whole_runs(results: MakeResults) -> None:
+    """There is a value and no interval."""
+    found = results({OFT: 0.0, LORA: 0.0}, seeds=(0,), drift={OFT: 0.1, LORA: 0.3})
+
+    claim = judge(statement(Comparison(TASK, OFT, LORA, "drift")), found)
+
+    assert claim.verdict == "undecided"
+    assert claim.contrasts[0].estimate.low is None
+    assert "one seed" in claim.answer
+
+
+def test_the_same_run_before_and_after_is_compared_by_a_suffix(results: MakeResults) -> None:
+    """What fitting magnitudes does to a distance that is a number of the whole run."""
+    found = results({OFT: 0.0}, frechet_distance={OFT: 1.0}, frechet_distance_before_magnitudes={OFT: 1.5})
+
+    comparison = Comparison(TASK, OFT, OFT, "frechet_distance", "_before_magnitudes")
+    claim = judge(statement(comparison), found)
+
+    assert claim.verdict == "holds"
+    assert claim.contrasts[0].label == "OFT: after − before magnitudes"
+
+
+def test_nothing_is_said_of_what_was_not_measured(results: MakeResults) -> None:
+    """Neither a verdict nor a contrast."""
+    claim = judge(statement(Comparison(TASK, OFT, LORA)), results({OFT: 0.0}))
+
+    assert claim.verdict == "not measured"
+    assert claim.contrasts == ()
+
+
+def test_more_comparisons_make_wider_intervals(results: MakeResults) -> None:
+    """All intervals of a claim hold at once."""
+    found = results({OFT: 0.02, LORA: 0.0, FULL: 0.0})
+    comparison = Comparison(TASK, OFT, LORA)
+
+    (alone,) = judge(statement(comparison), found).contrasts
+    beside = judge(statement(comparison, Comparison(TASK, OFT, FULL)), found).contrasts[0]
+
+    assert alone.estimate.low is not None
+    assert beside.estimate.low is not None
+    assert beside.estimate.low < alone.estimate.low
