@@ -19,11 +19,11 @@ COMPILE := .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no
 	--custom-compile-command "make lock" --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
 
 # Stages that need torch share one process that has imported it (stages/launch/warm); OFT_WARM= turns that off.
-repro flow retrain trials serve s3-demo: export OFT_WARM ?= 1
+repro flow retrain trials evidence serve s3-demo: export OFT_WARM ?= 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help repro profile flow retrain trials showcase serve push pull s3-demo demo test faults check docs deps bench lock clean setup setup-dev
+.PHONY: help repro profile flow retrain trials evidence showcase serve push pull s3-demo demo test faults check docs deps bench lock clean setup setup-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ retrain: setup ## train on new data, judge, promote or reject (ARGS="--help": in
 
 trials: setup ## what adapters add over several seeds; sweeps of settings (ARGS="--help"; docs/experiments.md)
 	@python -m flows.trials $(ARGS)
+
+evidence: setup ## answer the paper's claims: every adapter, three seeds, a page (hours; go on any time; ARGS="--help")
+	@python -m flows.evidence $(ARGS)
 
 push: setup ## send results and run cache to the team's DVC remote (docs/team.md; ARGS="--help" for its options)
 	@python -m flows.share push $(ARGS)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from oft.params import Params
 
-SECTIONS = ("base", "sample", "train", "train_subject", "training", "fit_magnitude", "evaluate")
+SECTIONS = ("base", "sample", "train", "train_subject", "fit_magnitude", "evaluate")
 """Sections of the settings that the page shows."""
 
 
