@@ -9,6 +9,9 @@ from typing import Any
 from flows.reproduce.pages import REPORT
 from oft.storage import read_json
 
+# What follows `oft generate` for each kind of task, the simplest first.
+_DRAWN_FROM = {"subject": '"a sks ..."', "style": '"..."', "control": '"..." --condition PICTURE'}
+
 
 def describe_results(root: Path) -> str:
     """Return the last lines of a run whose report is up to date; '' where there is none."""
@@ -28,13 +31,12 @@ def _next(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return where adapters lie, and the command that draws with the first that is there."""
     folders = [Path("runs") / row["task"] / row["adapter"] / "magnitude" for row in rows]
     there = [(row, folder) for row, folder in zip(rows, folders, strict=True) if (root / folder).is_dir()]
-    # A subject can be drawn from words alone; an adapter with a condition wants a picture beside them.
-    there.sort(key=lambda pair: not pair[0]["task"].startswith("subject_"))
+    # Subjects and styles are drawn from words alone; an adapter with a condition wants a picture beside them.
+    there.sort(key=lambda pair: list(_DRAWN_FROM).index(pair[0]["kind"]))
     if not there:
         return []
     row, folder = there[0]
-    shown = ' "a sks ..."' if row["task"].startswith("subject_") else ' "..." --condition PICTURE'
     return [
         "Adapters: runs/<task>/<adapter>/magnitude",
-        f"Draw with one: oft generate{shown} --adapter {folder}",
+        f"Draw with one: oft generate {_DRAWN_FROM[row['kind']]} --adapter {folder}",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from oft.adapters.registry import BASE_ALONE
 from oft.evaluation.intervals import Interval
+from oft.evaluation.metric import kind_of
 from oft.evaluation.registry import find_metric
 from oft.report.gains import MetricGains, measure_gains, reference_of
 from oft.report.results import ReportData, TaskResults
@@ -17,7 +18,7 @@ HEADLINES_NAME = "headlines.json"
 Headline = Mapping[str, Any]
 """One adapter on one task.
 
-``task``, ``adapter``: their names; ``title``, ``adapter_title``. ``is_hint``: it is the hint encoder alone.
+``task``, ``adapter``: their names; ``title``, ``adapter_title``; ``kind``: control, subject or style. ``is_hint``: it is the hint encoder alone.
 ``metric``, ``metric_title``, ``direction``; by that metric ``value``, ``base``, ``hint``, ``ceiling``, None
 where there is none. ``difference``: [value, low, high] of the adapter's less that of the one that ``over``
 names, hint or base, paired over ``num_conditions``."""
@@ -42,6 +43,7 @@ def _of_task(task: TaskResults, params: Any) -> list[dict[str, Any]]:
         rows.append(
             {
                 "task": task.name,
+                "kind": kind_of(task.condition),
                 "title": task.title,
                 "adapter": run.adapter,
                 "adapter_title": run.words.title,

@@ -8,9 +8,10 @@ from flows.reproduce.results import describe_results
 from oft.storage import write_json
 
 
-def row(task: str, adapter: str) -> dict[str, object]:
+def row(task: str, adapter: str, kind: str = "control") -> dict[str, object]:
     return {
         "task": task,
+        "kind": kind,
         "title": task,
         "adapter": adapter,
         "adapter_title": adapter.upper(),
@@ -37,7 +38,7 @@ def test_without_a_report_nothing_is_said(tmp_path: Path) -> None:
 
 def test_a_subject_is_what_is_drawn_next(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
-    rows = [row("segm_ade20k", "oft"), row("subject_rex", "lora")]
+    rows = [row("segm_ade20k", "oft"), row("subject_rex", "lora", "subject")]
     write_json(tmp_path / "report/headlines.json", rows)
     lines = describe_results(tmp_path).splitlines()
     assert lines[1].split()[:2] == ["segm_ade20k", "Mean"]
@@ -46,6 +47,16 @@ def test_a_subject_is_what_is_drawn_next(tmp_path: Path) -> None:
         (tmp_path / f"runs/{each['task']}/{each['adapter']}/magnitude").mkdir(parents=True)
     last = describe_results(tmp_path).splitlines()[-1]
     assert last == 'Draw with one: oft generate "a sks ..." --adapter runs/subject_rex/lora/magnitude'
+
+
+def test_a_style_is_drawn_from_words_alone(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    rows = [row("segm_ade20k", "oft"), row("style_ink", "oft", "style")]
+    write_json(tmp_path / "report/headlines.json", rows)
+    for each in rows:
+        (tmp_path / f"runs/{each['task']}/oft/magnitude").mkdir(parents=True)
+    last = describe_results(tmp_path).splitlines()[-1]
+    assert last == 'Draw with one: oft generate "..." --adapter runs/style_ink/oft/magnitude'
 
 
 def test_a_run_of_no_adapter_names_its_report(tmp_path: Path) -> None:
