@@ -18,7 +18,8 @@ HEADLINES_NAME = "headlines.json"
 Headline = Mapping[str, Any]
 """One adapter on one task.
 
-``task``, ``adapter``: their names; ``title``, ``adapter_title``; ``kind``: control, subject or style. ``is_hint``: it is the hint encoder alone.
+``task``, ``adapter``: their names; ``title``, ``adapter_title``; ``kind``: control, subject or style.
+``is_hint``: it is the hint encoder alone.
 ``metric``, ``metric_title``, ``direction``; by that metric ``value``, ``base``, ``hint``, ``ceiling``, None
 where there is none. ``difference``: [value, low, high] of the adapter's less that of the one that ``over``
 names, hint or base, paired over ``num_conditions``."""
