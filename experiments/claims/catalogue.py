@@ -146,12 +146,13 @@ def experiments(params: Params) -> tuple[Experiment, ...]:
 
 
 def _side_by_side(params: Params) -> tuple[Family, ...]:
+    """Return a family of each task, so that a task's runs are in the table before the next one's begin."""
     kinds = (
         (params.control_tasks, params.control_adapters),
         (params.subject_tasks, params.subject_adapters),
         (params.style_tasks, params.style_adapters),
     )
-    return tuple(Family(tuple(tasks), (BASE_ALONE, *adapters)) for tasks, adapters in kinds if tasks)
+    return tuple(Family((task,), (BASE_ALONE, *adapters)) for tasks, adapters in kinds for task in tasks)
 
 
 def _control(adapters: tuple[str, ...], *settings: Setting) -> Family:
