@@ -13,16 +13,20 @@ from stages.launch.entry import run
 
 
 def main(arguments: list[str]) -> None:
-    """Write report/: index.html, headlines.json, grids/<task>.png.."""
+    """Write report/: index.html, headlines.json, metrics/<task>.json, grids/<task>.png.."""
     from oft.report import collect, edge_reextractor, read_telemetry, render, render_telemetry
-    from oft.report.headlines import HEADLINES_NAME, headlines
+    from oft.report.headlines import HEADLINES_NAME, METRICS_FOLDER, headlines, metrics_by_task
 
     parse(arguments, __doc__)
     params = load_params()
     collected = collect(Path(), params)
     with atomic_folder(paths.REPORT) as partial:
         render(collected, partial, reextract=edge_reextractor(params))
-        write_json(partial / HEADLINES_NAME, headlines(collected))
+        rows = headlines(collected)
+        write_json(partial / HEADLINES_NAME, rows)
+        (partial / METRICS_FOLDER).mkdir()
+        for task, values in metrics_by_task(rows).items():
+            write_json(partial / METRICS_FOLDER / f"{task}.json", values)
     render_telemetry(read_telemetry(Path()), paths.TELEMETRY / "index.html")
     print(f"open {paths.REPORT / 'index.html'}")
     print(f"seconds and memory of each stage: {paths.TELEMETRY / 'index.html'}")

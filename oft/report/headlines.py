@@ -15,6 +15,8 @@ from oft.report.scores import format_value, main_metric, reference_value
 from oft.report.sentences import format_difference
 
 HEADLINES_NAME = "headlines.json"
+METRICS_FOLDER = "metrics"
+"""Holds ``<task>.json``, so few numbers that ``dvc metrics show report/metrics/*.json`` fits a terminal."""
 Headline = Mapping[str, Any]
 """One adapter on one task.
 
@@ -73,6 +75,16 @@ def _difference(gains: MetricGains | None, adapter: str) -> tuple[str | None, li
     if gain.over_hint is not None:
         return "hint", list(gain.over_hint)
     return "base", list(gain.difference)
+
+
+def metrics_by_task(rows: Sequence[Headline]) -> dict[str, dict[str, float]]:
+    """Return each task's headline metric by adapter, the base alone and the ceiling beside; what is there."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        values = {"base": row["base"], row["adapter"]: row["value"], "ceiling": row["ceiling"]}
+        of_task = found.setdefault(row["task"], {})
+        of_task |= {name: value for name, value in values.items() if value is not None}
+    return found
 
 
 def headline_table(rows: Sequence[Headline], markdown: bool = False) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oft.report.gains import measure_gains
-from oft.report.headlines import headline_table, headlines
+from oft.report.headlines import headline_table, headlines, metrics_by_task
 from oft.report.results import ReportData
 
 
@@ -21,6 +21,15 @@ def test_every_adapter_on_every_task_has_a_row(report: ReportData, rows: list[di
         (task.name, run.adapter) for task in report.tasks for run in task.runs if run.adapter != "none"
     ]
     assert [(row["task"], row["adapter"]) for row in rows] == expected
+
+
+def test_each_task_has_a_few_numbers_for_dvc(rows: list[dict[str, Any]]) -> None:
+    """One for the base, one for each adapter, one for the ceiling."""
+    found = metrics_by_task(rows)
+    assert set(found["segm_ade20k"]) == {"base", "hint", "oft", "coft", "ceiling"}
+    own = next(row for row in rows if (row["task"], row["adapter"]) == ("segm_ade20k", "oft"))
+    assert found["segm_ade20k"]["oft"] == own["value"]
+    assert "hint" not in found["subject_duck_toy"]
 
 
 def test_figures_are_the_report_s(report: ReportData, rows: list[dict[str, Any]]) -> None:
