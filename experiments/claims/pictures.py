@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from experiments.claims.findings import Cell, Gallery, GalleryRow
+from experiments.claims.findings import Cell, Facts, Gallery, GalleryRow
 from oft.adapters.registry import BASE_ALONE
 from oft.evaluation.metric import SUBJECT
 from oft.evaluation.registry import find_metric
@@ -28,6 +28,7 @@ from oft.report.reading import (
     decode_picture,
     draw_samples,
     index_samples,
+    read_card,
     read_output,
     read_samples,
     read_scores,
@@ -83,7 +84,7 @@ def keep_pictures(clone: Path, params: Params, task: str, adapter: str, judges: 
     if adapter == BASE_ALONE:
         failures = []
     extract = _extractor(judges, params, condition)
-    index: dict[str, Any] = {"metric": metric}
+    index: dict[str, Any] = {"metric": metric, "card": read_card(clone, task, notes)}
     for kind, shown in (("rows", rows), ("failures", failures)):
         index[kind] = [
             _keep_one(clone, params, task, one, f"{kind}-{place}", extract, target, notes)
@@ -184,6 +185,17 @@ def galleries(folder: Path, params: Params) -> list[Gallery]:
     for task, by_adapter in found.items():
         made += _of_task(task, by_adapter, params, titles)
     return made
+
+
+def cards(folder: Path, params: Params) -> list[Facts]:
+    """Return what the card of each task's data says, from the evidence's folder."""
+    found = []
+    for task in (*params.control_tasks, *params.subject_tasks, *params.style_tasks):
+        path = folder / "pictures" / task / BASE_ALONE / INDEX
+        if path.is_file() and (card := read_json(path)["card"]):
+            title = f"Data: {describe_task(task, params).title(task)}"
+            found.append(Facts(f"card-{task}", title, tuple(card.items())))
+    return found
 
 
 Index = Mapping[str, Any]

@@ -70,6 +70,7 @@ def test_an_empty_table_says_that_nothing_was_measured(compared: Params) -> None
     findings = build_findings(to_table(()), {}, compared, num_planned=100)
 
     assert {claim.verdict for claim in findings.claims} == {"not measured"}
-    assert findings.tables == findings.charts == ()
+    assert not findings.tables
+    assert not findings.charts
     assert findings.num_runs == 0
     assert {"settings-train", "settings-adapters", "coverage"} <= {facts.name for facts in findings.facts}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.claims.findings import Cell, Gallery
-from experiments.claims.pictures import copy_pictures, galleries, keep_pictures
+from experiments.claims.pictures import cards, copy_pictures, galleries, keep_pictures
 from oft.conditions.canny import extract_canny
 from oft.params import parse_params
 from oft.report.collect import collect
@@ -84,6 +84,14 @@ def test_failures_are_the_worst_by_the_score(made: dict[str, Gallery]) -> None:
     worst = scores([row.cells["picture"] for row in failures.rows if row.key.startswith("oft/")])
     assert worst == sorted(worst)
     assert max(worst) <= min(shown)
+
+
+def test_the_data_s_cards_come_with_the_pictures(run_folder: Path) -> None:
+    """What shards say of where their pictures come from, a card for each task."""
+    found = cards(run_folder / "evidence", parse_params(PARAMS))
+
+    assert [facts.name for facts in found] == ["card-canny_coco", "card-subject_duck_toy"]
+    assert all(facts.rows for facts in found)
 
 
 def test_the_hero_has_a_row_of_each_task(made: dict[str, Gallery]) -> None:
