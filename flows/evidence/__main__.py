@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flows.process import exit_on_signals, user_errors
+from flows.trials.arguments import parse_names, parse_seeds, read_settings
 from flows.trials.changes import REPORTED_SEEDS
-from oft.errors import UserError
-
-if TYPE_CHECKING:
-    from flows.trials.trial import Revision
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -60,45 +57,21 @@ def main(
         from flows.evidence.run import run_evidence, write_evidence
         from oft.params import parse_params
 
-        read = _read(revision)
+        read = read_settings(revision, PROFILE)
         params = parse_params(read.values, f"the profile {PROFILE}")
         known = experiments(params)
         if listing:
             for one in known:
                 typer.echo(f"{one.name:10}  {one.question}")
             return
-        chosen = choose(known, _names(names))
-        numbers = _whole_numbers(seeds)
+        chosen = choose(known, parse_names(names))
+        numbers = parse_seeds(seeds)
         planned = plan(read, chosen, numbers, TRIALS)
         if not page_only:
             run_evidence(Path.cwd(), read.commit, planned, out, numbers[0], jobs, any_code, dry_run)
         if not dry_run:
             every = plan(read, known, REPORTED_SEEDS, TRIALS)
             typer.echo(write_evidence(out, params, sum(len(one.runs) for one in every)))
-
-
-def _read(revision: str) -> Revision:
-    """Return the commit at work with the profile's settings."""
-    from flows.git import git
-    from flows.trials.trial import read_revision
-    from oft.profiles import compose_profile
-
-    root = Path.cwd()
-    commit = git("rev-parse", "--verify", f"{revision}^{{commit}}", root=root)
-    if git("status", "--porcelain", "--untracked-files=no", root=root):
-        typer.echo(f"What is edited here and not committed stays out; commit {commit[:10]} runs.", err=True)
-    return read_revision(root, commit)._replace(values=compose_profile(root / "conf", PROFILE))
-
-
-def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _whole_numbers(text: str) -> list[int]:
-    found = _names(text)
-    if not found or not all(one.isdecimal() for one in found):
-        raise UserError(f"--seeds {text!r} must be whole numbers, 0 or more, with commas, such as 0,1,2")
-    return list(map(int, found))
 
 
 if __name__ == "__main__":

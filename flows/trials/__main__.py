@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.process import exit_on_signals, user_errors
+from flows.trials.arguments import parse_names, parse_seeds, read_settings
 from flows.trials.changes import (
     REPORTED_SEEDS,
     VALIDATION_SEED,
@@ -91,8 +92,8 @@ def gains(
     exit_on_signals()
     with user_errors():
         chosen = dict(map(parse_change, changes or []))
-        read = _read(revision, profile)
-        trials = _make_trials(read, [chosen], _whole_numbers(seeds), tasks, adapters, out)
+        read = read_settings(revision, profile)
+        trials = _make_trials(read, [chosen], parse_seeds(seeds), tasks, adapters, out)
         _run(read, trials, jobs, dry_run)
         if not dry_run:
             from flows.trials.results import write_gains
@@ -132,8 +133,8 @@ def sweep(
     exit_on_signals()
     with user_errors():
         fixed = dict(map(parse_change, changes or []))
-        read = _read(revision, profile)
-        numbers = _whole_numbers(seeds)
+        read = read_settings(revision, profile)
+        numbers = parse_seeds(seeds)
         refuse_reported_seeds(numbers, int(read.values["seed"]))
         combined = [{**fixed, **varied} for varied in grid([parse_sweep(text) for text in values])]
         # Transfers are to data sets that are read, whose pictures every seed shares.
@@ -148,23 +149,6 @@ def sweep(
             typer.echo(f"\nWritten to {out}: sweep.md, sweep.json.")
 
 
-def _read(revision: str, profile: str | None) -> Revision:
-    """Return the commit at work, with params.yaml's settings or a profile's."""
-    from flows.git import git
-    from flows.trials.trial import read_revision
-
-    root = Path.cwd()
-    commit = git("rev-parse", "--verify", f"{revision}^{{commit}}", root=root)
-    read = read_revision(root, commit)
-    if git("status", "--porcelain", "--untracked-files=no", root=root):
-        typer.echo(f"What is edited here and not committed stays out; commit {commit[:10]} runs.", err=True)
-    if profile is None:
-        return read
-    from oft.profiles import compose_profile
-
-    return read._replace(values=compose_profile(root / "conf", profile))
-
-
 def _make_trials(
     read: Revision,
     settings: Sequence[dict[str, object]],
@@ -175,7 +159,7 @@ def _make_trials(
 ) -> list[Trial]:
     from flows.trials.trial import make_trial
 
-    names, of_adapters = _names(tasks), _names(adapters)
+    names, of_adapters = parse_names(tasks), parse_names(adapters)
     if not of_adapters:
         raise UserError("--adapters must name one adapter or more")
     return [
@@ -223,20 +207,6 @@ def _resampling(num_resamples: int) -> Resampling:
     from experiments.gains.comparison import Resampling
 
     return Resampling(num_resamples=num_resamples)
-
-
-def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def _whole_numbers(text: str) -> list[int]:
-    try:
-        numbers = list(map(int, _names(text)))
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 0:
-        raise UserError(f"--seeds {text!r} must be whole numbers, 0 or more, with commas, such as 0,1,2")
-    return numbers
 
 
 if __name__ == "__main__":
