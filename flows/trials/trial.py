@@ -18,8 +18,10 @@ from oft.evaluation.metric import kind_of as condition_kind
 from oft.params import PARAMS_FILE, Params, parse_params
 from oft.storage import load_yaml
 
-# What makes results: two commits that agree in these make the same.
-RESULT_SOURCES = ("data", "dvc.yaml", "experiments", "miniature", "oft", "stages")
+PIPELINE_FILE = "dvc.yaml"
+# Stages whose code changes no score; the data that ships with the repository is no stage's source.
+NO_SCORES = ("angles", "draw", "report")
+SHIPPED = "data"
 # Which items there are, and what only the report, the gate, the angles and the pretraining read.
 NOT_IN_RESULTS = (
     "angles", "base_tasks", "control_adapters", "control_tasks", "drawings", "gate", "pretrain", "report",
@@ -82,8 +84,27 @@ def read_revision(root: Path, commit: str) -> Revision:
     text = read_file(root, commit, str(PARAMS_FILE))
     if text is None:
         raise UserError(f"commit {commit[:10]} has no {PARAMS_FILE}; name a commit of the pipeline")
-    listed = git("ls-tree", commit, "--", *RESULT_SOURCES, root=root)
-    return Revision(commit, load_yaml(text), hashlib.sha256(listed.encode()).hexdigest())
+    pipeline = read_file(root, commit, PIPELINE_FILE) or ""
+    stages = _scoring_stages(load_yaml(pipeline) or {})
+    listed = git("ls-tree", commit, "--", SHIPPED, *_sources(stages), root=root)
+    code = json.dumps([stages, listed], sort_keys=True)
+    return Revision(commit, load_yaml(text), hashlib.sha256(code.encode()).hexdigest())
+
+
+def _scoring_stages(pipeline: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stages of dvc.yaml that scores come from, without the words for readers."""
+    stages = pipeline.get("stages") or {}
+    return {
+        name: {key: value for key, value in stage.items() if key != "desc"}
+        for name, stage in stages.items()
+        if name not in NO_SCORES
+    }
+
+
+def _sources(stages: Mapping[str, Any]) -> list[str]:
+    """Return the files and folders that stages depend on under the same name for every item."""
+    named = {str(path) for stage in stages.values() for path in stage.get("deps", ())}
+    return sorted(path for path in named if "${" not in path)
 
 
 def make_trial(

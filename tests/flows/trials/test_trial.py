@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from flows.git import git
 from flows.graph import read_graph
-from flows.trials.trial import Revision, Trial, make_trial
+from flows.trials.trial import Revision, Trial, make_trial, read_revision
 from oft.errors import ParamsError, UserError
 from oft.storage import dump_yaml
 from tests.conftest import ROOT
@@ -82,3 +83,29 @@ def test_what_cannot_be_measured_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         trial(values, **options)
+
+
+def test_only_code_that_makes_scores_tells_commits_apart(tmp_path: Path) -> None:
+    """The report's code and descriptions may change; what a stage before it depends on may not."""
+    train = {"cmd": "python -m stages.train", "desc": "Train.", "deps": ["oft/training", "data/${item}"]}
+    report = {"cmd": "python -m stages.report", "deps": ["oft/report"]}
+
+    def code(**files: str) -> str:
+        for name, text in files.items():
+            path = tmp_path / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        (tmp_path / "params.yaml").write_text("seed: 0\n", encoding="utf-8")
+        (tmp_path / "dvc.yaml").write_text(dump_yaml({"stages": {"train": train, "report": report}}))
+        git("add", "--all", root=tmp_path)
+        git("commit", "--quiet", "--allow-empty", "--message", "Edit", root=tmp_path)
+        return read_revision(tmp_path, "HEAD").code
+
+    git("init", "--quiet", root=tmp_path)
+    before = code(oft__training="loss", oft__report="words")
+    train["desc"] = "Train an adapter."
+    assert code(oft__report="other words") == before
+    edited = code(oft__training="another loss")
+    assert edited != before
+    train["cmd"] = "python -m stages.train --twice"
+    assert code() not in (before, edited)
