@@ -34,6 +34,7 @@ CLONE = "OFT_CLONE"
 RECORD = "serve.json"
 """In the folder of Prefect's state: where `make serve` serves it, and its password; for its user alone."""
 START_SECONDS = 120.0
+_OWN: list[subprocess.Popen[str]] = []
 POLL_SECONDS = 0.1
 
 
@@ -68,12 +69,18 @@ def ensure_server(prepare: Callable[[], object]) -> None:
     port = free_port()
     api, password = f"http://127.0.0.1:{port}/api", new_password()
     process = _start(port, password)
+    _OWN.append(process)
     # Last registered, first called: what Prefect registers when it is imported comes before this.
     atexit.register(terminate_groups, [process])
     # Prefect reads its settings when it is imported.
     os.environ |= {API_URL: api, CLIENT_AUTH: password}
     prepare()
     wait_until_healthy(api, process)
+
+
+def ends_with_process() -> bool:
+    """Return whether the server that this process uses is its own and ends with it."""
+    return bool(_OWN)
 
 
 def adopt_served() -> None:

@@ -7,7 +7,7 @@ and pages of metrics, times and pictures. Plain ``dvc repro`` gives the same res
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from prefect.artifacts import create_image_artifact, create_link_artifact, creat
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.clones import clone_at
@@ -26,11 +27,13 @@ from flows.reproduce.run import RunOptions, RunResult, bring_up_to_date
 from flows.reproduce.run_table import Status
 from flows.reproduce.views import current_view, is_chatter, summarize
 from flows.reproduce.walk import StageResult
+from flows.server import ends_with_process
 from oft.errors import UserError
 
 METRICS_ARTIFACT = "metrics"
 TIMELINE_ARTIFACT = "timeline"
 REPORT_ARTIFACT = "report"
+WITHOUT_PAGE = "No server outlives this run: `make serve` in another terminal shows runs in a browser."
 
 
 # DVC is the cache: a task always asks it. The walk retries transient failures, as without Prefect. A failed
@@ -80,8 +83,16 @@ def reproduce(
             view.line(stage, line)
             _task_logger(logger).info("%s", line)
 
-    def spawn(stage: str, work: Callable[[], StageResult]) -> Any:
-        return run_stage.with_options(name=stage, task_run_name=stage).submit(work)
+    started: dict[str, Any] = {}
+
+    def spawn(stage: str, work: Callable[[], StageResult], after: Iterable[str]) -> Any:
+        # They have ended: waiting for them draws the graph's edges on the run's page.
+        needed = [started[other] for other in after if other in started]
+        task_of_stage = run_stage.with_options(name=stage, task_run_name=stage)
+        started[stage] = task_of_stage.submit(work, wait_for=needed, return_state=False)
+        return started[stage]
+
+    log("", f"The run's page: {address}" if (address := page_address()) else WITHOUT_PAGE)
 
     try:
         with ExitStack() as stack:
@@ -101,6 +112,14 @@ def reproduce(
         return Failed(message="\n\n".join(run.faults))
     log("", f"Up to date: {summarize(run.table)}.")
     return run.counts
+
+
+def page_address() -> str | None:
+    """Return the address of this run's page; None where its server ends with it."""
+    if ends_with_process():
+        return None
+    address: str | None = flow_run.ui_url
+    return address
 
 
 def _task_logger(default: Any) -> Any:

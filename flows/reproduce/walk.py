@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -42,9 +42,12 @@ class StageResult:
 
 
 class Spawn(Protocol):
-    """Starts the work of a stage in a thread of its own; returns a future with ``add_done_callback``."""
+    """Starts the work of a stage in a thread of its own; returns a future with ``add_done_callback``.
 
-    def __call__(self, stage: str, work: Callable[[], StageResult]) -> Any: ...
+    ``after`` names the stages it depends on; they have ended.
+    """
+
+    def __call__(self, stage: str, work: Callable[[], StageResult], after: Iterable[str]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class Walk:
             self._ended.put((stage, result))
 
         self.table.begin(stage)
-        spawn(stage, work).add_done_callback(report)
+        spawn(stage, work, self.plan.graph[stage]).add_done_callback(report)
 
     def _is_ready(self, stage: str) -> bool:
         results = [self._results.get(needed) for needed in self.plan.graph[stage]]
@@ -222,4 +225,4 @@ def critical_path_order(graph: StageGraph, order: Sequence[str]) -> list[str]:
 def spawn_threads() -> Iterator[Spawn]:
     """Yield a ``Spawn`` that starts each stage in a plain thread."""
     with ThreadPoolExecutor(max_workers=1024, thread_name_prefix="stage") as threads:
-        yield lambda stage, work: threads.submit(work)
+        yield lambda stage, work, after: threads.submit(work)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import TaskRunResult
+from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.commands import run_dvc
 from flows.reproduce.flow import METRICS_ARTIFACT, REPORT_ARTIFACT, TIMELINE_ARTIFACT, reproduce
 from flows.reproduce.pages import draw_validation_sheets
+from flows.reproduce.views import show_run
 from tests.conftest import ROOT
 from tests.flows.conftest import CHAIN, MakeRepository
 from tests.flows.reproduce.conftest import write_validation
@@ -29,6 +33,29 @@ def test_every_stage_runs_in_order_once_and_then_none(make_repository: MakeRepos
 
     assert reproduce(root=root) == {"done": 0, "cached": 3}
     assert stages_run(root) == ["first", "second", "third"]
+
+
+def test_the_run_s_page_draws_the_graph_s_edges(
+    make_repository: MakeRepository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each task waits for those of the stages it needs; where pages outlive the run their address is said."""
+    with show_run():
+        reproduce(root=make_repository())
+
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        tasks = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
+        )
+    names = {task.id: task.name for task in tasks}
+    waited = {
+        task.name: {
+            names[one.id] for one in task.task_inputs.get("wait_for", ()) if isinstance(one, TaskRunResult)
+        }
+        for task in tasks
+    }
+    assert waited == {"first": set(), "second": {"first"}, "third": {"second"}}
+    assert "The run's page: http://127.0.0.1:" in capsys.readouterr().out
 
 
 def test_a_failing_stage_stops_its_consumers_and_says_why(make_repository: MakeRepository) -> None:

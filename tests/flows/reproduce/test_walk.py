@@ -277,5 +277,5 @@ def test_a_lost_task_fails_its_stage() -> None:
         lambda: nullcontext(FakeExecutor()),
         RunTable(["alone"]),
         log=lambda stage, line: None,
-    ).run(lambda stage, work: Lost())
+    ).run(lambda stage, work, after: Lost())
     assert results["alone"] == StageResult(Status.FAILED, "alone: the task crashed")
