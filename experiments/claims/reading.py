@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -38,6 +38,11 @@ def read_findings(path: Path) -> Findings:
     return findings
 
 
+def anchor(name: str, kind: str) -> str:
+    """Return the permalink of a thing of the findings: its name behind its kind, once."""
+    return name if name.startswith(f"{kind}-") else f"{kind}-{name}"
+
+
 def check_findings(findings: Findings, source: str = "findings") -> None:
     """Hold findings to what the page relies on: names that can be addresses, references that lead somewhere.
 
@@ -61,8 +66,14 @@ def _message(source: str, faults: list[str]) -> str:
 def _faults(findings: Findings) -> Iterator[str]:
     if not 0 < findings.level < 1:
         yield f"level: a confidence lies between 0 and 1, not {findings.level}"
-    for kind in ("claims", "tables", "charts", "galleries", "facts"):
-        yield from _name_faults(kind, [one.name for one in getattr(findings, kind)])
+    for kind, things in {
+        "claim": findings.claims,
+        "table": findings.tables,
+        "chart": findings.charts,
+        "gallery": findings.galleries,
+        "facts": findings.facts,
+    }.items():
+        yield from _name_faults(kind, [one.name for one in things])  # type: ignore[attr-defined]
     for claim in findings.claims:
         yield from _claim_faults(claim)
     for table in findings.tables:
@@ -74,12 +85,13 @@ def _faults(findings: Findings) -> Iterator[str]:
         yield from _gallery_faults(gallery)
 
 
-def _name_faults(where: str, names: Iterable[str]) -> Iterator[str]:
-    for name, count in Counter(names).items():
+def _name_faults(kind: str, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
         if not _NAME.fullmatch(name):
-            yield f"{where}: the name {name!r} must be of letters, digits, - and _"
+            yield f"{kind}: the name {name!r} must be of letters, digits, - and _"
+    for address, count in Counter(anchor(name, kind) for name in names).items():
         if count > 1:
-            yield f"{where}: the name {name!r} stands {count} times; names are permalinks, one each"
+            yield f"{kind}: the name {address!r} stands {count} times; names are permalinks, one each"
 
 
 def _claim_faults(claim: Claim) -> Iterator[str]:
@@ -115,11 +127,7 @@ def _chart_faults(chart: Chart, claims: list[str]) -> Iterator[str]:
 
 
 def _gallery_faults(gallery: Gallery) -> Iterator[str]:
-    where = f"galleries.{gallery.name}"
-    keys = [key for key, _ in gallery.columns]
-    yield from _repeats(f"{where}.columns", keys)
-    for row in gallery.rows:
-        yield from _unknown(f"{where}.{row.key}", row.cells, keys)
+    yield from _repeats(f"galleries.{gallery.name}.columns", [key for key, _ in gallery.columns])
 
 
 def _repeats(where: str, names: Iterable[str]) -> Iterator[str]:

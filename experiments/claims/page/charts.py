@@ -117,8 +117,8 @@ def _altair() -> Any:
 
 def _missing(error: ImportError) -> UserError:
     return UserError(
-        f"{error.name}: the page's charts need this package, and it is not installed; `make evidence` installs "
-        "what the page needs (requirements/evidence.txt)"
+        f"{error.name}: the page's charts need this package, and it is not installed; `make evidence` "
+        "installs what the page needs (requirements/evidence.txt)"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,4 +93,15 @@ def _show(name: str, alt: str, folder: Path) -> Shown:
     factor = max(MIN_SIDE_PX // longest, 1)
     if longest > MAX_SIDE_PX:
         width, height = (max(1, round(side * MAX_SIDE_PX / longest)) for side in (width, height))
-    return Shown(picture_uri(picture), width * factor, height * factor, alt, factor > 1)
+    src = _lossless_uri(path) if longest <= MIN_SIDE_PX else ""
+    return Shown(src or picture_uri(picture), width * factor, height * factor, alt, factor > 1)
+
+
+def _lossless_uri(path: Path) -> str:
+    """Return a file as it is as an address, where that is a format of the page's; '' where it is none.
+
+    Lossless WebP takes half of what PNG does, and there are hundreds of pictures.
+    """
+    data = path.read_bytes()
+    is_webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}" if is_webp else ""

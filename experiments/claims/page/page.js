@@ -43,10 +43,10 @@ for (const plot of document.querySelectorAll(".plot")) {
   });
 }
 
-// A permalink to folded facts unfolds them.
+// A permalink to what is folded unfolds it.
 const unfold = () => {
   const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
-  if (target && target.matches(".fact")) target.querySelector("details").open = true;
+  if (target && target.matches(".fact, .gallery:has(details)")) target.querySelector("details").open = true;
 };
 addEventListener("hashchange", unfold);
 unfold();

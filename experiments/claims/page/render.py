@@ -14,7 +14,7 @@ from experiments.claims.page.charts import bundle_vega
 from experiments.claims.page.galleries import view_gallery
 from experiments.claims.page.styles import style_series
 from experiments.claims.page.views import VERDICTS, count_verdicts, view_claims, view_table
-from experiments.claims.reading import check_findings
+from experiments.claims.reading import anchor, check_findings
 from oft.storage import atomic_file
 
 if TYPE_CHECKING:
@@ -88,5 +88,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"VERDICTS": VERDICTS, "ARROWS": ARROWS, "DIRECTIONS": DIRECTIONS}
-    environment.filters["percent"] = lambda value: f"{value:.2f}".rstrip("0").rstrip(".")
+    environment.filters |= {
+        "anchor": anchor,
+        "percent": lambda value: f"{value:.2f}".rstrip("0").rstrip("."),
+    }
     return environment

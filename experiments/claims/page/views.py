@@ -100,11 +100,6 @@ class TableView:
     table: Table
     rows: Sequence[tuple[Row, Sequence[Figure | None]]]
 
-    @property
-    def has_best(self) -> bool:
-        """Whether anything stands in bold."""
-        return any(row.best for row, _ in self.rows)
-
 
 def count_verdicts(claims: Sequence[Claim]) -> str:
     """Return how many claims have each verdict: 3 hold, 1 does not hold, 2 are undecided."""

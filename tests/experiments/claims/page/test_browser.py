@@ -67,7 +67,7 @@ def test_charts_have_a_mark_for_each_figure_and_answer_the_pointer(tab: Any, fin
 def test_tables_sort_by_pointer_and_by_keyboard(tab: Any, findings: Findings) -> None:
     table = findings.tables[0]
     metric, distance = table.columns[0].key, table.columns[1].key
-    section = tab.locator(f"#table-{table.name}")
+    section = tab.locator(f"#{table.name}")
     titles = section.locator("tbody th")
 
     def order() -> list[str]:

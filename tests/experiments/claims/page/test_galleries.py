@@ -41,6 +41,15 @@ def test_pictures_are_enlarged_by_whole_factors(
         assert held.shape[:2] == shown[::-1]
 
 
+def test_lossless_webp_is_kept_as_it_is(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "a.webp", lossless=True)
+    [[cell, _]] = [cells for _, cells in view_gallery(gallery_of(Cell("a.webp")), tmp_path).rows]
+    assert cell is not None
+    kind, _, data = cell.picture.src.partition(";base64,")
+    assert kind == "data:image/webp"
+    assert base64.b64decode(data) == (tmp_path / "a.webp").read_bytes()
+
+
 def test_what_is_no_picture_of_the_findings_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "findings"
     folder.mkdir()

@@ -13,6 +13,7 @@ from experiments.claims.numbers import choose_decimals, format_estimate
 from experiments.claims.page import render_page
 from experiments.claims.page.charts import specify_chart
 from experiments.claims.page.styles import style_series
+from experiments.claims.reading import anchor
 from oft.errors import UserError
 from tests.html_page import Page
 
@@ -44,7 +45,7 @@ def test_ids_are_unique_and_links_lead_somewhere(page: Page, findings: Findings)
         "gallery": findings.galleries,
         "facts": findings.facts,
     }.items():
-        assert {f"{kind}-{one.name}" for one in things} <= permalinks  # type: ignore[attr-defined]
+        assert {anchor(one.name, kind) for one in things} <= permalinks  # type: ignore[attr-defined]
     labels = {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
     assert labels <= set(ids)
 
