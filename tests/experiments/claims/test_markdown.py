@@ -12,8 +12,8 @@ from tests.experiments.claims.sample import make_findings
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    return make_findings(tmp_path_factory.mktemp("findings"))
+def findings() -> Findings:
+    return make_findings()
 
 
 def rows_of(markdown: str) -> list[list[str]]:
