@@ -125,7 +125,7 @@ def make_table(rng: np.random.Generator, task: str) -> Table:
                 metric: estimate(rng, level.get(name, 0.77)),
                 "kernel_distance": estimate(rng, 0.4 - 0.3 * level.get(name, 0.77), 0.02),
                 **(
-                    {"trainable_parameters": Estimate(float(rng.integers(2e4, 9e5)))}
+                    {"trainable_parameters": Estimate(float(rng.integers(20_000, 900_000)))}
                     if name in ADAPTERS
                     else {}
                 ),
@@ -200,7 +200,7 @@ def make_scatter(rng: np.random.Generator) -> Chart:
         True,
         "higher",
         tuple(
-            Series(key, title, (Point(float(rng.integers(2e4, 9e5)), estimate(rng, 0.76)),))
+            Series(key, title, (Point(float(rng.integers(20_000, 900_000)), estimate(rng, 0.76)),))
             for key, title in ADAPTERS.items()
         ),
     )
