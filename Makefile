@@ -50,7 +50,7 @@ retrain: setup ## train on new data, judge, promote or reject (ARGS="--help": in
 trials: setup ## what adapters add over several seeds; sweeps of settings (ARGS="--help"; docs/experiments.md)
 	@python -m flows.trials $(ARGS)
 
-evidence: setup ## answer the paper's claims: every adapter, three seeds, a page (hours; go on any time; ARGS="--help")
+evidence: setup .venv/evidence.stamp ## answer the paper's claims: every adapter, three seeds, a page (hours; go on any time; ARGS="--help")
 	@python -m flows.evidence $(ARGS)
 
 push: setup ## send results and run cache to the team's DVC remote (docs/team.md; ARGS="--help" for its options)
@@ -102,6 +102,8 @@ lock: .venv/uv.stamp ## resolve pyproject.toml into requirements/ anew (ARGS="--
 	  --override requirements/demo-overrides.in --output-file requirements/demo.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra ray --constraint requirements/dev.txt \
 	  --output-file requirements/ray.txt
+	@$(COMPILE) $(ARGS) pyproject.toml --extra flows --extra evidence --constraint requirements/dev.txt \
+	  --output-file requirements/evidence.txt
 	@$(COMPILE) $(ARGS) pyproject.toml --extra docs --constraint requirements/dev.txt \
 	  --output-file requirements/docs.txt
 
@@ -134,6 +136,10 @@ setup-dev: .venv/dev.stamp .venv/bin/oft .dvc/tmp/private.stamp
 	@touch $@
 
 .venv/docs.stamp: requirements/docs.txt .venv/runtime.stamp
+	@$(INSTALL) $<
+	@touch $@
+
+.venv/evidence.stamp: requirements/evidence.txt .venv/runtime.stamp
 	@$(INSTALL) $<
 	@touch $@
 

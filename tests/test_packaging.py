@@ -24,7 +24,7 @@ from oft.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("experiments", "flows", "miniature", "oft", "stages")
-LOCKS = ("demo", "dev", "docs", "ray", "runtime", "uv")
+LOCKS = ("demo", "dev", "docs", "evidence", "ray", "runtime", "uv")
 PIPELINE = "flows"
 """The extra that brings everything a run needs: runtime.txt is its lock."""
 NOT_IMPORTED = {"scikit-learn", "torchvision"}
@@ -110,6 +110,9 @@ def is_type_checking(test: ast.expr) -> bool:
         ("ray", None),
         ("ray", PIPELINE),
         ("ray", "ray"),
+        ("evidence", None),
+        ("evidence", PIPELINE),
+        ("evidence", "evidence"),
         ("docs", None),
         ("docs", "docs"),
     ],

@@ -75,7 +75,7 @@ def render_gains(estimates: Sequence[Estimate], level: float, judges: str) -> st
             "",
             f"{_count(len(seeds), 'seed')}{counted}{_direction(metric)}.",
             "",
-            *_table(
+            *markdown_table(
                 ("", "mean", f"{level:.0%} interval", *(f"seed {seed}" for seed in seeds)),
                 [(row.quantity, *_cells(row, seeds)) for row in rows],
             ),
@@ -94,7 +94,7 @@ def render_ranking(title: str, metric: str, rows: Sequence[SettingScore], level:
     """
     seeds = list(rows[0].by_seed)
     columns = ("setting", "mean", f"{level:.0%} interval", "behind the best", f"{level:.0%} interval")
-    lines = _table(
+    lines = markdown_table(
         (*columns, *(f"seed {seed}" for seed in seeds)),
         [
             (
@@ -145,17 +145,24 @@ def _count(number: int, unit: str) -> str:
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a markdown table, columns padded so that it reads as plain text too."""
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], num_text: int = 1) -> list[str]:
+    """Return the lines of a markdown table, columns padded so that it reads as plain text too.
+
+    Args:
+        head, rows: all of one length; no cell holds ``|``.
+        num_text: how many columns, from the left, hold text; the others stand to the right.
+    """
     cells = [head, *rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
         padded = [
-            cell.ljust(width) if column == 0 else cell.rjust(width)
+            cell.ljust(width) if column < num_text else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = ["-" * width if column == 0 else f"{'-' * (width - 1)}:" for column, width in enumerate(widths)]
+    rule = [
+        "-" * width if column < num_text else f"{'-' * (width - 1)}:" for column, width in enumerate(widths)
+    ]
     return [line(head), f"| {' | '.join(rule)} |", *map(line, rows)]

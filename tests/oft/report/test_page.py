@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,45 +16,11 @@ from oft.params import parse_params
 from oft.report import edge_reextractor, read_telemetry, render, render_telemetry
 from oft.report.results import Picture, Piece, ReportData
 from oft.report.views import anchor, picture_uri
+from tests.html_page import Page
 from tests.oft.report.conftest import collect_run
 
 HOSTILE = "</p><script>alert('x')</script>\" onload=alert(1) {{ 7 * 7 }} & \u202e \ud800 $\\frac <b>"
-VOID = {"meta", "link", "img", "br"}
 SEGM = Path("runs") / "segm_ade20k"
-
-
-class Page(HTMLParser):
-    """Elements, ids and text of a page; asserts that what opens is closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.words: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    def tags(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def render_html(root: Path, values: dict[str, Any], out: Path, num_rows: int = 2) -> str:

@@ -1,0 +1,71 @@
+"""Claims and results as Markdown, for the README and docs/; it reads as plain text too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from experiments.claims.findings import Claim, Column, Findings, Row, Table
+from experiments.claims.numbers import ARROWS, choose_decimals, format_estimate
+from experiments.gains.tables import NONE, markdown_table
+
+_CLAIM_COLUMNS = ("claim", "verdict", "task", "metric", "comparison")
+
+
+def claims_table(findings: Findings) -> str:
+    """Return a table with a row for each comparison of each claim; claim and verdict stand in its first row.
+
+    A comparison has its difference with its interval.
+    """
+    head = (*_CLAIM_COLUMNS, f"difference [{findings.level * 100:g} % interval]")
+    rows = [row for claim in findings.claims for row in _claim_rows(claim)]
+    return "\n".join(markdown_table(head, rows, num_text=len(head)))
+
+
+def _claim_rows(claim: Claim) -> Iterator[tuple[str, ...]]:
+    first = (_cell(claim.title), f"**{claim.verdict}**")
+    if not claim.contrasts:
+        yield (*first, *[NONE] * 4)
+    # A metric's figures have as many decimals in each row: those of the page.
+    by_metric = {
+        title: choose_decimals(one.estimate for one in claim.contrasts if one.metric_title == title)
+        for title in dict.fromkeys(one.metric_title for one in claim.contrasts)
+    }
+    for place, one in enumerate(claim.contrasts):
+        difference = format_estimate(one.estimate, by_metric[one.metric_title], signed=True)
+        words = (_cell(one.task_title), _cell(one.metric_title), _cell(one.label))
+        yield (*(first if place == 0 else ("", "")), *words, difference)
+
+
+def results_table(findings: Findings) -> str:
+    """Return each task's table under its title: adapters, their figures with intervals, the best in bold."""
+    return "\n\n".join(f"**{_cell(table.title)}**\n\n{_result_table(table)}" for table in findings.tables)
+
+
+def _result_table(table: Table) -> str:
+    head = [
+        "adapter",
+        *(f"{_cell(column.title)} {ARROWS[column.direction]}".rstrip() for column in table.columns),
+    ]
+    columns = [_column_cells(column, table.rows) for column in table.columns]
+    titles = [f"*{_cell(row.title)}*" if row.is_reference else _cell(row.title) for row in table.rows]
+    return "\n".join(markdown_table(head, list(zip(titles, *columns, strict=True))))
+
+
+def _column_cells(column: Column, rows: tuple[Row, ...]) -> list[str]:
+    decimals = choose_decimals(row.cells[column.key] for row in rows if column.key in row.cells)
+    cells = []
+    for row in rows:
+        if column.key not in row.cells:
+            cells.append(NONE)
+            continue
+        value, _, interval = format_estimate(row.cells[column.key], decimals).partition(" [")
+        shown = f"**{value}**" if column.key in row.best else value
+        cells.append(f"{shown} [{interval}" if interval else shown)
+    return cells
+
+
+def _cell(text: str) -> str:
+    """Return text that stays in its cell and is shown as it is."""
+    escaped = "".join(f"\\{char}" if char in "\\`*_[]<>|" else char for char in text)
+    # A cell ends at a line's end; a bar ends it even behind a backslash in some programs.
+    return " ".join(escaped.replace("\\|", "&#124;").split())

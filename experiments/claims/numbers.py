@@ -1,0 +1,69 @@
+"""Figures as readers see them: as many decimals as their intervals bear out, the same throughout a column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import median
+
+from experiments.claims.findings import Direction, Estimate
+
+MAX_DECIMALS = 6
+ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "neither": ""}
+DIRECTIONS: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def choose_decimals(estimates: Iterable[Estimate]) -> int:
+    """Return how many decimals figures of one kind get: two digits of the median interval's width.
+
+    Without intervals four digits of the largest figure, whole numbers none.
+    """
+    found = list(estimates)
+    widths = [one.high - one.low for one in found if one.low is not None and one.high is not None]
+    widths = [width for width in widths if width > 0]
+    if widths:
+        return _clamp(1 - math.floor(math.log10(median(widths))))
+    sizes = [abs(one.value) for one in found if one.value]
+    if not sizes or all(float(size).is_integer() for size in sizes):
+        return 0
+    return _clamp(3 - max(0, math.floor(math.log10(max(sizes)))))
+
+
+def _clamp(decimals: int) -> int:
+    return min(max(decimals, 0), MAX_DECIMALS)
+
+
+def format_number(value: float, decimals: int, *, signed: bool = False) -> str:
+    """Return a figure: 0.512, 1,024, +0.020, −3.1 × 10⁻⁷ where its decimals would show nothing of it."""
+    if value and abs(value) < 0.5 * 10**-decimals and decimals == MAX_DECIMALS:
+        digits, exponent = f"{value:{'+' if signed else ''}.1e}".split("e")
+        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+    text = f"{value:{'+' if signed else ''},.{decimals}f}"
+    if not any(digit in text for digit in "123456789"):
+        text = text.lstrip("+-")  # what rounds to zero has no side
+    return text.replace("-", "−")
+
+
+def format_range(estimate: Estimate, decimals: int) -> str:
+    """Return an estimate's interval, [0.004, 0.018]; '' where it has none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{format_number(estimate.low, decimals)}, {format_number(estimate.high, decimals)}]"
+
+
+def format_estimate(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
+    """Return an estimate with its interval: +0.011 [0.004, 0.018]."""
+    return (
+        f"{format_number(estimate.value, decimals, signed=signed)} {format_range(estimate, decimals)}".strip()
+    )
+
+
+def format_setting(value: float) -> str:
+    """Return a point of an axis as it was set: 0.002, 20,000, 6 × 10⁻⁵."""
+    if value and not 1e-4 <= abs(value) < 1e7:
+        digits, exponent = f"{value:.3e}".split("e")
+        digits = digits.rstrip("0").rstrip(".")
+        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+    return f"{value:,.10g}".replace("-", "−")

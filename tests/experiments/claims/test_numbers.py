@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from experiments.claims.findings import Estimate
+from experiments.claims.numbers import choose_decimals, format_estimate, format_number, format_setting
+
+
+@pytest.mark.parametrize(
+    ("estimates", "decimals"),
+    [
+        ([Estimate(0.5, 0.49, 0.52)], 3),
+        ([Estimate(0.5, 0.2, 0.8)], 2),
+        ([Estimate(310, 306, 315)], 1),
+        ([Estimate(310, 200, 400)], 0),
+        ([Estimate(3.1e-7, 3.0e-7, 3.2e-7)], 6),
+        ([Estimate(345600), Estimate(12)], 0),
+        ([Estimate(0.25)], 3),
+        ([Estimate(31.25), Estimate(2.5)], 2),
+        ([Estimate(1.0, 1.0, 1.0)], 0),
+        ([], 0),
+    ],
+)
+def test_an_interval_s_width_shows_two_digits(estimates: list[Estimate], decimals: int) -> None:
+    assert choose_decimals(estimates) == decimals
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "signed", "text"),
+    [
+        (0.0114, 3, True, "+0.011"),
+        (-0.0114, 3, False, "−0.011"),
+        (-0.0001, 3, True, "0.000"),
+        (345600.0, 0, False, "345,600"),
+        (3.1e-7, 6, False, "3.1 × 10⁻⁷"),
+        (0.0, 6, True, "0.000000"),
+    ],
+)
+def test_figures_read_as_readers_write_them(value: float, decimals: int, signed: bool, text: str) -> None:
+    assert format_number(value, decimals, signed=signed) == text
+
+
+def test_an_estimate_has_its_interval_beside_it() -> None:
+    assert format_estimate(Estimate(0.011, -0.004, 0.018), 3, signed=True) == "+0.011 [−0.004, 0.018]"
+    assert format_estimate(Estimate(0.011), 3) == "0.011"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(6e-5, "6 × 10⁻⁵"), (0.002, "0.002"), (20000.0, "20,000"), (0.0, "0"), (1.5e7, "1.5 × 10⁷")],
+)
+def test_settings_keep_the_digits_they_were_given(value: float, text: str) -> None:
+    assert format_setting(value) == text
