@@ -38,7 +38,7 @@ def main(
 ) -> None:
     """Train every adapter on both collections under every seed, judge it, and write text.parquet.
 
-    The trainings share one thread and take about a minute each, 36 of them with the defaults. An interrupted
+    By default there are 36 trainings on one thread, each about a minute of processor time. An interrupted
     command goes on after the last training that it ended.
     """
     if context.invoked_subcommand is not None:
