@@ -38,8 +38,8 @@ def main(
 ) -> None:
     """Train every adapter on both collections under every seed, judge it, and write text.parquet.
 
-    By default there are 36 trainings on one thread, each about a minute of processor time. An interrupted
-    command goes on after the last training that it ended.
+    By default there are 36 trainings on one thread: nearly four minutes of processor time each with BOFT,
+    well below one with the others. An interrupted command goes on after the last training that it ended.
     """
     if context.invoked_subcommand is not None:
         return

@@ -32,8 +32,9 @@ ARMS: dict[str, Mapping[str, Any] | None] = {
 }
 """Settings of each adapter as in params.yaml; None is the head on the encoder as it is.
 
-Sizes are chosen so that all train about as much of the pinned encoder: rotations 321,408 parameters, LoRA
-331,776, BOFT as many (whole matrices are stored, of which Cayley's transform uses the skew part).
+Of the pinned encoder rotations train 321,408 parameters, LoRA 331,776, BOFT 186,624 (scales of outputs among
+them) and full finetuning 10,616,832. BOFT's butterflies are dense products in PEFT: a step takes seven times
+as long as with rotations.
 """
 
 

@@ -29,8 +29,8 @@ class Settings:
             compared.
     """
 
-    steps: int = 60
-    grid_steps: int = 30
+    steps: int = 40
+    grid_steps: int = 20
     batch_size: int = 16
     max_tokens: int = 48
     warmup_share: float = 0.1
