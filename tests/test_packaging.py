@@ -27,7 +27,7 @@ PACKAGES = ("experiments", "flows", "miniature", "oft", "stages")
 LOCKS = ("demo", "dev", "docs", "evidence", "ray", "runtime", "uv")
 PIPELINE = "flows"
 """The extra that brings everything a run needs: runtime.txt is its lock."""
-NOT_IMPORTED = {"scikit-learn", "torchvision"}
+NOT_IMPORTED = {"torchvision"}
 """Asked for, with the reason beside, yet imported by nothing here."""
 
 
