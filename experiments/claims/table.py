@@ -1,28 +1,23 @@
-"""One tidy table of every number: read and written as Parquet, made of what the stage ``evaluate`` wrote.
+"""Runs of the pipeline as rows of the tidy table (`experiments.tidy`), made of what ``evaluate`` wrote.
 
-Columns: ``experiment`` (``pipeline`` for what runs of the pipeline gave, which several experiments may use),
-``task``, ``adapter``, ``setting`` (what differs from the base settings, '' for nothing), ``seed``,
-``condition``, ``metric``, ``value``. Without a condition a number is of all pictures of a run. With one it is
-of picture ``<key>#<repeat>``; a metric ``pixels/<whose>/<class>/found``, ``/true`` or ``/predicted`` counts
-pixels, of which scores over one confusion matrix are made anew for whatever pictures a resample draws.
+Their experiment is ``pipeline``: several questions may use one run. A condition is a picture,
+``<key>#<repeat>``; a metric ``pixels/<whose>/<class>/found``, ``/true`` or ``/predicted`` counts pixels, of
+which scores over one confusion matrix are made anew for whatever pictures a resample draws.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.gains.scores import Measured
-from oft.errors import DataError
-from oft.storage import atomic_file
+from experiments.tidy import Row, in_order, to_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PIPELINE = "pipeline"
-COLUMNS = ("experiment", "task", "adapter", "setting", "seed", "condition", "metric", "value")
 PIXELS = "pixels"
 COUNTS = ("found", "true", "predicted")
 
@@ -34,19 +29,6 @@ class Run(NamedTuple):
     adapter: str
     setting: str
     seed: int
-
-
-class Row(NamedTuple):
-    """One number."""
-
-    experiment: str
-    task: str
-    adapter: str
-    setting: str
-    seed: int
-    condition: str
-    metric: str
-    value: float
 
 
 def rows_of(run: Run, measured: Measured) -> Iterator[Row]:
@@ -100,13 +82,6 @@ def _picture(condition: str) -> dict[str, Any]:
     return {"key": key, "index": int(index)}
 
 
-def to_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Return rows as a table, sorted by all columns but the value."""
-    import pandas as pd
-
-    return _sorted(pd.DataFrame(list(rows), columns=list(COLUMNS)))
-
-
 def runs_in(table: pd.DataFrame) -> dict[Run, pd.DataFrame]:
     """Return the rows of each run of the pipeline."""
     own = table[table["experiment"] == PIPELINE]
@@ -122,39 +97,5 @@ def replace_runs(table: pd.DataFrame, runs: Iterable[Run], rows: Iterable[Row]) 
     names = zip(*(table[field] for field in Run._fields), strict=True)
     is_gone = [Run(*name) in gone for name in names]
     kept = table[~((table["experiment"] == PIPELINE) & pd.Series(is_gone, index=table.index, dtype=bool))]
-    return _sorted(pd.concat([kept, to_table(rows)], ignore_index=True) if len(kept) else to_table(rows))
-
-
-def _sorted(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table in the one order that makes equal tables equal files."""
-    typed = table.astype({"seed": "int64", "value": "float64"})
-    return typed.sort_values(list(COLUMNS[:-1]), kind="stable", ignore_index=True)
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet, whole or not at all; equal tables make equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as partial:
-        table.to_parquet(partial, index=False, compression="zstd")
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Return a table; an empty one where there is no file.
-
-    Raises:
-        DataError: the file is no such table.
-    """
-    import pandas as pd
-
-    if not path.exists():
-        return to_table(())
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read as a Parquet table ({error}); restore it from git, or remove it to "
-            "measure everything again"
-        ) from error
-    if tuple(table.columns) != COLUMNS:
-        raise DataError(f"{path} must have the columns {', '.join(COLUMNS)}, not {', '.join(table.columns)}")
-    return table
+    new = to_table(rows)
+    return in_order(pd.concat([kept, new], ignore_index=True)) if len(kept) else new

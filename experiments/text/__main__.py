@@ -44,7 +44,7 @@ def main(
     if context.invoked_subcommand is not None:
         return
     from experiments.text.arms import ARMS
-    from experiments.text.experiment import TABLE, plan_trials, run_table
+    from experiments.text.experiment import TABLE, plan_trials, run
     from experiments.text.settings import Settings
 
     settings = Settings() if steps is None else Settings(steps=steps)
@@ -55,8 +55,8 @@ def main(
             typer.echo(f"{trial.name}: rate {trial.rates.adapter:g}, of the head {trial.rates.head:g}")
         typer.echo(f"{settings}")
         return
-    table = run_table(out, chosen, settings=settings, arms=names, wheels=wheels)
-    typer.echo(f"{table.num_rows} rows written to {out / TABLE}")
+    table = run(out, chosen, settings=settings, arms=names, wheels=wheels)
+    typer.echo(f"{len(table)} rows written to {out / TABLE}")
 
 
 @app.command()

@@ -15,8 +15,8 @@ from experiments.text.corpora import NAMES
 from experiments.text.forgetting import energy_change, similarity_moves
 from experiments.text.inputs import Inputs, read_inputs
 from experiments.text.settings import RATES, Rates, Settings, read_rates
-from experiments.text.table import Row, make_table, write_table
 from experiments.text.wheels import PINS, read_pins
+from experiments.tidy import Row, to_table, write_table
 from oft.errors import ParamsError
 from oft.evaluation.geometry import measure_energies
 from oft.progress import print_line, progress
@@ -24,9 +24,9 @@ from oft.storage import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
     from torch import nn
 
+EXPERIMENT = "text"
 SEEDS = (0, 1, 2)
 TABLE = "text.parquet"
 TELEMETRY = Path(".telemetry/text")
@@ -77,7 +77,7 @@ def plan_trials(
     ]
 
 
-def run_table(
+def run(
     out: Path,
     seeds: Sequence[int] = SEEDS,
     *,
@@ -87,7 +87,7 @@ def run_table(
     rates: Path = RATES,
     pins: Path = PINS,
     telemetry: Path = TELEMETRY,
-) -> pa.Table:
+) -> pd.DataFrame:
     """Train and judge every arm, and write the table ``text.parquet`` into ``out``.
 
     A training whose result lies in ``out`` and was made of the same things is not run again; one seed's arms
@@ -101,7 +101,7 @@ def run_table(
         telemetry: where seconds are noted, which are no result.
 
     Returns:
-        A table of the columns of ``experiments.text.table``. Of each document of the test split there is
+        The tidy table (`experiments.tidy`). Of each document of the test split there is
         ``correct`` (0 or 1); of each training ``accuracy``, ``macro_f1``, ``trained_parameters`` (the head's
         among them), ``learning_rate`` and ``head_learning_rate``, and what ``forgetting`` measures.
 
@@ -132,25 +132,9 @@ def run_table(
                 write_json(telemetry / f"{trial.name}.json", {"seconds": seconds, "steps": settings.steps})
                 kept[trial.name] = result
                 print_line(describe_result(trial, result["metrics"]))
-    table = make_table(row for trial in trials for row in _rows(trial, kept[trial.name]))
-    write_table(out / TABLE, table)
+    table = to_table(row for trial in trials for row in _rows(trial, kept[trial.name]))
+    write_table(table, out / TABLE)
     return table
-
-
-def run(out: Path | str, seeds: Sequence[int] = SEEDS, **options: Any) -> pd.DataFrame:
-    """Return the table of ``run_table`` as pandas reads it; the options are those of ``run_table``.
-
-    Raises:
-        UserError: likewise, and where pandas is missing, which the extra ``text`` brings.
-    """
-    try:
-        import pandas  # noqa: F401 (pyarrow imports it when asked for a frame)
-    except ImportError as fault:
-        raise ParamsError(
-            "run returns a pandas.DataFrame, and pandas is not installed; install the extra `text`, or call "
-            "run_table, which returns a pyarrow.Table"
-        ) from fault
-    return run_table(Path(out), seeds, **options).to_pandas()
 
 
 def run_trial(
@@ -230,4 +214,4 @@ def _rows(trial: Trial, result: Mapping[str, Any] | None) -> Iterator[Row]:
     of_all = [("", name, value) for name, value in sorted(result["metrics"].items())]
     of_each = [(name, "correct", value) for name, value in sorted(result["correct"].items())]
     for condition, metric, value in (*of_all, *of_each):
-        yield Row(trial.corpus, trial.arm, trial.seed, condition, metric, float(value))
+        yield Row(EXPERIMENT, trial.corpus, trial.arm, "", trial.seed, condition, metric, float(value))

@@ -11,8 +11,9 @@ import typer
 from experiments.claims.build import build_findings
 from experiments.claims.pictures import cards, copy_pictures, galleries
 from experiments.claims.record import Record, read_records, write_records
-from experiments.claims.table import Run, read_table, replace_runs, rows_of, write_table
+from experiments.claims.table import Run, replace_runs, rows_of
 from experiments.gains.scores import read_measured
+from experiments.tidy import read_table, write_table
 from flows.evidence.keeping import extras, keep_part, kept_cost, mark_start
 from flows.evidence.plan import Planned, without_recorded
 from flows.trials.estimate import estimate_seconds

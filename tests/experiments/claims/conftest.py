@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from experiments.claims.statistics import Arm, Results
-from experiments.claims.table import Row, Run, rows_of, to_table
+from experiments.claims.table import Run, rows_of
 from experiments.gains.scores import Measured
+from experiments.tidy import Row, to_table
 from oft.params import Params, parse_params
 from oft.profiles import compose_profile
 from tests.conftest import ROOT

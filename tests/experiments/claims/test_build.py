@@ -6,8 +6,9 @@ from experiments.claims.build import build_findings
 from experiments.claims.charts import charts
 from experiments.claims.record import Cost, Record
 from experiments.claims.statistics import Arm
-from experiments.claims.table import Run, to_table
+from experiments.claims.table import Run
 from experiments.claims.tables import tables
+from experiments.tidy import to_table
 from oft.params import Params
 from tests.experiments.claims.conftest import MakeResults
 

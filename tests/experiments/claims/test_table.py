@@ -7,17 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.claims.table import (
-    Run,
-    measured_of,
-    read_table,
-    replace_runs,
-    rows_of,
-    runs_in,
-    to_table,
-    write_table,
-)
+from experiments.claims.table import Run, measured_of, replace_runs, rows_of, runs_in
 from experiments.gains.scores import Measured
+from experiments.tidy import read_table, to_table, write_table
 from oft.errors import DataError
 
 RUN = Run("segm_ade20k", "oft", "steps=70", 1)

@@ -37,7 +37,7 @@ class World(NamedTuple):
     settings: Settings
 
     def options(self) -> dict[str, Any]:
-        """Return what ``run_table`` is told of them."""
+        """Return what ``run`` is told of them."""
         named = {"wheels": self.wheels, "pins": self.pins, "rates": self.rates}
         return {"settings": self.settings, **named}
 

@@ -13,11 +13,11 @@ import pytest
 import experiments.text.experiment as experiment
 from experiments.text.arms import ARMS
 from experiments.text.corpora import NAMES
-from experiments.text.experiment import TABLE, Trial, plan_trials, run, run_table
+from experiments.text.experiment import TABLE, Trial, plan_trials, run
 from experiments.text.grid import choose_rates
 from experiments.text.inputs import Inputs
 from experiments.text.settings import Settings, read_rates
-from experiments.text.table import COLUMNS
+from experiments.tidy import COLUMNS
 from oft.errors import ParamsError
 from tests.experiments.text.conftest import World
 
@@ -52,22 +52,22 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Names:
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(world: World, tmp_path: Path, made: Names) -> None:
     options = {"arms": SOME, "telemetry": tmp_path / "seconds", **world.options()}
-    run_table(tmp_path / "whole", [0], **options)
+    run(tmp_path / "whole", [0], **options)
     made.clear()
     made.allowed = 2
     with pytest.raises(KeyboardInterrupt):
-        run_table(tmp_path / "parts", [0], **options)
+        run(tmp_path / "parts", [0], **options)
     assert not (tmp_path / "parts" / TABLE).exists()
     made.allowed = None
-    run_table(tmp_path / "parts", [0], **options)
+    run(tmp_path / "parts", [0], **options)
     assert len(made) == len(set(made)) == len(NAMES) * len(SOME)
     assert (tmp_path / "parts" / TABLE).read_bytes() == (tmp_path / "whole" / TABLE).read_bytes()
 
 
 def test_rows_are_tidy_and_every_arm_has_the_same_documents(world: World, tmp_path: Path) -> None:
-    table = run_table(tmp_path, [0, 1], arms=SOME, telemetry=tmp_path / "seconds", **world.options())
-    assert tuple(table.column_names) == COLUMNS
-    rows = table.to_pylist()
+    table = run(tmp_path, [0, 1], arms=SOME, telemetry=tmp_path / "seconds", **world.options())
+    assert tuple(table.columns) == COLUMNS
+    rows = table.to_dict("records")
     assert {row["experiment"] for row in rows} == {"text"} and {row["setting"] for row in rows} == {""}
     documents: dict[str, set[tuple[str, ...]]] = {name: set() for name in NAMES}
     for corpus in NAMES:
@@ -91,18 +91,12 @@ def test_rows_are_tidy_and_every_arm_has_the_same_documents(world: World, tmp_pa
 
 def test_a_result_of_other_settings_is_made_anew(world: World, tmp_path: Path, made: Names) -> None:
     options = {"arms": ("none",), "telemetry": tmp_path / "seconds", **world.options()}
-    run_table(tmp_path, [0], **options)
+    run(tmp_path, [0], **options)
     made.clear()
-    run_table(tmp_path, [0], **options)
+    run(tmp_path, [0], **options)
     assert made == []
-    run_table(tmp_path, [0], **{**options, "settings": dataclasses.replace(world.settings, steps=2)})
+    run(tmp_path, [0], **{**options, "settings": dataclasses.replace(world.settings, steps=2)})
     assert made == ["r8-none-0", "newsgroups20-none-0"]
-
-
-def test_run_gives_a_frame_of_the_same_table(world: World, tmp_path: Path) -> None:
-    pytest.importorskip("pandas")
-    frame = run(tmp_path, [0], arms=("none",), telemetry=tmp_path / "seconds", **world.options())
-    assert tuple(frame.columns) == COLUMNS and str(frame["value"].dtype) == "float64"
 
 
 def test_the_grid_takes_the_rate_of_the_lowest_validation_loss(

@@ -9,7 +9,8 @@ import pytest
 
 from experiments.claims.catalogue import experiments
 from experiments.claims.record import Cost, read_records
-from experiments.claims.table import Run, read_table, runs_in
+from experiments.claims.table import Run, runs_in
+from experiments.tidy import read_table
 from flows.evidence.plan import Planned, choose, plan
 from flows.evidence.run import RECORDS, TABLE, run_evidence
 from flows.trials.trial import Revision
