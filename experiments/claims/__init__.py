@@ -2,7 +2,9 @@
 
 `catalogue` lists the experiments, each a family of pipeline runs, `table` keeps every number that they gave
 in one tidy table, `statistics` makes paired intervals of it, `verdicts` words the claims by their intervals,
-and `page` shows them. What the page says is a query of the table; no figure is typed.
+and `page` and `markdown` show them, `numbers` with as many digits as intervals allow. `findings` is all they
+show as plain data, which `reading` takes back from its file. What they say is a query of the table; no figure
+is typed.
 
     make evidence
 """
