@@ -77,7 +77,7 @@ def _hint(params: Params) -> Statement:
         "Rotations beside the hint encoder",
         "Do the rotations add to what the hint encoder learns alone?",
         "The paper trains the hint encoder with the rotations and never alone.",
-        f"{SMALL_WORLD} There the hint encoder has 1.09 million parameters beside 6.54 million of the rotations.",
+        f"{SMALL_WORLD} There the hint encoder has 1.09 M parameters beside 6.54 M of the rotations.",
         tuple(Comparison(task, OFT, HINT) for task in params.control_tasks),
     )
 
