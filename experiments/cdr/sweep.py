@@ -18,7 +18,7 @@ from oft.errors import UserError
 from oft.progress import progress
 from oft.storage import read_json, write_json
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATES_FILE = Path(__file__).with_name("learning_rates.json")
 TRAINED_ARMS = tuple(arm for arm in ARMS if arm != BASE_ALONE)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from pyarrow.parquet import read_table
+from typer.testing import CliRunner
 
 from experiments.cdr import experiment
-from experiments.cdr.__main__ import parse_seeds
+from experiments.cdr.__main__ import app, parse_seeds
 from experiments.cdr.adaptation import adapt
 from experiments.cdr.experiment import TABLE_FILE, Plan, make_table
 from experiments.cdr.protocol import REPORTED, SCRATCH, Protocol
@@ -126,3 +127,13 @@ def test_seeds_are_numbers_with_commas() -> None:
     assert parse_seeds("2, 0,2") == [0, 2]
     with pytest.raises(UserError, match=r"--seeds: .* got '0,-1'"):
         parse_seeds("0,-1")
+
+
+def test_a_dry_run_says_what_is_to_be_trained_and_leaves_nothing(tmp_path: Path) -> None:
+    """With the committed rates, which must be there for every arm that is trained."""
+    shown = CliRunner().invoke(app, ["--out", str(tmp_path / "out"), "--seeds", "0,4", "--dry-run"])
+    assert shown.exit_code == 0
+    assert f"{2 * len(REPORTED) * len(Plan().arms)} trainings, 0 of them done" in shown.output
+    settings = json.loads(shown.output[: shown.output.rindex("}") + 1])
+    assert settings["learning_rates"].keys() == {arm for arm in Plan().arms if arm != "none"}
+    assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from experiments.cdr.equation import Equation, initial_condition
-from experiments.cdr.protocol import PRETRAINED, REPORTED, VALIDATION
+from experiments.cdr.protocol import PRETRAINED, REPORTED, VALIDATION, Protocol
 from experiments.cdr.reference import NUM_STEPS_PER_SLICE, grid, solve
 
 X = grid(64)
@@ -34,9 +34,10 @@ def test_the_error_is_of_second_order() -> None:
 
 @pytest.mark.parametrize("equation", [PRETRAINED, *REPORTED, *VALIDATION], ids=lambda one: one.name)
 def test_the_reference_is_far_more_precise_than_any_network(equation: Equation) -> None:
-    found = solve(equation, GAUSSIAN, 50)
-    fine = initial_condition(torch.from_numpy(grid(128))).numpy()
-    finer = solve(equation, fine, 50, 2 * NUM_STEPS_PER_SLICE)
+    points, slices = Protocol().grid_points, Protocol().grid_slices
+    coarse, fine = (initial_condition(torch.from_numpy(grid(n))).numpy() for n in (points, 2 * points))
+    found = solve(equation, coarse, slices)
+    finer = solve(equation, fine, slices, 2 * NUM_STEPS_PER_SLICE)
     assert np.abs(found - finer[:, ::2]).max() < 1e-5
     assert found.min() > 0
     assert found.max() <= 1 + 1e-12
