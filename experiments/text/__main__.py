@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from oft.errors import ParamsError, UserError
+from experiments.arguments import parse_names, parse_seeds
+from oft.errors import UserError
 
 app = typer.Typer(
     add_completion=False,
@@ -48,8 +49,8 @@ def main(
     from experiments.text.settings import Settings
 
     settings = Settings() if steps is None else Settings(steps=steps)
-    names = tuple(adapters.split(",")) if adapters else tuple(ARMS)
-    chosen = _whole_numbers(seeds)
+    names = tuple(parse_names(adapters)) or tuple(ARMS)
+    chosen = parse_seeds(seeds)
     if dry_run:
         for trial in plan_trials(chosen, settings, names):
             typer.echo(f"{trial.name}: rate {trial.rates.adapter:g}, of the head {trial.rates.head:g}")
@@ -67,15 +68,6 @@ def rates(out: OutOption = OUT, wheels: WheelsOption = None) -> None:
 
     choose_rates(out, wheels=wheels)
     typer.echo(f"written to {RATES}")
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as fault:
-        raise ParamsError(
-            f"--seeds: must be whole numbers with commas, such as 0,1,2, and is {text!r}"
-        ) from fault
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from experiments.arguments import parse_names, parse_seeds
 from flows.process import exit_on_signals, user_errors
-from flows.trials.arguments import parse_names, parse_seeds, read_settings
+from flows.trials.arguments import read_settings
 from flows.trials.changes import REPORTED_SEEDS
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)

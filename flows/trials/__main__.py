@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from experiments.arguments import parse_names, parse_seeds
 from flows.process import exit_on_signals, user_errors
-from flows.trials.arguments import parse_names, parse_seeds, read_settings
+from flows.trials.arguments import read_settings
 from flows.trials.changes import (
     REPORTED_SEEDS,
     VALIDATION_SEED,

@@ -1,4 +1,4 @@
-"""Arguments that commands over trials share: names, seeds, the revision at work."""
+"""The revision at work, as commands over trials are given it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from oft.errors import UserError
-
 if TYPE_CHECKING:
     from flows.trials.trial import Revision
-
-
-def parse_names(text: str) -> list[str]:
-    """Return names that commas part, each once."""
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Return seeds that commas part.
-
-    Raises:
-        UserError: there is none, or one is no whole number of 0 or more.
-    """
-    found = parse_names(text)
-    if not found or not all(one.isascii() and one.isdecimal() for one in found):
-        raise UserError(f"--seeds {text!r} must be whole numbers, 0 or more, with commas, such as 0,1,2")
-    return list(map(int, found))
 
 
 def read_settings(revision: str, profile: str | None) -> Revision:
