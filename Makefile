@@ -11,6 +11,9 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
+# A run starts hundreds of processes, the tests thousands: each finds what it imports compiled, also where the environment
+# (a container's, often) asks Python to keep none of it. Importing torch and diffusers takes half the time then.
+export PYTHONDONTWRITEBYTECODE :=
 # Wheels of a gigabyte are fetched: be patient with a slow line.
 export UV_HTTP_TIMEOUT ?= 300
 
