@@ -72,7 +72,7 @@ serve: setup ## a Prefect server with its pages, schedules and a worker, here al
 	@python -m flows.serve $(ARGS)
 
 test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)
-	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: export OFT_FAULT_ROUNDS ?= 20
 faults: setup-dev ## kill, cut and fill on purpose, 20 times each (OFT_FAULT_ROUNDS=30 for more; an hour)

@@ -36,6 +36,20 @@ ROOT = Path(__file__).parents[1]
 SIZE_PX = 64
 
 
+LONG = ("test_end_to_end.py", "flows/requests/test_flow.py", "faults", "flows", "stages/launch")
+"""Files and folders of tests that take longest, the longest first: most of their time goes to processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files that take minutes begin first: at the end, one alone would keep a worker busy."""
+
+    def place(item: pytest.Item) -> int:
+        ranks = (rank for rank, part in enumerate(LONG) if item.path.is_relative_to(ROOT / "tests" / part))
+        return next(ranks, len(LONG))
+
+    items.sort(key=place)
+
+
 def clone_repository(folder: Path, profile: str) -> Path:
     """Make ``folder`` a checkout of the files that git tracks or would track, with a profile's settings."""
     listed = subprocess.run(
