@@ -11,6 +11,9 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
+# A run starts hundreds of processes, the tests thousands: each finds what it imports compiled, also where the environment
+# (a container's, often) asks Python to keep none of it. Importing torch and diffusers takes half the time then.
+export PYTHONDONTWRITEBYTECODE :=
 # Wheels of a gigabyte are fetched: be patient with a slow line.
 export UV_HTTP_TIMEOUT ?= 300
 
@@ -72,7 +75,7 @@ serve: setup ## a Prefect server with its pages, schedules and a worker, here al
 	@python -m flows.serve $(ARGS)
 
 test: setup-dev ## run the tests (ARGS="-k rotation" for some of them)
-	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: export OFT_FAULT_ROUNDS ?= 20
 faults: setup-dev ## kill, cut and fill on purpose, 20 times each (OFT_FAULT_ROUNDS=30 for more; an hour)

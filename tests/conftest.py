@@ -8,7 +8,7 @@ import tests.shapes  # noqa: F401, it has signatures checked of what is imported
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ import torch
 from oft.models.base import place_base
 from oft.parallel import WORKERS
 from oft.params import Params, parse_params
-from oft.profiles import write_profile
+from oft.profiles import compose_profile
 from oft.settings.data import Dataset
 from oft.shards.shards import pack_sample, write_shards
-from oft.storage import load_yaml
+from oft.storage import dump_yaml, load_yaml
 from oft.types import Split
 
 pytest_plugins = ["tests.layouts"]
@@ -36,8 +36,29 @@ ROOT = Path(__file__).parents[1]
 SIZE_PX = 64
 
 
-def clone_repository(folder: Path, profile: str) -> Path:
-    """Make ``folder`` a checkout of the files that git tracks or would track, with a profile's settings."""
+LONG = ("test_end_to_end.py", "flows/requests/test_flow.py", "faults", "flows", "stages/launch")
+"""Files and folders of tests that take longest, the longest first: most of their time goes to processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let files that take minutes begin first: at the end, one alone would keep a worker busy."""
+
+    def place(item: pytest.Item) -> int:
+        ranks = (rank for rank, part in enumerate(LONG) if item.path.is_relative_to(ROOT / "tests" / part))
+        return next(ranks, len(LONG))
+
+    items.sort(key=place)
+
+
+def clone_repository(
+    folder: Path, profile: str, edit: Callable[[dict[str, Any]], object] = lambda _: None
+) -> Path:
+    """Make ``folder`` a checkout of the files that git tracks or would track, with a profile's settings.
+
+    Args:
+        edit: changes the settings in place; they are written without comments, since DVC reads them for each
+            stage.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -46,13 +67,16 @@ def clone_repository(folder: Path, profile: str) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    write_profile(folder / "conf", profile, folder / "params.yaml")
+    settings = compose_profile(folder / "conf", profile)
+    edit(settings)
+    parse_params(settings)
+    (folder / "params.yaml").write_text(dump_yaml(settings), encoding="utf-8")
     (folder / "dvc.lock").unlink(missing_ok=True)
     # DVCLive asks for the commit it runs at.
     author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     for arguments in (
         ["init", "--quiet"],
-        ["add", "."],
+        ["-c", "core.compression=0", "add", "."],
         [*author, "commit", "--quiet", "--message", "clone"],
     ):
         subprocess.run(["git", *arguments], cwd=folder, check=True)

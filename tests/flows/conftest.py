@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -35,20 +36,22 @@ class MakeRepository(Protocol):
     def __call__(self, dvc_yaml: str = CHAIN, **files: str) -> Path: ...
 
 
-@pytest.fixture
-def make_repository(tmp_path: Path) -> MakeRepository:
-    """Makes a DVC repository without git that holds ``dvc_yaml`` and the given text files (by stem)."""
+def init_repository(root: Path, dvc_yaml: str = CHAIN, **files: str) -> Path:
+    """Make ``root`` a DVC repository without git that holds ``dvc_yaml`` and text files (by stem)."""
     from dvc.repo import Repo
 
-    def make(dvc_yaml: str = CHAIN, **files: str) -> Path:
-        with Repo.init(str(tmp_path), no_scm=True) as repo, repo.config.edit("repo") as config:
-            config["core"].update(analytics=False, check_update=False)
-        (tmp_path / "dvc.yaml").write_text(dvc_yaml)
-        for name, text in {"source": "source", **files}.items():
-            (tmp_path / f"{name}.txt").write_text(text)
-        return tmp_path
+    with Repo.init(str(root), no_scm=True) as repo, repo.config.edit("repo") as config:
+        config["core"].update(analytics=False, check_update=False)
+    (root / "dvc.yaml").write_text(dvc_yaml)
+    for name, text in {"source": "source", **files}.items():
+        (root / f"{name}.txt").write_text(text)
+    return root
 
-    return make
+
+@pytest.fixture
+def make_repository(tmp_path: Path) -> MakeRepository:
+    """Makes the test's folder a DVC repository; see `init_repository`."""
+    return partial(init_repository, tmp_path)
 
 
 @pytest.fixture(scope="session")

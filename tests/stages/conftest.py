@@ -33,6 +33,7 @@ def start(folder: Path) -> Iterator[Start]:
     def start_job(*arguments: str, **variables: str) -> subprocess.Popen[str]:
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",  # a job written anew within a second may be as long as before
             "OFT_WARM": "1",
             "OFT_WARM_LIBRARIES": "json colorsys",
             **variables,

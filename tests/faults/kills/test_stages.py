@@ -14,8 +14,9 @@ import pytest
 
 from flows.commands import run_dvc
 from flows.reproduce.pages import read_metrics
+from tests.flows.conftest import init_repository
 
-from .conftest import ROUNDS, MakeRepository
+from .conftest import ROUNDS
 from .processes import find_victims, kill_while_running, read_lock, run_to_the_end, start_run
 
 # Two branches; each stage writes its outs and metrics in many small steps.
@@ -43,11 +44,23 @@ PIPELINE = "stages:\n" + "".join(
 )  # fmt: skip
 
 
-@pytest.mark.timeout(3000)
-def test_killed_stages_change_nothing(make_repository: MakeRepository) -> None:
-    root = make_repository(PIPELINE)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository as DVC leaves it that nobody disturbs."""
+    root = init_repository(tmp_path_factory.mktemp("undisturbed"), PIPELINE)
     (root / "steps.py").write_text(STEPS)
-    run_to_the_end(root)
+    assert run_dvc(["repro"], root=root, log=print).exit_code == 0
+    return root
+
+
+@pytest.fixture
+def root(undisturbed: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may kill processes in."""
+    return Path(shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.mark.timeout(3000)
+def test_killed_stages_change_nothing(root: Path) -> None:
     lock, metrics = read_lock(root), read_metrics(root)
     rng = random.Random(0)
     num_killed = 0
@@ -67,11 +80,8 @@ def test_killed_stages_change_nothing(make_repository: MakeRepository) -> None:
 
 
 @pytest.mark.timeout(3000)
-def test_a_later_run_succeeds_after_a_killed_one(make_repository: MakeRepository) -> None:
+def test_a_later_run_succeeds_after_a_killed_one(root: Path) -> None:
     """The run itself is killed, its stages go on for a while: the later run waits for them."""
-    root = make_repository(PIPELINE)
-    (root / "steps.py").write_text(STEPS)
-    run_to_the_end(root)
     lock = read_lock(root)
     rng = random.Random(1)
     for _ in range(ROUNDS):

@@ -26,6 +26,7 @@ from flows.requests.__main__ import app
 from flows.requests.client import Client, TrainingRun
 from flows.requests.flow import training
 from flows.requests.kinds import SubjectRequest
+from flows.requests.result import make_result
 from flows.requests.site import HOSTS
 from flows.requests.webhook import read_key, sign
 from flows.requests.workspace import open_workspace
@@ -430,6 +431,34 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server's checkout of this repository, whose DVC cache all that is trained here for real shares."""
+    return clone_repository(tmp_path_factory.mktemp("server") / "repository", "smoke")
+
+
+@pytest.fixture
+def repository(checkout: Path, server_environment: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That checkout as the server's. Each result is made twice of the same training, with equal files."""
+    server_environment.setenv(CLONE, str(checkout))
+    server_environment.setenv("OFT_WARM", "1")
+    server_environment.setenv("OFT_WARM_IDLE_SECONDS", "60")
+
+    def make(request: Any, root: Path, target: Path, log: Callable[[str], None]) -> tuple[Asked, bytes]:
+        made, again = (make_result(request, root, each, log) for each in (target, target.with_name("again")))
+        assert again == made and hashes(target.with_name("again")) == hashes(target)
+        return made
+
+    monkeypatch.setattr(flow_module, "make_result", make)
+    return checkout
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """The hash of each file of a folder, by its path there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_request_gives_an_adapter_and_a_gallery_on_s3_and_a_signed_webhook(
@@ -438,13 +467,9 @@ def test_a_request_gives_an_adapter_and_a_gallery_on_s3_and_a_signed_webhook(
     s3: Any,
     server_environment: Any,
     pictures: dict[str, bytes],
-    tmp_path: Path,
+    repository: Path,
 ) -> None:
-    repository = clone_repository(tmp_path / "repository", "smoke")
-    server_environment.setenv(CLONE, str(repository))
     server_environment.setenv(HOSTS, web.authority)
-    server_environment.setenv("OFT_WARM", "1")
-    server_environment.setenv("OFT_WARM_IDLE_SECONDS", "60")
     s3.put_object(Bucket="bucket", Key="trainings/robot.zip", Body=zipped(pictures))
     request = asked | {
         "profile": "smoke",
@@ -499,12 +524,8 @@ CAPTIONED: list[tuple[Asked, str, set[str]]] = [
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize(("own", "prompt", "files"), CAPTIONED, ids=["style", "control"])
 def test_styles_and_conditions_are_trained_and_shown_as_subjects_are(
-    own: Asked, prompt: str, files: set[str], server_environment: Any, tmp_path: Path
+    own: Asked, prompt: str, files: set[str], repository: Path, tmp_path: Path
 ) -> None:
-    repository = clone_repository(tmp_path / "repository", "smoke")
-    server_environment.setenv(CLONE, str(repository))
-    server_environment.setenv("OFT_WARM", "1")
-    server_environment.setenv("OFT_WARM_IDLE_SECONDS", "60")
     (tmp_path / "trainings").mkdir()
     lines = [
         {"file_name": f"{n}.png", "text": f"thing {n}", "conditioning_image": f"e/{n}.png"} for n in range(4)
@@ -529,5 +550,3 @@ def test_styles_and_conditions_are_trained_and_shown_as_subjects_are(
     assert all(("condition" in entry) == (own["kind"] == "control") for entry in described.values())
     assert result["metrics"]["num_images"] == (2 if own["kind"] == "control" else 4)
     assert result["request"]["kind"] == own["kind"]
-    again = obtain(request)
-    assert again["files"] == result["files"]

@@ -222,7 +222,7 @@ def test_torchrun_itself_starts_a_stage_and_shows_the_fault_of_any_process(folde
         "-m",
         "job",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OFT_WARM": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "OFT_WARM": "1"}
     ran = partial(subprocess.run, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     passed = ran(command)
     assert (passed.returncode, passed.stdout) == (0, "[0, 1]\n")
