@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.claims.beyond import beyond
 from experiments.claims.charts import charts
-from experiments.claims.findings import Facts, Findings, Gallery
+from experiments.claims.findings import Facts, Findings
+from experiments.claims.pictures import cards, galleries
 from experiments.claims.record import Record, commits_of
 from experiments.claims.statements import statements
 from experiments.claims.statistics import Results
@@ -30,8 +33,7 @@ def build_findings(
     records: Mapping[Run, Record],
     params: Params,
     num_planned: int,
-    galleries: Sequence[Gallery] = (),
-    cards: Sequence[Facts] = (),
+    folder: Path,
 ) -> Findings:
     """Return all that the page shows.
 
@@ -40,21 +42,21 @@ def build_findings(
         records: of the table's runs.
         params: the profile's settings.
         num_planned: how many runs the full evidence has.
-        galleries: kept pictures.
-        cards: what is known of the data.
+        folder: of the evidence, with kept pictures and the tables of the experiments beyond pictures.
     """
     results = Results(table, params)
+    further_claims, further_tables = beyond(folder)
     return Findings(
         commits=commits_of(records.values()),
         seeds=results.seeds,
         level=CONFIDENCE,
         num_runs=len(results.runs),
         num_planned=num_planned,
-        claims=tuple(judge(statement, results) for statement in statements(params)),
-        tables=tables(results, records),
+        claims=(*(judge(statement, results) for statement in statements(params)), *further_claims),
+        tables=(*tables(results, records), *further_tables),
         charts=charts(results, records),
-        galleries=tuple(galleries),
-        facts=(*_settings(params), _coverage(results.runs), *cards),
+        galleries=tuple(galleries(folder, params)),
+        facts=(*_settings(params), _coverage(results.runs), *cards(folder, params)),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from experiments.claims.build import build_findings
-from experiments.claims.pictures import cards, copy_pictures, galleries
+from experiments.claims.pictures import copy_pictures
 from experiments.claims.record import Record, read_records, write_records
 from experiments.claims.table import Run, replace_runs, rows_of
 from experiments.gains.scores import read_measured
@@ -102,8 +102,7 @@ def write_evidence(out: Path, params: Params, num_planned: int) -> str:
     from experiments.claims.page import render_page
 
     table, records = read_table(out / TABLE), read_records(out / RECORDS)
-    shown = galleries(out, params), cards(out, params)
-    findings = build_findings(table, records, params, num_planned, *shown)
+    findings = build_findings(table, records, params, num_planned, out)
     write_json(out / FINDINGS, findings.to_json())
     render_page(findings, out, out / PAGE)
     return f"{out / PAGE}: {findings.num_runs} of {num_planned} runs, {len(findings.claims)} claims."

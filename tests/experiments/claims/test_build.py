@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from experiments.claims.build import build_findings
 from experiments.claims.charts import charts
 from experiments.claims.record import Cost, Record
@@ -66,9 +68,9 @@ def test_a_chart_needs_two_points_of_a_line(results: MakeResults) -> None:
     assert [point.x for point in series.points] == [70, 140, 550]
 
 
-def test_an_empty_table_says_that_nothing_was_measured(compared: Params) -> None:
+def test_an_empty_table_says_that_nothing_was_measured(compared: Params, tmp_path: Path) -> None:
     """Every claim is there, without a verdict, and the settings beside."""
-    findings = build_findings(to_table(()), {}, compared, num_planned=100)
+    findings = build_findings(to_table(()), {}, compared, 100, tmp_path)
 
     assert {claim.verdict for claim in findings.claims} == {"not measured"}
     assert not findings.tables
