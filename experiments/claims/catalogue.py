@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from oft.adapters.registry import BASE_ALONE
@@ -146,13 +147,14 @@ def experiments(params: Params) -> tuple[Experiment, ...]:
 
 
 def _side_by_side(params: Params) -> tuple[Family, ...]:
-    """Return a family of each task, so that a task's runs are in the table before the next one's begin."""
+    """Return a family of each task: the first of each kind first, so that a part of a run has all kinds."""
     kinds = (
         (params.control_tasks, params.control_adapters),
         (params.subject_tasks, params.subject_adapters),
         (params.style_tasks, params.style_adapters),
     )
-    return tuple(Family((task,), (BASE_ALONE, *adapters)) for tasks, adapters in kinds for task in tasks)
+    of_kinds = ([Family((task,), (BASE_ALONE, *adapters)) for task in tasks] for tasks, adapters in kinds)
+    return tuple(family for place in zip_longest(*of_kinds) for family in place if family is not None)
 
 
 def _control(adapters: tuple[str, ...], *settings: Setting) -> Family:
