@@ -58,10 +58,11 @@ def write_sweep(trials: Sequence[Trial], commit: str, out: Path, resampling: Res
         DataError: scores are missing, or of other conditions than others.
     """
     params = parse_params(trials[0].values)
+    shared = _shared_changes(trials)
     parts = [part for part in trials[0].parts if part.adapter != BASE_ALONE]
     tables, ranked = [], []
     for part in parts:
-        metric, rows = rank_settings(_settings_of(trials, params, part), resampling)
+        metric, rows = rank_settings(_settings_of(trials, params, part, shared), resampling)
         title, judges = f"{part.task}, {part.adapter}", params.evaluate.judges
         tables.append(render_ranking(title, metric, rows, resampling.level, judges))
         scores = [row._asdict() for row in rows]
@@ -71,7 +72,7 @@ def write_sweep(trials: Sequence[Trial], commit: str, out: Path, resampling: Res
             "# Settings, the best first",
             f"Chosen on the pictures of seeds {_seeds(trials)}, on which no figure is reported; commit "
             f"{commit[:10]}. {_method(resampling)} Where the interval behind the best holds 0, the two are "
-            "not told apart.",
+            f"not told apart. All have: {describe_changes(shared)}.",
             *tables,
         ]
     )
@@ -90,12 +91,23 @@ def _runs_of(trials: Sequence[Trial], params: Params, task: str) -> TaskRuns:
     return TaskRuns(task, *condition_and_source(params, task), seeds, arms, next(hints, None))
 
 
-def _settings_of(trials: Sequence[Trial], params: Params, part: Part) -> TaskRuns:
+def _shared_changes(trials: Sequence[Trial]) -> Changes:
+    """Return the changes that all trials have."""
+    first, *others = (trial.changes for trial in trials)
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
+
+
+def _settings_of(trials: Sequence[Trial], params: Params, part: Part, shared: Changes) -> TaskRuns:
     """Return the runs of one adapter on one task with every setting, one a seed, as arms of their own."""
     seeds = tuple(dict.fromkeys(trial.seed for trial in trials))
     by_setting: dict[str, list[Trial]] = {}
     for trial in trials:
-        by_setting.setdefault(describe_changes(trial.changes), []).append(trial)
+        own = {key: value for key, value in trial.changes.items() if key not in shared}
+        by_setting.setdefault(describe_changes(own), []).append(trial)
     arms = {
         setting: [read_measured(trial.scores(part)) for trial in found]
         for setting, found in by_setting.items()
