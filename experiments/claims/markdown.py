@@ -11,6 +11,31 @@ from experiments.gains.tables import NONE, markdown_table
 _CLAIM_COLUMNS = ("claim", "verdict", "task", "metric", "comparison")
 
 
+def verdicts_table(findings: Findings) -> str:
+    """Return a table with a row for each claim: its question and its verdict."""
+    rows = [(_cell(claim.title), _cell(claim.question), f"**{claim.verdict}**") for claim in findings.claims]
+    return "\n".join(markdown_table(("claim", "question", "verdict"), rows, num_text=3))
+
+
+def evidence_page(findings: Findings) -> str:
+    """Return all comparisons and tables as one page of Markdown."""
+    seeds = ", ".join(map(str, findings.seeds)) or "none"
+    commits = ", ".join(commit[:10] for commit in findings.commits) or "none"
+    return f"""# The paper's claims
+
+{findings.num_runs} of {findings.num_planned} runs; seeds {seeds}; commits {commits}.
+
+`make evidence` writes this page and the one with pictures and charts, [index.html](index.html);
+[experiments.md](../experiments.md#evidence) says how they are made. Intervals of one claim hold at once.
+
+{claims_table(findings)}
+
+## Adapters side by side
+
+{results_table(findings)}
+"""
+
+
 def claims_table(findings: Findings) -> str:
     """Return a table with a row for each comparison of each claim; claim and verdict stand in its first row.
 

@@ -17,6 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 OUT = Path("docs/evidence")
 TRIALS = Path(".trials/runs")
 PROFILE = "compare"
+README = Path("README.md")
 
 
 @app.command()
@@ -72,7 +73,8 @@ def main(
             run_evidence(Path.cwd(), read.commit, planned, out, numbers[0], jobs, any_code, dry_run)
         if not dry_run:
             every = plan(read, known, REPORTED_SEEDS, TRIALS)
-            typer.echo(write_evidence(out, params, sum(len(one.runs) for one in every)))
+            readme = README if out == OUT else None
+            typer.echo(write_evidence(out, params, sum(len(one.runs) for one in every), readme))
 
 
 if __name__ == "__main__":

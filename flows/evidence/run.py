@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from experiments.claims.build import build_findings
+from experiments.claims.markdown import evidence_page, verdicts_table
 from experiments.claims.pictures import copy_pictures
 from experiments.claims.record import Record, read_records, write_records
 from experiments.claims.table import Run, replace_runs, rows_of
@@ -21,9 +22,13 @@ from flows.trials.reproduce import about, reproduce
 from flows.trials.run import describe_trial, run_trials
 from flows.trials.trial import Part, Trial
 from oft.params import Params
-from oft.storage import write_json
+from oft.report.showcase import put_between
+from oft.storage import atomic_file, write_json
 
 TABLE, RECORDS, FINDINGS, PAGE = "scores.parquet", "runs.json", "findings.json", "index.html"
+MARKDOWN = "claims.md"
+BEGIN, END = "<!-- claims: make evidence -->", "<!-- /claims -->"
+"""What stands around the README's table of verdicts."""
 
 
 def run_evidence(
@@ -91,13 +96,17 @@ def _is_new(one: Planned, part: Part, records: Mapping[Run, Record]) -> bool:
     return one.trial.scores(part).is_dir() and (known is None or known.digest != one.digest)
 
 
-def write_evidence(out: Path, params: Params, num_planned: int) -> str:
-    """Write findings and page of the table as it is; return a line that says where.
+def write_evidence(out: Path, params: Params, num_planned: int, readme: Path | None = None) -> str:
+    """Write findings, pages and the README's verdicts of the table as it is; return a line that says where.
 
     Args:
         out: holds the table.
         params: the settings that the runs share.
         num_planned: how many runs the full evidence has.
+        readme: has a table of verdicts between `BEGIN` and `END`; None leaves it as it is.
+
+    Raises:
+        DataError: the README lacks the marks.
     """
     from experiments.claims.page import render_page
 
@@ -105,4 +114,13 @@ def write_evidence(out: Path, params: Params, num_planned: int) -> str:
     findings = build_findings(table, records, params, num_planned, out)
     write_json(out / FINDINGS, findings.to_json())
     render_page(findings, out, out / PAGE)
+    _write_text(out / MARKDOWN, evidence_page(findings))
+    if readme is not None:
+        text = readme.read_text(encoding="utf-8")
+        _write_text(readme, put_between(text, verdicts_table(findings), BEGIN, END))
     return f"{out / PAGE}: {findings.num_runs} of {num_planned} runs, {len(findings.claims)} claims."
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -58,17 +58,17 @@ def hero(tasks: Sequence[TaskResults], adapters: Sequence[str]) -> Image.Image:
     return comparison_grid(rows, ["given", *(titles[name] for name in columns)])
 
 
-def put_table(readme: str, table: str) -> str:
-    """Return the README's text with a table between its two marks.
+def put_between(readme: str, table: str, begin: str = BEGIN, end: str = END) -> str:
+    """Return the README's text with a table between two marks.
 
     Raises:
         DataError: a mark is missing.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise DataError(f"{README}: {BEGIN} and {END} must stand in it, around the table of results")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    before, found_begin, rest = readme.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise DataError(f"{README}: {begin} and {end} must stand in it, around a table that is written anew")
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
     report = collect(Path(), params)
     shown = [BASE_ALONE, *(name for name in params.adapters if name in ("hint", "oft"))]
     figures = headlines(report)
-    readme = put_table(README.read_text(encoding="utf-8"), headline_table(figures, markdown=True))
+    readme = put_between(README.read_text(encoding="utf-8"), headline_table(figures, markdown=True))
     FOLDER.mkdir(parents=True, exist_ok=True)
     with atomic_file(PICTURE) as partial:
         partial.write_bytes(encode_png(hero(report.tasks, shown)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from experiments.claims.findings import Findings
-from experiments.claims.markdown import claims_table, results_table
+from experiments.claims.markdown import claims_table, results_table, verdicts_table
 from experiments.claims.numbers import choose_decimals, format_estimate
 from tests.experiments.claims.sample import make_findings
 
@@ -31,6 +31,11 @@ def test_each_comparison_of_each_claim_has_a_row(findings: Findings) -> None:
     assert rows[0][2:5] == [contrast.task_title, contrast.metric_title, contrast.label]
     assert re.fullmatch(r"\+0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", rows[0][5])
     assert float(rows[0][5].split()[0]) == round(contrast.estimate.value, 3)
+
+
+def test_each_claim_has_its_verdict(findings: Findings) -> None:
+    _, _, *rows = rows_of(verdicts_table(findings))
+    assert rows == [[claim.title, claim.question, f"**{claim.verdict}**"] for claim in findings.claims]
 
 
 def test_bold_is_the_best_and_nothing_else(findings: Findings) -> None:

@@ -10,14 +10,14 @@ from oft.errors import DataError
 from oft.report.grids import MIN_SIDE_PX
 from oft.report.headlines import headline_table
 from oft.report.results import ReportData
-from oft.report.showcase import BEGIN, END, FIGURES, FOLDER, PICTURE, hero, put_table
+from oft.report.showcase import BEGIN, END, FIGURES, FOLDER, PICTURE, hero, put_between
 from oft.storage import read_json
 from tests.conftest import ROOT
 
 
 def test_the_readme_s_table_is_of_the_figures_beside_it() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert put_table(readme, headline_table(read_json(ROOT / FIGURES), markdown=True)) == readme
+    assert put_between(readme, headline_table(read_json(ROOT / FIGURES), markdown=True)) == readme
     with Image.open(ROOT / PICTURE) as image:
         assert min(image.size) > 2 * MIN_SIDE_PX
     assert sum(path.stat().st_size for path in (ROOT / FOLDER).iterdir()) < 500_000
@@ -25,10 +25,10 @@ def test_the_readme_s_table_is_of_the_figures_beside_it() -> None:
 
 def test_the_table_takes_the_place_of_the_old_one() -> None:
     readme = f"# Title\n\n{BEGIN}\nold\n{END}\n\nmore\n"
-    assert put_table(readme, "new") == f"# Title\n\n{BEGIN}\nnew\n{END}\n\nmore\n"
+    assert put_between(readme, "new") == f"# Title\n\n{BEGIN}\nnew\n{END}\n\nmore\n"
     for without in (BEGIN, END):
         with pytest.raises(DataError, match=r"README\.md"):
-            put_table(readme.replace(without, ""), "new")
+            put_between(readme.replace(without, ""), "new")
 
 
 def test_the_picture_has_a_row_of_each_task_and_the_columns_asked_for(report: ReportData) -> None:
