@@ -18,4 +18,4 @@ def test_readme_and_pages_are_those_of_the_findings() -> None:
     assert put_between(readme, verdicts_table(findings), BEGIN, END) == readme
     assert (ROOT / OUT / MARKDOWN).read_text(encoding="utf-8") == evidence_page(findings)
     page = (ROOT / OUT / PAGE).read_text(encoding="utf-8")
-    assert all(f'id="{claim.name}"' in page for claim in findings.claims)
+    assert all(f'id="claim-{claim.name}"' in page for claim in findings.claims)
