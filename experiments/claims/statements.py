@@ -138,8 +138,7 @@ def _energy(params: Params) -> Statement:
         "Hyperspherical energy",
         "Does OFT leave the hyperspherical energy of the layers as it was, where LoRA and full finetuning do "
         "not?",
-        "Section 3: rotations of all of a layer's neurons together leave it unchanged; figure 2 shows the "
-        "others' grow.",
+        "Rotations of all of a layer's neurons together leave it unchanged: what the method is made for.",
         "It is a law of the method, not of a world: what OFT changes is rounding.",
         tuple(
             Comparison(task, OFT, Arm(other), "energy_change")
@@ -208,7 +207,7 @@ def _sharing() -> Statement:
         "sharing",
         "Shared blocks",
         "Do four blocks of their own control better than one that all four places share?",
-        "The paper offers shared blocks to save parameters and expects little loss.",
+        "The paper offers shared blocks as a way to fewer parameters.",
         SMALL_WORLD,
         (Comparison(CONTROL_TASK, Arm("oft", "blocks=4"), Arm("oft", "blocks=4, shared")),),
     )
@@ -237,8 +236,8 @@ def _stability() -> Statement:
         "Too long a training",
         f"After {LONG[-1]} steps at a constant rate, does OFT keep to the prompt better than DreamBooth and "
         "LoRA?",
-        "DreamBooth and LoRA lose the prompt after some thousand steps, OFT and COFT do not (figure of "
-        "examples, no numbers).",
+        "In the paper's examples DreamBooth and LoRA lose the prompt after some thousand steps, OFT and COFT "
+        "do not; it has no figure for it.",
         SMALL_WORLD,
         tuple(Comparison(SUBJECT_TASK, oft, other, "prompt_similarity") for other in others),
     )
