@@ -63,7 +63,7 @@ def start_run(root: Path, environment: Mapping[str, str]) -> subprocess.Popen[st
 
 def finish_run(process: subprocess.Popen[str], root: Path) -> tuple[int, str]:
     try:
-        process.wait(120)
+        process.wait(300)
     finally:
         process.kill()
         process.wait()
