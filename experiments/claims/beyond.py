@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from experiments.claims.findings import Claim, Column, Contrast, Estimate, Row, Table
 from experiments.claims.statistics import simultaneous
-from experiments.claims.verdicts import Side, verdict_of, verdict_of_all, word
+from experiments.claims.verdicts import side_of, stands_out, verdict_of, verdict_of_all, word
 from experiments.paired import paired_means
 from experiments.tidy import read_table
 from oft.evaluation.intervals import CONFIDENCE, SeedsFigure
@@ -114,7 +114,7 @@ def beyond(folder: Path, level: float = CONFIDENCE) -> tuple[list[Claim], list[T
 
 def _claim(one: Beyond, parts: Sequence[tuple[str, pd.DataFrame]], level: float) -> Claim:
     column = one.columns[0]
-    expected: Side = "below" if column.direction == "lower" else "above"
+    expected = side_of(column.direction)
     compared = [
         (title, part, other, means["oft"] - means[other])
         for title, part in parts
@@ -157,7 +157,9 @@ def _table(one: Beyond, title: str, table: pd.DataFrame, place: int) -> Table:
         cells = {
             column.key: cell for column in columns if (cell := _cell(table, arm, column, means[column.key]))
         }
-        best = (main,) if arm not in REFERENCES and _is_best(arm, means[main], one.columns[0]) else ()
+        others = [figure for name, figure in means[main].items() if name not in (arm, *REFERENCES)]
+        is_best = arm not in REFERENCES and stands_out(means[main][arm], others, one.columns[0].direction)
+        best = (main,) if is_best else ()
         rows.append(Row(arm, TITLES[arm], cells, best, arm in REFERENCES))
     counts = f"{_count(table, main, 'condition')} {one.condition}, {_count(table, main, 'seed')} seeds"
     return Table(
@@ -175,10 +177,3 @@ def _cell(table: pd.DataFrame, arm: str, column: Column, means: Mapping[str, See
         own = table[(table["adapter"] == arm) & (table["metric"] == column.key) & (table["setting"] == "")]
         return Estimate(float(own["value"].mean())) if len(own) else None
     return Estimate(*means[arm].interval()) if arm in means else None
-
-
-def _is_best(arm: str, means: Mapping[str, SeedsFigure], column: Column) -> bool:
-    others = [other for other in means if other != arm and other not in REFERENCES]
-    expected: Side = "below" if column.direction == "lower" else "above"
-    differences = [(means[arm] - means[other]).interval() for other in others]
-    return bool(others) and all(verdict_of(each, expected) == "holds" for each in differences)

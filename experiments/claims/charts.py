@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from experiments.claims.catalogue import BLOCKS, CONTROL_TASK, LONG, RANKS, SHARES, STEPS, SUBJECT_TASK
-from experiments.claims.findings import Chart, Direction, Estimate, Point, Series
-from experiments.claims.record import Record
-from experiments.claims.statistics import Arm, Results, interval_over_seeds
+from experiments.claims.findings import Chart, Estimate, Point, Series
+from experiments.claims.record import Record, costs_of
+from experiments.claims.statistics import Arm, Results, estimate_over_seeds
 from experiments.claims.table import Run
 from experiments.claims.verdicts import describe_arm
 from oft.adapters.registry import BASE_ALONE
@@ -64,13 +64,8 @@ def _in_seconds(placed: Sequence[Placed], records: Mapping[Run, Record]) -> list
     """Return arms by how many seconds their training took: the fastest of its seeds, the rest is noise."""
     found = []
     for steps, arm in placed:
-        costs = [
-            record.cost.seconds_per_step
-            for run, record in records.items()
-            if record.cost and (run.task, run.adapter, run.setting) == (CONTROL_TASK, *_parts(arm))
-        ]
-        if costs:
-            found.append((min(costs) * steps, arm))
+        if costs := costs_of(records, CONTROL_TASK, arm.adapter, arm.setting):
+            found.append((min(cost.seconds_per_step for cost in costs) * steps, arm))
     return found
 
 
@@ -158,10 +153,7 @@ def estimate(task: str, arm: Arm, metric: Metric, results: Results) -> Estimate 
         paired = results.paired(task, metric, (arm,))
         return None if paired is None else Estimate(*paired.figures[arm].interval())
     values = results.over_seeds(task, arm, metric.name)
-    if not values:
-        return None
-    interval = interval_over_seeds(values)
-    return Estimate(sum(values) / len(values), *(interval[1:] if interval else ()))
+    return estimate_over_seeds(values) if values else None
 
 
 def _learned(results: Results) -> list[str]:
@@ -182,7 +174,6 @@ def _fidelity(task: str, results: Results) -> Chart | None:
             series.append(Series(arm.adapter, title, (Point(x.value, y),)))
     if len(series) < 2:
         return None
-    direction: Direction = headline.direction
     return Chart(
         f"chart-fidelity-{task}",
         f"{describe_task(task, results.params).short_title(task)}: fidelity against drift",
@@ -191,11 +182,7 @@ def _fidelity(task: str, results: Results) -> Chart | None:
         drift.title(results.params.evaluate.judges),
         headline.title(results.params.evaluate.judges),
         log_x=False,
-        direction=direction,
+        direction=headline.direction,
         series=tuple(series),
         note="Up is more like what was learned, left is less change of what was not asked for.",
     )
-
-
-def _parts(arm: Arm) -> tuple[str, str]:
-    return arm.adapter, arm.setting

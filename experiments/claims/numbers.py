@@ -38,12 +38,15 @@ def _clamp(decimals: int) -> int:
 def format_number(value: float, decimals: int, *, signed: bool = False) -> str:
     """Return a figure: 0.512, 1,024, +0.020, −3.1 × 10⁻⁷ where its decimals would show nothing of it."""
     if value and abs(value) < 0.5 * 10**-decimals and decimals == MAX_DECIMALS:
-        digits, exponent = f"{value:{'+' if signed else ''}.1e}".split("e")
-        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+        return _scientific(*f"{value:{'+' if signed else ''}.1e}".split("e"))
     text = f"{value:{'+' if signed else ''},.{decimals}f}"
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("+-")  # what rounds to zero has no side
     return text.replace("-", "−")
+
+
+def _scientific(digits: str, exponent: str) -> str:
+    return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
 
 
 def format_range(estimate: Estimate, decimals: int) -> str:
@@ -64,6 +67,5 @@ def format_setting(value: float) -> str:
     """Return a point of an axis as it was set: 0.002, 20,000, 6 × 10⁻⁵."""
     if value and not 1e-4 <= abs(value) < 1e7:
         digits, exponent = f"{value:.3e}".split("e")
-        digits = digits.rstrip("0").rstrip(".")
-        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+        return _scientific(digits.rstrip("0").rstrip("."), exponent)
     return f"{value:,.10g}".replace("-", "−")

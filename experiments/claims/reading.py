@@ -43,6 +43,17 @@ def anchor(name: str, kind: str) -> str:
     return name if name.startswith(f"{kind}-") else f"{kind}-{name}"
 
 
+def names_by_kind(findings: Findings) -> dict[str, list[str]]:
+    """Return the names of all that has a permalink, by its kind."""
+    return {
+        "claim": [one.name for one in findings.claims],
+        "table": [one.name for one in findings.tables],
+        "chart": [one.name for one in findings.charts],
+        "gallery": [one.name for one in findings.galleries],
+        "facts": [one.name for one in findings.facts],
+    }
+
+
 def check_findings(findings: Findings, source: str = "findings") -> None:
     """Hold findings to what the page relies on: names that can be addresses, references that lead somewhere.
 
@@ -66,14 +77,8 @@ def _message(source: str, faults: list[str]) -> str:
 def _faults(findings: Findings) -> Iterator[str]:
     if not 0 < findings.level < 1:
         yield f"level: a confidence lies between 0 and 1, not {findings.level}"
-    for kind, things in {
-        "claim": findings.claims,
-        "table": findings.tables,
-        "chart": findings.charts,
-        "gallery": findings.galleries,
-        "facts": findings.facts,
-    }.items():
-        yield from _name_faults(kind, [one.name for one in things])  # type: ignore[attr-defined]
+    for kind, names in names_by_kind(findings).items():
+        yield from _name_faults(kind, names)
     for claim in findings.claims:
         yield from _claim_faults(claim)
     for table in findings.tables:

@@ -62,6 +62,15 @@ def write_records(path: Path, records: Mapping[Run, Record]) -> None:
     write_json(path, [{**run._asdict(), **asdict(record)} for run, record in sorted(records.items())])
 
 
+def costs_of(records: Mapping[Run, Record], task: str, adapter: str, setting: str) -> list[Cost]:
+    """Return what an adapter's trainings cost under a setting, one for each seed where it is known."""
+    return [
+        record.cost
+        for run, record in sorted(records.items())
+        if record.cost is not None and run[:3] == (task, adapter, setting)
+    ]
+
+
 def _run(entry: Mapping[str, Any]) -> Run:
     return Run(entry["task"], entry["adapter"], entry["setting"], int(entry["seed"]))
 

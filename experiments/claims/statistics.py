@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments.claims.findings import Estimate
 from experiments.claims.table import Run, measured_of, runs_in
 from experiments.gains.scores import Measured, pair_seeds, shares_conditions
 from oft.evaluation.intervals import CONFIDENCE, Interval, SeedsFigure, mean_interval, resample_seeds
@@ -150,6 +151,12 @@ class Results:
 
 def _name(arm: Arm) -> str:
     return f"{arm.adapter}/{arm.setting}"
+
+
+def estimate_over_seeds(values: Sequence[float], level: float = CONFIDENCE) -> Estimate:
+    """Return the mean of numbers that runs have one of each, with Student's interval where there are two."""
+    interval = interval_over_seeds(values, level)
+    return Estimate(sum(values) / len(values), *(interval[1:] if interval else ()))
 
 
 def interval_over_seeds(values: Sequence[float], level: float = CONFIDENCE) -> Interval | None:

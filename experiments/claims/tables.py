@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
-import numpy as np
-
 from experiments.claims.findings import Column, Estimate, Row, Table
-from experiments.claims.record import Record
-from experiments.claims.statistics import Arm, Paired, Results, interval_over_seeds
+from experiments.claims.record import Record, costs_of
+from experiments.claims.statistics import Arm, Paired, Results, estimate_over_seeds
 from experiments.claims.table import Run
-from experiments.claims.verdicts import describe_arm
+from experiments.claims.verdicts import describe_arm, stands_out
 from experiments.gains.scores import REFERENCE_ARMS
 from oft.adapters.registry import BASE_ALONE
 from oft.evaluation.metric import Metric
 from oft.evaluation.registry import find_metric
-from oft.report.gains import is_better
 from oft.report.plan import describe_task
 
 BESIDE = (
@@ -110,23 +107,19 @@ def _cell(task: str, arm: Arm, side: _Side, results: Results) -> Estimate | None
         bounds = [results.over_seeds(task, arm, f"{name}{end}") for end in ("_low", "_high")]
         own = [found[0] for found in bounds if len(values) == 1 and found]
         return Estimate(values[0], *own) if len(own) == len(bounds) else Estimate(values[0])
-    interval = interval_over_seeds(values)
-    return Estimate(float(np.mean(values)), *(interval[1:] if interval else ()))
+    return estimate_over_seeds(values)
 
 
 def _is_best(arm: Arm, side: _Side) -> bool:
     """Return whether every other adapter is worse beyond the interval of its difference."""
-    if side.paired is None or side.metric.direction == "neither":
+    if side.paired is None:
         return False
     others = [
-        other
-        for other in side.paired.figures
+        figure
+        for other, figure in side.paired.figures.items()
         if isinstance(other, Arm) and other != arm and other.adapter != BASE_ALONE
     ]
-    own = side.paired.figures[arm]
-    return bool(others) and all(
-        is_better((own - side.paired.figures[other]).interval(), side.metric) for other in others
-    )
+    return stands_out(side.paired.figures[arm], others, side.metric.direction)
 
 
 def _references(headline: _Side) -> list[Row]:
@@ -144,12 +137,7 @@ def _costs(task: str, arms: Sequence[Arm], records: Mapping[Run, Record]) -> dic
     """Return the median cost of each arm's trainings, where it is known."""
     found = {}
     for arm in arms:
-        costs = [
-            record.cost
-            for run, record in records.items()
-            if (run.task, run.adapter, run.setting) == (task, arm.adapter, arm.setting) and record.cost
-        ]
-        if costs:
+        if costs := costs_of(records, task, arm.adapter, arm.setting):
             found[arm] = {
                 SECONDS.key: Estimate(median(cost.seconds_per_step for cost in costs)),
                 MEMORY.key: Estimate(median(cost.peak_memory_bytes for cost in costs) / 1e6),

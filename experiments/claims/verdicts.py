@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.claims.findings import Claim, Contrast, Estimate, Verdict
+from experiments.claims.findings import Claim, Contrast, Direction, Estimate, Verdict
 from experiments.claims.statistics import Arm, Results, interval_over_seeds, simultaneous
 from oft.evaluation.intervals import CONFIDENCE, Interval, SeedsFigure
 from oft.evaluation.metric import Metric
@@ -141,7 +141,7 @@ def _intervals(measured: Sequence[Measured], level: float) -> list[Interval | No
 
 
 def _contrast(one: Measured, interval: Interval | None, results: Results) -> Contrast:
-    expected: Side = "below" if one.metric.direction == "lower" else "above"
+    expected = side_of(one.metric.direction)
     value = one.difference.value if isinstance(one.difference, SeedsFigure) else _mean(one.difference)
     task = one.comparison.task
     return Contrast(
@@ -170,6 +170,20 @@ def describe_arm(arm: Arm, results: Results) -> str:
     settings = results.params.adapters.get(arm.adapter)
     title = (settings.title if settings else None) or {"none": "Base alone"}.get(arm.adapter, arm.adapter)
     return f"{title} ({arm.setting})" if arm.setting else title
+
+
+def side_of(direction: Direction) -> Side:
+    """Return where the difference of the better one to the other lies."""
+    return "below" if direction == "lower" else "above"
+
+
+def stands_out(own: SeedsFigure, others: Sequence[SeedsFigure], direction: Direction) -> bool:
+    """Return whether there are others and each is worse beyond the interval of its difference."""
+    return (
+        direction != "neither"
+        and bool(others)
+        and all(verdict_of((own - other).interval(), side_of(direction)) == "holds" for other in others)
+    )
 
 
 def verdict_of(interval: Interval | None, expected: Side) -> Verdict:

@@ -13,7 +13,7 @@ from experiments.claims.numbers import choose_decimals, format_estimate
 from experiments.claims.page import render_page
 from experiments.claims.page.charts import specify_chart
 from experiments.claims.page.styles import style_series
-from experiments.claims.reading import anchor
+from experiments.claims.reading import anchor, names_by_kind
 from oft.errors import UserError
 from tests.html_page import Page
 
@@ -38,14 +38,8 @@ def test_ids_are_unique_and_links_lead_somewhere(page: Page, findings: Findings)
     assert outside == {"https://arxiv.org/abs/2306.07280"}
     assert {link[1:] for link in links - outside} <= set(ids)
     permalinks = {a["href"][1:] for a in page.tags("a") if a.get("class") == "permalink"}
-    for kind, things in {
-        "claim": findings.claims,
-        "table": findings.tables,
-        "chart": findings.charts,
-        "gallery": findings.galleries,
-        "facts": findings.facts,
-    }.items():
-        assert {anchor(one.name, kind) for one in things} <= permalinks  # type: ignore[attr-defined]
+    for kind, names in names_by_kind(findings).items():
+        assert {anchor(name, kind) for name in names} <= permalinks
     labels = {a["aria-labelledby"] for _, a in page.elements if "aria-labelledby" in a}
     assert labels <= set(ids)
 
