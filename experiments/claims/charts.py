@@ -23,39 +23,49 @@ Placed = tuple[float, Arm]
 
 def charts(results: Results, records: Mapping[Run, Record]) -> tuple[Chart, ...]:
     """Return every chart that there are two points or more for."""
+    headline = results.headline(CONTROL_TASK)
+    made_of_control = (
+        ()
+        if headline is None
+        else (
+            *_over_steps(results, headline, records),
+            _over_parameters(results, headline),
+            _over_data(results, headline),
+        )
+    )
     made = (
-        *_over_steps(results, records),
-        _over_parameters(results),
-        _over_data(results),
+        *made_of_control,
         *_over_long_training(results),
         *(_fidelity(task, results) for task in _learned(results)),
     )
     return tuple(chart for chart in made if chart is not None)
 
 
-def _over_steps(results: Results, records: Mapping[Run, Record]) -> Iterable[Chart | None]:
-    headline = results.headline(CONTROL_TASK)
-    if headline is None:
-        return
+def _of_control(results: Results, what: str) -> str:
+    """Return the title of a chart of the task that settings are varied on."""
+    return f"{describe_task(CONTROL_TASK, results.params).short_title(CONTROL_TASK)}: {what}"
+
+
+def _over_steps(results: Results, headline: Metric, records: Mapping[Run, Record]) -> Iterable[Chart | None]:
     longest = results.params.train.max_train_steps
     arms = {
         name: [*((steps, Arm(name, f"steps={steps}")) for steps in STEPS), (longest, Arm(name))]
         for name in COMPARED
     }
-    task = describe_task(CONTROL_TASK, results.params).short_title(CONTROL_TASK)
     yield _lines(
-        results, arms, headline, "chart-steps", f"{task}: steps of training", "convergence",
+        results, arms, headline, "chart-steps", _of_control(results, "steps of training"), "convergence",
         "Optimizer steps of a whole training",
     )  # fmt: skip
     timed = {name: _in_seconds(placed, records) for name, placed in arms.items()}
     yield _lines(
-        results, timed, headline, "chart-seconds", f"{task}: seconds of training", "convergence",
+        results, timed, headline, "chart-seconds", _of_control(results, "seconds of training"), "convergence",
         "Seconds of training on the machine that ran it",
     )  # fmt: skip
     energy = find_metric("energy_change")
     if energy is not None:
         yield _lines(
-            results, arms, energy, "chart-energy", f"{task}: change of energy along training", "energy",
+            results, arms, energy, "chart-energy",
+            _of_control(results, "change of energy along training"), "energy",
             "Optimizer steps of a whole training",
         )  # fmt: skip
 
@@ -69,10 +79,7 @@ def _in_seconds(placed: Sequence[Placed], records: Mapping[Run, Record]) -> list
     return found
 
 
-def _over_parameters(results: Results) -> Chart | None:
-    headline = results.headline(CONTROL_TASK)
-    if headline is None:
-        return None
+def _over_parameters(results: Results, headline: Metric) -> Chart | None:
     arms = {
         "oft": [Arm("oft"), *(Arm("oft", f"blocks={r}") for r in BLOCKS)],
         "lora": [Arm("lora"), *(Arm("lora", f"rank={r}") for r in RANKS)],
@@ -85,24 +92,20 @@ def _over_parameters(results: Results) -> Chart | None:
         ]
         for name, found in arms.items()
     }
-    task = describe_task(CONTROL_TASK, results.params).short_title(CONTROL_TASK)
     return _lines(
-        results, placed, headline, "chart-parameters", f"{task}: trained parameters", "parameters",
+        results, placed, headline, "chart-parameters",
+        _of_control(results, "trained parameters"), "parameters",
         "Trained parameters, hint encoder included", log_x=True,
     )  # fmt: skip
 
 
-def _over_data(results: Results) -> Chart | None:
-    headline = results.headline(CONTROL_TASK)
-    if headline is None:
-        return None
+def _over_data(results: Results, headline: Metric) -> Chart | None:
     arms = {
         name: [*((100 * share, Arm(name, f"data={share:.0%}")) for share in SHARES), (100.0, Arm(name))]
         for name in COMPARED
     }
-    task = describe_task(CONTROL_TASK, results.params).short_title(CONTROL_TASK)
     return _lines(
-        results, arms, headline, "chart-data", f"{task}: training pictures", "data",
+        results, arms, headline, "chart-data", _of_control(results, "training pictures"), "data",
         "Share of the training pictures, %", log_x=True,
     )  # fmt: skip
 
