@@ -33,8 +33,8 @@ SHARES = (0.05, 0.2, 0.5)
 LONG = (300, 900, 1800)
 """Optimizer steps of a subject's trainings at a constant rate: the profile's, three and six times it."""
 
-EPS = (1e-4, 1e-2)
-"""Radii of COFT beside the profile's 1e-3, in the reference's convention (`oft.adapters.oft.settings`)."""
+EPS = (1e-6, 1e-4)
+"""Radii of COFT beside the profile's 1e-5, in the reference's convention (`oft.adapters.oft.settings`)."""
 
 LAYER_BLOCK = 32
 """Block size that divides the inputs of attention layers and of convolutions alike."""

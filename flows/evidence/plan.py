@@ -29,10 +29,10 @@ class Planned:
         """How the table names all parts."""
         return [self.run(part) for part in self.trial.parts]
 
-    @property
-    def digest(self) -> str:
-        """What stands for settings and code: the name of the trial's folder."""
-        return self.trial.folder.name
+    def is_measured(self, part: Part, records: Mapping[Run, Record], *, any_code: bool = False) -> bool:
+        """Return whether a part is recorded, under the same settings and code unless ``any_code``."""
+        record = records.get(self.run(part))
+        return record is not None and (any_code or record.digest == self.trial.digest_of(part))
 
 
 def choose(known: Sequence[Experiment], names: Sequence[str]) -> tuple[Experiment, ...]:
@@ -89,9 +89,7 @@ def without_recorded(
     left = []
     for one in planned:
         parts = tuple(
-            part
-            for part in one.trial.parts
-            if (record := records.get(one.run(part))) is None or not (any_code or record.digest == one.digest)
+            part for part in one.trial.parts if not one.is_measured(part, records, any_code=any_code)
         )
         if parts:
             left.append(replace(one, trial=replace(one.trial, parts=parts)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from experiments.claims.build import build_findings
 from experiments.claims.markdown import evidence_page, verdicts_table
 from experiments.claims.pictures import copy_pictures
 from experiments.claims.record import Record, read_records, write_records
-from experiments.claims.table import Run, replace_runs, rows_of
+from experiments.claims.table import replace_runs, rows_of
 from experiments.gains.scores import read_measured
 from experiments.tidy import read_table, write_table
 from flows.evidence.keeping import extras, keep_part, kept_cost, mark_start
@@ -20,7 +20,7 @@ from flows.evidence.plan import Planned, without_recorded
 from flows.trials.estimate import estimate_seconds
 from flows.trials.reproduce import about, reproduce
 from flows.trials.run import describe_trial, run_trials
-from flows.trials.trial import Part, Trial
+from flows.trials.trial import Trial
 from oft.params import Params
 from oft.report.showcase import put_between
 from oft.storage import atomic_file, write_json
@@ -79,21 +79,20 @@ def _is_shown(trial: Trial, seed: int, label: str) -> bool:
 def record(one: Planned, commit: str, out: Path) -> None:
     """Add what is measured of a trial and not yet in the table: scores, cost, pictures."""
     records = read_records(out / RECORDS)
-    new = [part for part in one.trial.parts if _is_new(one, part, records)]
+    new = [
+        part
+        for part in one.trial.parts
+        if one.trial.scores(part).is_dir() and not one.is_measured(part, records)
+    ]
     if not new:
         return
     rows = [row for part in new for row in rows_of(one.run(part), read_measured(one.trial.scores(part)))]
     table = replace_runs(read_table(out / TABLE), map(one.run, new), rows)
     write_table(table, out / TABLE)
     for part in new:
-        records[one.run(part)] = Record(commit, one.digest, kept_cost(one.trial, part))
+        records[one.run(part)] = Record(commit, one.trial.digest_of(part), kept_cost(one.trial, part))
         copy_pictures(extras(one.trial, part), out / "pictures" / part.task / part.adapter)
     write_records(out / RECORDS, records)
-
-
-def _is_new(one: Planned, part: Part, records: Mapping[Run, Record]) -> bool:
-    known = records.get(one.run(part))
-    return one.trial.scores(part).is_dir() and (known is None or known.digest != one.digest)
 
 
 def write_evidence(out: Path, params: Params, num_planned: int, readme: Path | None = None) -> str:

@@ -57,6 +57,7 @@ class Trial:
         values: all settings, as params.yaml has them.
         parts: what is measured.
         folder: where the scores are kept; it is named by the seed and by all that could change them.
+        code: digest of the code that makes the scores.
     """
 
     changes: Changes
@@ -64,6 +65,12 @@ class Trial:
     values: Mapping[str, Any]
     parts: tuple[Part, ...]
     folder: Path
+    code: str
+
+    def digest_of(self, part: Part) -> str:
+        """Return a digest of what decides a part's scores: not the settings of other adapters."""
+        own = {name: entry for name, entry in self.values["adapters"].items() if name == part.adapter}
+        return digest({**self.values, "adapters": own}, self.code)
 
     def scores(self, part: Part) -> Path:
         """Return where the scores of a part are kept."""
@@ -137,7 +144,7 @@ def make_trial(
     if not parts:
         raise UserError(f"no adapter of {', '.join(adapters)} can be measured on {', '.join(chosen)}")
     name = f"seed-{seed}-{digest(values, revision.code)}"
-    return Trial(changes, seed, values, parts, folder / name)
+    return Trial(changes, seed, values, parts, folder / name, revision.code)
 
 
 def known_tasks(params: Params) -> list[str]:

@@ -43,7 +43,8 @@ def test_what_is_recorded_is_not_run_again_unless_code_changed(revision: Revisio
     known = choose(experiments(parse_params(revision.values)), ["sharing"])
     (planned,) = plan(revision, known, [0], Path("runs"))
     (run,) = planned.runs
-    same = {run: Record("c0ffee", planned.digest)}
+    (part,) = planned.trial.parts
+    same = {run: Record("c0ffee", planned.trial.digest_of(part))}
     older = {run: replace(same[run], digest="seed-0-older")}
 
     assert without_recorded([planned], {}, any_code=True) == [planned]

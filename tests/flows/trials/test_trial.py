@@ -53,6 +53,21 @@ def test_a_task_that_no_setting_trains_yet_is_trained(values: dict[str, Any]) ->
     assert made.values["control_adapters"] == ["oft", "hint"]
 
 
+def test_settings_of_other_adapters_do_not_decide_a_parts_scores(values: dict[str, Any]) -> None:
+    """Another radius of COFT leaves what is known of OFT as it is."""
+    adapters = values["adapters"]
+    first = trial(values, adapters=["oft", "coft"])
+    wider = {**adapters, "coft": {**adapters["coft"], "eps": 1.0}}
+    second = trial(values | {"adapters": wider}, adapters=["oft", "coft"])
+
+    changed = {part.adapter for part in first.parts if first.digest_of(part) != second.digest_of(part)}
+
+    assert changed == {"coft"}
+    assert first.folder != second.folder
+    longer = trial(values | {"train": {**values["train"], "max_train_steps": 700}}, adapters=["oft", "coft"])
+    assert all(first.digest_of(part) != longer.digest_of(part) for part in first.parts)
+
+
 def test_the_folder_is_named_by_all_that_could_change_a_score(values: dict[str, Any]) -> None:
     first = trial(values)
     others = [
