@@ -10,7 +10,7 @@ from pathlib import Path
 from flows.commands import describe_changes, describe_failure, run_dvc
 from flows.executors import open_executor
 from flows.faults import explain_disk_faults
-from flows.reproduce.durations import Forecast, read_seconds
+from flows.reproduce.durations import Forecast, keep_seconds, read_seconds, read_typical
 from flows.reproduce.plan import check_before, make_plan
 from flows.reproduce.repair_outs import repair_outs
 from flows.reproduce.run_table import RunTable, Status
@@ -97,10 +97,11 @@ def bring_up_to_date(
         for warning in check_before(root, plan):
             say(warning)
         table = RunTable(plan.order, view.changed)
-        view.begin(table, Forecast(read_seconds(root), options.jobs or usable_cores()))
+        forecast = Forecast(read_seconds(root), options.jobs or usable_cores(), read_typical(root))
+        view.begin(table, forecast)
         if plan.stale:
             backup_lockfile(root)
-        results = Walk(
+        walk = Walk(
             plan,
             partial(open_executor, root, plan.requests, options.jobs),
             table,
@@ -108,7 +109,11 @@ def bring_up_to_date(
             WalkHooks(partial(read_outs, root), partial(backup_lockfile, root), repair),
             options.keep_going,
             options.retry_seconds,
-        ).run(spawn)
+        )
+        try:
+            results = walk.run(spawn)
+        finally:
+            keep_seconds(root, table.rows, table.now())
         faults = [result.message for result in results.values() if result.status is Status.FAILED]
         # DVC has the last word: it must find nothing left to run.
         if plan.stale and not faults and (changed := make_plan(root, options.targets).changed):
