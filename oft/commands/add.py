@@ -268,6 +268,8 @@ def _count_pictures(addition: additions.Addition, folder: Path, params: Params) 
         DataError: there is none, or none is left to validate where a task needs one.
     """
     from oft.prepare.checking import check_dataset
+    from oft.prepare.drops import describe_drops
+    from oft.prepare.geometry import smallest_side_px
 
     captions = params.datasets[addition.name].captions
     # A subject's pictures have its prompt, and a template without a place for captions is one.
@@ -276,16 +278,21 @@ def _count_pictures(addition: additions.Addition, folder: Path, params: Params) 
     with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
         counts = check_dataset(addition.reader, folder, source, params.resolution_px)
     kept = {split: tally.kept for split, tally in counts.items()}
-    dropped = [f"{number} {reason}" for tally in counts.values() for reason, number in tally.dropped.items()]
-    said = f" ({', '.join(dropped)})" if dropped else ""
+    dropped = [f"\n  {line}" for tally in counts.values() for line in describe_drops(tally)]
+    if any("too_small" in tally.dropped for tally in counts.values()):
+        side = smallest_side_px(params.resolution_px)
+        dropped.append(
+            f"\n  resolution_px ({params.resolution_px}) needs a shorter side of {side} px or more"
+        )
+    said = "".join(dropped)
     trained = sum(kept.values()) if addition.kind == "subject" else kept["train"]
     if not trained or (addition.kind != "subject" and not kept["val"]):
         raise DataError(
             f"{folder}: a run needs pictures to train on, and for a style or a condition one more to "
-            f"validate; it keeps {kept['train']} and {kept['val']}{said}; docs/datasets.md says what is read"
+            f"validate; it keeps {kept['train']} and {kept['val']}; docs/datasets.md says what is read{said}"
         )
     if said:
-        typer.echo(f"{folder}: left out{said}; `oft data check` names them", err=True)
+        typer.echo(f"{folder}: left out{said}", err=True)
     return trained
 
 

@@ -97,7 +97,10 @@ def test_a_dry_run_writes_nothing(place: Path) -> None:
         (("subject", "add", "Rex", "--class", "{dog}"), "class"),
         (("subject", "add", "Rex", "--class", "dog", "--keep", "--profile", "smoke"), "--keep"),
         (("control", "add", "Rex", "--condition", "landmarks"), "canny"),
-        (("subject", "add", "Rex", "--class", "dog", "--profile", "sd15-subject"), "too_small"),
+        (
+            ("subject", "add", "Rex", "--class", "dog", "--profile", "sd15-subject"),
+            "side of 256 px or more",
+        ),
     ],
 )
 def test_a_mistake_is_named_and_writes_nothing(place: Path, arguments: tuple[str, ...], message: str) -> None:
