@@ -18,8 +18,9 @@ Values = dict[str, Any]
 Kind = Literal["subject", "style", "control"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
-# Lists of what runs, which a new task has to itself unless others are kept.
+# What a new task has to itself unless others are kept: lists of what runs, and what a run acquires and shards.
 _TASK_LISTS = ("control_tasks", "subject_tasks", "style_tasks", "base_tasks")
+_SECTIONS = ("datasets", "tasks", "subjects", "styles", "transfers")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def add(
     Args:
         values: of params.yaml; left as they are.
         adapters: what is trained on it; () for those that the settings name.
-        keep: what ran before runs on; otherwise the new task runs alone.
+        keep: what ran before runs on; otherwise the new task runs alone, and settings of other data sets and
+            tasks go, so that none is acquired for nothing.
         changes: further settings by their keys with points, such as ``base.source``.
 
     Raises:
@@ -90,12 +92,12 @@ def add(
     """
     _refuse_name(values, addition)
     new = copy.deepcopy(values)
+    if not keep:
+        new |= {key: [] for key in _TASK_LISTS} | {key: {} for key in _SECTIONS}
     dataset = dataset_settings(addition.reader, addition.folder)
     new["datasets"][addition.name] = dataset | {"captions": dataset["captions"] | addition.captions}
     group = "tasks" if addition.kind == "control" else f"{addition.kind}s"
     new[group][addition.task] = {"dataset": addition.name, **addition.settings}
-    if not keep:
-        new |= {key: [] for key in _TASK_LISTS} | {"transfers": {}}
     for key in (f"{addition.kind}_tasks", "base_tasks"):
         new[key] = list(dict.fromkeys([*new[key], addition.task]))
     if adapters:

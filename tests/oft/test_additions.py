@@ -26,6 +26,8 @@ def test_it_runs_alone_and_the_settings_are_whole(values: dict[str, Any], task: 
     assert params.trained_tasks == params.base_tasks == [task]
     assert not params.transfers
     assert params.angles.dataset == "rex"
+    assert list(params.datasets) == ["rex"], "another would be acquired for nothing"
+    assert list(params.all_tasks) == [task]
     assert params.datasets["rex"].acquire.source == "/rex"
     assert values == before
 

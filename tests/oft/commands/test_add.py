@@ -75,7 +75,7 @@ def test_another_base_brings_its_profile(place: Path, save_picture: Callable[...
     assert "1000 steps of 1 at 512 px, on model" in said
     params = load_params()
     assert params.adapters["oft"].model_dump()["num_blocks"] == 4
-    assert list(params.datasets) == ["dreambooth", "large"]
+    assert list(params.datasets) == ["large"]
 
 
 def test_a_dry_run_writes_nothing(place: Path) -> None:
