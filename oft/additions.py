@@ -18,7 +18,7 @@ Values = dict[str, Any]
 Kind = Literal["subject", "style", "control"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
-# What a new task has to itself unless others are kept: lists of what runs, and what a run acquires and shards.
+# What a new task has to itself unless others are kept: lists of what runs, what a run acquires and shards.
 _TASK_LISTS = ("control_tasks", "subject_tasks", "style_tasks", "base_tasks")
 _SECTIONS = ("datasets", "tasks", "subjects", "styles", "transfers")
 

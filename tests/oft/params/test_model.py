@@ -1,4 +1,4 @@
-"""params.yaml: everything wrong is said at once, by key, rule, value and remedy."""
+"""params.yaml as typed objects: what is read, and what is refused where it stands."""
 
 from __future__ import annotations
 
@@ -16,33 +16,13 @@ from oft.datasets import READERS
 from oft.errors import ParamsError
 from oft.params import Params, load_params, parse_params
 from tests.conftest import ROOT
+from tests.oft.params.refusal import faults
 
 Values = dict[str, Any]
 
 
-def faults(values: Values) -> str:
-    with pytest.raises(ParamsError) as raised:
-        parse_params(values)
-    return str(raised.value)
-
-
 def test_defaults_are_valid(params: Params) -> None:
     assert params.train.batch_size == 16
-
-
-def test_all_faults_are_named_at_once(values: Values) -> None:
-    values["train"]["learning_rte"] = 1
-    values["train"]["batch_size"] = "16"
-    values["resolution_px"] = 63
-    values["sample"]["num_samples"] = 0
-    del values["identifier"]
-    message = faults(values)
-    assert "5 setting(s)" in message
-    assert "train.learning_rte: unknown key; did you mean 'learning_rate'?" in message
-    assert "train.batch_size" in message and "'16'" in message
-    assert "resolution_px: must be a multiple of 8, for example 56; it is 63" in message
-    assert "sample.num_samples" in message and "it is 0" in message
-    assert "identifier: missing" in message
 
 
 def test_a_section_that_trains_has_the_shared_settings_and_its_own_before_them(values: Values) -> None:
@@ -69,21 +49,6 @@ def test_sections_that_name_all_settings_need_none_shared(values: Values, params
 def test_the_shared_section_may_be_empty_but_not_missing(values: Values) -> None:
     del values["training"]
     assert "training: missing" in faults(values)
-
-
-def test_a_fault_of_training_is_named_once_and_where_it_is_written(values: Values) -> None:
-    values["training"] |= {"snr_gama": 1, "prior_loss_weight": 1.0, "ema_decay": 1, "optimizer": "sgd"}
-    values["fit_magnitude"]["optimizer"] = "adam"
-    del values["training"]["attention"], values["train"]["max_train_steps"]
-    del values["train_subject"]["prior_loss_weight"]
-    message = faults(values)
-    assert "8 setting(s)" in message
-    assert "training.snr_gama: unknown key; did you mean 'snr_gamma'?" in message
-    assert "training.prior_loss_weight: unknown key" in message
-    assert "training.ema_decay: " in message and "training.optimizer: " in message
-    assert "fit_magnitude.optimizer: " in message and "'adam'" in message
-    assert "training.attention: missing" in message and "train.max_train_steps: missing" in message
-    assert "train_subject.prior_loss_weight: missing" in message
 
 
 @pytest.mark.parametrize("shared", [None, [], "all"])
@@ -177,69 +142,6 @@ def test_settings_are_read_without_a_heavy_library() -> None:
     assert finished.stdout.strip() == "[]"
 
 
-def test_conditions_that_a_network_makes_fit_every_data_set(values: Values) -> None:
-    for condition in ("depth", "segmentation"):
-        values["tasks"]["canny_photos"]["condition"] = condition
-        assert parse_params(values).tasks["canny_photos"].condition == condition
-
-
-def drawing(**changes: Any) -> Values:
-    """Settings of a drawing."""
-    return {"task": "canny_coco", "adapter": "oft", "prompts": ["a cat"], "num_samples": 1, **changes}
-
-
-@pytest.mark.parametrize(
-    ("task", "adapter"), [("canny_coco", "hint"), ("subject_robot_toy", "oft"), ("style_ink", "coft")]
-)
-def test_prompts_are_drawn_by_an_adapter_that_the_task_trains(
-    task: str, adapter: str, values: Values
-) -> None:
-    values |= {"style_tasks": ["style_ink"], "style_adapters": ["coft"]}
-    values["drawings"] = {"a": drawing(task=task, adapter=adapter)}
-    assert parse_params(values).drawings["a"].adapter == adapter
-
-
-@pytest.mark.parametrize(
-    ("change", "key"),
-    [
-        (lambda v: v["control_tasks"].append("segm_mars"), "control_tasks[3]"),
-        (lambda v: v["tasks"]["canny_coco"].update(dataset="mars"), "tasks.canny_coco.dataset"),
-        (lambda v: v["angles"].update(dataset="mars"), "angles.dataset"),
-        (
-            lambda v: v["transfers"]["canny_photos-oft"].update(trained_on="canny_photos"),
-            "transfers.canny_photos-oft",
-        ),
-        (lambda v: v["control_adapters"].__setitem__(0, "coft"), "transfers.canny_photos-oft.adapter"),
-        (lambda v: v.update(drawings={"a": drawing(task="style_ink")}), "drawings.a.task"),
-        (lambda v: v.update(drawings={"a": drawing(adapter="coft")}), "drawings.a.adapter"),
-        (lambda v: v.update(drawings={"a": drawing(prompts=[])}), "drawings.a.prompts"),
-        (lambda v: v.update(sample_shards=[1]), "sample_shards"),
-        (lambda v: v["subjects"].update(canny_coco={"dataset": "dreambooth", "subject": "x"}), "subjects"),
-        (lambda v: v["control_tasks"].append("canny_photos"), "transfers.canny_photos-oft"),
-        (lambda v: v["tasks"]["canny_coco"].update(condition="densepose"), "reader coco does not give"),
-        (lambda v: v["subjects"]["subject_robot_toy"].update(dataset="coco"), "subjects.subject_robot_toy"),
-        (
-            lambda v: v["subjects"]["subject_robot_toy"].update({"class": "toy"}),
-            "subject_robot_toy.class: dreamb",
-        ),
-        (lambda v: v["subjects"].update(mine={"dataset": "dreambooth"}), "subjects.mine.subject: missing"),
-        (lambda v: v["subjects"].update(mine={"dataset": "photos"}), "subjects.mine.class: missing"),
-        (
-            lambda v: v["subjects"].update(mine={"dataset": "photos", "class": "a", "subject": "b"}),
-            "subjects.mine.subject: all pictures",
-        ),
-        (lambda v: v["subjects"].update(mine={"dataset": "photos", "class": " a"}), "subjects.mine.class"),
-        (lambda v: v["styles"]["style_ink"].update(dataset="mars"), "styles.style_ink.dataset"),
-        (lambda v: v["styles"]["style_ink"].update(dataset="dreambooth"), "styles.style_ink: a style's"),
-        (lambda v: v["styles"].update(canny_coco={"dataset": "world_ink"}), "styles: canny_coco stands in"),
-        (lambda v: v["style_tasks"].append("canny_coco"), "style_tasks[0]"),
-    ],
-)
-def test_names_must_agree(values: Values, change: Any, key: str) -> None:
-    change(values)
-    assert key in faults(values)
-
-
 @pytest.mark.parametrize(("key", "value"), [("negative_prompt", "blurry"), ("guess_mode", True)])
 def test_what_guidance_alone_can_do_needs_guidance(values: Values, key: str, value: object) -> None:
     values["sample"][key] = value
@@ -280,61 +182,6 @@ def test_a_source_gives_its_own_layouts_alone(values: Values, source: str, reade
     said = faults(values)
     assert f"datasets.photos: acquire.source '{source}' gives the layout of reader " in said
     assert f"reader is {reader}; set source to a folder (docs/datasets.md" in said
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            lambda v: v["datasets"]["coco"].update(reader="coc"),
-            "datasets.coco.reader: must be one of ade20k, celeba_hq, coco, deepfashion, dreambooth, fill50k, "
-            "hub, hub_depth, image_folder, reference, train_folder (did you mean 'coco'?); it is 'coc'",
-        ),
-        (
-            lambda v: v["tasks"]["canny_coco"].update(condition="cany"),
-            "tasks.canny_coco.condition: must be one of canny, canny_kornia, circles, densepose, depth, "
-            "given, hed, landmarks, lineart, lineart_standard, mlsd, normal, openpose, scribble, "
-            "segmentation (did you mean 'canny'?); it is 'cany'",
-        ),
-        (
-            lambda v: v["sample"].update(scheduler="euler_b"),
-            "sample.scheduler: must be one of ddim, plms, dpmsolver++, dpmsolver_sde, dpm2, dpm2_a, unipc, "
-            "euler, euler_a, heun, lms (did you mean 'euler_a'?); it is 'euler_b'",
-        ),
-        (
-            lambda v: v["conditions"].update(cany={}),
-            "conditions.cany: unknown key; did you mean 'canny'?",
-        ),
-        (
-            lambda v: v["conditions"]["canny"].update(low_treshold=1),
-            "conditions.canny.low_treshold: unknown key; did you mean 'low_threshold'?",
-        ),
-        (lambda v: v["conditions"].pop("hed"), "conditions.hed: missing; copy it from conf/defaults.yaml"),
-    ],
-)
-def test_a_component_that_is_not_there_is_named_with_those_that_are(
-    values: Values, change: Any, said: str
-) -> None:
-    change(values)
-    values["report"]["num_rows"] = 0
-    message = faults(values)
-    assert said in message and "report.num_rows" in message and "2 setting(s)" in message
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ("1e-3", "write 0.001"),
-        ("1e-07", "is text; write 1.0e-07"),
-        ("fast", "valid number"),
-        (float("inf"), "finite"),
-        (float("nan"), "finite"),
-    ],
-)
-def test_a_real_number_is_a_finite_number(values: Values, value: object, said: str) -> None:
-    values["train"]["learning_rate"] = value
-    message = faults(values)
-    assert "train.learning_rate" in message and said in message
 
 
 @pytest.mark.parametrize("written", ["1e-5", "0.00001", "6.0e-5", "1e-7", "2E-3", "0.002"])
@@ -466,50 +313,10 @@ def test_a_mirror_without_a_download_is_refused(values: Values) -> None:
     assert "mirror is read with source download alone and source is 'world'" in faults(values)
 
 
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        (
-            {"method": "lora", "rank": 4},
-            "adapters.mine.method: must be one of peft, oft, controlnet, full, hint; it is 'lora'",
-        ),
-        (
-            {"num_blocks": 4},
-            "adapters.mine.method: must be one of peft, oft, controlnet, full, hint; it is missing",
-        ),
-        (
-            {"method": "oft", "num_block": 4},
-            "adapters.mine.num_block: unknown key; did you mean 'num_blocks'?",
-        ),
-        (
-            {"method": "oft", "num_blocks": 0},
-            "adapters.mine.num_blocks: input should be greater than or equal to 1",
-        ),
-        ({"method": "oft"}, "adapters.mine: one of num_blocks (None) and block_size (None) must be a number"),
-    ],
-)
-def test_an_adapter_is_a_name_with_a_method(values: Values, entry: dict[str, Any], message: str) -> None:
-    values["adapters"]["mine"] = entry
-    assert message in faults(values)
-
-
 def test_a_name_of_the_users_can_be_trained(values: Values) -> None:
     values["adapters"]["wide"] = {"method": "oft", "block_size": 8}
     values["control_adapters"] = values["subject_adapters"] = ["oft", "wide"]
     assert parse_params(values).adapters["wide"].model_dump()["block_size"] == 8
-
-
-@pytest.mark.parametrize("kind", ["subject", "style"])
-def test_what_has_no_condition_needs_an_adapter_that_learns_without(values: Values, kind: str) -> None:
-    values[f"{kind}_adapters"] = ["oft", "hint"]
-    assert f"{kind}_adapters[1]: hint (method hint) learns from conditioning images alone" in faults(values)
-
-
-def test_a_folder_of_pictures_is_a_subject_with_a_class(values: Values) -> None:
-    values["subjects"]["mine"] = {"dataset": "photos", "class": "coffee cup", "prompts": "prompts.txt"}
-    subject = parse_params(values).subjects["mine"]
-    assert (subject.title, subject.prompts, subject.class_pictures) == ("coffee cup", "prompts.txt", None)
-    assert subject.model_dump()["class"] == "coffee cup", "written as it is read"
 
 
 def test_a_task_is_found_by_its_name_whatever_its_kind(values: Values) -> None:
@@ -524,16 +331,3 @@ def test_a_task_is_found_by_its_name_whatever_its_kind(values: Values) -> None:
     assert params.training_of("subject_robot_toy") is params.train_subject
     assert params.training_of("style_ink") is params.training_of("canny_coco") is params.train
     assert params.all_tasks["style_ink"].dataset == "world_ink"
-
-
-def test_controlnetpp_s_protocol_has_its_size_and_number_of_pictures(values: Values) -> None:
-    assert not parse_params(values).evaluate.controlnetpp.enabled
-    values["evaluate"]["controlnetpp"]["enabled"] = True
-    said = faults(values)
-    assert (
-        "resolution_px: must be 512 under ControlNet++'s protocol; set it so, or "
-        "evaluate.controlnetpp.enabled: false; it is 64" in said
-    )
-    assert "sample.num_samples: must be 4 under ControlNet++'s protocol; " in said
-    values["resolution_px"], values["sample"]["num_samples"] = 512, 4
-    assert parse_params(values).evaluate.controlnetpp.enabled
