@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from experiments.claims.findings import Claim, Column, Findings, Row, Table
-from experiments.claims.numbers import ARROWS, choose_decimals, format_estimate
+from experiments.claims.numbers import ARROWS, choose_decimals, decimals_of, format_estimate
 from experiments.gains.tables import NONE, markdown_table
 
 _CLAIM_COLUMNS = ("claim", "verdict", "task", "metric", "comparison")
@@ -50,13 +50,9 @@ def _claim_rows(claim: Claim) -> Iterator[tuple[str, ...]]:
     first = (_cell(claim.title), f"**{claim.verdict}**")
     if not claim.contrasts:
         yield (*first, *[NONE] * 4)
-    # A metric's figures have as many decimals in each row: those of the page.
-    by_metric = {
-        title: choose_decimals(one.estimate for one in claim.contrasts if one.metric_title == title)
-        for title in dict.fromkeys(one.metric_title for one in claim.contrasts)
-    }
+    decimals = decimals_of(claim.contrasts)
     for place, one in enumerate(claim.contrasts):
-        difference = format_estimate(one.estimate, by_metric[one.metric_title], signed=True)
+        difference = format_estimate(one.estimate, decimals[one.metric], signed=True)
         words = (_cell(one.task_title), _cell(one.metric_title), _cell(one.label))
         yield (*(first if place == 0 else ("", "")), *words, difference)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 
-from experiments.claims.findings import Direction, Estimate
+from experiments.claims.findings import Contrast, Direction, Estimate
 
 MAX_DECIMALS = 6
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "neither": ""}
@@ -29,6 +29,14 @@ def choose_decimals(estimates: Iterable[Estimate]) -> int:
     if not sizes or all(float(size).is_integer() for size in sizes):
         return 0
     return _clamp(3 - max(0, math.floor(math.log10(max(sizes)))))
+
+
+def decimals_of(contrasts: Sequence[Contrast]) -> dict[str, int]:
+    """Return how many decimals a claim's differences get, by the metric's name: in text and tables alike."""
+    return {
+        metric: choose_decimals(one.estimate for one in contrasts if one.metric == metric)
+        for metric in dict.fromkeys(one.metric for one in contrasts)
+    }
 
 
 def _clamp(decimals: int) -> int:

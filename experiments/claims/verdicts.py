@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from experiments.claims.findings import Claim, Contrast, Direction, Estimate, Verdict
+from experiments.claims.numbers import decimals_of, format_estimate
 from experiments.claims.statistics import Arm, Results, interval_over_seeds, simultaneous
 from oft.evaluation.intervals import CONFIDENCE, Interval, SeedsFigure
 from oft.evaluation.metric import Metric
 from oft.evaluation.registry import find_metric
 from oft.report.plan import describe_task
-from oft.report.sentences import format_difference
 
 Side = Literal["above", "below"]
 
@@ -215,19 +215,18 @@ def word(verdict: Verdict, contrasts: Sequence[Contrast], num_missing: int = 0) 
     missing = f" ({num_missing} more not measured yet)" if num_missing else ""
     start = _STARTS[verdict]
     if len(contrasts) <= MAX_FIGURES:
-        return f"{start}: {'; '.join(map(_figure, contrasts))}{missing}."
+        decimals = decimals_of(contrasts)
+        figures = "; ".join(_figure(one, decimals[one.metric]) for one in contrasts)
+        return f"{start}: {figures}{missing}."
     counts = {kind: sum(one.verdict == kind for one in contrasts) for kind in _TOLD}
     told = ", ".join(f"{number} {_TOLD[kind]}" for kind, number in counts.items() if number)
     return f"{start}: of {len(contrasts)} comparisons {told}{missing}."
 
 
-def _figure(contrast: Contrast) -> str:
-    estimate = contrast.estimate
-    if estimate.low is None or estimate.high is None:
-        figure = f"{estimate.value:+.3f}, one seed".replace("-", "−")
-    else:
-        figure = format_difference(Interval(estimate.value, estimate.low, estimate.high))
-    return f"{contrast.label} {figure} on “{contrast.task_title}” by {contrast.metric_title}"
+def _figure(contrast: Contrast, decimals: int) -> str:
+    figure = format_estimate(contrast.estimate, decimals, signed=True)
+    alone = ", one seed" if contrast.estimate.low is None else ""
+    return f"{contrast.label} {figure}{alone} on “{contrast.task_title}” by {contrast.metric_title}"
 
 
 def _mean(values: Sequence[float]) -> float:
