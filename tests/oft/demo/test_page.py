@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import requests
 from PIL import Image
+from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 from oft.cli import app
@@ -237,10 +238,9 @@ def test_it_listens_on_this_machine_alone(page: Served) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 def test_a_browser_draws(page: Served, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
     messages: list[str] = []
     addresses: list[str] = []
-    with playwright.sync_playwright() as play:
+    with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(accept_downloads=True, viewport={"width": 1400, "height": 1000})
         tab.on("console", lambda message: messages.append(message.text) if message.type == "error" else None)

@@ -1,4 +1,4 @@
-"""The page in Chromium, where there is one and the package playwright."""
+"""The page in Chromium, where the system has one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from experiments.claims.findings import Findings
 
@@ -19,8 +20,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 
 @pytest.fixture(scope="module")
 def browser(page_file: Path) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as play:
+    with sync_playwright() as play:
         launched = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield launched
         launched.close()
