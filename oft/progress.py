@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 PLAIN_LINE_SECONDS = 10.0
+FIRST_SECONDS = 0.2
+"""What is done this soon after the first item was done with it: pictures of one batch are."""
 BYTES = "B"
 """The unit of what is shown in KiB and MiB."""
 KIBIBYTE = 1 << 10
@@ -50,15 +52,15 @@ def format_rate(per_second: float, unit: str) -> str:
 class Progress:
     """Counts work done and shows it.
 
-    The rate is that of all work but the first item's, which pays for whatever is loaded and compiled on the
-    way; before the second item there is none.
+    The rate is that of all work but the first item's or batch's, which pays for whatever is loaded and
+    compiled on the way; before the second there is none.
     """
 
     def __init__(self, total: int | None, initial: int, description: str, unit: str) -> None:
         self.total, self.done, self.description, self.unit = total, initial, description, unit
         self.note = ""
         self._shown = time.monotonic()
-        self._first: tuple[float, int] | None = None  # when the first was done, and how many that made
+        self._first: tuple[float, int] | None = None  # when the first was done, and how many by then
         self._last = self._shown
         self._bar = None
         if sys.stderr.isatty():
@@ -70,8 +72,9 @@ class Progress:
         """Count finished work."""
         self.done += count
         self._last = time.monotonic()
-        if self._first is None:
-            self._first = (self._last, self.done)
+        began = self._last if self._first is None else self._first[0]
+        if self._last - began < FIRST_SECONDS:
+            self._first = (began, self.done)
         if self._bar is not None:
             self._bar.bar_format = self._bar_format()
             self._bar.update(count)
@@ -92,7 +95,7 @@ class Progress:
             print(self._line(), flush=True)
 
     def rate(self) -> float | None:
-        """Return how many a second were done after the first, None before there is a second."""
+        """Return how many a second were done after the first, None before there is another."""
         if self._first is None:
             return None
         since, done_by_then = self._first

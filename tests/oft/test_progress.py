@@ -42,7 +42,7 @@ def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def test_items_pass_through_and_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(count(iter("abc"), "letters", "letters", total=3)) == ["a", "b", "c"]
-    assert capsys.readouterr().out.startswith("letters: 3/3 letters, ")
+    assert capsys.readouterr().out.startswith("letters: 3/3 letters")
 
 
 def test_the_rate_does_not_count_what_an_earlier_run_did(
@@ -72,6 +72,19 @@ def test_the_first_item_pays_for_the_warm_up_and_has_no_rate(
     first, last = capsys.readouterr().out.splitlines()
     assert first == "draw: 6/100 pictures, 2.4 s/picture, 4 min left"
     assert last == "draw: 10/100 pictures, 2.4 s/picture, 4 min left"
+
+
+def test_pictures_of_the_first_batch_are_no_rate(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
+    """They are counted one by one within moments, after all were drawn at once."""
+    with progress(total=32, description="draw", unit="pictures") as bar:
+        for _ in range(2):
+            clock.seconds += 8
+            for _ in range(8):
+                bar.advance()
+                clock.seconds += 0.001
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "draw: 9/32 pictures, 8.0 s/picture, 3 min left"
+    assert last == "draw: 16/32 pictures, 1.0 s/picture, 16 s left"
 
 
 def test_lines_come_no_more_often_than_they_should(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
@@ -119,10 +132,10 @@ def test_a_terminal_shows_what_has_no_known_total(clock: Clock, monkeypatch: pyt
     terminal = open_terminal(monkeypatch)
     with progress(total=None, description="draw", unit="pictures") as bar:
         for _ in range(3):
-            clock.seconds += 0.1
+            clock.seconds += 0.5
             bar.advance()
     last = terminal.getvalue().replace("\n", "\r").rstrip("\r").rpartition("\r")[2]
-    assert last.rstrip() == "draw: 3 pictures, 10.0 pictures/s"
+    assert last.rstrip() == "draw: 3 pictures, 2.0 pictures/s"
 
 
 def test_a_line_on_a_terminal_leaves_the_bar_below_it(

@@ -255,6 +255,7 @@ def test_a_browser_draws(page: Served, tmp_path: Path) -> None:
         canvas.scroll_into_view_if_needed()
         tab.wait_for_timeout(2000)  # the canvas is made over several frames
         box = canvas.bounding_box()
+        assert box is not None
         tab.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.4)
         tab.mouse.down()
         tab.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6, steps=10)
