@@ -7,6 +7,7 @@ where one does not, and is undecided else; intervals of one claim hold at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +26,7 @@ MAX_FIGURES = 3
 """Comparisons whose figures stand in a claim's answer; of more it counts the verdicts."""
 
 _STARTS: dict[Verdict, str] = {"holds": "Yes", "does not hold": "No", "undecided": "Undecided"}
+_TIMES = {1: "", 2: " twice"}
 _TOLD: dict[Verdict, str] = {
     "holds": "say yes",
     "does not hold": "say the opposite",
@@ -218,9 +220,20 @@ def word(verdict: Verdict, contrasts: Sequence[Contrast], num_missing: int = 0) 
         decimals = decimals_of(contrasts)
         figures = "; ".join(_figure(one, decimals[one.metric]) for one in contrasts)
         return f"{start}: {figures}{missing}."
-    counts = {kind: sum(one.verdict == kind for one in contrasts) for kind in _TOLD}
-    told = ", ".join(f"{number} {_TOLD[kind]}" for kind, number in counts.items() if number)
-    return f"{start}: of {len(contrasts)} comparisons {told}{missing}."
+    several = len({one.metric for one in contrasts}) > 1
+    told = []
+    for kind, words in _TOLD.items():
+        if those := [one for one in contrasts if one.verdict == kind]:
+            verb = words.replace("say", "says") if len(those) == 1 else words
+            told.append(f"{len(those)} {verb} ({_labels(those, by_metric=several)})")
+    return f"{start}: of {len(contrasts)} comparisons {'; '.join(told)}{missing}."
+
+
+def _labels(contrasts: Sequence[Contrast], *, by_metric: bool) -> str:
+    """Return what was compared, each once, with how often: OFT − LoRA twice."""
+    metrics = [f" by {one.metric_title.partition(' (')[0]}" if by_metric else "" for one in contrasts]
+    counts = Counter(f"{one.label}{metric}" for one, metric in zip(contrasts, metrics, strict=True))
+    return ", ".join(f"{label}{_TIMES.get(count, f' {count} times')}" for label, count in counts.items())
 
 
 def _figure(contrast: Contrast, decimals: int) -> str:
