@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows.graph import match_targets, plan_stages, read_graph
+from flows.git import git
+from flows.graph import match_targets, open_repository, plan_stages, read_graph
+from oft import additions
 from oft.errors import UserError
+from oft.storage import dump_yaml
+from tests.conftest import ROOT
 
 from .conftest import MakeRepository
 
@@ -84,3 +90,29 @@ def test_a_broken_dvc_yaml_is_a_user_error(make_repository: MakeRepository) -> N
 def test_a_folder_outside_dvc_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read the pipeline"):
         read_graph(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "addition",
+    [
+        additions.subject("/rex", "rex", "dog"),
+        additions.style("/rex", "rex", "woodcut", "own"),
+        additions.control("/rex", "rex", "canny", "blip"),
+    ],
+    ids=lambda addition: addition.task,
+)
+def test_a_task_alone_has_all_that_its_stages_read(
+    values: dict[str, Any], addition: additions.Addition, make_repository: MakeRepository
+) -> None:
+    """What a stage reads another makes or git has: the report reads conditions, and a subject has none."""
+    params = dump_yaml(additions.add(values, addition))
+    root = make_repository((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    (root / "params.yaml").write_text(params, encoding="utf-8")
+    with open_repository(root) as repo:
+        stages = repo.index.stages
+        made = {os.path.relpath(out.fs_path, root) for stage in stages for out in stage.outs}
+        read = {os.path.relpath(dep.fs_path, root) for stage in stages for dep in stage.deps}
+    kept = git("ls-files", root=ROOT).splitlines()
+    known = {str(each) for path in (*made, *kept) for each in (Path(path), *Path(path).parents[:-1])}
+    missing = {path for path in read - known if made.isdisjoint(map(str, Path(path).parents))}
+    assert missing == set()
