@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +74,9 @@ def export_command(
     from oft.exchange import export_adapter
 
     options = ExportOptions(strength, rank, energy, allow_error)
-    report_made(out, export_adapter(adapter, base, out, form, dtype, options))
+    with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
+        made = export_adapter(adapter, base, out, form, dtype, options)
+    report_made(out, made)
 
 
 def merge_command(

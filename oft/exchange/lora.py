@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from oft.exchange.low_rank import low_rank_factors
+from oft.progress import count
 
 PART = "unet"
 METADATA_KEY = "lora_adapter_metadata"
@@ -59,7 +60,7 @@ def make_lora(
     ranks: dict[str, int] = {}
     lost: list[str] = []
     total = missing = 0.0
-    for name, weight in weights.items():
+    for name, weight in count(weights.items(), "low-rank factors", "layers", len(weights)):
         change = weight.double() - unet.get_parameter(name).detach().double()
         size = float(change.square().sum())
         total += size

@@ -24,6 +24,7 @@ from oft.exchange.delta import PREFIX
 from oft.exchange.fitting import NUM_TERMS, block_grams, fit_series, squared_norms
 from oft.exchange.formats.format import MAX_ERROR, Export
 from oft.exchange.neumann import neumann_series
+from oft.progress import count
 
 SUFFIX = ".oft_R.weight"
 
@@ -62,7 +63,7 @@ def write_series(
     changed: dict[str, Tensor] = {}
     unread: list[str] = []
     missed = effect = 0.0
-    for name, packed in adapter.rotations.named_packed():
+    for name, packed in count(adapter.rotations.named_packed(), "fitting the series", "layers"):
         layer = adapter.unet.get_submodule(name)
         weight = weight_of(layer).flatten(1)
         skew = skew_from_packed(packed.detach() * export.options.strength)
