@@ -1,4 +1,4 @@
-"""The rates of each arm on each collection, chosen on the validation part by one grid for all."""
+"""The rates of each arm on each collection: one grid for all, in two rounds on the validation part."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from oft.storage import read_json, write_json
 VALIDATION_SEED = 1000
 """A seed that no result is reported on."""
 DIGITS = 6
+FINALISTS = 2
+"""Rates of the grid that are tried at full length."""
 
 Scores = Mapping[str, float]
 
@@ -36,20 +38,23 @@ class _Search:
     out: Path
     bar: Progress
 
-    def score(self, corpus: str, arm: str, rates: Rates) -> Scores:
+    def score(self, corpus: str, arm: str, rates: Rates, steps: int) -> Scores:
         """Return cross-entropy and accuracy on the validation part, kept in ``out`` or made now."""
-        file = self.out / "rates" / f"{corpus}-{arm}-{rates.head:g}-{rates.adapter:g}.json"
+        file = self.out / "rates" / f"{corpus}-{arm}-{rates.head:g}-{rates.adapter:g}-{steps}.json"
         key = {
+            "steps": steps,
             "settings": dataclasses.asdict(self.settings),
             "rates": dataclasses.asdict(rates),
             "arm_settings": ARMS[arm],
             "wheels": dict(self.inputs.wheels),
         }
         if (kept := _kept(file, key)) is not None:
-            self.bar.advance(self.settings.grid_steps)
+            self.bar.advance(steps)
             return kept
         self.bar.describe(f"{corpus}-{arm}, rate {rates.adapter:g}")
-        scores = validate(self.inputs, corpus, arm, self.settings, rates, lambda loss: self.bar.advance())
+        scores = validate(
+            self.inputs, corpus, arm, self.settings, rates, steps, lambda loss: self.bar.advance()
+        )
         write_json(file, {"key": key, "scores": scores})
         return scores
 
@@ -66,13 +71,14 @@ def choose_rates(
     """Choose the rates of every arm on every collection and write them to ``target``.
 
     The head's rate is the best of the head alone, and stays so beside every adapter; each adapter's is then
-    the best of the same grid. The best has the lowest cross-entropy on the validation part after a training
-    of ``settings.grid_steps``. A score that lies in ``out`` and was made of the same things is not made
-    again.
+    the best of the same grid. The best has the lowest cross-entropy on the validation part: of all after a
+    training of ``settings.grid_steps``, of the `FINALISTS` that are ahead then after one of full length,
+    which the fastest at first need not survive. A score that lies in ``out`` and was made of the same things
+    is not made again.
 
     Returns:
-        What is written: ``chosen`` rates, the scores of each rate ``tried``, the grid, the seed, the settings
-        and the hashes of the wheels.
+        What is written: ``chosen`` rates, the scores of each rate ``tried`` by the steps of its training, the
+        grid, the seed, the settings and the hashes of the wheels.
 
     Raises:
         UserError: a wheel is missing or another than pinned.
@@ -84,22 +90,16 @@ def choose_rates(
     inputs = read_inputs(settings, wheels, pins=pins)
     chosen: dict[str, dict[str, Any]] = {corpus: {} for corpus in NAMES}
     tried: dict[str, dict[str, Any]] = {corpus: {} for corpus in NAMES}
-    with progress(len(NAMES) * len(ARMS) * len(grid) * settings.grid_steps, "rates", "step") as bar:
+    per_arm = len(grid) * settings.grid_steps + min(FINALISTS, len(grid)) * settings.steps
+    with progress(len(NAMES) * len(ARMS) * per_arm, "rates", "step") as bar:
         search = _Search(inputs, settings, out, bar)
         for corpus in NAMES:
             for arm in (BASE_ALONE, *(name for name in ARMS if name != BASE_ALONE)):
-                scores = {}
-                for rate in grid:
-                    head = rate if arm == BASE_ALONE else chosen[corpus][BASE_ALONE]["head"]
-                    scores[rate] = search.score(corpus, arm, Rates(head, rate))
-                best = min(scores, key=lambda rate: scores[rate]["cross_entropy"])
-                head = best if arm == BASE_ALONE else chosen[corpus][BASE_ALONE]["head"]
-                chosen[corpus][arm] = {"head": head, "adapter": best}
-                tried[corpus][arm] = {f"{rate:g}": of_rate for rate, of_rate in scores.items()}
-                losses = ", ".join(
-                    f"{rate:g}: {of_rate['cross_entropy']:.4f}" for rate, of_rate in scores.items()
-                )
-                print_line(f"{corpus}, {arm}: {best:g} ({losses})")
+                head = None if arm == BASE_ALONE else chosen[corpus][BASE_ALONE]["head"]
+                best, scores = _choose(search, corpus, arm, head, grid)
+                chosen[corpus][arm] = {"head": head or best, "adapter": best}
+                tried[corpus][arm] = scores
+                print_line(f"{corpus}, {arm}: {best:g}")
     written = {
         "chosen": chosen,
         "tried": tried,
@@ -112,15 +112,32 @@ def choose_rates(
     return written
 
 
+def _choose(
+    search: _Search, corpus: str, arm: str, head: float | None, grid: Sequence[float]
+) -> tuple[float, dict[str, dict[str, Scores]]]:
+    """Return an arm's best rate, and the scores of each rate by the steps of its training.
+
+    Args:
+        head: the head's rate; None tries the same for both.
+    """
+    waiting, tried = list(grid), {}
+    for steps in (search.settings.grid_steps, search.settings.steps):
+        scores = {rate: search.score(corpus, arm, Rates(head or rate, rate), steps) for rate in waiting}
+        waiting = sorted(scores, key=lambda rate: scores[rate]["cross_entropy"])[:FINALISTS]
+        tried[f"{steps} steps"] = {f"{rate:g}": of_rate for rate, of_rate in scores.items()}
+    return waiting[0], tried
+
+
 def validate(
     inputs: Inputs,
     corpus: str,
     arm_name: str,
     settings: Settings,
     rates: Rates,
+    steps: int,
     on_step: Callable[[float], None] = lambda loss: None,
 ) -> Scores:
-    """Return ``cross_entropy`` and ``accuracy`` on the validation part after a short training."""
+    """Return ``cross_entropy`` and ``accuracy`` on the validation part after a training of some steps."""
     model = inputs.copy_model()
     arm = put_on(model, arm_name, VALIDATION_SEED)
     num_classes, documents = len(inputs.corpora[corpus].classes), inputs.validation[corpus]
@@ -131,7 +148,7 @@ def validate(
         num_classes,
         settings,
         rates,
-        settings.grid_steps,
+        steps,
         VALIDATION_SEED,
         on_step,
     )

@@ -99,7 +99,7 @@ def test_a_result_of_other_settings_is_made_anew(world: World, tmp_path: Path, m
     assert made == ["r8-none-0", "newsgroups20-none-0"]
 
 
-def test_the_grid_takes_the_rate_of_the_lowest_validation_loss(
+def test_the_grid_takes_the_rate_of_the_lowest_validation_loss_at_full_length(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arms = {name: ARMS[name] for name in SOME}
@@ -108,14 +108,23 @@ def test_the_grid_takes_the_rate_of_the_lowest_validation_loss(
         "settings": world.settings,
         "wheels": world.wheels,
         "pins": world.pins,
-        "grid": (1e-4, 3e-2),
+        "grid": (1e-4, 1e-3, 3e-2),
     }
     found = choose_rates(tmp_path, target=tmp_path / "rates.json", **given)
     for corpus in NAMES:
         for arm in SOME:
-            losses = {rate: scores["cross_entropy"] for rate, scores in found["tried"][corpus][arm].items()}
+            first, last = (
+                {
+                    rate: scores["cross_entropy"]
+                    for rate, scores in found["tried"][corpus][arm][length].items()
+                }
+                for length in ("2 steps", "3 steps")
+            )
+            assert set(last) == set(sorted(first, key=first.__getitem__)[:2]), (
+                "the two best of the first round"
+            )
             rates = read_rates(corpus, arm, tmp_path / "rates.json")
-            assert losses[f"{rates.adapter:g}"] == min(losses.values())
+            assert last[f"{rates.adapter:g}"] == min(last.values())
             assert rates.head == read_rates(corpus, "none", tmp_path / "rates.json").head
     monkeypatch.setattr("experiments.text.grid.validate", lambda *_: pytest.fail("made twice"))
     choose_rates(tmp_path, target=tmp_path / "again.json", **given)
