@@ -71,7 +71,9 @@ def test_a_picture_of_the_pipeline_comes_again_from_its_seed(
     with_condition: bool,
 ) -> None:
     from oft.models.adapted import load_adapter_onto
+    from oft.models.device import make_deterministic
 
+    make_deterministic()  # as every stage does: sums depend on the number of threads
     folder = saved(name, with_condition=with_condition)
     settings, base = load_params().sample, load_base(base_folder)
     adapter = load_adapter_onto(base, folder)
