@@ -32,16 +32,20 @@ def read_seconds(root: Path) -> dict[str, float]:
     """
     entries = map(read_json, sorted((root / TELEMETRY).glob("*.json")))
     own = {entry["stage"]: float(entry["seconds"]) for entry in entries}
-    return own | (read_json(root / WALKED) if (root / WALKED).is_file() else {})
+    return own | _walked(root)
 
 
 def keep_seconds(root: Path, rows: Iterable[StageRow], now: float) -> None:
     """Keep what the stages took that were made in a run, for the forecasts of later ones."""
     took = {telemetry_name(row.stage): row.seconds(now) for row in rows if row.status is Status.DONE}
-    known = read_json(root / WALKED) if (root / WALKED).is_file() else {}
     made = {name: round(seconds, 1) for name, seconds in took.items() if seconds is not None}
     if made:
-        write_json(root / WALKED, {**known, **made})
+        write_json(root / WALKED, _walked(root) | made)
+
+
+def _walked(root: Path) -> dict[str, float]:
+    file = root / WALKED
+    return read_json(file) if file.is_file() else {}
 
 
 def read_typical(root: Path) -> dict[str, float]:
