@@ -19,9 +19,10 @@ from oft.params import PARAMS_FILE, Params, parse_params
 from oft.storage import load_yaml
 
 PIPELINE_FILE = "dvc.yaml"
-# Stages whose code changes no score; the data that ships with the repository is no stage's source.
+# Stages whose code changes no score.
 NO_SCORES = ("angles", "draw", "report")
-SHIPPED = "data"
+# The networks that ship with the repository; what else git keeps under data are folders for outputs.
+SHIPPED = "data/models"
 # Which items there are, and what only the report, the gate, the angles and the pretraining read.
 NOT_IN_RESULTS = (
     "angles", "base_tasks", "control_adapters", "control_tasks", "drawings", "gate", "pretrain", "report",

@@ -101,7 +101,8 @@ def test_what_cannot_be_measured_is_refused(
 
 
 def test_only_code_that_makes_scores_tells_commits_apart(tmp_path: Path) -> None:
-    """The report's code and descriptions may change; what a stage before it depends on may not."""
+    """The report's code, descriptions and folders for outputs may change; what a stage before the report
+    depends on, and the networks that ship, may not."""
     train = {"cmd": "python -m stages.train", "desc": "Train.", "deps": ["oft/training", "data/${item}"]}
     report = {"cmd": "python -m stages.report", "deps": ["oft/report"]}
 
@@ -117,9 +118,11 @@ def test_only_code_that_makes_scores_tells_commits_apart(tmp_path: Path) -> None
         return read_revision(tmp_path, "HEAD").code
 
     git("init", "--quiet", root=tmp_path)
-    before = code(oft__training="loss", oft__report="words")
+    before = code(oft__training="loss", oft__report="words", data__models__base="weights")
     train["desc"] = "Train an adapter."
-    assert code(oft__report="other words") == before
+    assert code(oft__report="other words", data__conditions__README="Masks lie here.") == before
+    assert code(data__models__base="other weights") != before
+    assert code(data__models__base="weights") == before
     edited = code(oft__training="another loss")
     assert edited != before
     train["cmd"] = "python -m stages.train --twice"
