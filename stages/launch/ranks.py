@@ -181,8 +181,7 @@ def _configure_launch(layout: Layout, name: str, folder: str) -> LaunchConfig:
     os.environ |= {PROCESSES: str(layout.per_node), PARENT: str(os.getpid()), FOLDER: folder}
     # The engine would open a second store for its processes, on every address this machine has.
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    for variable, value in (("GLOO_SOCKET_IFNAME", interface), ("TORCH_CPP_LOG_LEVEL", "ERROR")):
-        os.environ.setdefault(variable, value)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     if layout.rendezvous is None:
         os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={interface}")
     return LaunchConfig(
