@@ -38,6 +38,14 @@ def main(
             "--any-code", help="Count what other commits measured as measured; the page names them."
         ),
     ] = False,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--add",
+            metavar="FOLDER",
+            help="Run nothing: take over what another machine measured in its --out; may be repeated.",
+        ),
+    ] = None,
     page_only: Annotated[
         bool, typer.Option("--page-only", help="Run nothing: write the page from the table as it is.")
     ] = False,
@@ -48,7 +56,8 @@ def main(
 
     Every run is the pipeline with the settings of the profile `compare`, in a clone under .clones with this
     repository's DVC cache. Its numbers go into --out/scores.parquet as soon as it ends, and what the table
-    has is not run again: interrupt it when you like, on another machine too.
+    has is not run again: interrupt it when you like, on another machine too. Several machines may share the
+    runs, by seed or experiment; `--add` brings their tables together.
 
     `python -m flows.evidence --experiments adapters --seeds 0`
     """
@@ -56,7 +65,7 @@ def main(
     with user_errors():
         from experiments.claims.catalogue import experiments
         from flows.evidence.plan import choose, plan
-        from flows.evidence.run import run_evidence, write_evidence
+        from flows.evidence.run import add_evidence, run_evidence, write_evidence
         from oft.params import parse_params
 
         read = read_settings(revision, PROFILE)
@@ -67,12 +76,13 @@ def main(
                 typer.echo(f"{one.name:10}  {one.question}")
             return
         chosen = choose(known, parse_names(names))
-        numbers = parse_seeds(seeds)
-        planned = plan(read, chosen, numbers, TRIALS)
-        if not page_only:
-            run_evidence(Path.cwd(), read.commit, planned, out, numbers[0], jobs, any_code, dry_run)
+        planned = plan(read, chosen, parse_seeds(seeds), TRIALS)
+        every = plan(read, known, REPORTED_SEEDS, TRIALS)
+        for other in others or ():
+            typer.echo(add_evidence(every, other, out, any_code=any_code))
+        if not (page_only or others):
+            run_evidence(Path.cwd(), read.commit, planned, out, jobs, any_code, dry_run)
         if not dry_run:
-            every = plan(read, known, REPORTED_SEEDS, TRIALS)
             readme = README if out == OUT else None
             typer.echo(write_evidence(out, params, sum(len(one.runs) for one in every), readme))
 

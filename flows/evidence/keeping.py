@@ -6,7 +6,6 @@ part whose scores are there has it all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from experiments.claims.pictures import keep_pictures
@@ -23,14 +22,14 @@ COST = "cost.json"
 STARTED = "started"
 
 
-def keep_part(clone: Path, trial: Trial, part: Part, *, with_pictures: Callable[[Trial], bool]) -> None:
+def keep_part(clone: Path, trial: Trial, part: Part, *, with_pictures: bool) -> None:
     """Keep cost, pictures and scores of a part."""
     params = parse_params(trial.values)
     with atomic_folder(extras(trial, part)) as partial:
         cost = read_cost(clone, trial, part, params)
         if cost is not None:
             write_json(partial / COST, vars(cost))
-        if with_pictures(trial):
+        if with_pictures:
             source = params.evaluate.judges
             judges = clone / (MINIATURE if source == MINIATURE_JUDGES else source)
             keep_pictures(clone, params, part.task, part.adapter, judges, partial)

@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments.claims.catalogue import Experiment, Family, Setting
 from experiments.claims.record import Record
 from experiments.claims.table import Run
+from flows.trials.changes import REPORTED_SEEDS
 from flows.trials.trial import Part, Revision, Trial, make_trial
 from oft.errors import UserError
 
@@ -28,6 +29,11 @@ class Planned:
     def runs(self) -> list[Run]:
         """How the table names all parts."""
         return [self.run(part) for part in self.trial.parts]
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the evidence shows pictures of it: of one seed, and of the profile's own settings."""
+        return self.trial.seed == REPORTED_SEEDS[0] and not self.label
 
     def is_measured(self, part: Part, records: Mapping[Run, Record], *, any_code: bool = False) -> bool:
         """Return whether a part is recorded, under the same settings and code unless ``any_code``."""

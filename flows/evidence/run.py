@@ -12,15 +12,16 @@ from experiments.claims.build import build_findings
 from experiments.claims.markdown import evidence_page, verdicts_table
 from experiments.claims.pictures import copy_pictures
 from experiments.claims.record import Record, read_records, write_records
-from experiments.claims.table import replace_runs, rows_of
+from experiments.claims.table import replace_runs, rows_of, runs_in
 from experiments.gains.scores import read_measured
-from experiments.tidy import read_table, write_table
+from experiments.tidy import Row, read_table, write_table
 from flows.evidence.keeping import extras, keep_part, kept_cost, mark_start
 from flows.evidence.plan import Planned, without_recorded
 from flows.trials.estimate import estimate_seconds
 from flows.trials.reproduce import about, reproduce
 from flows.trials.run import describe_trial, run_trials
-from flows.trials.trial import Trial
+from flows.trials.trial import Part
+from oft.errors import DataError
 from oft.params import Params
 from oft.report.showcase import put_between
 from oft.storage import atomic_file, write_json
@@ -36,7 +37,6 @@ def run_evidence(
     commit: str,
     planned: Sequence[Planned],
     out: Path,
-    first_seed: int,
     jobs: int | None = None,
     any_code: bool = False,
     dry_run: bool = False,
@@ -45,7 +45,6 @@ def run_evidence(
 
     Args:
         out: holds the table.
-        first_seed: the seed whose pictures are kept.
         any_code: count runs of other code as measured too.
         dry_run: print what would run instead.
 
@@ -66,14 +65,9 @@ def run_evidence(
             continue
         typer.echo(f"Setting {number + 1} of {len(left)}{title}")
         mark_start(one.trial)
-        shows = partial(_is_shown, seed=first_seed, label=one.label)
-        keep = partial(keep_part, with_pictures=shows)
+        keep = partial(keep_part, with_pictures=one.is_shown)
         run_trials(root, commit, [one.trial], partial(reproduce, jobs=jobs), typer.echo, keep)
         record(one, commit, out)
-
-
-def _is_shown(trial: Trial, seed: int, label: str) -> bool:
-    return trial.seed == seed and not label
 
 
 def record(one: Planned, commit: str, out: Path) -> None:
@@ -91,8 +85,45 @@ def record(one: Planned, commit: str, out: Path) -> None:
     write_table(table, out / TABLE)
     for part in new:
         records[one.run(part)] = Record(commit, one.trial.digest_of(part), kept_cost(one.trial, part))
-        copy_pictures(extras(one.trial, part), out / "pictures" / part.task / part.adapter)
+        copy_pictures(extras(one.trial, part), pictures_of(out, part))
     write_records(out / RECORDS, records)
+
+
+def add_evidence(planned: Sequence[Planned], source: Path, out: Path, *, any_code: bool = False) -> str:
+    """Take over what another machine measured and the table here lacks; return a line that says how much.
+
+    Args:
+        planned: all runs; what was measured under other settings or code is left out, unless ``any_code``.
+        source: the folder in which the other machine keeps its table.
+        out: holds the table here.
+
+    Raises:
+        DataError: the folder has no table, or one without a run that its records name.
+    """
+    if not (source / TABLE).is_file():
+        raise DataError(f"{source} has no {TABLE}; give --add a folder that `make evidence` wrote, whole")
+    theirs, ours = read_records(source / RECORDS), read_records(out / RECORDS)
+    measured = runs_in(read_table(source / TABLE))
+    if lost := sorted(theirs.keys() - measured.keys()):
+        raise DataError(f"{source / TABLE} lacks {tuple(lost[0])}, which {RECORDS} names; copy both anew")
+    new = {
+        one.run(part): (one, part)
+        for one in planned
+        for part in one.trial.parts
+        if one.is_measured(part, theirs, any_code=any_code) and not one.is_measured(part, ours)
+    }
+    rows = (Row(*row) for run in new for row in measured[run].itertuples(index=False))
+    write_table(replace_runs(read_table(out / TABLE), new, rows), out / TABLE)
+    for one, part in new.values():
+        if one.is_shown:
+            copy_pictures(pictures_of(source, part), pictures_of(out, part))
+    write_records(out / RECORDS, ours | {run: theirs[run] for run in new})
+    return f"{source}: {len(new)} of {len(theirs)} runs are new here."
+
+
+def pictures_of(out: Path, part: Part) -> Path:
+    """Return where the evidence keeps a part's pictures."""
+    return out / "pictures" / part.task / part.adapter
 
 
 def write_evidence(out: Path, params: Params, num_planned: int, readme: Path | None = None) -> str:

@@ -42,8 +42,8 @@ def run(
     module = module_name()
     revision = code_revision()
     name = name or stage_name(module, arguments)
-    # Read while torch is imported, here or by a warm server: its warnings, each with twenty frames of C++, would
-    # bury the one line that says what to mend.
+    # Read while torch is imported, here or by a warm server: its warnings, each with twenty frames of C++,
+    # would bury the one line that says what to mend.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         if DRY_RUN in arguments:

@@ -12,8 +12,9 @@ from experiments.claims.record import Cost, read_records
 from experiments.claims.table import Run, runs_in
 from experiments.tidy import read_table
 from flows.evidence.plan import Planned, choose, plan
-from flows.evidence.run import RECORDS, TABLE, run_evidence
+from flows.evidence.run import RECORDS, TABLE, add_evidence, run_evidence
 from flows.trials.trial import Revision
+from oft.errors import DataError
 from oft.params import parse_params
 from tests.flows.evidence.conftest import Stages
 
@@ -26,7 +27,7 @@ def _planned(revision: Revision, seeds: Sequence[int] = (0,)) -> list[Planned]:
 
 
 def _run(revision: Revision, out: Path, seeds: Sequence[int] = (0,), *, any_code: bool = False) -> None:
-    run_evidence(Path.cwd(), revision.commit, _planned(revision, seeds), out, 0, any_code=any_code)
+    run_evidence(Path.cwd(), revision.commit, _planned(revision, seeds), out, any_code=any_code)
 
 
 def test_interrupted_three_times_it_ends_as_if_it_was_not(
@@ -70,6 +71,37 @@ def test_on_another_machine_the_table_alone_says_what_is_left(
     assert len(stages.made) == 13
 
 
+def test_machines_that_share_the_seeds_end_with_the_table_of_one(
+    revision: Revision, stages: Stages, tmp_path: Path
+) -> None:
+    """Runs of other code are left out, unless they are to count; nothing is added twice."""
+    one, here, there = (tmp_path / name for name in ("one", "here", "there"))
+    _run(revision, one, (0, 1))
+    _run(revision, here, (0,))
+    _run(revision, there, (1,))
+    planned = _planned(revision, (0, 1))
+
+    changed = _planned(revision._replace(code="other code"), (0, 1))
+    assert add_evidence(changed, there, here) == f"{there}: 0 of 13 runs are new here."
+    assert add_evidence(planned, there, here) == f"{there}: 13 of 13 runs are new here."
+    for name in (TABLE, RECORDS):
+        assert (here / name).read_bytes() == (one / name).read_bytes()
+    assert add_evidence(planned, there, here) == f"{there}: 0 of 13 runs are new here."
+    assert add_evidence(changed, there, tmp_path / "new", any_code=True).endswith(
+        "13 of 13 runs are new here."
+    )
+
+
+def test_only_a_whole_folder_of_evidence_is_added(revision: Revision, stages: Stages, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has no scores\.parquet; give --add a folder"):
+        add_evidence(_planned(revision), tmp_path, tmp_path / "out")
+    _run(revision, tmp_path / "there")
+    (tmp_path / "there" / TABLE).write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"scores\.parquet"):
+        add_evidence(_planned(revision), tmp_path / "there", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_a_training_cost_is_recorded_beside_the_table(
     revision: Revision, stages: Stages, tmp_path: Path
 ) -> None:
@@ -87,7 +119,7 @@ def test_a_dry_run_makes_nothing(
     revision: Revision, stages: Stages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It says what would run."""
-    run_evidence(Path.cwd(), revision.commit, _planned(revision), tmp_path / "out", 0, dry_run=True)
+    run_evidence(Path.cwd(), revision.commit, _planned(revision), tmp_path / "out", dry_run=True)
 
     assert stages.made == []
     assert not (tmp_path / "out").exists()
