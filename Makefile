@@ -35,8 +35,8 @@ repro: ## run the whole pipeline, or the part that changed (ARGS="train report" 
 	@printf '%s\n' \
 	  'Reproducing the pipeline of dvc.yaml with the settings of params.yaml:' \
 	  'data, conditions, shards, adapters, samples, metrics, report.' \
-	  'The first run takes about twenty minutes on two cores, stages side by side; later ones redo what a change' \
-	  'touches.' ''
+	  'With the default settings the first run takes about twenty minutes on two cores, stages side by side;' \
+	  'later ones redo what a change touches.' ''
 	@$(MAKE) --no-print-directory setup
 	@python -m flows.reproduce --plain $(ARGS)
 	@[ ! -e report/index.html ] || printf '\nReport: %s\n' "$(CURDIR)/report/index.html"
