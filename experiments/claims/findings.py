@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Verdict = Literal["holds", "does not hold", "undecided", "not measured"]
+Verdict = Literal["holds", "holds in part", "does not hold", "undecided", "not measured"]
 Direction = Literal["higher", "lower", "neither"]
 
 
@@ -61,6 +61,7 @@ class Claim:
         paper: what the paper says, with its figures and their table or figure.
         differs: where the miniature differs from the paper's setting, and why that may matter.
         contrasts: what the verdict rests on; empty where nothing was measured.
+        in_paper: whether the paper makes the claim; else it is a question of ours.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Claim:
     paper: str
     differs: str
     contrasts: tuple[Contrast, ...] = ()
+    in_paper: bool = True
 
 
 @dataclass(frozen=True)

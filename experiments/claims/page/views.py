@@ -38,6 +38,7 @@ class VerdictWords:
 
 VERDICTS: Mapping[Verdict, VerdictWords] = {
     "holds": VerdictWords("holds", "✓", "holds", "hold"),
+    "holds in part": VerdictWords("part", "±", "holds in part", "hold in part"),
     "does not hold": VerdictWords("fails", "✗", "does not hold", "do not hold"),
     "undecided": VerdictWords("undecided", "?", "is undecided", "are undecided"),
     "not measured": VerdictWords("unmeasured", "–", "is not measured", "are not measured"),
