@@ -10,7 +10,7 @@ from experiments.paired import paired_means
 if TYPE_CHECKING:
     import pandas as pd
 
-    from oft.evaluation.intervals import SeedsFigure
+    from experiments.paired import MeanFigure
 
 COMPARED = "oft"
 
@@ -40,8 +40,9 @@ def render(table: pd.DataFrame) -> str:
     return "\n".join(markdown_table(head, rows))
 
 
-def _cell(figure: SeedsFigure | None) -> str:
+def _cell(figure: MeanFigure | None) -> str:
     if figure is None:
         return NONE
-    value, low, high = figure.interval()
-    return f"{value:.4f} [{low:.4f}, {high:.4f}]"
+    interval = figure.interval()
+    ends = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
+    return f"{figure.value:.4f}{ends}"

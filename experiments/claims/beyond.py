@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.claims.findings import Claim, Column, Contrast, Estimate, Row, Table
-from experiments.claims.statistics import simultaneous
+from experiments.claims.statistics import estimate_of
 from experiments.claims.verdicts import side_of, stands_out, verdict_of, verdict_of_all, word
-from experiments.paired import paired_means
+from experiments.paired import MeanFigure, paired_means
 from experiments.tidy import read_table
-from oft.evaluation.intervals import CONFIDENCE, SeedsFigure
+from oft.evaluation.intervals import CONFIDENCE, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ TITLES = {
     "full": "Full finetuning",
 }
 REFERENCES = ("none", "scratch")
+COMPARED = ("lora", "boft", "full")
 PARAMETERS = Column("trained_parameters", "Trained parameters", "lower")
 
 
@@ -62,7 +63,7 @@ EXPERIMENTS = (
         "Does OFT adapt a network that solves one convection-diffusion-reaction equation to others with less "
         "error than LoRA, BOFT and full finetuning?",
         "Not in the paper; later work on finetuning adapts such networks.",
-        "A network of 17,000 weights that learned one equation; the loss has second derivatives through "
+        "A small network that learned one equation; the loss has second derivatives through "
         "adapted layers. All arms train for as many steps, each at its own swept rate.",
         "equations",
         (
@@ -114,33 +115,43 @@ def beyond(folder: Path, level: float = CONFIDENCE) -> tuple[list[Claim], list[T
 
 def _claim(one: Beyond, parts: Sequence[tuple[str, pd.DataFrame]], level: float) -> Claim:
     column = one.columns[0]
-    expected = side_of(column.direction)
     compared = [
-        (title, part, other, means["oft"] - means[other])
+        (title, other, means["oft"] - means[other])
         for title, part in parts
         if "oft" in (means := paired_means(part, column.key))
-        for other in ("lora", "boft", "full")
+        for other in COMPARED
         if other in means
     ]
-    intervals = simultaneous([difference for *_, difference in compared], level)
+    num_planned = max(1, len(one.tasks)) * len(COMPARED)
     contrasts = tuple(
-        Contrast(
-            task=one.name,
-            task_title=title,
-            metric=column.key,
-            metric_title=column.title,
-            label=f"{TITLES['oft']} − {TITLES[other]}",
-            estimate=Estimate(*interval),
-            expected=expected,
-            verdict=verdict_of(interval, expected),
-            num_conditions=_count(part, column.key, "condition"),
-            num_seeds=_count(part, column.key, "seed"),
-        )
-        for (title, part, other, _), interval in zip(compared, intervals, strict=True)
+        _contrast(one, title, other, difference, difference.interval(level, num_planned))
+        for title, other, difference in compared
     )
-    verdict = verdict_of_all([contrast.verdict for contrast in contrasts])
-    answer = word(verdict, contrasts)
-    return Claim(one.name, one.title, one.question, verdict, answer, one.paper, one.differs, contrasts)
+    missing = num_planned - len(contrasts)
+    verdict = verdict_of_all([contrast.verdict for contrast in contrasts], missing)
+    answer = word(verdict, contrasts, missing)
+    return Claim(
+        one.name, one.title, one.question, verdict, answer, one.paper, one.differs, contrasts, in_paper=False
+    )
+
+
+def _contrast(
+    one: Beyond, title: str, other: str, difference: MeanFigure, interval: Interval | None
+) -> Contrast:
+    column = one.columns[0]
+    expected = side_of(column.direction)
+    return Contrast(
+        task=one.name,
+        task_title=title,
+        metric=column.key,
+        metric_title=column.title,
+        label=f"{TITLES['oft']} − {TITLES[other]}",
+        estimate=Estimate(difference.value, *(interval[1:] if interval else ())),
+        expected=expected,
+        verdict=verdict_of(interval, expected, difference.num_seeds),
+        num_conditions=difference.num_conditions,
+        num_seeds=difference.num_seeds,
+    )
 
 
 def _count(table: pd.DataFrame, metric: str, column: str) -> int:
@@ -157,8 +168,12 @@ def _table(one: Beyond, title: str, table: pd.DataFrame, place: int) -> Table:
         cells = {
             column.key: cell for column in columns if (cell := _cell(table, arm, column, means[column.key]))
         }
-        others = [figure for name, figure in means[main].items() if name not in (arm, *REFERENCES)]
-        is_best = arm not in REFERENCES and stands_out(means[main][arm], others, one.columns[0].direction)
+        differences = [
+            means[main][arm] - figure
+            for name, figure in means[main].items()
+            if name not in (arm, *REFERENCES)
+        ]
+        is_best = arm not in REFERENCES and stands_out(differences, one.columns[0].direction)
         best = (main,) if is_best else ()
         rows.append(Row(arm, TITLES[arm], cells, best, arm in REFERENCES))
     counts = f"{_count(table, main, 'condition')} {one.condition}, {_count(table, main, 'seed')} seeds"
@@ -171,9 +186,9 @@ def _table(one: Beyond, title: str, table: pd.DataFrame, place: int) -> Table:
     )
 
 
-def _cell(table: pd.DataFrame, arm: str, column: Column, means: Mapping[str, SeedsFigure]) -> Estimate | None:
+def _cell(table: pd.DataFrame, arm: str, column: Column, means: Mapping[str, MeanFigure]) -> Estimate | None:
     """Return a mean with its interval over conditions and seeds; of a number of whole runs the mean alone."""
     if column.key == PARAMETERS.key or not means:
         own = table[(table["adapter"] == arm) & (table["metric"] == column.key) & (table["setting"] == "")]
         return Estimate(float(own["value"].mean())) if len(own) else None
-    return Estimate(*means[arm].interval()) if arm in means else None
+    return estimate_of(means[arm]) if arm in means else None

@@ -47,6 +47,43 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 """Endings of the names of layers that OFT turns."""
 
 NO_CHANGE = ""
+SHARED_BLOCKS = 4
+SHARED = f"blocks={SHARED_BLOCKS}, shared"
+
+
+def with_steps(steps: int) -> str:
+    """Return how the table names trainings of so many steps."""
+    return f"steps={steps}"
+
+
+def with_blocks(num_blocks: int) -> str:
+    """Return how the table names OFT with so many blocks."""
+    return f"blocks={num_blocks}"
+
+
+def with_rank(rank: int) -> str:
+    """Return how the table names LoRA of a rank."""
+    return f"rank={rank}"
+
+
+def with_data(share: float) -> str:
+    """Return how the table names trainings on a share of the pictures."""
+    return f"data={share:.0%}"
+
+
+def at_constant_rate(steps: int) -> str:
+    """Return how the table names a subject's trainings of so many steps at a constant rate."""
+    return f"constant rate, steps={steps}"
+
+
+def with_eps(eps: float) -> str:
+    """Return how the table names COFT with a radius in the longest of these trainings."""
+    return f"eps={eps:g}, {at_constant_rate(LONG[-1])}"
+
+
+def on_layers(name: str) -> str:
+    """Return how the table names OFT on these `LAYERS`."""
+    return f"layers={name}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +145,9 @@ def experiments(params: Params) -> tuple[Experiment, ...]:
             "capacity",
             "parameters against control: OFT's blocks, LoRA's rank",
             (
-                _control(("oft",), *(Setting(f"blocks={r}", {"adapters.oft.num_blocks": r}) for r in BLOCKS)),
+                _control(
+                    ("oft",), *(Setting(with_blocks(r), {"adapters.oft.num_blocks": r}) for r in BLOCKS)
+                ),
                 _control(("lora",), *map(_rank, RANKS)),
             ),
         ),
@@ -132,8 +171,8 @@ def experiments(params: Params) -> tuple[Experiment, ...]:
                 _control(
                     ("oft",),
                     Setting(
-                        "blocks=4, shared",
-                        {"adapters.oft.num_blocks": 4, "adapters.oft.block_share": True},
+                        SHARED,
+                        {"adapters.oft.num_blocks": SHARED_BLOCKS, "adapters.oft.block_share": True},
                     ),
                 ),
             ),
@@ -168,31 +207,31 @@ def _subject(adapters: tuple[str, ...], *settings: Setting) -> Family:
 def _steps(params: Params, steps: int) -> Setting:
     """Return a whole training in fewer steps: its warm-up and its cosine are as much shorter."""
     warmup = round(params.train.warmup_steps * steps / params.train.max_train_steps)
-    return Setting(f"steps={steps}", {"train.max_train_steps": steps, "train.warmup_steps": warmup})
+    return Setting(with_steps(steps), {"train.max_train_steps": steps, "train.warmup_steps": warmup})
 
 
 def _long(steps: int) -> Setting:
     changes = {"train_subject.max_train_steps": steps, "train_subject.schedule": "constant"}
-    return Setting(f"constant rate, steps={steps}", changes)
+    return Setting(at_constant_rate(steps), changes)
 
 
 def _rank(rank: int) -> Setting:
-    return Setting(f"rank={rank}", {"adapters.lora.r": rank, "adapters.lora.lora_alpha": rank})
+    return Setting(with_rank(rank), {"adapters.lora.r": rank, "adapters.lora.lora_alpha": rank})
 
 
 def _data(params: Params, num_images: int, share: float) -> Setting:
     dataset = params.tasks[CONTROL_TASK].dataset
-    return Setting(f"data={share:.0%}", {f"datasets.{dataset}.num_train_images": round(num_images * share)})
+    return Setting(with_data(share), {f"datasets.{dataset}.num_train_images": round(num_images * share)})
 
 
 def _radius(eps: float) -> Setting:
     longest = _long(LONG[-1])
-    return Setting(f"eps={eps:g}, {longest.label}", {**longest.changes, "adapters.coft.eps": eps})
+    return Setting(with_eps(eps), {**longest.changes, "adapters.coft.eps": eps})
 
 
 def _layers(name: str, endings: tuple[str, ...]) -> Setting:
     return Setting(
-        f"layers={name}",
+        on_layers(name),
         {
             "adapters.oft.num_blocks": None,
             "adapters.oft.block_size": LAYER_BLOCK,

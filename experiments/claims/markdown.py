@@ -7,26 +7,28 @@ from collections.abc import Iterator
 from experiments.claims.findings import Claim, Column, Findings, Row, Table
 from experiments.claims.numbers import ARROWS, choose_decimals, decimals_of, format_estimate
 from experiments.gains.tables import NONE, markdown_table
+from experiments.paired import MIN_SEEDS
 
-_CLAIM_COLUMNS = ("claim", "verdict", "task", "metric", "comparison")
+_CLAIM_COLUMNS = ("claim", "verdict", "task", "metric", "comparison", "n")
 
 
 def verdicts_table(findings: Findings) -> str:
     """Return a table with a row for each claim: its question and its verdict."""
-    rows = [(_cell(claim.title), _cell(claim.question), f"**{claim.verdict}**") for claim in findings.claims]
-    return "\n".join(markdown_table(("claim", "question", "verdict"), rows, num_text=3))
+    rows = [(_title(claim), _cell(claim.question), _verdict(claim)) for claim in findings.claims]
+    table = "\n".join(markdown_table(("claim", "question", "verdict"), rows, num_text=3))
+    return f"{table}\n\n{_coverage(findings)} \\* A question of ours: the paper does not ask it."
 
 
 def evidence_page(findings: Findings) -> str:
     """Return all comparisons and tables as one page of Markdown."""
-    seeds = ", ".join(map(str, findings.seeds)) or "none"
     commits = ", ".join(commit[:10] for commit in findings.commits) or "none"
     return f"""# The paper's claims
 
-{findings.num_runs} of {findings.num_planned} runs; seeds {seeds}; commits {commits}.
+{_coverage(findings)} Commits {commits}. \\* A question of ours: the paper does not ask it.
 
 `make evidence` writes this page and the one with pictures and charts, [index.html](index.html);
-[experiments.md](../experiments.md#evidence) says how they are made. Intervals of one claim hold at once.
+[experiments.md](../experiments.md#evidence) says how they are made. Intervals of one claim hold at once; n is
+how many conditions and seeds a comparison is over. Fewer than {MIN_SEEDS} seeds decide nothing.
 
 {claims_table(findings)}
 
@@ -34,6 +36,21 @@ def evidence_page(findings: Findings) -> str:
 
 {results_table(findings)}
 """
+
+
+def _coverage(findings: Findings) -> str:
+    """Return how much of the evidence there is."""
+    seeds = ", ".join(map(str, findings.seeds)) or "none"
+    return f"{findings.num_runs} of {findings.num_planned} runs so far, seeds {seeds}."
+
+
+def _title(claim: Claim) -> str:
+    return _cell(claim.title) + ("" if claim.in_paper else " \\*")
+
+
+def _verdict(claim: Claim) -> str:
+    """Return a verdict, in bold where something was decided."""
+    return f"**{claim.verdict}**" if claim.verdict not in ("undecided", "not measured") else claim.verdict
 
 
 def claims_table(findings: Findings) -> str:
@@ -47,14 +64,15 @@ def claims_table(findings: Findings) -> str:
 
 
 def _claim_rows(claim: Claim) -> Iterator[tuple[str, ...]]:
-    first = (_cell(claim.title), f"**{claim.verdict}**")
+    first = (_title(claim), _verdict(claim))
     if not claim.contrasts:
-        yield (*first, *[NONE] * 4)
+        yield (*first, *[NONE] * 5)
     decimals = decimals_of(claim.contrasts)
     for place, one in enumerate(claim.contrasts):
         difference = format_estimate(one.estimate, decimals[one.metric], signed=True)
         words = (_cell(one.task_title), _cell(one.metric_title), _cell(one.label))
-        yield (*(first if place == 0 else ("", "")), *words, difference)
+        over = f"{one.num_conditions:,} × {one.num_seeds}" if one.num_conditions else f"{one.num_seeds}"
+        yield (*(first if place == 0 else ("", "")), *words, over, difference)
 
 
 def results_table(findings: Findings) -> str:

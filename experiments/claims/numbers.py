@@ -18,7 +18,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def choose_decimals(estimates: Iterable[Estimate]) -> int:
     """Return how many decimals figures of one kind get: two digits of the median interval's width.
 
-    Without intervals four digits of the largest figure, whole numbers none.
+    Without intervals three digits of the largest figure, and whole numbers none.
     """
     found = list(estimates)
     widths = [one.high - one.low for one in found if one.low is not None and one.high is not None]
@@ -28,15 +28,30 @@ def choose_decimals(estimates: Iterable[Estimate]) -> int:
     sizes = [abs(one.value) for one in found if one.value]
     if not sizes or all(float(size).is_integer() for size in sizes):
         return 0
-    return _clamp(3 - max(0, math.floor(math.log10(max(sizes)))))
+    return _clamp(2 - math.floor(math.log10(max(sizes))))
 
 
 def decimals_of(contrasts: Sequence[Contrast]) -> dict[str, int]:
-    """Return how many decimals a claim's differences get, by the metric's name: in text and tables alike."""
-    return {
-        metric: choose_decimals(one.estimate for one in contrasts if one.metric == metric)
-        for metric in dict.fromkeys(one.metric for one in contrasts)
-    }
+    """Return how many decimals a claim's differences get, by the metric's name: in text and tables alike.
+
+    No end of an interval that excludes 0 is rounded to 0.
+    """
+    found = {}
+    for metric in dict.fromkeys(one.metric for one in contrasts):
+        estimates = [one.estimate for one in contrasts if one.metric == metric]
+        decimals = choose_decimals(estimates)
+        nearest = min((end for one in estimates if (end := _distance_from_zero(one))), default=1.0)
+        while decimals < MAX_DECIMALS and nearest < 0.5 * 10**-decimals:
+            decimals += 1
+        found[metric] = decimals
+    return found
+
+
+def _distance_from_zero(estimate: Estimate) -> float:
+    """Return how far an interval lies from 0; 0 where it contains it or there is none."""
+    if estimate.low is None or estimate.high is None:
+        return 0.0
+    return max(estimate.low, -estimate.high, 0.0)
 
 
 def _clamp(decimals: int) -> int:
@@ -44,9 +59,7 @@ def _clamp(decimals: int) -> int:
 
 
 def format_number(value: float, decimals: int, *, signed: bool = False) -> str:
-    """Return a figure: 0.512, 1,024, +0.020, −3.1 × 10⁻⁷ where its decimals would show nothing of it."""
-    if value and abs(value) < 0.5 * 10**-decimals and decimals == MAX_DECIMALS:
-        return _scientific(*f"{value:{'+' if signed else ''}.1e}".split("e"))
+    """Return a figure: 0.512, 1,024, +0.020."""
     text = f"{value:{'+' if signed else ''},.{decimals}f}"
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("+-")  # what rounds to zero has no side
@@ -57,18 +70,33 @@ def _scientific(digits: str, exponent: str) -> str:
     return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
 
 
+def format_value(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
+    """Return an estimate without its interval; −3.1 × 10⁻⁷ where its decimals would show nothing of it."""
+    if _rounds_to_zero(estimate, decimals):
+        return _scientific(*f"{estimate.value:{'+' if signed else ''}.1e}".split("e"))
+    return format_number(estimate.value, decimals, signed=signed)
+
+
 def format_range(estimate: Estimate, decimals: int) -> str:
     """Return an estimate's interval, [0.004, 0.018]; '' where it has none."""
     if estimate.low is None or estimate.high is None:
         return ""
-    return f"[{format_number(estimate.low, decimals)}, {format_number(estimate.high, decimals)}]"
+    if _rounds_to_zero(estimate, decimals):
+        ends = (_scientific(*f"{end:.1e}".split("e")) for end in (estimate.low, estimate.high))
+    else:
+        ends = (format_number(end, decimals) for end in (estimate.low, estimate.high))
+    return f"[{', '.join(ends)}]"
 
 
 def format_estimate(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
     """Return an estimate with its interval: +0.011 [0.004, 0.018]."""
-    return (
-        f"{format_number(estimate.value, decimals, signed=signed)} {format_range(estimate, decimals)}".strip()
-    )
+    return f"{format_value(estimate, decimals, signed=signed)} {format_range(estimate, decimals)}".strip()
+
+
+def _rounds_to_zero(estimate: Estimate, decimals: int) -> bool:
+    """Return whether a figure that is not 0 would read as 0 with all its interval."""
+    known = [abs(one) for one in (estimate.value, estimate.low, estimate.high) if one is not None]
+    return estimate.value != 0 and max(known) < 0.5 * 10**-decimals
 
 
 def format_setting(value: float) -> str:

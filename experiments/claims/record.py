@@ -71,6 +71,15 @@ def costs_of(records: Mapping[Run, Record], task: str, adapter: str, setting: st
     ]
 
 
+def fastest(records: Mapping[Run, Record], task: str, adapter: str, settings: Iterable[str]) -> float | None:
+    """Return an adapter's least seconds a step under any of the settings; None where none is known.
+
+    What else the machine does can only slow a training, so the least is nearest to what one takes alone.
+    """
+    costs = [cost for setting in settings for cost in costs_of(records, task, adapter, setting)]
+    return min((cost.seconds_per_step for cost in costs), default=None)
+
+
 def _run(entry: Mapping[str, Any]) -> Run:
     return Run(entry["task"], entry["adapter"], entry["setting"], int(entry["seed"]))
 

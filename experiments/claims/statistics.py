@@ -1,10 +1,4 @@
-"""Paired intervals over conditions and seeds, made of the table alone.
-
-Intervals of one adapter are percentiles of the bootstrap at two levels (`oft.evaluation.intervals`). Where a
-claim rests on several comparisons their intervals hold at once: each is ``value ± c se``, with c the quantile
-of the largest ``|resampled - value| / se`` over all of them (the sup-t band; Montiel Olea and Plagborg-Møller
-2019, Simultaneous confidence bands, Journal of Applied Econometrics 34).
-"""
+"""Figures of arms over conditions and seeds, made of the table alone (intervals: `experiments.paired`)."""
 
 from __future__ import annotations
 
@@ -13,12 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from experiments.claims.findings import Estimate
 from experiments.claims.table import Run, measured_of, runs_in
 from experiments.gains.scores import Measured, pair_seeds, shares_conditions
-from oft.evaluation.intervals import CONFIDENCE, Interval, SeedsFigure, mean_interval, resample_seeds
+from experiments.paired import MeanFigure, of_whole_runs, over_seeds
 from oft.evaluation.metric import Metric
 from oft.evaluation.registry import find_metric, headline_metrics
 
@@ -26,8 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from oft.params import Params
-
-NUM_RESAMPLES = 9999
 
 
 @dataclass(frozen=True)
@@ -40,18 +30,15 @@ class Arm:
 
 @dataclass(frozen=True)
 class Paired:
-    """A metric of several arms, on the same draws of seeds and conditions.
+    """A metric of several arms, on the same draws of conditions.
 
     Attributes:
         figures: by arm; references (`REFERENCE_ARMS`) by their names beside them.
         seeds: the seeds that all arms have.
-        num_conditions: conditions, those that seeds share counted once.
     """
 
-    metric: Metric
-    figures: Mapping[Arm | str, SeedsFigure]
+    figures: Mapping[Arm | str, MeanFigure]
     seeds: tuple[int, ...]
-    num_conditions: int
 
 
 class Results:
@@ -130,13 +117,8 @@ class Results:
         missing = [name for name in names if any(name not in figures for figures in found.figures)]
         if missing or min(found.num_conditions) < 2:
             return None
-        rng = np.random.default_rng(0)
-        figures = resample_seeds(
-            found.figures, found.num_conditions, rng, shared_conditions=shared, num_resamples=NUM_RESAMPLES
-        )
-        total = found.num_conditions[0] if shared else sum(found.num_conditions)
-        by_arm = {names.get(name, name): figure for name, figure in figures.items()}
-        return Paired(metric, by_arm, seeds, total)
+        figures = over_seeds(found.figures, found.num_conditions, shared_conditions=shared)
+        return Paired({names.get(name, name): figure for name, figure in figures.items()}, seeds)
 
     def number(self, task: str, arm: Arm, name: str, seed: int) -> float | None:
         """Return a number that a run has of all its pictures."""
@@ -148,38 +130,45 @@ class Results:
         found = (self.number(task, arm, name, seed) for seed in self.seeds)
         return [value for value in found if value is not None]
 
+    def figure(self, task: str, arm: Arm, metric: Metric) -> MeanFigure | None:
+        """Return a metric of one arm over all its seeds, and over conditions where pictures have scores."""
+        if is_of_pictures(metric):
+            paired = self.paired(task, metric, (arm,))
+            return None if paired is None else paired.figures[arm]
+        values = self.over_seeds(task, arm, metric.name)
+        return of_whole_runs(values) if values else None
+
+    def difference(self, task: str, metric: Metric, arm: Arm, other: Arm) -> MeanFigure | None:
+        """Return the paired difference of two arms over the seeds that both have."""
+        if not is_of_pictures(metric):
+            values = [first - second for first, second in self.pairs(task, arm, other, metric.name)]
+            return of_whole_runs(values) if values else None
+        paired = self.paired(task, metric, (arm, other))
+        return None if paired is None else paired.figures[arm] - paired.figures[other]
+
+    def pairs(
+        self, task: str, arm: Arm, other: Arm, name: str, other_name: str = ""
+    ) -> list[tuple[float, float]]:
+        """Return numbers of whole runs of two arms, of every seed that both have."""
+        found = [
+            (self.number(task, arm, name, seed), self.number(task, other, other_name or name, seed))
+            for seed in self.seeds
+        ]
+        return [(first, second) for first, second in found if first is not None and second is not None]
+
+
+def is_of_pictures(metric: Metric) -> bool:
+    """Return whether pictures have scores of a metric, or pixels that it is made of."""
+    return metric.per_picture or metric.pooled is not None
+
 
 def _name(arm: Arm) -> str:
     return f"{arm.adapter}/{arm.setting}"
 
 
-def estimate_over_seeds(values: Sequence[float], level: float = CONFIDENCE) -> Estimate:
-    """Return the mean of numbers that runs have one of each, with Student's interval where there are two."""
-    interval = interval_over_seeds(values, level)
-    return Estimate(sum(values) / len(values), *(interval[1:] if interval else ()))
-
-
-def interval_over_seeds(values: Sequence[float], level: float = CONFIDENCE) -> Interval | None:
-    """Return Student's interval of numbers that runs have one of each; None for fewer than two."""
-    return mean_interval(np.array(values, dtype=np.float64), level)
-
-
-def simultaneous(figures: Sequence[SeedsFigure], level: float = CONFIDENCE) -> list[Interval]:
-    """Return intervals that all hold at once with probability ``level``: the sup-t band.
-
-    Figures of one task stand on the same draws, those of others on draws of their own, as they are
-    independent. A figure that never varies is a point.
-    """
-    if not figures:
-        return []
-    errors = np.array([figure.resampled.std() for figure in figures])
-    varying = errors > 0
-    width = np.zeros(len(figures))
-    if varying.any():
-        deviations = np.array([np.abs(figure.resampled - figure.value) for figure in figures])
-        largest = (deviations[varying] / errors[varying, None]).max(axis=0)
-        width = np.quantile(largest, level) * errors
-    return [
-        Interval(figure.value, figure.value - half, figure.value + half)
-        for figure, half in zip(figures, width.tolist(), strict=True)
-    ]
+def estimate_of(figure: MeanFigure) -> Estimate:
+    """Return a figure with its interval, where it has one and is no constant."""
+    interval = figure.interval()
+    if interval is None or interval.low == interval.high:
+        return Estimate(figure.value)
+    return Estimate(*interval)

@@ -1,12 +1,14 @@
 """Claims as comparisons, and their verdicts: what an interval says, no more.
 
 A comparison *holds* where its whole interval lies on the side that the claim wants, *does not hold* where it
-lies on the other, and is *undecided* where it holds 0. A claim holds where all its comparisons do, does not
-where one does not, and is undecided else; intervals of one claim hold at once.
+lies on the other, and is *undecided* where it contains 0, or is over fewer than `MIN_SEEDS` trainings. A
+claim holds where all its comparisons do, does not hold where some do not and none does, holds in part where
+there are both, and is undecided else; intervals of one claim hold at once.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +16,9 @@ from typing import Literal
 
 from experiments.claims.findings import Claim, Contrast, Direction, Estimate, Verdict
 from experiments.claims.numbers import decimals_of, format_estimate
-from experiments.claims.statistics import Arm, Results, interval_over_seeds, simultaneous
-from oft.evaluation.intervals import CONFIDENCE, Interval, SeedsFigure
+from experiments.claims.statistics import Arm, Results
+from experiments.paired import MIN_SEEDS, MeanFigure, of_whole_runs
+from oft.evaluation.intervals import CONFIDENCE, Interval
 from oft.evaluation.metric import Metric
 from oft.evaluation.registry import find_metric
 from oft.report.plan import describe_task
@@ -25,13 +28,20 @@ Side = Literal["above", "below"]
 MAX_FIGURES = 3
 """Comparisons whose figures stand in a claim's answer; of more it counts the verdicts."""
 
-_STARTS: dict[Verdict, str] = {"holds": "Yes", "does not hold": "No", "undecided": "Undecided"}
-_TIMES = {1: "", 2: " twice"}
-_TOLD: dict[Verdict, str] = {
-    "holds": "say yes",
-    "does not hold": "say the opposite",
-    "undecided": "cannot be told from no difference",
+_STARTS: dict[Verdict, str] = {
+    "holds": "Yes",
+    "holds in part": "In part",
+    "does not hold": "No",
+    "undecided": "Undecided",
 }
+_TIMES = {1: "", 2: " twice"}
+_TOLD = {
+    "holds": ("says yes", "say yes"),
+    "does not hold": ("says the opposite", "say the opposite"),
+    "undecided": ("cannot be told from no difference", "cannot be told from no difference"),
+    "too few seeds": (f"has fewer than {MIN_SEEDS} seeds", f"have fewer than {MIN_SEEDS} seeds"),
+}
+"""How many comparisons say what, in the singular and the plural."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Comparison:
         arm, other: the two; the claim is about the first.
         metric: its key; '' takes the task's headline metric.
         other_suffix: the other side is this number of the run under ``<metric><suffix>``.
+        ratio: compare numbers of whole runs, all above 0, by the logarithm of their ratio: for what spans
+            orders of magnitude, and differs between trainings by a factor.
     """
 
     task: str
@@ -50,11 +62,12 @@ class Comparison:
     other: Arm
     metric: str = ""
     other_suffix: str = ""
+    ratio: bool = False
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A claim before it is put to the question; see `Claim` for the words.
+    """A claim before it is tested; see `Claim` for the words.
 
     Attributes:
         comparisons: in each the first arm should be the better one.
@@ -66,17 +79,16 @@ class Statement:
     paper: str
     differs: str
     comparisons: tuple[Comparison, ...]
+    in_paper: bool = True
 
 
 @dataclass(frozen=True)
-class Measured:
+class Compared:
     """A comparison that there are runs of: its difference over conditions and seeds, or over seeds alone."""
 
     comparison: Comparison
     metric: Metric
-    difference: SeedsFigure | tuple[float, ...]
-    num_conditions: int
-    num_seeds: int
+    difference: MeanFigure
 
 
 def judge(statement: Statement, results: Results, level: float = CONFIDENCE) -> Claim:
@@ -84,12 +96,12 @@ def judge(statement: Statement, results: Results, level: float = CONFIDENCE) -> 
 
     What there are no runs of is left out; a claim without any comparison was not measured.
     """
-    measured = [found for one in statement.comparisons if (found := measure(one, results)) is not None]
-    intervals = _intervals(measured, level)
+    num_compared = len(statement.comparisons)
+    compared = [found for one in statement.comparisons if (found := compare(one, results)) is not None]
     contrasts = tuple(
-        _contrast(one, interval, results) for one, interval in zip(measured, intervals, strict=True)
+        _contrast(one, one.difference.interval(level, num_compared), results) for one in compared
     )
-    missing = len(statement.comparisons) - len(contrasts)
+    missing = num_compared - len(contrasts)
     verdict = verdict_of_all([one.verdict for one in contrasts], missing)
     return Claim(
         name=statement.name,
@@ -100,63 +112,48 @@ def judge(statement: Statement, results: Results, level: float = CONFIDENCE) -> 
         paper=statement.paper,
         differs=statement.differs,
         contrasts=contrasts,
+        in_paper=statement.in_paper,
     )
 
 
-def measure(comparison: Comparison, results: Results) -> Measured | None:
+def compare(comparison: Comparison, results: Results) -> Compared | None:
     """Return a comparison's difference, None where runs of either side or their scores are missing."""
-    task, arms = comparison.task, [comparison.arm, comparison.other]
+    task, arm, other = comparison.task, comparison.arm, comparison.other
     metric = find_metric(comparison.metric) if comparison.metric else results.headline(task)
-    seeds = results.seeds_of(task, arms)
-    if metric is None or not seeds:
+    if metric is None:
         return None
-    if not comparison.other_suffix and (metric.per_picture or metric.pooled is not None):
-        paired = results.paired(task, metric, arms)
-        if paired is None:
-            return None
-        difference = paired.figures[arms[0]] - paired.figures[arms[1]]
-        return Measured(comparison, metric, difference, paired.num_conditions, len(paired.seeds))
-    names = (metric.name, f"{metric.name}{comparison.other_suffix}")
-    sides = tuple(zip(arms, names, strict=True))
-    pairs = [[results.number(task, arm, name, seed) for arm, name in sides] for seed in seeds]
-    values = tuple(first - other for first, other in pairs if first is not None and other is not None)
-    return Measured(comparison, metric, values, 0, len(values)) if values else None
+    if comparison.ratio or comparison.other_suffix:
+        pairs = results.pairs(task, arm, other, metric.name, f"{metric.name}{comparison.other_suffix}")
+        difference = _of_numbers(pairs, ratio=comparison.ratio)
+    else:
+        difference = results.difference(task, metric, arm, other)
+    return None if difference is None else Compared(comparison, metric, difference)
 
 
-def _intervals(measured: Sequence[Measured], level: float) -> list[Interval | None]:
-    """Return intervals that hold at once; None for a number that one run alone has.
-
-    Bands over conditions share their part of the error probability, the numbers of whole runs have Student's
-    intervals at Bonferroni's level.
-    """
-    if not measured:
-        return []
-    each = (1 - level) / len(measured)
-    figures = [one.difference for one in measured if isinstance(one.difference, SeedsFigure)]
-    bands = iter(simultaneous(figures, 1 - each * len(figures)))
-    return [
-        next(bands)
-        if isinstance(one.difference, SeedsFigure)
-        else interval_over_seeds(one.difference, 1 - each)
-        for one in measured
-    ]
+def _of_numbers(pairs: Sequence[tuple[float, float]], *, ratio: bool) -> MeanFigure | None:
+    """Return the difference of numbers of whole runs, or the logarithm of their ratio."""
+    if ratio:
+        values = [math.log10(first / other) for first, other in pairs if first > 0 and other > 0]
+    else:
+        values = [first - other for first, other in pairs]
+    return of_whole_runs(values) if values else None
 
 
-def _contrast(one: Measured, interval: Interval | None, results: Results) -> Contrast:
-    expected = side_of(one.metric.direction)
-    value = one.difference.value if isinstance(one.difference, SeedsFigure) else _mean(one.difference)
+def _contrast(one: Compared, interval: Interval | None, results: Results) -> Contrast:
+    expected, difference = side_of(one.metric.direction), one.difference
     task = one.comparison.task
+    of_ratio = ", log₁₀ of the ratio" if one.comparison.ratio else ""
     return Contrast(
         task=task,
         task_title=describe_task(task, results.params).short_title(task),
         metric=one.metric.name,
-        metric_title=one.metric.title(results.params.evaluate.judges),
+        metric_title=f"{one.metric.title(results.params.evaluate.judges)}{of_ratio}",
         label=_label(one.comparison, results),
-        estimate=Estimate(value, *(interval[1:] if interval else ())),
+        estimate=Estimate(difference.value, *(interval[1:] if interval else ())),
         expected=expected,
-        verdict=verdict_of(interval, expected),
-        num_conditions=one.num_conditions,
-        num_seeds=one.num_seeds,
+        verdict=verdict_of(interval, expected, difference.num_seeds),
+        num_conditions=difference.num_conditions,
+        num_seeds=difference.num_seeds,
     )
 
 
@@ -164,7 +161,7 @@ def _label(comparison: Comparison, results: Results) -> str:
     first, other = (describe_arm(arm, results) for arm in (comparison.arm, comparison.other))
     if comparison.other_suffix:
         return f"{first}: after − {comparison.other_suffix.replace('_', ' ').strip()}"
-    return f"{first} − {other}"
+    return f"{first} {'/' if comparison.ratio else '−'} {other}"
 
 
 def describe_arm(arm: Arm, results: Results) -> str:
@@ -179,18 +176,20 @@ def side_of(direction: Direction) -> Side:
     return "below" if direction == "lower" else "above"
 
 
-def stands_out(own: SeedsFigure, others: Sequence[SeedsFigure], direction: Direction) -> bool:
-    """Return whether there are others and each is worse beyond the interval of its difference."""
+def stands_out(differences: Sequence[MeanFigure], direction: Direction) -> bool:
+    """Return whether there are differences to others and each is to the good, beyond its interval."""
     return (
         direction != "neither"
-        and bool(others)
-        and all(verdict_of((own - other).interval(), side_of(direction)) == "holds" for other in others)
+        and bool(differences)
+        and all(
+            verdict_of(one.interval(), side_of(direction), one.num_seeds) == "holds" for one in differences
+        )
     )
 
 
-def verdict_of(interval: Interval | None, expected: Side) -> Verdict:
+def verdict_of(interval: Interval | None, expected: Side, num_seeds: int) -> Verdict:
     """Return what one interval says of a difference that should lie on a side of 0."""
-    if interval is None or not interval.excludes_zero:
+    if interval is None or num_seeds < MIN_SEEDS or not interval.excludes_zero:
         return "undecided"
     side: Side = "above" if interval.low > 0 else "below"
     return "holds" if side == expected else "does not hold"
@@ -200,13 +199,13 @@ def verdict_of_all(verdicts: Iterable[Verdict], num_missing: int = 0) -> Verdict
     """Return the verdict of a claim from those of its comparisons.
 
     Args:
-        num_missing: comparisons that nothing was measured of: with one a claim can fail, not hold.
+        num_missing: comparisons that nothing was measured of: with one a claim cannot hold.
     """
     found = set(verdicts)
     if not found:
         return "not measured"
     if "does not hold" in found:
-        return "does not hold"
+        return "holds in part" if "holds" in found else "does not hold"
     return "holds" if found == {"holds"} and not num_missing else "undecided"
 
 
@@ -222,11 +221,14 @@ def word(verdict: Verdict, contrasts: Sequence[Contrast], num_missing: int = 0) 
         return f"{start}: {figures}{missing}."
     several = len({one.metric for one in contrasts}) > 1
     told = []
-    for kind, words in _TOLD.items():
-        if those := [one for one in contrasts if one.verdict == kind]:
-            verb = words.replace("say", "says") if len(those) == 1 else words
-            told.append(f"{len(those)} {verb} ({_labels(those, by_metric=several)})")
+    for kind, verbs in _TOLD.items():
+        if those := [one for one in contrasts if _kind(one) == kind]:
+            told.append(f"{len(those)} {verbs[len(those) > 1]} ({_labels(those, by_metric=several)})")
     return f"{start}: of {len(contrasts)} comparisons {'; '.join(told)}{missing}."
+
+
+def _kind(contrast: Contrast) -> str:
+    return "too few seeds" if contrast.num_seeds < MIN_SEEDS else contrast.verdict
 
 
 def _labels(contrasts: Sequence[Contrast], *, by_metric: bool) -> str:
@@ -238,9 +240,6 @@ def _labels(contrasts: Sequence[Contrast], *, by_metric: bool) -> str:
 
 def _figure(contrast: Contrast, decimals: int) -> str:
     figure = format_estimate(contrast.estimate, decimals, signed=True)
-    alone = ", one seed" if contrast.estimate.low is None else ""
-    return f"{contrast.label} {figure}{alone} on “{contrast.task_title}” by {contrast.metric_title}"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    seeds = contrast.num_seeds
+    few = f", {seeds} {'seed' if seeds == 1 else 'seeds'} of {MIN_SEEDS}" if seeds < MIN_SEEDS else ""
+    return f"{contrast.label} {figure}{few} ({contrast.task_title}: {contrast.metric_title})"

@@ -142,8 +142,8 @@ def write_evidence(out: Path, params: Params, num_planned: int, readme: Path | N
 
     table, records = read_table(out / TABLE), read_records(out / RECORDS)
     findings = build_findings(table, records, params, num_planned, out)
+    render_page(findings, out, out / PAGE)  # it refuses what it cannot show: nothing else is written then
     write_json(out / FINDINGS, findings.to_json())
-    render_page(findings, out, out / PAGE)
     _write_text(out / MARKDOWN, evidence_page(findings))
     if readme is not None:
         text = readme.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.claims.beyond import beyond
-from experiments.tidy import Row, to_table, write_table
+from experiments.tidy import Row, read_table, to_table, write_table
 
 ERRORS = {"none": 0.5, "oft": 0.1, "lora": 0.2, "boft": 0.2, "full": 0.3}
 
@@ -15,7 +15,7 @@ ERRORS = {"none": 0.5, "oft": 0.1, "lora": 0.2, "boft": 0.2, "full": 0.3}
 def _write_cdr(folder: Path) -> None:
     rows = []
     for adapter, error in ERRORS.items():
-        for seed in (0, 1):
+        for seed in (0, 1, 2):
             own = np.random.default_rng([seed, *map(ord, adapter)])
             for place in range(5):
                 start = ("cdr", f"equation {place}", adapter, "", seed, f"equation {place}")
@@ -46,3 +46,14 @@ def test_without_their_tables_nothing_was_measured(tmp_path: Path) -> None:
 
     assert {claim.verdict for claim in claims} == {"not measured"}
     assert tables == []
+
+
+def test_an_adapter_that_was_not_run_keeps_a_claim_from_holding(tmp_path: Path) -> None:
+    _write_cdr(tmp_path)
+    table = read_table(tmp_path / "cdr.parquet")
+    write_table(table[table["adapter"] != "boft"], tmp_path / "cdr.parquet")
+
+    (claim, _), _ = beyond(tmp_path)
+
+    assert claim.verdict == "undecided"
+    assert "(1 more not measured yet)" in claim.answer

@@ -2,8 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.claims.findings import Estimate
-from experiments.claims.numbers import choose_decimals, format_estimate, format_number, format_setting
+from experiments.claims.findings import Contrast, Estimate
+from experiments.claims.numbers import (
+    choose_decimals,
+    decimals_of,
+    format_estimate,
+    format_number,
+    format_setting,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,7 +22,8 @@ from experiments.claims.numbers import choose_decimals, format_estimate, format_
         ([Estimate(3.1e-7, 3.0e-7, 3.2e-7)], 6),
         ([Estimate(345600), Estimate(12)], 0),
         ([Estimate(0.25)], 3),
-        ([Estimate(31.25), Estimate(2.5)], 2),
+        ([Estimate(31.25), Estimate(2.5)], 1),
+        ([Estimate(0.0000412)], 6),
         ([Estimate(1.0, 1.0, 1.0)], 0),
         ([], 0),
     ],
@@ -32,7 +39,6 @@ def test_an_interval_s_width_shows_two_digits(estimates: list[Estimate], decimal
         (-0.0114, 3, False, "−0.011"),
         (-0.0001, 3, True, "0.000"),
         (345600.0, 0, False, "345,600"),
-        (3.1e-7, 6, False, "3.1 × 10⁻⁷"),
         (0.0, 6, True, "0.000000"),
     ],
 )
@@ -43,6 +49,24 @@ def test_figures_read_as_readers_write_them(value: float, decimals: int, signed:
 def test_an_estimate_has_its_interval_beside_it() -> None:
     assert format_estimate(Estimate(0.011, -0.004, 0.018), 3, signed=True) == "+0.011 [−0.004, 0.018]"
     assert format_estimate(Estimate(0.011), 3) == "0.011"
+
+
+def test_what_would_read_as_nothing_is_written_by_its_power_of_ten() -> None:
+    """Where its interval shows at these decimals, a figure is about 0 and reads so."""
+    assert format_estimate(Estimate(3.1e-7), 3) == "3.1 × 10⁻⁷"
+    assert format_estimate(Estimate(-3.1e-7), 3, signed=True) == "−3.1 × 10⁻⁷"
+    assert format_estimate(Estimate(4e-8, 3e-8, 5e-8), 3) == "4.0 × 10⁻⁸ [3.0 × 10⁻⁸, 5.0 × 10⁻⁸]"
+    assert format_estimate(Estimate(4e-8, -0.1, 0.1), 3) == "0.000 [−0.100, 0.100]"
+    assert format_estimate(Estimate(0.0), 3) == "0.000"
+
+
+def test_an_interval_beside_zero_does_not_read_as_if_it_reached_it() -> None:
+    def contrast(low: float, high: float) -> Contrast:
+        estimate = Estimate((low + high) / 2, low, high)
+        return Contrast("t", "T", "m", "M", "a − b", estimate, "above", "holds", 10, 3)
+
+    assert decimals_of([contrast(0.0002, 0.055)]) == {"m": 4}
+    assert decimals_of([contrast(-0.0002, 0.055)]) == {"m": 3}
 
 
 @pytest.mark.parametrize(

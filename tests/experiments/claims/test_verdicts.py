@@ -33,15 +33,17 @@ def test_an_interval_decides_where_it_lies_on_one_side(
     interval: Interval | None, expected: Side, verdict: Verdict
 ) -> None:
     """Nothing is decided by an interval that holds 0, or by a number that has none."""
-    assert verdict_of(interval, expected) == verdict
+    assert verdict_of(interval, expected, num_seeds=3) == verdict
+    assert verdict_of(interval, expected, num_seeds=2) == "undecided"
 
 
 def test_a_claim_holds_where_all_its_comparisons_do() -> None:
-    """One that says the opposite refutes it; one that was not measured keeps it from holding."""
+    """Beside one that says the opposite it holds in part; one not measured keeps it from holding."""
     assert verdict_of_all(["holds", "holds"]) == "holds"
     assert verdict_of_all(["holds", "holds"], num_missing=1) == "undecided"
     assert verdict_of_all(["holds", "undecided"]) == "undecided"
-    assert verdict_of_all(["holds", "does not hold", "undecided"]) == "does not hold"
+    assert verdict_of_all(["holds", "does not hold", "undecided"]) == "holds in part"
+    assert verdict_of_all(["does not hold", "undecided"], num_missing=1) == "does not hold"
     assert verdict_of_all([], num_missing=2) == "not measured"
 
 
@@ -70,6 +72,28 @@ def test_lower_is_better_where_the_metric_says_so(results: MakeResults) -> None:
     assert claim.contrasts[0].num_seeds == 3
 
 
+def test_what_spans_orders_of_magnitude_is_compared_by_its_ratio(results: MakeResults) -> None:
+    """Factors that differ between trainings are told apart where differences are not."""
+    found = results({OFT: 0.0, LORA: 0.0}, energy_change={OFT: 1e-2, LORA: 1.0})
+
+    claim = judge(statement(Comparison(TASK, OFT, LORA, "energy_change", ratio=True)), found)
+
+    assert claim.verdict == "holds"
+    assert claim.contrasts[0].label == "OFT / LoRA"
+    assert claim.contrasts[0].metric_title == "Change of hyperspherical energy, log₁₀ of the ratio"
+    assert claim.contrasts[0].estimate.value == pytest.approx(-2.0, abs=0.1)
+
+
+def test_a_gain_of_one_seed_decides_nothing(results: MakeResults) -> None:
+    """It has an interval over its conditions, and says nothing of other trainings."""
+    claim = judge(statement(Comparison(TASK, OFT, LORA)), results({OFT: 0.1, LORA: 0.0}, seeds=(0,)))
+
+    assert claim.verdict == "undecided"
+    assert claim.contrasts[0].estimate.low is not None
+    assert claim.contrasts[0].estimate.low > 0
+    assert "1 seed of 3" in claim.answer
+
+
 def test_one_seed_decides_nothing_of_numbers_of_whole_runs(results: MakeResults) -> None:
     """There is a value and no interval."""
     found = results({OFT: 0.0, LORA: 0.0}, seeds=(0,), drift={OFT: 0.1, LORA: 0.3})
@@ -78,7 +102,7 @@ def test_one_seed_decides_nothing_of_numbers_of_whole_runs(results: MakeResults)
 
     assert claim.verdict == "undecided"
     assert claim.contrasts[0].estimate.low is None
-    assert "one seed" in claim.answer
+    assert "1 seed of 3" in claim.answer
 
 
 def test_the_same_run_before_and_after_is_compared_by_a_suffix(results: MakeResults) -> None:
