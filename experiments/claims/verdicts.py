@@ -215,10 +215,13 @@ def word(verdict: Verdict, contrasts: Sequence[Contrast], num_missing: int = 0) 
         return "Not measured yet."
     missing = f" ({num_missing} more not measured yet)" if num_missing else ""
     start = _STARTS[verdict]
+    most = max(one.num_seeds for one in contrasts)
+    if most < MIN_SEEDS:
+        start += f", as a verdict takes {MIN_SEEDS} seeds and there {'is' if most == 1 else 'are'} {most}"
     if len(contrasts) <= MAX_FIGURES:
-        decimals = decimals_of(contrasts)
-        figures = "; ".join(_figure(one, decimals[one.metric]) for one in contrasts)
-        return f"{start}: {figures}{missing}."
+        return f"{start}: {_figures(contrasts)}{missing}."
+    if most < MIN_SEEDS:
+        return f"{start} ({len(contrasts)} comparisons){missing}."
     several = len({one.metric for one in contrasts}) > 1
     told = []
     for kind, verbs in _TOLD.items():
@@ -238,8 +241,11 @@ def _labels(contrasts: Sequence[Contrast], *, by_metric: bool) -> str:
     return ", ".join(f"{label}{_TIMES.get(count, f' {count} times')}" for label, count in counts.items())
 
 
-def _figure(contrast: Contrast, decimals: int) -> str:
-    figure = format_estimate(contrast.estimate, decimals, signed=True)
-    seeds = contrast.num_seeds
-    few = f", {seeds} {'seed' if seeds == 1 else 'seeds'} of {MIN_SEEDS}" if seeds < MIN_SEEDS else ""
-    return f"{contrast.label} {figure}{few} ({contrast.task_title}: {contrast.metric_title})"
+def _figures(contrasts: Sequence[Contrast]) -> str:
+    """Return differences with their intervals, those of one task and metric together."""
+    decimals = decimals_of(contrasts)
+    told: dict[str, list[str]] = {}
+    for one in contrasts:
+        figure = format_estimate(one.estimate, decimals[one.metric], signed=True)
+        told.setdefault(f"{one.task_title}: {one.metric_title}", []).append(f"{one.label} {figure}")
+    return "; ".join(f"{', '.join(figures)} ({what})" for what, figures in told.items())
