@@ -1,15 +1,9 @@
-"""Compare speed, memory and accuracy of this project's OFT with the frozen base and with PEFT's adapters, and
-the speed of its data stages with a plain loop; on a GPU, measure how Stable Diffusion 1.5 is finetuned.
-
-All variants of a case run in one process, interleaved. Machines are noisy: compare minima and ratios rather
-than seconds, and leave the machine alone meanwhile.
-"""
+"""The command `python -m benchmarks` behind its options: what it measures, and the document of results."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -19,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy import measure_accuracy
+from benchmarks.arguments import ACCURACY, DATA, DOCUMENT, FINETUNING, LOADING, PARTS, build_parser
 from benchmarks.cases import all_cases
 from benchmarks.data import measure_data
 from benchmarks.finetuning import measure_finetuning
@@ -26,7 +21,6 @@ from benchmarks.loading import measure_loading
 from benchmarks.machine import describe_machine, library_versions, matmul_tflops
 from benchmarks.measuring import FAULTS, describe_fault
 from benchmarks.plan import (
-    CPU_BUDGET_TFLOP,
     BenchmarkPlan,
     LeftOut,
     describe_left_out,
@@ -45,18 +39,11 @@ from benchmarks.table import (
     render,
 )
 from benchmarks.variants import all_variants
-from oft.errors import ParamsError, UserError
+from oft.errors import ParamsError
 from oft.models.device import CPU_THREADS
 from oft.progress import progress
 from oft.storage import atomic_file, write_json
 
-ACCURACY = "accuracy"
-DATA = "data"
-LOADING = "loading"
-FINETUNING = "finetuning"
-PARTS = (ACCURACY, DATA, LOADING, FINETUNING)
-RESULTS = Path(".benchmarks/results.json")
-DOCUMENT = Path("docs/benchmarks.md")
 INTERRUPTED = "the run ended before its turn"
 
 
@@ -67,6 +54,8 @@ def main(arguments: Sequence[str]) -> None:
         UserError: an option breaks its rule, or a file is none of a run.
     """
     options = build_parser().parse_args(arguments)
+    # One by default, as everywhere here. With more, PEFT's exact OFT fails where torch's batched LU does.
+    options.threads = CPU_THREADS if options.threads is None else options.threads
     if options.table:
         write_document(options.table, options.document)
         return
@@ -200,52 +189,3 @@ def check_options(options: argparse.Namespace) -> None:
             )
     if "cuda" in (options.device or []) and not torch.cuda.is_available():
         raise ParamsError("--device: cuda needs a GPU that torch sees, and it sees none; use cpu")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the command line's options."""
-    names = ", ".join([*(case.name for case in all_cases()), *PARTS])
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"cases: {names}\n\nvariants: {', '.join(variant.name for variant in all_variants())}",
-    )
-    add = parser.add_argument
-    add("--cases", nargs="+", metavar="NAME", help="names or shell patterns ('block-*-b1'); default all")
-    add("--variants", nargs="+", metavar="NAME", help="likewise; the frozen base always takes part")
-    add("--rounds", type=int, default=5, help="timed steps of each variant (%(default)s)")
-    # One, as everywhere here. With more, PEFT's exact OFT fails where torch's batched LU does.
-    add("--threads", type=int, default=CPU_THREADS, help="torch's threads on the processor (%(default)s)")
-    add("--device", nargs="+", choices=("cpu", "cuda"), help="default: cpu, and cuda where there is a GPU")
-    add(
-        "--budget",
-        type=float,
-        metavar="TFLOP",
-        help="leave out what takes more a step; inf for no bound "
-        f"(default {CPU_BUDGET_TFLOP} on a processor, inf on a GPU)",
-    )
-    add(
-        "--clip-norm",
-        type=float,
-        default=1.0,
-        help="largest norm of the gradient, 0: no clipping (%(default)s)",
-    )
-    add("--out", type=Path, default=RESULTS, help="results, as JSON (%(default)s)")
-    add("--dry-run", action="store_true", help="say what would be done, and stop")
-    add(
-        "--table",
-        nargs="+",
-        type=Path,
-        metavar="FILE.json",
-        help="measure nothing: write the document of these",
-    )
-    add("--document", type=Path, default=DOCUMENT, help="where --table writes (%(default)s)")
-    return parser
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as fault:
-        sys.exit(f"{fault}")
