@@ -53,7 +53,7 @@ retrain: setup ## train on new data, judge, promote or reject (ARGS="--help": in
 trials: setup ## what adapters add over several seeds; sweeps of settings (ARGS="--help"; docs/experiments.md)
 	@python -m flows.trials $(ARGS)
 
-evidence: setup .venv/evidence.stamp ## answer the paper's claims: every adapter, three seeds, a page (hours; go on any time; ARGS="--help")
+evidence: setup .venv/evidence.stamp ## answer the paper's claims: every adapter, three seeds, a page (hours; resumes after an interruption; ARGS="--help")
 	@python -m flows.evidence $(ARGS)
 
 push: setup ## send results and run cache to the team's DVC remote (docs/team.md; ARGS="--help" for its options)
@@ -116,7 +116,7 @@ clean: ## remove the caches of the tools and site/; results, DVC's cache and .ve
 
 # Set-up. A stamp is younger than the lock file it was installed from, so a second run does nothing.
 # The development set is a superset of the run-time set with the same versions and shares its environment.
-setup: .venv/runtime.stamp .venv/bin/oft .dvc/tmp/private.stamp
+setup: .venv/runtime.stamp .venv/bin/oft .dvc/tmp/private.stamp ## install what a run needs into .venv, with the commands oft and dvc
 	@:
 
 setup-dev: .venv/dev.stamp .venv/bin/oft .dvc/tmp/private.stamp

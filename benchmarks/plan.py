@@ -9,12 +9,11 @@ from fnmatch import fnmatchcase
 
 import torch
 
+from benchmarks.arguments import CPU_BUDGET_TFLOP
 from benchmarks.cases import Case, target_widths
 from benchmarks.variants import FROZEN, Variant, variants_for
 from oft.errors import ParamsError
 
-# A default run on a processor should end in ten minutes.
-CPU_BUDGET_TFLOP = 0.09
 MEMORY_STEPS = 2  # taken apart from the timed ones: one fills the caches, one is measured
 # A step's FLOP exclude what adapters add, and a step never reaches the rate of one matrix product.
 OVERHEAD = 2.0

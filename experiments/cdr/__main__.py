@@ -16,12 +16,16 @@ from oft.errors import UserError
 if TYPE_CHECKING:
     from experiments.cdr.experiment import Plan
 
+OUT = Path(".trials/cdr")
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 @app.command()
 def command(
-    out: Annotated[Path, typer.Option(help="Where results are kept; an interrupted run goes on there.")],
+    out: Annotated[
+        Path, typer.Option(help="Where results are kept; an interrupted run goes on there.")
+    ] = OUT,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "0,1,2",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each arm; 200 if left out.")] = None,
     sweep: Annotated[

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,13 +36,18 @@ Profile = Annotated[
     str | None,
     typer.Option(
         help="Begin with the settings of a profile (conf/profile) instead of params.yaml's: sd15-subject, "
-        "sd15-canny, ... Default with --base: the sd15 one of this kind."
+        "sd15-canny, ... Default with --base: sd15-subject for subjects and styles, sd15-canny for "
+        "conditions; then give --steps for your number of pictures. A base of Stable Diffusion XL needs "
+        "sdxl-subject or sdxl-style."
     ),
 ]
 Adapters = Annotated[
     str | None, typer.Option(help="What to train, by names in `adapters`, with commas: oft,lora.")
 ]
-Steps = Annotated[int | None, typer.Option(min=1, help="Optimizer steps.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(min=1, help="Optimizer steps. Default: the settings' number, which --dry-run prints."),
+]
 Keep = Annotated[bool, typer.Option("--keep", help="Run it beside what params.yaml runs already, not alone.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")]
 Captions = Annotated[
@@ -138,6 +144,10 @@ def add_style(
 
     Without train/ and val/ in the folder a twentieth of the pictures, at least one, is held out.
 
+    With --base it trains by section train of sd15-subject: 550 steps of 16.
+
+    --dry-run prints the number of steps, --steps sets it.
+
     For example: oft style add ~/prints --template "{caption}, woodcut"
     """
     made = partial(additions.style, template=template, captions=captions)
@@ -164,6 +174,10 @@ def add_control(
     """Write into params.yaml what learns to draw a folder's pictures from a condition; `make repro` does it.
 
     Without train/ and val/ in the folder a twentieth of the pictures, at least one, is held out.
+
+    With --base it trains by sd15-canny: 73,930 steps of 16, COCO's 10 epochs.
+
+    --dry-run prints the number of steps, --steps sets it.
 
     For example: oft control add ~/houses --condition canny --captions blip
     """
@@ -224,9 +238,10 @@ def _write(
     params = parse_params(new, str(PARAMS_FILE))
     kept = _count_pictures(addition, folder, params)
     training = params.training_of(addition.task)
+    pictures = "picture" if kept == 1 else "pictures"
     trained = ", ".join(getattr(params, f"{kind}_adapters"))
     typer.echo(
-        f"{addition.task}: {kept} pictures of {folder}; trains {trained}, {training.max_train_steps} steps "
+        f"{addition.task}: {kept} {pictures} of {folder}; trains {trained}, {training.max_train_steps} steps "
         f"of {training.batch_size} at {params.resolution_px} px, on {params.base.source}"
     )
     if choices.dry_run:
@@ -275,7 +290,9 @@ def _count_pictures(addition: additions.Addition, folder: Path, params: Params) 
     # A subject's pictures have its prompt, and a template without a place for captions is one.
     needs_none = addition.kind == "subject" or CAPTION_FIELD not in captions.template
     source = "blip" if needs_none else captions.source
-    with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
+    # Progress counts by split, of which a subject has none; elsewhere what is printed is for stderr, too.
+    shown = io.StringIO() if addition.kind == "subject" else sys.stderr
+    with redirect_stdout(shown), redirect_stderr(shown):
         counts = check_dataset(addition.reader, folder, source, params.resolution_px)
     kept = {split: tally.kept for split, tally in counts.items()}
     dropped = [f"\n  {line}" for tally in counts.values() for line in describe_drops(tally)]

@@ -83,8 +83,10 @@ def merge_command(
     adapter: AdapterFolder,
     base: BaseFolder,
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
-    dtype: Dtype = None,
-    strength: Strength = 1.0,
+    dtype: Annotated[
+        Precision | None, typer.Option("--dtype", help="Type of the weights, fp16 by default.")
+    ] = None,
+    strength: Annotated[float, typer.Option(help="How much of the adapter goes in: 0 none, 1 all.")] = 1.0,
 ) -> None:
     """Merge an adapter into its base: a whole checkpoint in diffusers' layout (export --format diffusers).
 

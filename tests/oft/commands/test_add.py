@@ -1,4 +1,4 @@
-"""`oft subject add` and its kin: params.yaml with its comments, and as it was after a mistake."""
+"""`oft subject add`, `style add` and `control add`: params.yaml with its comments, unharmed by a mistake."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ def test_a_subject_is_written_with_its_comments(place: Path) -> None:
     params = load_params()
     assert params.trained_tasks == ["subject_rex"]
     assert params.subject_adapters == ["lora", "oft"]
+
+
+def test_a_subject_has_no_splits(place: Path) -> None:
+    for number in (0, 1):
+        (place / "Rex" / f"red dog {number}.png").unlink()
+    outcome = CliRunner().invoke(app, ["subject", "add", "Rex", "--class", "dog", "--dry-run"])
+    assert outcome.stdout.startswith("subject_rex: 1 picture of Rex; ")
+    assert outcome.stderr == ""
 
 
 def test_a_style_holds_a_picture_out(place: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import __main__ as command
+from benchmarks import command
 from benchmarks.cases import Case
 from oft.errors import ParamsError
 from oft.storage import read_json
