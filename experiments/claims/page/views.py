@@ -102,8 +102,27 @@ class TableView:
     rows: Sequence[tuple[Row, Sequence[Figure | None]]]
 
 
-def count_verdicts(claims: Sequence[Claim]) -> str:
-    """Return how many claims have each verdict: 3 hold, 1 does not hold, 2 are undecided."""
+def summarise_claims(claims: Sequence[Claim]) -> str:
+    """Return how many claims have each verdict, the paper's apart from further questions of ours.
+
+    Of the paper's 11 claims, 3 hold, 1 does not hold, 7 are undecided; of 6 further questions, ...
+    """
+    of_paper = [claim for claim in claims if claim.in_paper]
+    further = [claim for claim in claims if not claim.in_paper]
+    parts = []
+    if of_paper:
+        parts.append(f"of the paper’s {_count(of_paper, 'claim')}, {_count_verdicts(of_paper)}")
+    if further:
+        parts.append(f"of {_count(further, 'further question')}, {_count_verdicts(further)}")
+    words = "; ".join(parts)
+    return words[:1].upper() + words[1:]
+
+
+def _count(things: Sequence[Any], noun: str) -> str:
+    return f"{len(things)} {noun}{'s' if len(things) != 1 else ''}"
+
+
+def _count_verdicts(claims: Sequence[Claim]) -> str:
     counts = Counter(claim.verdict for claim in claims)
     return ", ".join(
         f"{counts[verdict]} {words.one if counts[verdict] == 1 else words.many}"

@@ -13,6 +13,7 @@ from experiments.claims.numbers import choose_decimals, format_estimate
 from experiments.claims.page import render_page
 from experiments.claims.page.charts import specify_chart
 from experiments.claims.page.styles import style_series
+from experiments.claims.page.views import summarise_claims
 from experiments.claims.reading import anchor, names_by_kind
 from oft.errors import UserError
 from tests.html_page import Page
@@ -89,14 +90,31 @@ def test_every_figure_is_text(page: Page, findings: Findings) -> None:
             expect([row.cells[column.key] for row in table.rows if column.key in row.cells])
     for chart in findings.charts:
         expect([point.estimate for series in chart.series for point in series.points])
-    assert "Of 6 claims, 2 hold, 1 does not hold, 2 are undecided, 1 is not measured" in text
     assert "171 of 189 runs" in text
+
+
+def test_claims_of_the_paper_are_counted_apart(page: Page, findings: Findings, html: str) -> None:
+    text = page.text()
+    assert (
+        "Of the paper’s 4 claims, 2 hold, 1 does not hold, 1 is undecided; "
+        "of 2 further questions, 1 holds in part, 1 is not measured"
+    ) in text
+    assert text.count("A further question is") == 1
+    marked = re.findall(r'>([^<]+)</a> <small class="further">further question</small></th>', html)
+    assert marked == [claim.title for claim in findings.claims if not claim.in_paper]
+
+
+def test_only_what_there_is_is_counted(findings: Findings) -> None:
+    of_paper, further = findings.claims[:1], findings.claims[-1:]
+    assert summarise_claims(of_paper) == "Of the paper’s 1 claim, 1 holds"
+    assert summarise_claims(further) == "Of 1 further question, 1 is not measured"
+    assert summarise_claims(()) == ""
 
 
 def test_verdicts_are_words_as_well_as_colours(page: Page, html: str, findings: Findings) -> None:
     shown = re.findall(r'class="verdict \w+"><span aria-hidden="true">.</span> ([^<]+)<', html)
     assert len(shown) == 2 * len(findings.claims) + sum(len(claim.contrasts) for claim in findings.claims)
-    assert set(shown) == {"holds", "does not hold", "undecided", "not measured"}
+    assert set(shown) == {"holds", "holds in part", "does not hold", "undecided", "not measured"}
 
 
 def test_pictures_tables_and_boxes_have_names(page: Page, html: str) -> None:

@@ -35,7 +35,7 @@ def contrast(one: str, other: str) -> float:
 def test_everything_can_be_read_and_seen(scheme: str) -> None:
     colours = read_schemes()[scheme]
     assert contrast("#fff", "#000") == pytest.approx(21)
-    for name in ("ink", "soft", "accent", "holds", "fails", "undecided", "unmeasured"):
+    for name in ("ink", "soft", "accent", "holds", "part", "fails", "undecided", "unmeasured"):
         assert contrast(colours[name], colours["paper"]) >= TEXT, name
     assert contrast(colours["soft"], colours["pale"]) >= TEXT
     assert contrast(colours["ink"], colours["notice"]) >= TEXT
