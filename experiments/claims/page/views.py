@@ -20,7 +20,13 @@ from experiments.claims.findings import (
     Table,
     Verdict,
 )
-from experiments.claims.numbers import choose_decimals, format_number, format_range, format_setting
+from experiments.claims.numbers import (
+    choose_decimals,
+    choose_digits,
+    format_estimate,
+    format_range,
+    format_setting,
+)
 from experiments.claims.page.charts import specify_chart
 from experiments.claims.page.scales import Bar, Scale, lay, span, span_around_zero, ticks
 from experiments.claims.page.styles import Style
@@ -169,12 +175,13 @@ def view_chart(chart: Chart, styles: Mapping[str, Style]) -> ChartView:
     """Return a chart with its specification, legend and the rows of its table."""
     shown = [series for series in chart.series if series.points]
     decimals = choose_decimals(point.estimate for series in shown for point in series.points)
+    digits = choose_digits(point.x for series in shown for point in series.points)
     return ChartView(
         chart,
         _to_json(specify_chart(chart, styles)),
         [(series, styles[series.name]) for series in shown],
         [
-            (series, point.x, format_setting(point.x), _figure(point.estimate, decimals, None))
+            (series, point.x, format_setting(point.x, digits), _figure(point.estimate, decimals, None))
             for series in shown
             for point in series.points
         ],
@@ -209,10 +216,11 @@ def _column_figures(column: Column, rows: Sequence[Row]) -> dict[str, Figure]:
 def _figure(
     estimate: Estimate, decimals: int, scale: Scale | None, *, signed: bool = False, is_best: bool = False
 ) -> Figure:
+    interval = format_range(estimate, decimals)
     return Figure(
         estimate.value,
-        format_number(estimate.value, decimals, signed=signed),
-        format_range(estimate, decimals),
+        format_estimate(estimate, decimals, signed=signed).removesuffix(interval).rstrip(),
+        interval,
         lay(estimate, scale) if scale is not None else None,
         is_best,
     )

@@ -5,10 +5,11 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from experiments.claims.findings import Estimate, Findings
+from experiments.claims.findings import Chart, Estimate, Findings, Point, Series
 from experiments.claims.numbers import choose_decimals, format_estimate
 from experiments.claims.page import render_page
 from experiments.claims.page.charts import specify_chart
@@ -163,6 +164,32 @@ def test_findings_without_anything_are_a_page_too(folder: Path, tmp_path: Path) 
     assert "Nothing was asked yet" in page.text() and "0 of 189 runs" in page.text()
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     assert {a["href"][1:] for a in page.tags("a") if a["href"].startswith("#")} <= ids
+
+
+def axis_labels(chart: Chart) -> list[str]:
+    """Return what the x axis says, drawn or left out for want of room."""
+    specification = specify_chart(chart, style_series(series.name for series in chart.series))
+    expression: str = specification["layer"][0]["encoding"]["x"]["axis"]["labelExpr"]
+    labels: list[str] = json.loads(expression.partition("[indexof(")[0])
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("kind", "log_x", "xs", "labels"),
+    [
+        ("scatter", False, [0.0059071902, 0.68552307], ["0", "0.2", "0.4", "0.6", "0.8"]),
+        ("line", True, [230292, 281312, 587432], ["200,000", "300,000", "400,000", "500,000", "600,000"]),
+        ("line", True, [6e-5, 2e-4, 2e-3], ["6 × 10⁻⁵", "0.0002", "0.002"]),
+        ("line", False, [67.735359, 344.2627605], ["0", "100", "200", "300", "400"]),
+        ("line", False, [70, 140, 275, 550], ["70", "140", "275", "550"]),
+    ],
+)
+def test_axes_are_labelled_at_settings_or_at_round_numbers(
+    kind: Literal["line", "scatter"], log_x: bool, xs: list[float], labels: list[str]
+) -> None:
+    points = tuple(Point(x, Estimate(0.5)) for x in xs)
+    chart = Chart("one", "One", "claim", kind, "x", "y", log_x, "higher", (Series("oft", "OFT", points),))
+    assert axis_labels(chart) == labels
 
 
 def test_what_draws_charts_is_named_where_it_is_missing(
