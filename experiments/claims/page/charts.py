@@ -74,7 +74,7 @@ def specify_chart(chart: Chart, styles: Mapping[str, Style]) -> dict[str, Any]:
         .encode(
             y=alt.Y("y:Q", **y_axis),
             shape=_by_series(alt.Shape, alt, shown, [styles[series.name].shape for series in shown]),
-            size=alt.condition(nearest, alt.value(150), alt.value(55)),
+            size=alt.condition(nearest, alt.value(150), alt.value(70)),
         )
         .add_params(nearest)
     )
