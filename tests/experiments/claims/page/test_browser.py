@@ -14,6 +14,7 @@ from experiments.claims.findings import Findings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SMALL_PHONE = {"width": 360, "height": 740}
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 
@@ -127,17 +128,53 @@ def test_paper_has_everything_unfolded_and_no_contents_list(tab: Any) -> None:
     assert not tab.eval_on_selector_all("details", "all => all.every(one => one.open)")
 
 
-def test_a_phone_scrolls_no_page_sideways(browser: Any, page_file: Path) -> None:
-    phone = browser.new_page(viewport=PHONE)
-    phone.goto(page_file.as_uri())
-    phone.wait_for_selector(".plot svg")
-    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+@pytest.fixture(scope="module", params=[PHONE, SMALL_PHONE], ids=lambda size: size["width"])
+def phone(browser: Any, page_file: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    opened = browser.new_page(viewport=request.param)
+    opened.goto(page_file.as_uri())
+    opened.wait_for_selector(".plot svg")
+    yield opened
+    opened.close()
+
+
+def test_a_phone_scrolls_no_page_sideways(phone: Any) -> None:
+    width = phone.viewport_size["width"]
+    assert phone.evaluate("document.documentElement.scrollWidth") <= width
     wide = phone.locator(".scroll").evaluate_all(
         "all => all.filter(one => one.scrollWidth > one.clientWidth).length"
     )
     assert wide  # tables and galleries scroll in boxes of their own
-    assert (
-        phone.evaluate("Math.max(...[...document.querySelectorAll('.plot svg')].map(one => one.clientWidth))")
-        <= 390
+    widths = phone.locator(".plot svg").evaluate_all("all => all.map(one => one.clientWidth)")
+    assert max(widths) <= width
+
+
+def test_a_phone_shows_difference_and_verdict_below_the_bar(phone: Any, findings: Findings) -> None:
+    boxes = phone.locator(".scroll:has(> .contrasts)")
+    assert boxes.count() == sum(bool(claim.contrasts) for claim in findings.claims)
+    assert boxes.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    rows = phone.locator(".contrasts tr:not(.group, thead tr)").evaluate_all(
+        "all => all.map(row => [...row.cells].map(cell => cell.getBoundingClientRect().toJSON()))"
     )
-    phone.close()
+    assert len(rows) == sum(len(claim.contrasts) for claim in findings.claims)
+    for title, bar, difference, verdict in rows:
+        assert title["bottom"] <= bar["top"] < bar["bottom"] <= difference["top"]
+        assert difference["top"] == verdict["top"] and difference["right"] <= verdict["left"]
+    # Blocks and grids are no tables to a screen reader unless they say so.
+    table = phone.get_by_role("table", name=f"{findings.claims[0].title}: differences")
+    contrast = findings.claims[0].contrasts[0]
+    assert table.get_by_role("rowheader", name=contrast.label, exact=True).count() == 3
+    assert table.get_by_role("columnheader").all_text_contents() == [
+        "Comparison", "Interval", "Difference", "Verdict",
+    ]  # fmt: skip
+
+
+def test_the_heading_of_the_names_stays_above_them(phone: Any) -> None:
+    table = phone.locator(".sortable").first
+    box = phone.locator(".scroll:has(> .sortable)").first
+    box.evaluate("one => one.scrollLeft = 200")
+    lefts = [
+        table.locator(head).first.evaluate("one => one.getBoundingClientRect().left")
+        for head in ("thead th", "tbody th")
+    ]
+    box.evaluate("one => one.scrollLeft = 0")
+    assert lefts == [16, 16]
