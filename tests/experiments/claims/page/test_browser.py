@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from experiments.claims.findings import Findings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+A4 = {"width": 718, "height": 1047}
+"""What Chromium's margins leave of it."""
 SMALL_PHONE = {"width": 360, "height": 740}
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
@@ -46,6 +49,26 @@ def tab(browser: Any, page_file: Path, heard: list[str]) -> Any:
 
 def test_it_asks_for_nothing_and_complains_of_nothing(tab: Any, heard: list[str], page_file: Path) -> None:
     assert [one for one in heard if not one.startswith("data:")] == [page_file.as_uri()]
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_words_along_an_axis_have_room(tab: Any, size: dict[str, int]) -> None:
+    tab.set_viewport_size(size)
+    tab.wait_for_function(
+        "[...document.querySelectorAll('.plot')].every(one => one.firstElementChild.clientWidth <= "
+        "one.clientWidth)"
+    )
+    axes = tab.locator(".plot .role-axis-label").evaluate_all(
+        """all => all.map(axis => [...axis.querySelectorAll('text')].filter(
+            word => getComputedStyle(word).opacity > 0).map(word => word.getBoundingClientRect().toJSON()))"""
+    )
+    tab.set_viewport_size(WIDE)
+    for words in axes:
+        assert len(words) > 1
+        for one, other in combinations(words, 2):
+            left, right = sorted((one, other), key=lambda word: float(word["left"]))
+            upper, lower = sorted((one, other), key=lambda word: float(word["top"]))
+            assert left["right"] + 4 <= right["left"] or upper["bottom"] <= lower["top"]
 
 
 def test_charts_have_a_mark_for_each_figure_and_answer_the_pointer(tab: Any, findings: Findings) -> None:
@@ -126,6 +149,29 @@ def test_paper_has_everything_unfolded_and_no_contents_list(tab: Any) -> None:
     tab.emulate_media(media="screen")
     tab.evaluate("dispatchEvent(new Event('afterprint'))")
     assert not tab.eval_on_selector_all("details", "all => all.every(one => one.open)")
+
+
+def test_nothing_overlaps_on_paper_or_runs_off_it(browser: Any, page_file: Path) -> None:
+    paper = browser.new_page(viewport=A4)
+    paper.goto(page_file.as_uri())
+    paper.wait_for_selector(".plot svg")
+    paper.evaluate("dispatchEvent(new Event('beforeprint'))")
+    paper.emulate_media(media="print")
+    assert paper.evaluate("document.documentElement.scrollWidth") <= A4["width"]
+    shown = paper.locator("table:visible, .chart, .plot svg, .cards li, img")
+    boxes = shown.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
+    assert boxes and max(boxes) <= A4["width"]
+    for charts in paper.locator(".charts").all():
+        figures = charts.locator("> .chart").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().toJSON())"
+        )
+        assert len({figure["left"] for figure in figures}) == 1
+        assert all(one["bottom"] <= other["top"] for one, other in pairwise(figures))
+    kept_whole = paper.locator("figure, .cards li, .pictures tbody").evaluate_all(
+        "all => all.map(one => getComputedStyle(one).breakInside)"
+    )
+    assert set(kept_whole) == {"avoid"}
+    paper.close()
 
 
 @pytest.fixture(scope="module", params=[PHONE, SMALL_PHONE], ids=lambda size: size["width"])
