@@ -105,6 +105,12 @@ def test_claims_of_the_paper_are_counted_apart(page: Page, findings: Findings, h
     assert marked == [claim.title for claim in findings.claims if not claim.in_paper]
 
 
+def test_costs_are_looked_for_where_they_are(page: Page, html: str) -> None:
+    assert "Settings and data" in page.text() and "Settings, costs, data" not in page.text()
+    facts = html.partition('<section id="facts"')[2]
+    assert re.search(r'costs, in parameters, seconds and memory, .*<a href="#tables">', facts)
+
+
 def test_only_what_there_is_is_counted(findings: Findings) -> None:
     of_paper, further = findings.claims[:1], findings.claims[-1:]
     assert summarise_claims(of_paper) == "Of the paper’s 1 claim, 1 holds"
