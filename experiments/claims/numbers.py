@@ -96,6 +96,6 @@ def format_setting(value: float, digits: int = MAX_DIGITS) -> str:
     """
     value = float(f"{value:.{digits}g}")
     if value and not 1e-4 <= abs(value) < 1e7:
-        digits, exponent = f"{value:.3e}".split("e")
-        return _scientific(digits.rstrip("0").rstrip("."), exponent)
+        mantissa, exponent = f"{value:.3e}".split("e")
+        return _scientific(mantissa.rstrip("0").rstrip("."), exponent)
     return f"{value:,.{MAX_DIGITS}g}".replace("-", "−")
