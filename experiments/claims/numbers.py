@@ -9,6 +9,8 @@ from statistics import median
 from experiments.claims.findings import Contrast, Direction, Estimate
 
 MAX_DECIMALS = 6
+MAX_DIGITS = 10
+MEASURED_DIGITS = 4
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "neither": ""}
 DIRECTIONS: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
 
@@ -99,9 +101,29 @@ def _rounds_to_zero(estimate: Estimate, decimals: int) -> bool:
     return estimate.value != 0 and max(known) < 0.5 * 10**-decimals
 
 
-def format_setting(value: float) -> str:
-    """Return a point of an axis as it was set: 0.002, 20,000, 6 × 10⁻⁵."""
+def choose_digits(points: Iterable[float]) -> int:
+    """Return how many significant digits points of an axis get: four of what was measured, else all.
+
+    Settings have no more than four, and counts are whole.
+    """
+    found = list(points)
+    is_exact = all(float(x).is_integer() for x in found) or all(has_few_digits(x) for x in found)
+    return MAX_DIGITS if is_exact else MEASURED_DIGITS
+
+
+def has_few_digits(value: float) -> bool:
+    """Return whether a number is one that somebody sets, of four digits or less: 6e-5, 1,600, 12.5."""
+    return float(f"{value:.{MEASURED_DIGITS}g}") == value
+
+
+def format_setting(value: float, digits: int = MAX_DIGITS) -> str:
+    """Return a point of an axis: 0.002, 20,000, 6 × 10⁻⁵; 344.3 where it was measured.
+
+    Args:
+        digits: significant ones, at most; see `choose_digits`.
+    """
+    value = float(f"{value:.{digits}g}")
     if value and not 1e-4 <= abs(value) < 1e7:
-        digits, exponent = f"{value:.3e}".split("e")
-        return _scientific(digits.rstrip("0").rstrip("."), exponent)
-    return f"{value:,.10g}".replace("-", "−")
+        mantissa, exponent = f"{value:.3e}".split("e")
+        return _scientific(mantissa.rstrip("0").rstrip("."), exponent)
+    return f"{value:,.{MAX_DIGITS}g}".replace("-", "−")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,18 +221,24 @@ def _with_paths(index: Index, start: str) -> dict[str, Any]:
 
 
 def _hero(found: Mapping[str, Mapping[str, Index]], params: Params, titles: Mapping[str, str]) -> Gallery:
-    shown = [BASE_ALONE, "hint", "oft", "lora", "controlnet"]
+    shown = [BASE_ALONE, "hint", "oft", "coft", "lora"]
     columns = [name for name in shown if any(name in of_task for of_task in found.values())]
     rows = []
     for task, by_adapter in found.items():
         row = _row(0, {name: by_adapter[name] for name in columns if name in by_adapter})
         title = describe_task(task, params).short_title(task)
-        rows.append(GalleryRow(f"{task}/{row.key}", f"{title}: {row.caption}", row.cells))
+        # Each task has a metric of its own: side by side their scores would be taken for one.
+        cells = {name: replace(cell, score=None) for name, cell in row.cells.items()}
+        rows.append(GalleryRow(f"{task}/{row.key}", f"{title}: {row.caption}", cells))
+    given = ((GIVEN, "Given"), (TARGET, "Target"))
     return Gallery(
         "hero",
         "What each task gives, and what is drawn from it",
         "hero",
-        ((GIVEN, "Given"), *((name, titles[name]) for name in columns)),
+        (
+            *(column for column in given if any(column[0] in row.cells for row in rows)),
+            *((name, titles[name]) for name in columns),
+        ),
         tuple(rows),
         note="One row of each task, chosen at random, from the same noise in each column.",
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from experiments.claims.findings import Chart, Series
-from experiments.claims.numbers import choose_decimals, format_estimate, format_setting
+from experiments.claims.numbers import (
+    choose_decimals,
+    choose_digits,
+    format_estimate,
+    format_setting,
+    has_few_digits,
+)
+from experiments.claims.page.scales import round_numbers
 from experiments.claims.page.styles import Style
 from oft.errors import UserError
 
@@ -23,6 +30,7 @@ _AXIS = {
     "labelFont": _FONT,
     "labelFontSize": 12,
     "labelOverlap": True,
+    "labelSeparation": 8,
     "tickColor": "var(--line)",
     "titleColor": "var(--soft)",
     "titleFont": _FONT,
@@ -52,14 +60,12 @@ def specify_chart(chart: Chart, styles: Mapping[str, Style]) -> dict[str, Any]:
             scale=alt.Scale(type="log", nice=False, padding=12)
             if chart.log_x
             else alt.Scale(zero=False, nice=False, padding=12),
-            axis=alt.Axis(grid=False, tickCount=6, **_x_labels(chart)),
+            axis=alt.Axis(grid=False, **_x_labels(chart)),
         ),
         color=_by_series(alt.Color, alt, shown, [styles[series.name].colour for series in shown]),
     )
     # The title of this axis stands above the chart, as text of the page: turned on its side few read it.
     y_axis = {"scale": alt.Scale(zero=False), "title": None, "axis": alt.Axis(tickCount=5)}
-    has_interval = alt.expr.isValid(alt.datum.low)
-    whole = base.transform_filter(has_interval).encode(y=alt.Y("low:Q", **y_axis), y2="high:Q")
     nearest = alt.selection_point(
         name="nearest", on="pointerover", nearest=True, clear="pointerout", empty=False
     )
@@ -68,18 +74,19 @@ def specify_chart(chart: Chart, styles: Mapping[str, Style]) -> dict[str, Any]:
         .encode(
             y=alt.Y("y:Q", **y_axis),
             shape=_by_series(alt.Shape, alt, shown, [styles[series.name].shape for series in shown]),
-            size=alt.condition(nearest, alt.value(150), alt.value(55)),
+            size=alt.condition(nearest, alt.value(150), alt.value(70)),
         )
         .add_params(nearest)
     )
-    if chart.kind == "line":
-        layers = [
-            whole.mark_area(opacity=0.13, line=False),
-            base.mark_line(strokeWidth=2).encode(y=alt.Y("y:Q", **y_axis)),
-            points,
-        ]
-    else:
-        layers = [whole.mark_rule(strokeWidth=1.5, opacity=0.7), points]
+    is_line = chart.kind == "line"
+    layers = [base.mark_line(strokeWidth=2).encode(y=alt.Y("y:Q", **y_axis)), points] if is_line else [points]
+    # Without any interval the layer would be empty, and Vega warns of that in the console.
+    if any(point.estimate.low is not None for series in shown for point in series.points):
+        whole = base.transform_filter(alt.expr.isValid(alt.datum.low)).encode(
+            y=alt.Y("low:Q", **y_axis), y2="high:Q"
+        )
+        band, bars = whole.mark_area(opacity=0.13, line=False), whole.mark_rule(strokeWidth=1.5, opacity=0.7)
+        layers.insert(0, band if is_line else bars)
     drawn = (
         alt.layer(*layers)
         .properties(width="container", height=HEIGHT_PX, background="transparent")
@@ -123,19 +130,15 @@ def _missing(error: ImportError) -> UserError:
 
 
 def _x_labels(chart: Chart) -> dict[str, Any]:
-    """Return how the x axis is labelled: lines at their points, a logarithmic axis at 1, 2, 5, 10, ..."""
+    """Return where the x axis has labels, at settings or at round numbers, and their words."""
     places = sorted({point.x for series in chart.series for point in series.points})
-    labels: dict[str, Any] = {}
-    if chart.kind == "line" and len(places) <= _MAX_PLACES:
-        labels["values"] = places
-    elif chart.log_x and places:
-        powers = range(math.floor(math.log10(places[0])), math.ceil(math.log10(places[-1])) + 1)
-        labels["values"] = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    if places and (places[0] > 0 and places[0] < 1e-2):
-        labels["format"] = "~e"
-    elif places and places[-1] >= 1e5:
-        labels["format"] = "~s"
-    return labels
+    if not places:
+        return {}
+    is_set = chart.kind == "line" and len(places) <= _MAX_PLACES and all(map(has_few_digits, places))
+    values = places if is_set else round_numbers(places[0], places[-1], log=chart.log_x)
+    # Vega's own formats know one number at a time: they label one axis "0e+0" and "230.292k".
+    words = json.dumps([format_setting(value) for value in values], ensure_ascii=False)
+    return {"values": values, "labelExpr": f"{words}[indexof({json.dumps(values)}, datum.value)]"}
 
 
 def _by_series(channel: Any, alt: Any, shown: list[Series], values: list[str]) -> Any:
@@ -146,6 +149,7 @@ def _by_series(channel: Any, alt: Any, shown: list[Series], values: list[str]) -
 
 def _rows(chart: Chart) -> list[dict[str, Any]]:
     decimals = choose_decimals(point.estimate for series in chart.series for point in series.points)
+    digits = choose_digits(point.x for series in chart.series for point in series.points)
     return [
         {
             "name": series.name,
@@ -154,7 +158,7 @@ def _rows(chart: Chart) -> list[dict[str, Any]]:
             "y": point.estimate.value,
             "low": point.estimate.low,
             "high": point.estimate.high,
-            "x_text": format_setting(point.x),
+            "x_text": format_setting(point.x, digits),
             "y_text": format_estimate(point.estimate, decimals),
         }
         for series in chart.series

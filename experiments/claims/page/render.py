@@ -13,7 +13,7 @@ from experiments.claims.numbers import ARROWS, DIRECTIONS
 from experiments.claims.page.charts import bundle_vega
 from experiments.claims.page.galleries import view_gallery
 from experiments.claims.page.styles import style_series
-from experiments.claims.page.views import VERDICTS, count_verdicts, view_claims, view_table
+from experiments.claims.page.views import VERDICTS, summarise_claims, view_claims, view_table
 from experiments.claims.reading import anchor, check_findings
 from oft.storage import atomic_file
 
@@ -45,7 +45,7 @@ def render_page(findings: Findings, folder: Path, out: Path) -> None:
         .get_template(_TEMPLATE)
         .render(
             findings=findings,
-            counts=count_verdicts(findings.claims),
+            summary=summarise_claims(findings.claims),
             claims=view_claims(findings, styles),
             tables=[view_table(table) for table in findings.tables],
             heroes=[view for view in galleries if view.gallery.kind == "hero"],

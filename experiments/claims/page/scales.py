@@ -12,6 +12,7 @@ from experiments.claims.numbers import format_number
 _STEPS = (1, 2, 5, 10)
 _NUM_STEPS = 4
 _END_PERCENT = 7
+_FEWEST_ON_LOG = 3
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,7 @@ def lay(estimate: Estimate, scale: Scale) -> Bar:
 
 def ticks(scale: Scale) -> list[tuple[float, str]]:
     """Return places and labels of round numbers on an axis: zero, and others not too near an end."""
-    wanted = (scale.high - scale.low) / _NUM_STEPS
-    power = 10.0 ** math.floor(math.log10(wanted))
-    step = next(power * factor for factor in _STEPS if power * factor >= wanted * (1 - 1e-9))
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    step, decimals = _round_step(scale.low, scale.high)
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     found = [
         (number, scale.place(number * step), format_number(number * step, decimals, signed=True))
@@ -78,3 +76,34 @@ def ticks(scale: Scale) -> list[tuple[float, str]]:
         for number, place, label in found
         if number == 0 or _END_PERCENT <= place <= 100 - _END_PERCENT
     ]
+
+
+def round_numbers(low: float, high: float, *, log: bool = False) -> list[float]:
+    """Return round numbers to label an axis with: from the last below its points to the first above them.
+
+    On a logarithmic axis they are 1, 2, 5, 10, ...; where fewer than three of these lie among the points,
+    they are equal steps as on a linear axis.
+
+    Args:
+        low, high: the first point and the last.
+        log: whether the axis is logarithmic, low > 0.
+    """
+    if log:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        found = [float(f"{factor}e{power}") for power in powers for factor in _STEPS[:-1]]
+        if sum(low <= number <= high for number in found) >= _FEWEST_ON_LOG:
+            return found
+    if low == high:
+        return [low]
+    step, decimals = _round_step(low, high)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    found = [round(number * step, decimals) for number in range(first, last + 1)]
+    return [number for number in found if number > 0] if log else found
+
+
+def _round_step(low: float, high: float) -> tuple[float, int]:
+    """Return a step of 1, 2 or 5 times a power of ten, about a quarter of a range, and its decimals."""
+    wanted = (high - low) / _NUM_STEPS
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(power * factor for factor in _STEPS if power * factor >= wanted * (1 - 1e-9))
+    return step, max(0, -math.floor(math.log10(step) + 1e-9))

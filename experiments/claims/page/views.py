@@ -20,7 +20,14 @@ from experiments.claims.findings import (
     Table,
     Verdict,
 )
-from experiments.claims.numbers import choose_decimals, format_number, format_range, format_setting
+from experiments.claims.numbers import (
+    choose_decimals,
+    choose_digits,
+    decimals_of,
+    format_range,
+    format_setting,
+    format_value,
+)
 from experiments.claims.page.charts import specify_chart
 from experiments.claims.page.scales import Bar, Scale, lay, span, span_around_zero, ticks
 from experiments.claims.page.styles import Style
@@ -102,8 +109,27 @@ class TableView:
     rows: Sequence[tuple[Row, Sequence[Figure | None]]]
 
 
-def count_verdicts(claims: Sequence[Claim]) -> str:
-    """Return how many claims have each verdict: 3 hold, 1 does not hold, 2 are undecided."""
+def summarise_claims(claims: Sequence[Claim]) -> str:
+    """Return how many claims have each verdict, the paper's apart from further questions of ours.
+
+    Of the paper's 11 claims, 3 hold, 1 does not hold, 7 are undecided; of 6 further questions, ...
+    """
+    of_paper = [claim for claim in claims if claim.in_paper]
+    further = [claim for claim in claims if not claim.in_paper]
+    parts = []
+    if of_paper:
+        parts.append(f"of the paper’s {_count(of_paper, 'claim')}, {_count_verdicts(of_paper)}")
+    if further:
+        parts.append(f"of {_count(further, 'further question')}, {_count_verdicts(further)}")
+    words = "; ".join(parts)
+    return words[:1].upper() + words[1:]
+
+
+def _count(things: Sequence[Any], noun: str) -> str:
+    return f"{len(things)} {noun}{'s' if len(things) != 1 else ''}"
+
+
+def _count_verdicts(claims: Sequence[Claim]) -> str:
     counts = Counter(claim.verdict for claim in claims)
     return ", ".join(
         f"{counts[verdict]} {words.one if counts[verdict] == 1 else words.many}"
@@ -132,14 +158,17 @@ def _group_contrasts(contrasts: Sequence[Contrast]) -> list[ContrastGroup]:
     by_metric: dict[str, list[Estimate]] = {}
     groups: dict[tuple[str, str, str, int, int], list[Contrast]] = {}
     for one in contrasts:
-        by_metric.setdefault(one.metric_title, []).append(one.estimate)
+        by_metric.setdefault(one.metric, []).append(one.estimate)
         key = (one.task_title, one.metric_title, one.expected, one.num_conditions, one.num_seeds)
         groups.setdefault(key, []).append(one)
-    return [_view_group(rows, by_metric[rows[0].metric_title]) for rows in groups.values()]
+    decimals = decimals_of(contrasts)
+    return [
+        _view_group(rows, span_around_zero(by_metric[rows[0].metric]), decimals[rows[0].metric])
+        for rows in groups.values()
+    ]
 
 
-def _view_group(rows: Sequence[Contrast], estimates: Sequence[Estimate]) -> ContrastGroup:
-    scale, decimals = span_around_zero(estimates), choose_decimals(estimates)
+def _view_group(rows: Sequence[Contrast], scale: Scale, decimals: int) -> ContrastGroup:
     zero = scale.place(0)
     wanted = Bar(zero, 100 - zero, zero) if rows[0].expected == "above" else Bar(0, zero, zero)
     figures = [_figure(row.estimate, decimals, scale, signed=True) for row in rows]
@@ -150,12 +179,13 @@ def view_chart(chart: Chart, styles: Mapping[str, Style]) -> ChartView:
     """Return a chart with its specification, legend and the rows of its table."""
     shown = [series for series in chart.series if series.points]
     decimals = choose_decimals(point.estimate for series in shown for point in series.points)
+    digits = choose_digits(point.x for series in shown for point in series.points)
     return ChartView(
         chart,
         _to_json(specify_chart(chart, styles)),
         [(series, styles[series.name]) for series in shown],
         [
-            (series, point.x, format_setting(point.x), _figure(point.estimate, decimals, None))
+            (series, point.x, format_setting(point.x, digits), _figure(point.estimate, decimals, None))
             for series in shown
             for point in series.points
         ],
@@ -192,7 +222,7 @@ def _figure(
 ) -> Figure:
     return Figure(
         estimate.value,
-        format_number(estimate.value, decimals, signed=signed),
+        format_value(estimate, decimals, signed=signed),
         format_range(estimate, decimals),
         lay(estimate, scale) if scale is not None else None,
         is_best,

@@ -5,6 +5,7 @@ import pytest
 from experiments.claims.findings import Contrast, Estimate
 from experiments.claims.numbers import (
     choose_decimals,
+    choose_digits,
     decimals_of,
     format_estimate,
     format_number,
@@ -75,3 +76,24 @@ def test_an_interval_beside_zero_does_not_read_as_if_it_reached_it() -> None:
 )
 def test_settings_keep_the_digits_they_were_given(value: float, text: str) -> None:
     assert format_setting(value) == text
+
+
+@pytest.mark.parametrize(
+    ("points", "texts"),
+    [
+        ([67.73535938, 344.26276050], ["67.74", "344.3"]),
+        ([0.039193371, 0.68552307], ["0.03919", "0.6855"]),
+        ([12345.678, 20000.0], ["12,350", "20,000"]),
+        ([1.23456789e-6, 0.5], ["1.235 × 10⁻⁶", "0.5"]),
+        ([6e-5, 2e-3, 0.00125], ["6 × 10⁻⁵", "0.002", "0.00125"]),
+        ([70, 275, 20000], ["70", "275", "20,000"]),
+        ([230292, 1281312], ["230,292", "1,281,312"]),
+        ([12.5, 100], ["12.5", "100"]),
+        ([], []),
+    ],
+)
+def test_measured_points_have_four_digits_settings_and_counts_all(
+    points: list[float], texts: list[str]
+) -> None:
+    digits = choose_digits(points)
+    assert [format_setting(point, digits) for point in points] == texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def findings(folder: Path) -> Findings:
-    return make_findings(folder)
+    """The sample's, of whose claims two are further questions and one holds in part."""
+    made = make_findings(folder)
+    *of_paper, coft, users = made.claims
+    further = (replace(coft, in_paper=False, verdict="holds in part"), replace(users, in_paper=False))
+    return replace(made, claims=(*of_paper, *further))
 
 
 @pytest.fixture(scope="session")

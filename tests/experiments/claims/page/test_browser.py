@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from experiments.claims.findings import Findings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+A4 = {"width": 718, "height": 1047}
+"""What Chromium's margins leave of it."""
+SMALL_PHONE = {"width": 360, "height": 740}
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 
@@ -45,6 +49,26 @@ def tab(browser: Any, page_file: Path, heard: list[str]) -> Any:
 
 def test_it_asks_for_nothing_and_complains_of_nothing(tab: Any, heard: list[str], page_file: Path) -> None:
     assert [one for one in heard if not one.startswith("data:")] == [page_file.as_uri()]
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_words_along_an_axis_have_room(tab: Any, size: dict[str, int]) -> None:
+    tab.set_viewport_size(size)
+    tab.wait_for_function(
+        "[...document.querySelectorAll('.plot')].every(one => one.firstElementChild.clientWidth <= "
+        "one.clientWidth)"
+    )
+    axes = tab.locator(".plot .role-axis-label").evaluate_all(
+        """all => all.map(axis => [...axis.querySelectorAll('text')].filter(
+            word => getComputedStyle(word).opacity > 0).map(word => word.getBoundingClientRect().toJSON()))"""
+    )
+    tab.set_viewport_size(WIDE)
+    for words in axes:
+        assert len(words) > 1
+        for one, other in combinations(words, 2):
+            left, right = sorted((one, other), key=lambda word: float(word["left"]))
+            upper, lower = sorted((one, other), key=lambda word: float(word["top"]))
+            assert left["right"] + 4 <= right["left"] or upper["bottom"] <= lower["top"]
 
 
 def test_charts_have_a_mark_for_each_figure_and_answer_the_pointer(tab: Any, findings: Findings) -> None:
@@ -127,17 +151,76 @@ def test_paper_has_everything_unfolded_and_no_contents_list(tab: Any) -> None:
     assert not tab.eval_on_selector_all("details", "all => all.every(one => one.open)")
 
 
-def test_a_phone_scrolls_no_page_sideways(browser: Any, page_file: Path) -> None:
-    phone = browser.new_page(viewport=PHONE)
-    phone.goto(page_file.as_uri())
-    phone.wait_for_selector(".plot svg")
-    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+def test_nothing_overlaps_on_paper_or_runs_off_it(browser: Any, page_file: Path) -> None:
+    paper = browser.new_page(viewport=A4)
+    paper.goto(page_file.as_uri())
+    paper.wait_for_selector(".plot svg")
+    paper.evaluate("dispatchEvent(new Event('beforeprint'))")
+    paper.emulate_media(media="print")
+    assert paper.evaluate("document.documentElement.scrollWidth") <= A4["width"]
+    shown = paper.locator("table:visible, .chart, .plot svg, .cards li, img")
+    boxes = shown.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
+    assert boxes and max(boxes) <= A4["width"]
+    for charts in paper.locator(".charts").all():
+        figures = charts.locator("> .chart").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().toJSON())"
+        )
+        assert len({figure["left"] for figure in figures}) == 1
+        assert all(one["bottom"] <= other["top"] for one, other in pairwise(figures))
+    kept_whole = paper.locator("figure, .cards li, .pictures tbody").evaluate_all(
+        "all => all.map(one => getComputedStyle(one).breakInside)"
+    )
+    assert set(kept_whole) == {"avoid"}
+    paper.close()
+
+
+@pytest.fixture(scope="module", params=[PHONE, SMALL_PHONE], ids=lambda size: size["width"])
+def phone(browser: Any, page_file: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    opened = browser.new_page(viewport=request.param)
+    opened.goto(page_file.as_uri())
+    opened.wait_for_selector(".plot svg")
+    yield opened
+    opened.close()
+
+
+def test_a_phone_scrolls_no_page_sideways(phone: Any) -> None:
+    width = phone.viewport_size["width"]
+    assert phone.evaluate("document.documentElement.scrollWidth") <= width
     wide = phone.locator(".scroll").evaluate_all(
         "all => all.filter(one => one.scrollWidth > one.clientWidth).length"
     )
     assert wide  # tables and galleries scroll in boxes of their own
-    assert (
-        phone.evaluate("Math.max(...[...document.querySelectorAll('.plot svg')].map(one => one.clientWidth))")
-        <= 390
+    widths = phone.locator(".plot svg").evaluate_all("all => all.map(one => one.clientWidth)")
+    assert max(widths) <= width
+
+
+def test_a_phone_shows_difference_and_verdict_below_the_bar(phone: Any, findings: Findings) -> None:
+    boxes = phone.locator(".scroll:has(> .contrasts)")
+    assert boxes.count() == sum(bool(claim.contrasts) for claim in findings.claims)
+    assert boxes.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    rows = phone.locator(".contrasts tr:not(.group, thead tr)").evaluate_all(
+        "all => all.map(row => [...row.cells].map(cell => cell.getBoundingClientRect().toJSON()))"
     )
-    phone.close()
+    assert len(rows) == sum(len(claim.contrasts) for claim in findings.claims)
+    for title, bar, difference, verdict in rows:
+        assert title["bottom"] <= bar["top"] < bar["bottom"] <= difference["top"]
+        assert difference["top"] == verdict["top"] and difference["right"] <= verdict["left"]
+    # Blocks and grids are no tables to a screen reader unless they say so.
+    table = phone.get_by_role("table", name=f"{findings.claims[0].title}: differences")
+    contrast = findings.claims[0].contrasts[0]
+    assert table.get_by_role("rowheader", name=contrast.label, exact=True).count() == 3
+    assert table.get_by_role("columnheader").all_text_contents() == [
+        "Comparison", "Interval", "Difference", "Verdict",
+    ]  # fmt: skip
+
+
+def test_the_heading_of_the_names_stays_above_them(phone: Any) -> None:
+    table = phone.locator(".sortable").first
+    box = phone.locator(".scroll:has(> .sortable)").first
+    box.evaluate("one => one.scrollLeft = 200")
+    lefts = [
+        table.locator(head).first.evaluate("one => one.getBoundingClientRect().left")
+        for head in ("thead th", "tbody th")
+    ]
+    box.evaluate("one => one.scrollLeft = 0")
+    assert lefts == [16, 16]

@@ -5,14 +5,16 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from experiments.claims.findings import Estimate, Findings
+from experiments.claims.findings import Chart, Estimate, Findings, Point, Series
 from experiments.claims.numbers import choose_decimals, format_estimate
 from experiments.claims.page import render_page
 from experiments.claims.page.charts import specify_chart
 from experiments.claims.page.styles import style_series
+from experiments.claims.page.views import summarise_claims
 from experiments.claims.reading import anchor, names_by_kind
 from oft.errors import UserError
 from tests.html_page import Page
@@ -89,14 +91,37 @@ def test_every_figure_is_text(page: Page, findings: Findings) -> None:
             expect([row.cells[column.key] for row in table.rows if column.key in row.cells])
     for chart in findings.charts:
         expect([point.estimate for series in chart.series for point in series.points])
-    assert "Of 6 claims, 2 hold, 1 does not hold, 2 are undecided, 1 is not measured" in text
     assert "171 of 189 runs" in text
+
+
+def test_claims_of_the_paper_are_counted_apart(page: Page, findings: Findings, html: str) -> None:
+    text = page.text()
+    assert (
+        "Of the paper’s 4 claims, 2 hold, 1 does not hold, 1 is undecided; "
+        "of 2 further questions, 1 holds in part, 1 is not measured"
+    ) in text
+    assert text.count("A further question is") == 1
+    marked = re.findall(r'>([^<]+)</a> <small class="further">further question</small></th>', html)
+    assert marked == [claim.title for claim in findings.claims if not claim.in_paper]
+
+
+def test_costs_are_looked_for_where_they_are(page: Page, html: str) -> None:
+    assert "Settings and data" in page.text() and "Settings, costs, data" not in page.text()
+    facts = html.partition('<section id="facts"')[2]
+    assert re.search(r'costs, in parameters, seconds and memory, .*<a href="#tables">', facts)
+
+
+def test_only_what_there_is_is_counted(findings: Findings) -> None:
+    of_paper, further = findings.claims[:1], findings.claims[-1:]
+    assert summarise_claims(of_paper) == "Of the paper’s 1 claim, 1 holds"
+    assert summarise_claims(further) == "Of 1 further question, 1 is not measured"
+    assert summarise_claims(()) == ""
 
 
 def test_verdicts_are_words_as_well_as_colours(page: Page, html: str, findings: Findings) -> None:
     shown = re.findall(r'class="verdict \w+"><span aria-hidden="true">.</span> ([^<]+)<', html)
     assert len(shown) == 2 * len(findings.claims) + sum(len(claim.contrasts) for claim in findings.claims)
-    assert set(shown) == {"holds", "does not hold", "undecided", "not measured"}
+    assert set(shown) == {"holds", "holds in part", "does not hold", "undecided", "not measured"}
 
 
 def test_pictures_tables_and_boxes_have_names(page: Page, html: str) -> None:
@@ -145,6 +170,32 @@ def test_findings_without_anything_are_a_page_too(folder: Path, tmp_path: Path) 
     assert "Nothing was asked yet" in page.text() and "0 of 189 runs" in page.text()
     ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     assert {a["href"][1:] for a in page.tags("a") if a["href"].startswith("#")} <= ids
+
+
+def axis_labels(chart: Chart) -> list[str]:
+    """Return what the x axis says, drawn or left out for want of room."""
+    specification = specify_chart(chart, style_series(series.name for series in chart.series))
+    expression: str = specification["layer"][0]["encoding"]["x"]["axis"]["labelExpr"]
+    labels: list[str] = json.loads(expression.partition("[indexof(")[0])
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("kind", "log_x", "xs", "labels"),
+    [
+        ("scatter", False, [0.0059071902, 0.68552307], ["0", "0.2", "0.4", "0.6", "0.8"]),
+        ("line", True, [230292, 281312, 587432], ["200,000", "300,000", "400,000", "500,000", "600,000"]),
+        ("line", True, [6e-5, 2e-4, 2e-3], ["6 × 10⁻⁵", "0.0002", "0.002"]),
+        ("line", False, [67.735359, 344.2627605], ["0", "100", "200", "300", "400"]),
+        ("line", False, [70, 140, 275, 550], ["70", "140", "275", "550"]),
+    ],
+)
+def test_axes_are_labelled_at_settings_or_at_round_numbers(
+    kind: Literal["line", "scatter"], log_x: bool, xs: list[float], labels: list[str]
+) -> None:
+    points = tuple(Point(x, Estimate(0.5)) for x in xs)
+    chart = Chart("one", "One", "claim", kind, "x", "y", log_x, "higher", (Series("oft", "OFT", points),))
+    assert axis_labels(chart) == labels
 
 
 def test_what_draws_charts_is_named_where_it_is_missing(
