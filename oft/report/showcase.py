@@ -7,6 +7,7 @@ test holds the README's table to the figures.
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(prog="python -m oft.report.showcase", description=main.__doc__).parse_args()
     try:
         main()
     except UserError as error:
