@@ -1,4 +1,4 @@
-"""PNG files that say how they were drawn: for people, for AUTOMATIC1111 and its kin, and for programs."""
+"""PNG files that say how they were drawn: for people, for AUTOMATIC1111 and what reads its form, and for programs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DrawnPicture:
 
 
 def readable(settings: Settings, shape: tuple[int, ...]) -> str:
-    """Return settings in the form that AUTOMATIC1111 writes and its kin read back."""
+    """Return settings in the form that AUTOMATIC1111 writes and many programs read back."""
     lines = [settings["prompt"]]
     if settings["negative_prompt"]:
         lines.append(f"Negative prompt: {settings['negative_prompt']}")
