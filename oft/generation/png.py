@@ -1,4 +1,4 @@
-"""PNG files that say how they were drawn: for people, for AUTOMATIC1111 and what reads its form, and for programs."""
+"""PNG files that say how they were drawn, to people, to readers of AUTOMATIC1111's form and to programs."""
 
 from __future__ import annotations
 
