@@ -9,6 +9,7 @@ libyaml behind PyYAML takes a tenth of one, but knows YAML 1.1, where ``1e-05`` 
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,14 +77,19 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):  # as of 2024-13-45, !!bool foo
+            kind = node.tag.rpartition(":")[2]
+            problem = f"{reprlib.repr(node.value)} is no {kind}; put text in quotes"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
+
     def construct_yaml_int(self, node: Any) -> int:
         text = self.construct_scalar(node).replace("_", "")
         unsigned = text.lstrip("+-")
         base = _BASES.get(unsigned[:2], 10)
-        try:
-            number = int(unsigned if base == 10 else unsigned[2:], base)
-        except ValueError:
-            raise ConstructorError(None, None, f"{node.value!r} is no number", node.start_mark) from None
+        number = int(unsigned if base == 10 else unsigned[2:], base)
         return -number if text.startswith("-") else number
 
 

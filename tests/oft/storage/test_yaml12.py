@@ -98,7 +98,7 @@ def test_any_plain_scalar_is_read_as_dvc_reads_it(seed: int) -> None:
         try:
             expected = read_like_dvc(text)
         except (RuamelError, ValueError):
-            with pytest.raises((YAMLError, ValueError)):
+            with pytest.raises(YAMLError):
                 load_yaml(text)
             continue
         assert exactly(load_yaml(text)) == exactly(expected), text
@@ -173,6 +173,30 @@ def test_what_dvc_refuses_is_refused(text: str) -> None:
     with pytest.raises((RuamelError, ValueError)):
         read_like_dvc(text)
     with pytest.raises(YAMLError):
+        load_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("2024-13-45", "timestamp"),
+        ("2024-01-01T25:00:00Z", "timestamp"),
+        ("._", "float"),
+        ("!!bool foo", "bool"),
+        ("!!float foo", "float"),
+        ('!!float ""', "float"),
+        ("!!timestamp foo", "timestamp"),
+        ("!!int foo", "int"),
+        ("9" * 5000, "int"),
+    ],
+)
+def test_what_looks_like_a_kind_of_value_and_is_none_is_refused_where_it_stands(
+    written: str, kind: str
+) -> None:
+    text = f"first: 1\nkey: {written}"
+    with pytest.raises((RuamelError, ValueError, LookupError)):
+        read_like_dvc(text)
+    with pytest.raises(YAMLError, match=rf"is no {kind}; put text in quotes(.|\n)*line 2, column 6"):
         load_yaml(text)
 
 
