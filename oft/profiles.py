@@ -75,7 +75,9 @@ def _refuse_ambiguous(path: Path) -> None:
             )
         composed = OmegaConf.to_container(OmegaConf.load(path), throw_on_missing=True)  # of ???
     except UnicodeDecodeError as error:
-        raise ParamsError(f"{path} is not UTF-8 text ({error}); save it as UTF-8, {remedy}") from None
+        raise ParamsError(
+            f"{path} is not UTF-8 text ({error}); save it as UTF-8 or run `git checkout {path}`"
+        ) from None
     except YAMLError as error:
         raise ParamsError(f"{path} is no valid YAML: {error}; {remedy}") from None
     except OmegaConfBaseException as error:
