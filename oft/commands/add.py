@@ -16,10 +16,13 @@ from typing import Annotated, Any
 import typer
 
 from oft import additions
+from oft.adapters.protocol import TrainingSection
+from oft.datasets.registry import readers_of_sources
 from oft.errors import CheckpointError, DataError, ParamsError
 from oft.generation.inputs import extractable
-from oft.params import PARAMS_FILE, Params, parse_params
+from oft.params import PARAMS_FILE, Params, load_params, parse_params
 from oft.settings.data import CAPTION_FIELD
+from oft.types import Split
 
 Pictures = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the pictures.")]
 Name = Annotated[
@@ -109,9 +112,6 @@ def add_subject(
 
     For example, ten photographs of a dog: oft subject add ~/rex --class dog
     """
-    for option, path in (("--prompts", prompts), ("--class-pictures", class_pictures)):
-        if path is not None and not path.exists():
-            raise DataError(f"{option} ({path}): there is no such file or folder")
     made = partial(
         additions.subject,
         class_word=class_word,
@@ -213,20 +213,29 @@ def _write(
         made: the addition, from its folder and its name.
         changes: settings by their keys with points.
     """
+    from oft.doctor.examination import refuse_faults
+    from oft.doctor.finding import Scope
+    from oft.doctor.inputs import check_datasets
     from oft.profiles import compose_profile
     from oft.storage import atomic_file, load_yaml, update_yaml
 
     conf = Path("conf")
     profile = _PROFILES[kind] if choices.profile is None and choices.base is not None else choices.profile
     _refuse(folder, conf, choices, profile)
-    text = PARAMS_FILE.read_text(encoding="utf-8")
-    values = load_yaml(text) if profile is None else compose_profile(conf, profile)
+    if profile is None:
+        before, file = load_params(), PARAMS_FILE  # parsed first: it says what is wrong with the file
+        values = load_yaml(file.read_bytes())
+    else:
+        values, file = compose_profile(conf, profile), conf / "defaults.yaml"
+        before = parse_params(values, str(conf / "profile" / f"{profile}.yaml"))
     name = choices.name or re.sub(r"[ -]", "_", folder.resolve().name.lower())
-    addition = made(str(folder), name)
-    section = "train_subject" if kind == "subject" else "train"
+    # `photos` alone is not the folder of that name, but the pictures that ship with the package.
+    is_word = str(folder) in {"download", *readers_of_sources()}
+    addition = made(f"./{folder}" if is_word else str(folder), name)
+    section: TrainingSection = "train_subject" if kind == "subject" else "train"
     chosen: dict[str, Any] = {"base.source": choices.base}
     if choices.steps is not None:  # a warm-up of more than a tenth of few steps would be most of them
-        warmup_steps = min(values[section]["warmup_steps"], choices.steps // 10)
+        warmup_steps = min(getattr(before, section).warmup_steps, choices.steps // 10)
         chosen |= {f"{section}.max_train_steps": choices.steps, f"{section}.warmup_steps": warmup_steps}
     new = additions.add(
         values,
@@ -236,6 +245,8 @@ def _write(
         changes={**(changes or {}), **{key: value for key, value in chosen.items() if value is not None}},
     )
     params = parse_params(new, str(PARAMS_FILE))
+    stages = Scope({f"acquire@{addition.name}", f"shard@{addition.task}"})
+    refuse_faults(list(check_datasets(params, Path(), stages)))
     kept = _count_pictures(addition, folder, params)
     training = params.training_of(addition.task)
     pictures = "picture" if kept == 1 else "pictures"
@@ -244,12 +255,12 @@ def _write(
         f"{addition.task}: {kept} {pictures} of {folder}; trains {trained}, {training.max_train_steps} steps "
         f"of {training.batch_size} at {params.resolution_px} px, on {params.base.source}"
     )
+    text = update_yaml(file.read_text(encoding="utf-8"), new)
     if choices.dry_run:
         return params, addition
     shutil.copyfile(PARAMS_FILE, backup := PARAMS_FILE.with_suffix(".yaml.before"))
-    source = text if profile is None else (conf / "defaults.yaml").read_text(encoding="utf-8")
     with atomic_file(PARAMS_FILE) as partial_file:
-        partial_file.write_text(update_yaml(source, new), encoding="utf-8")
+        partial_file.write_text(text, encoding="utf-8")
     typer.echo(f"{PARAMS_FILE}: written; what it was is in {backup}")
     return params, addition
 
@@ -280,28 +291,13 @@ def _count_pictures(addition: additions.Addition, folder: Path, params: Params) 
     """Return how many pictures of the folder will be trained on.
 
     Raises:
-        DataError: there is none, or none is left to validate where a task needs one.
+        DataError: there is none, or none is left to validate where a task needs one; or none of a class.
     """
-    from oft.prepare.checking import check_dataset
-    from oft.prepare.drops import describe_drops
-    from oft.prepare.geometry import smallest_side_px
-
     captions = params.datasets[addition.name].captions
     # A subject's pictures have its prompt, and a template without a place for captions is one.
     needs_none = addition.kind == "subject" or CAPTION_FIELD not in captions.template
     source = "blip" if needs_none else captions.source
-    # Progress counts by split, of which a subject has none; elsewhere what is printed is for stderr, too.
-    shown = io.StringIO() if addition.kind == "subject" else sys.stderr
-    with redirect_stdout(shown), redirect_stderr(shown):
-        counts = check_dataset(addition.reader, folder, source, params.resolution_px)
-    kept = {split: tally.kept for split, tally in counts.items()}
-    dropped = [f"\n  {line}" for tally in counts.values() for line in describe_drops(tally)]
-    if any("too_small" in tally.dropped for tally in counts.values()):
-        side = smallest_side_px(params.resolution_px)
-        dropped.append(
-            f"\n  resolution_px ({params.resolution_px}) needs a shorter side of {side} px or more"
-        )
-    said = "".join(dropped)
+    kept, said = _kept(addition.reader, folder, source, params, by_split=addition.kind != "subject")
     trained = sum(kept.values()) if addition.kind == "subject" else kept["train"]
     if not trained or (addition.kind != "subject" and not kept["val"]):
         raise DataError(
@@ -310,7 +306,35 @@ def _count_pictures(addition: additions.Addition, folder: Path, params: Params) 
         )
     if said:
         typer.echo(f"{folder}: left out{said}", err=True)
+    if of_class := addition.settings.get("class_pictures"):
+        kept, said = _kept("image_folder", Path(of_class), "blip", params, by_split=False)
+        if not any(kept.values()):
+            raise DataError(f"--class-pictures ({of_class}): a run keeps none of them{said}")
     return trained
+
+
+def _kept(
+    reader: str, folder: Path, captions: str, params: Params, *, by_split: bool
+) -> tuple[dict[Split, int], str]:
+    """Return how many pictures a run keeps of each split, and in lines what it leaves out.
+
+    Args:
+        by_split: whether the splits mean something: progress counts by them, and is silent where they do not.
+    """
+    from oft.prepare.checking import check_dataset
+    from oft.prepare.drops import describe_drops
+    from oft.prepare.geometry import smallest_side_px
+
+    shown = sys.stderr if by_split else io.StringIO()  # where progress goes to no terminal it is printed
+    with redirect_stdout(shown), redirect_stderr(shown):
+        counts = check_dataset(reader, folder, captions, params.resolution_px)
+    dropped = [f"\n  {line}" for tally in counts.values() for line in describe_drops(tally)]
+    if any("too_small" in tally.dropped for tally in counts.values()):
+        side = smallest_side_px(params.resolution_px)
+        dropped.append(
+            f"\n  resolution_px ({params.resolution_px}) needs a shorter side of {side} px or more"
+        )
+    return {split: tally.kept for split, tally in counts.items()}, "".join(dropped)
 
 
 def _say_next(params: Params, addition: additions.Addition, prompt: str, more: str, dry_run: bool) -> None:

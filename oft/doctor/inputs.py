@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from oft.acquire.official import refuse_unaccepted, require_download_space
 from oft.acquire.sources import SOURCES
+from oft.datasets.image_folder import read_image_folder
 from oft.datasets.registry import readers_of_sources
 from oft.doctor.finding import Finding, Scope
 from oft.errors import UserError
 from oft.models.hub import HUB_FORM, is_hub_id
+from oft.prepare.prompt_list import read_prompt_list
 from oft.storage import is_remote, list_remote
+from oft.types import SPLITS, Counts
 
 if TYPE_CHECKING:
     from oft.params import Params
@@ -41,9 +44,15 @@ def check_datasets(params: Params, root: Path, scope: Scope) -> Iterator[Finding
                 f"datasets.{name}.captions.source", source, "own, blip or a prompt file that is here"
             )
     for name, subject in params.subjects.items():
-        for key, path in (("prompts", subject.prompts), ("class_pictures", subject.class_pictures)):
-            if path is not None and scope.has("shard", name) and not (root / path).exists():
-                yield _missing(f"subjects.{name}.{key}", path, "null or a path that is here")
+        for key, path, check in (
+            ("prompts", subject.prompts, read_prompt_list),
+            ("class_pictures", subject.class_pictures, _check_pictures),
+        ):
+            if path is not None and scope.has("shard", name):
+                try:
+                    check(root / path)
+                except UserError as fault:
+                    yield Finding("fault", f"subjects.{name}.{key}", str(fault))
 
 
 def _check_source(name: str, dataset: Dataset, root: Path) -> None:
@@ -58,8 +67,26 @@ def _check_source(name: str, dataset: Dataset, root: Path) -> None:
         require_download_space(SOURCES[dataset.reader], root / RAW / name, root / DOWNLOADS / name)
     elif is_remote(settings.source):
         list_remote(settings.source)
-    elif settings.source not in readers_of_sources() and not (root / settings.source).is_dir():
-        raise UserError(f"source ({settings.source}) must be a folder that is here; there is none")
+    elif settings.source not in readers_of_sources():
+        folder, place = root / settings.source, root / RAW / name
+        if not folder.is_dir():
+            raise UserError(f"source ({settings.source}) must be a folder that is here; there is none")
+        ours, theirs = place.parent.resolve() / name, folder.resolve()
+        if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+            raise UserError(
+                f"source ({settings.source}) must lie apart from {RAW / name}, its copy in the run; move the "
+                "data elsewhere"
+            )
+
+
+def _check_pictures(folder: Path) -> None:
+    """Refuse a folder of pictures that lists none; nothing is decoded.
+
+    Raises:
+        UserError: it has none, or is no folder.
+    """
+    if not any(True for split in SPLITS for _ in read_image_folder(folder, split, Counts())):
+        raise UserError(f"{folder} must be a folder of pictures, and has none; put them there")
 
 
 def check_networks(params: Params, root: Path, scope: Scope) -> Iterator[Finding]:

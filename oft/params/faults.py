@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,6 +13,11 @@ from oft.adapters.registry import METHODS
 from oft.conditions.registry import CONDITIONS
 from oft.settings.training import SHARED_SECTION
 from oft.storage.yaml12 import yaml_number
+
+# As repr, but short whatever was written; reprlib alone cuts a path at thirty characters.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
+_SHORT.maxlist = _SHORT.maxdict = 20
 
 
 def describe(fault: Any, settings: type[BaseModel]) -> list[str]:
@@ -28,7 +34,7 @@ def describe(fault: Any, settings: type[BaseModel]) -> list[str]:
     match fault["type"]:
         case "union_tag_invalid" | "union_tag_not_found":
             method = value.get("method") if isinstance(value, dict) else None
-            found = "missing" if method is None else repr(method)
+            found = "missing" if method is None else _shown(method)
             return [f"{key}.method: must be one of {', '.join(METHODS)}; it is {found}"]
         case "extra_forbidden":
             near = difflib.get_close_matches(str(location[-1]), _known_keys(settings, fault["loc"][:-1]), n=1)
@@ -39,13 +45,20 @@ def describe(fault: Any, settings: type[BaseModel]) -> list[str]:
             message = str(fault["ctx"]["error"])
             if not key:
                 return message.split("\n")
-            shown = "" if isinstance(value, dict) else f"; it is {value!r}"
+            shown = "" if isinstance(value, dict) else f"; it is {_shown(value)}"
             return [f"{key}: {message}{shown}"]
         case "float_type" if isinstance(value, str) and _is_number(value):
-            return [f"{key}: must be a number; {value!r} is text; write {yaml_number(float(value))}"]
+            return [f"{key}: must be a number; {_shown(value)} is text; write {yaml_number(float(value))}"]
         case _:
             rule = fault["msg"][0].lower() + fault["msg"][1:]
-            return [f"{key}: {rule}; it is {value!r}"]
+            return [f"{key}: {rule}; it is {_shown(value)}"]
+
+
+def _shown(value: Any) -> str:
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python writes no more than 4300 digits
+        return "a number of too many digits"
 
 
 def _is_number(text: str) -> bool:

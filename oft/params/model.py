@@ -216,6 +216,12 @@ def parse_params(values: Any, source: str = "params.yaml") -> Params:
     Raises:
         ParamsError: it lists every unknown key, missing key, wrong type and value out of range.
     """
+    if not isinstance(values, dict):
+        held = "nothing" if values is None else f"a {type(values).__name__}"
+        raise ParamsError(
+            f"{source}: must be a mapping of settings, and holds {held}; `oft profile miniature` writes "
+            f"{PARAMS_FILE} anew"
+        )
     try:
         params_class = _params_class(tuple(METHODS.values()))
         return params_class.model_validate(share_training(values), context=_known_names())

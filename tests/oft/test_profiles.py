@@ -95,6 +95,29 @@ def test_a_value_that_hydra_reads_otherwise_is_refused(tmp_path: Path) -> None:
         compose_profile(conf, "smoke")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"adapters:\n  on: {method: oft, num_blocks: 1}\n", r"adapters\.True\.method: .* has no such key"),
+        (b"- a\n", "must be a mapping of settings, and holds a list"),
+        (b"hello\n", "must be a mapping of settings, and holds a str"),
+        (b"seed: \xff\n", "is not UTF-8 text"),
+        (b"identifier: ${nope}\n", "Hydra cannot compose this profile: Interpolation key 'nope' not found"),
+        (b'identifier: "${"\n', "Hydra cannot "),
+        (b"defaults: [nope]\n", "Hydra cannot compose this profile: .*Could not load 'profile/nope'"),
+        (b"identifier: ???\n", "Hydra cannot read it: Missing mandatory value: identifier"),
+        (b"identifier: 2024-13-45\n", "is no valid YAML"),
+    ],
+)
+def test_a_profile_that_is_none_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    (conf / "profile" / "mine.yaml").write_bytes(b"# @package _global_\n" + content)
+    with pytest.raises(ParamsError, match=rf"mine\.yaml.*{message}"):
+        write_profile(conf, "mine", tmp_path / "params.yaml")
+    assert not (tmp_path / "params.yaml").exists()
+
+
 def test_the_profiles_of_controlnetpp_draw_as_it_does_and_train_as_theirs_do() -> None:
     figures = set()
     for name, trained in (("sd15-controlnetpp-segm", "sd15-segm"), ("sd15-controlnetpp-coco", "sd15-canny")):

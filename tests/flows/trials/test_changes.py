@@ -48,6 +48,12 @@ def test_a_change_without_key_or_value_is_refused(text: str) -> None:
         parse_change(text)
 
 
+@pytest.mark.parametrize("value", ["[", "2024-13-45", "!!bool x", "._"])
+def test_a_value_that_is_no_yaml_is_refused(value: str) -> None:
+    with pytest.raises(UserError, match=r"--set 'identifier=.*: the value is no YAML"):
+        parse_change(f"identifier={value}")
+
+
 @pytest.mark.parametrize(
     ("sweeps", "message"),
     [

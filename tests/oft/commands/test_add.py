@@ -100,7 +100,7 @@ def test_a_dry_run_writes_nothing(place: Path) -> None:
         (("subject", "add", "conf", "--class", "dog"), "no picture"),
         (("subject", "add", "Rex", "--class", "dog", "--adapters", "nope"), "'nope'"),
         (("subject", "add", "Rex", "--class", "dog", "--base", "nowhere"), "--base"),
-        (("subject", "add", "Rex", "--class", "dog", "--prompts", "nowhere"), "--prompts"),
+        (("subject", "add", "Rex", "--class", "dog", "--prompts", "nowhere"), "no file of prompts nowhere"),
         (("subject", "add", "Rex", "--class", "dog", "--profile", "nope"), "no profile 'nope'"),
         (("subject", "add", "Rex", "--class", "{dog}"), "class"),
         (("subject", "add", "Rex", "--class", "dog", "--keep", "--profile", "smoke"), "--keep"),
@@ -116,6 +116,87 @@ def test_a_mistake_is_named_and_writes_nothing(place: Path, arguments: tuple[str
     with pytest.raises(UserError, match=message):
         oft(*arguments)
     assert (place / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--prompts", "Rex"), "subject_rex.prompts: there is no file of prompts Rex"),
+        (("--prompts", "prompts.txt"), r"prompts\.txt, line 2: 'bad \{x\}'"),
+        (("--class-pictures", "prompts.txt"), "subject_rex.class_pictures: .*prompts.txt"),
+        (("--class-pictures", "empty"), "empty must be a folder of pictures, and has none"),
+        (("--class-pictures", "damaged"), r"--class-pictures \(damaged\): a run keeps none"),
+    ],
+)
+def test_what_the_run_would_refuse_of_a_subject_is_refused(
+    place: Path, option: tuple[str, str], message: str
+) -> None:
+    (place / "prompts.txt").write_text("a {} in the snow\nbad {x}\n", encoding="utf-8")
+    for folder in ("empty", "damaged"):
+        (place / folder).mkdir()
+    (place / "damaged" / "dog.png").write_bytes(b"no picture")
+    before = (place / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match=message):
+        oft("subject", "add", "Rex", "--class", "dog", *option)
+    assert (place / "params.yaml").read_bytes() == before
+
+
+def test_pictures_lie_apart_from_their_copy(place: Path) -> None:
+    shutil.copytree(place / "Rex", place / "data" / "raw" / "rex")
+    with pytest.raises(UserError, match=r"source \(data/raw/rex\) must lie apart from data/raw/rex"):
+        oft("subject", "add", "data/raw/rex", "--class", "dog")
+    assert "3 pictures" in oft("subject", "add", "data/raw/rex", "--class", "dog", "--name", "dog")
+
+
+def test_a_folder_called_as_a_data_set_of_ours_is_the_folder(place: Path) -> None:
+    (place / "Rex").rename(place / "photos")
+    assert "3 pictures of photos" in oft("subject", "add", "photos", "--class", "dog", "--name", "rex")
+    assert load_params().datasets["rex"].acquire.source == "./photos"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [", "no valid YAML"),
+        (b"", "holds nothing"),
+        (b"- 1\n", "holds a list"),
+        (b"seed: \xff", "UTF-8"),
+        (b"seed: 0\n", "gate: missing"),
+    ],
+)
+def test_a_faulty_params_yaml_is_named_and_a_profile_replaces_it(
+    place: Path, content: bytes, message: str
+) -> None:
+    (place / "params.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        oft("subject", "add", "Rex", "--class", "dog")
+    assert (place / "params.yaml").read_bytes() == content
+    oft("subject", "add", "Rex", "--class", "dog", "--profile", "smoke")
+    assert load_params().subject_tasks == ["subject_rex"]
+
+
+def test_sections_that_share_their_settings_are_written_apart(place: Path) -> None:
+    text = (place / "params.yaml").read_text(encoding="utf-8")
+    start, end = text.index("\ntrain_subject:\n"), text.index("\n# Class pictures that the base draws")
+    shared = "\ntrain_subject:\n  <<: *steps\n  batch_size: 4\n  prior_loss_weight: 0.1\n"
+    text = f"{text[:start]}{shared}{text[end:]}".replace("\ntrain:\n", "\ntrain: &steps\n")
+    (place / "params.yaml").write_text(text, encoding="utf-8")
+    before = load_params().train_subject
+    oft("style", "add", "Rex", "--steps", 30, "--template", ":ink style")
+    params = load_params()
+    assert params.train.max_train_steps == 30 and params.train_subject == before
+    assert params.datasets["rex"].captions.template == ":ink style"
+
+
+def test_lines_that_need_not_change_stay(place: Path) -> None:
+    before = (place / "params.yaml").read_text(encoding="utf-8").splitlines()
+    oft("style", "add", "Rex", "--keep")
+    after = (place / "params.yaml").read_text(encoding="utf-8").splitlines()
+    new = [line for line in after if line not in before]
+    assert "  style_rex: {dataset: rex}" in new and len(new) < 15
+    assert [line for line in before if line not in after] == [
+        line for line in before if line.startswith(("style_tasks:", "base_tasks:"))
+    ]
 
 
 def test_it_wants_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,20 @@ def test_all_faults_come_at_once(values: dict[str, Any], tmp_path: Path) -> None
     }
 
 
+def test_what_is_there_and_of_another_kind_is_a_fault(values: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("bad {x}", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "data/raw/coco").mkdir(parents=True)
+    for source in ("data/raw/coco", "data/raw", "data/raw/coco/.."):
+        values["datasets"]["coco"]["acquire"]["source"] = source
+        assert found(values, "fault", {"acquire@coco"}, tmp_path) == ["datasets.coco.acquire"]
+    subject, stages = values["subjects"]["subject_robot_toy"], {"shard_subject@subject_robot_toy"}
+    for prompts, pictures in (("prompts.txt", "empty"), ("empty", "prompts.txt")):
+        subject |= {"prompts": prompts, "class_pictures": pictures}
+        keys = ["subjects.subject_robot_toy.prompts", "subjects.subject_robot_toy.class_pictures"]
+        assert found(values, "fault", stages, tmp_path) == keys
+
+
 def test_what_is_up_to_date_is_not_looked_at(values: dict[str, Any]) -> None:
     values["datasets"]["coco"]["acquire"]["source"] = "/nowhere/coco"
     values["base"]["source"] = "/nowhere/model"

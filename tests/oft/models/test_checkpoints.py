@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 
 from oft.adapters.tensors import write_tensors
 from oft.errors import CheckpointError
+from oft.models import checkpoints
 from oft.models.checkpoints import read_checkpoint
 
 TENSORS = {"a.R": torch.arange(4.0), "b": torch.ones(2, 2)}
@@ -72,6 +75,38 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
         read_checkpoint(file)
 
 
+@pytest.mark.parametrize("fault", [AssertionError(), zipfile.BadZipFile("Bad magic number")])
+def test_whatever_a_damaged_file_leads_torch_to_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise fault
+
+    torch.save(TENSORS, tmp_path / "file.ckpt")
+    monkeypatch.setattr(torch, "load", fail)
+    monkeypatch.setattr(checkpoints, "get_unsafe_globals_in_checkpoint", fail)
+    with pytest.raises(CheckpointError, match=r"file\.ckpt: must be a whole file of torch\.save"):
+        read_checkpoint(tmp_path / "file.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_file_with_changed_bytes_is_read_or_refused_in_words(tmp_path: Path, legacy: bool) -> None:
+    torch.save(TENSORS, tmp_path / "file.ckpt", _use_new_zipfile_serialization=not legacy)
+    whole, draw = (tmp_path / "file.ckpt").read_bytes(), random.Random(0)
+    refused = 0
+    for _ in range(150):
+        changed = bytearray(whole)
+        for _ in range(3):
+            changed[draw.randrange(len(whole))] = draw.randrange(256)
+        (tmp_path / "file.ckpt").write_bytes(changed)
+        try:
+            read_checkpoint(tmp_path / "file.ckpt")
+        except CheckpointError:
+            refused += 1
+    assert refused > 20
+
+
 @pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.SAFETENSORS", "model"])
 def test_safetensors_are_told_by_their_content(tmp_path: Path, name: str) -> None:
     write_tensors(tmp_path / name, TENSORS, {})
@@ -79,12 +114,15 @@ def test_safetensors_are_told_by_their_content(tmp_path: Path, name: str) -> Non
     assert all(torch.equal(read[key], TENSORS[key]) for key in TENSORS)
 
 
-@pytest.mark.parametrize("start", [b"PK", b"\x80\x02"])
+@pytest.mark.parametrize("start", [b"PK", b"\x80\x02", b"<", b" <", b"\n<"])
 def test_a_header_whose_length_looks_like_another_format_is_one(tmp_path: Path, start: bytes) -> None:
     length = int.from_bytes(start, "little")
     header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
     (tmp_path / "model.safetensors").write_bytes(length.to_bytes(8, "little") + header + bytes(4))
     assert read_checkpoint(tmp_path / "model.safetensors").keys() == {"a"}
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match="whole safetensors file"):
+        read_checkpoint(tmp_path / "cut.safetensors")
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -111,6 +149,28 @@ def test_a_pickle_without_named_tensors_is_refused(tmp_path: Path, content: Any)
     torch.save(content, tmp_path / "file.bin")
     with pytest.raises(CheckpointError, match="must hold a dictionary of tensors"):
         read_checkpoint(tmp_path / "file.bin")
+
+
+def test_what_a_pickle_holds_instead_is_said(tmp_path: Path) -> None:
+    torch.save({"model": TENSORS, 5: [1]}, tmp_path / "file.ckpt")
+    with pytest.raises(CheckpointError, match=r"holds dict \(model: dict, 5: list\); save the state dict"):
+        read_checkpoint(tmp_path / "file.ckpt")
+
+
+def test_safetensors_without_a_tensor_are_refused(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "model.safetensors", {}, {"about": "nothing"})
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: must hold tensors, and has none"):
+        read_checkpoint(tmp_path / "model.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:Sparse", "ignore:Validating sparse")
+@pytest.mark.parametrize("kind", ["coo", "csr", "meta"])
+def test_a_tensor_that_has_not_all_its_values_is_refused(tmp_path: Path, kind: str) -> None:
+    whole = torch.eye(2)
+    odd = whole.to("meta") if kind == "meta" else whole.to_sparse(layout=getattr(torch, f"sparse_{kind}"))
+    torch.save({**TENSORS, "odd": odd}, tmp_path / "file.ckpt")
+    with pytest.raises(CheckpointError, match="these are sparse or on the meta device: odd; save"):
+        read_checkpoint(tmp_path / "file.ckpt")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,13 @@ from tests.oft.params.refusal import faults
 Values = dict[str, Any]
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def test_all_faults_are_named_at_once(values: Values) -> None:
     values["train"]["learning_rte"] = 1
     values["train"]["batch_size"] = "16"
@@ -121,3 +128,29 @@ def test_a_real_number_is_a_finite_number(values: Values, value: object, said: s
 def test_an_adapter_is_a_name_with_a_method(values: Values, entry: dict[str, Any], message: str) -> None:
     values["adapters"]["mine"] = entry
     assert message in faults(values)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (int("f" * 9000, 16), "seed: input should be less than or equal to 2147483647; it is a number of"),
+        (nested(5000), "seed: input should be a valid integer; it is [[[[[[[...]]]]]]]"),
+        (
+            "/data/a/path/of/more/than/thirty/characters",
+            "it is '/data/a/path/of/more/than/thirty/characters'",
+        ),
+    ],
+    ids=["digits", "brackets", "path"],
+)
+def test_a_value_is_shown_however_long_it_is(values: Values, value: object, said: str) -> None:
+    values["seed"] = value
+    assert said in faults(values)
+    assert len(faults(values)) < 400
+
+
+@pytest.mark.parametrize(("settings", "held"), [(None, "nothing"), ([1], "a list"), ("text", "a str")])
+def test_settings_are_a_mapping_and_a_profile_writes_one(settings: Any, held: str) -> None:
+    assert faults(settings) == (
+        f"params.yaml: must be a mapping of settings, and holds {held}; "
+        "`oft profile miniature` writes params.yaml anew"
+    )
