@@ -22,11 +22,11 @@ from oft.training.distributed import (
     Layout,
     LostRank,
     World,
-    _own_gpu,
     micro_batches,
     read_layout,
     read_world,
 )
+from oft.training.distributed.meeting import _own_gpu
 from tests.conftest import SIZE_PX
 from tests.oft.training import rank_jobs
 from tests.oft.training.processes import run_ranks
