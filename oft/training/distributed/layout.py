@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,10 @@ PROCESSES = "OFT_TRAIN_PROCESSES"
 NODES = "OFT_TRAIN_NODES"
 NODE_RANK = "OFT_TRAIN_NODE_RANK"
 RENDEZVOUS = "OFT_TRAIN_RENDEZVOUS"
+MOST = (1 << 16) - 1
+"""The last port, and more processes and machines than anybody has."""
+
+_PLACE = re.compile(r"((?:[\w-]{1,63}\.)*[\w-]{1,63}):([0-9]{1,5})", re.ASCII)
 
 
 class Layout(NamedTuple):
@@ -71,13 +76,14 @@ def read_layout(environment: Mapping[str, str], count_gpus: Callable[[], int]) -
         raise TrainingError(
             f"{NODE_RANK} ({node_rank}) must be below {NODES} ({nodes}); count machines from 0"
         )
-    host, _, port = environment[RENDEZVOUS].rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    place = _PLACE.fullmatch(environment[RENDEZVOUS])
+    if place is None:
         raise TrainingError(
-            f"{RENDEZVOUS} must be host:port of machine 0, such as 10.0.0.1:29400, got "
-            f"{environment[RENDEZVOUS]!r}"
+            f"{RENDEZVOUS} must be host:port of machine 0, such as 10.0.0.1:29400, the host a name or an IPv4 "
+            f"address (IPv6 is not supported), got {environment[RENDEZVOUS][:80]!r}"
         )
-    return Layout(per_node, nodes, node_rank, (host.strip("[]"), int(port)))
+    port = whole_number(f"the port of {RENDEZVOUS}", place[2], 1)
+    return Layout(per_node, nodes, node_rank, (place[1], port))
 
 
 def whole_number(name: str, value: str, least: int, otherwise: str = "") -> int:
@@ -87,8 +93,10 @@ def whole_number(name: str, value: str, least: int, otherwise: str = "") -> int:
         otherwise: what else the variable may be, for the message.
 
     Raises:
-        TrainingError: it is none, or below ``least``.
+        TrainingError: it is none, below ``least`` or above `MOST`.
     """
-    if not value.isdecimal() or int(value) < least:
-        raise TrainingError(f"{name} must be a whole number of {least} or more{otherwise}, got {value!r}")
+    if not re.fullmatch("[0-9]{1,5}", value) or not least <= int(value) <= MOST:
+        raise TrainingError(
+            f"{name} must be a whole number from {least} to {MOST}{otherwise}, got {value[:80]!r}"
+        )
     return int(value)

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import re
+import zlib
+from collections import defaultdict
 from collections.abc import Mapping, MutableMapping
 from typing import NamedTuple
 
 from oft.errors import TrainingError
 from oft.training.distributed.layout import NODES, PROCESSES, whole_number
 
+MASTER = ("MASTER_ADDR", "MASTER_PORT")
 # What torchrun and MPI tell their processes, and by its prefix what accelerate does. They are taken out of
 # the environment: what else reads them, accelerate above all, is to see the one process that each rank is,
 # and its settings are those of params.yaml.
-LAUNCHER_VARIABLES = (
-    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"),
-)
+MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", *MASTER, *MPI_SIZES)
 ACCELERATE = "ACCELERATE_"
 SHARDING = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM")
-# What SLURM tells each task of a step that srun started.
-SLURM_TASKS = "SLURM_STEP_NUM_TASKS"
+TRUE = ("y", "yes", "t", "true", "on", "1")  # as accelerate reads them
 SLURM_NODES = "SLURM_STEP_NODELIST"
 SLURM_PORTS = range(15_000, 25_000)
+
+
+class _Launcher(NamedTuple):
+    """In which variables a launcher tells its processes who they are."""
+
+    size: str
+    rank: str
+    local_rank: str
+    num_here: str
+
+
+_TORCHRUN = _Launcher("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+_SRUN = _Launcher("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE")
 
 
 class World(NamedTuple):
@@ -52,21 +65,27 @@ def read_world(environment: Mapping[str, str]) -> World | None:
     Raises:
         TrainingError: a variable is missing or breaks its rule, or sharding is asked for.
     """
-    sharding = [name for name in SHARDING if environment.get(name, "").lower() == "true"]
+    sharding = [name for name in SHARDING if environment.get(name, "").lower() in TRUE]
     if sharding:
         raise TrainingError(
             f"{sharding[0]} is set: a training does not shard the model, each process holds all of it (see "
             "docs/distributed.md); choose a configuration of accelerate without"
         )
-    told = {name: environment.get(name, "") for name in LAUNCHER_VARIABLES}
-    if told["WORLD_SIZE"] in ("", "1"):
-        if environment.get(SLURM_TASKS, "1") == "1" or environment.get(NODES):
-            return None
-        told |= _slurm_world(environment) | {
-            name: told[name] for name in ("MASTER_ADDR", "MASTER_PORT") if told[name]
-        }
-    size = whole_number("WORLD_SIZE", told["WORLD_SIZE"], 1)
-    missing = [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if not told[name]]
+    launcher = _find_launcher(environment)
+    if launcher is None:
+        return None
+    size = whole_number(launcher.size, environment[launcher.size], 1)
+    rank = whole_number(launcher.rank, environment.get(launcher.rank) or "0", 0)
+    if rank >= size:
+        raise TrainingError(
+            f"{launcher.rank} ({rank}) must be below {launcher.size} ({size}); count processes from 0"
+        )
+    if size == 1:
+        return None
+    master = _first_node(environment) if launcher is _SRUN else {}
+    master |= {name: environment[name] for name in MASTER if environment.get(name)}
+    missing = [name for name in (launcher.rank, launcher.local_rank) if not environment.get(name)]
+    missing += [name for name in MASTER if not master.get(name)]
     if missing:
         raise TrainingError(
             f"this process was started as one of {size} and {', '.join(missing)} must be set too; start them "
@@ -78,27 +97,54 @@ def read_world(environment: Mapping[str, str]) -> World | None:
             f"{' and '.join(both)} must not be set: this process was started as one of {size}, and starts no "
             f"others; unset it, or start the stage once on each machine"
         )
-    rank, local_rank = (whole_number(name, told[name], 0) for name in ("RANK", "LOCAL_RANK"))
-    if rank >= size:
-        raise TrainingError(f"RANK ({rank}) must be below WORLD_SIZE ({size}); count processes from 0")
-    num_here = whole_number("LOCAL_WORLD_SIZE", told["LOCAL_WORLD_SIZE"] or str(size), 1)
-    port = whole_number("MASTER_PORT", told["MASTER_PORT"], 1)
-    return World(rank, size, local_rank, num_here, (told["MASTER_ADDR"], port))
+    # Of SLURM's "2(x3),1" the largest: how many there are on this node it does not say.
+    counts = re.findall(r"([0-9]+)(?:\(x[0-9]+\))?", environment.get(launcher.num_here, ""))
+    num_here = max((whole_number(launcher.num_here, count, 1) for count in counts), default=size)
+    local_rank = whole_number(launcher.local_rank, environment[launcher.local_rank], 0)
+    if not local_rank < num_here <= size:
+        raise TrainingError(
+            f"{launcher.local_rank} ({local_rank}) must be below the number of processes on this machine "
+            f"({launcher.num_here}: {num_here}), and that at most {launcher.size} ({size}); set them as "
+            "torchrun does"
+        )
+    port = whole_number("MASTER_PORT", master["MASTER_PORT"], 1)
+    return World(rank, size, local_rank, num_here, (master["MASTER_ADDR"], port))
 
 
-def _slurm_world(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what torchrun would tell a task of SLURM's; the first node listens, at a port of the step's."""
-    tasks_per_node = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+def _find_launcher(environment: Mapping[str, str]) -> _Launcher | None:
+    """Return what has started this process as one of several, or of one; None where nothing has.
+
+    Raises:
+        TrainingError: it was started as one of several by something that does not say so.
+    """
+    size = environment.get(_TORCHRUN.size, "")
+    if size not in ("", "1"):
+        return _TORCHRUN
+    if environment.get(NODES):
+        return None
+    if environment.get(_SRUN.size, "1") != "1":
+        return _SRUN
+    # Each process would take itself for the only one.
+    several = [name for name in MPI_SIZES if environment.get(name, "") not in ("", "1")]
+    if not size and _SRUN.size not in environment:
+        several += [name for name in (_TORCHRUN.rank, _TORCHRUN.local_rank, *MASTER) if environment.get(name)]
+    if several:
+        raise TrainingError(
+            f"{', '.join(several)} must not be set without {_TORCHRUN.size}, the number of processes; start "
+            "them with torchrun, accelerate launch or srun, or set or unset all that these set"
+        )
+    return _TORCHRUN if size else None
+
+
+def _first_node(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the first node of a step of SLURM's, which listens, and a port that follows from the step."""
     # The first of "node1,node2", "node[03-05,9]" or "rack[1-2]-gpu".
     first = re.match(r"([^,\[]*)(?:\[(\w+)[^\]]*\])?([^,\[]*)", environment.get(SLURM_NODES, ""))
-    step = sum(int(environment.get(name) or 0) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    # Of a heterogeneous job and a batch script they are no numbers.
+    step = "{SLURM_JOB_ID}.{SLURM_STEP_ID}".format_map(defaultdict(str, environment))
     return {
-        "RANK": environment.get("SLURM_PROCID", ""),
-        "WORLD_SIZE": environment[SLURM_TASKS],
-        "LOCAL_RANK": environment.get("SLURM_LOCALID", ""),
-        "LOCAL_WORLD_SIZE": tasks_per_node[0] if tasks_per_node else "",
         "MASTER_ADDR": "".join(part or "" for part in first.groups()) if first else "",
-        "MASTER_PORT": str(SLURM_PORTS[step % len(SLURM_PORTS)]),
+        "MASTER_PORT": str(SLURM_PORTS[zlib.crc32(step.encode(errors="surrogateescape")) % len(SLURM_PORTS)]),
     }
 
 
