@@ -79,8 +79,8 @@ def read_layout(environment: Mapping[str, str], count_gpus: Callable[[], int]) -
     place = _PLACE.fullmatch(environment[RENDEZVOUS])
     if place is None:
         raise TrainingError(
-            f"{RENDEZVOUS} must be host:port of machine 0, such as 10.0.0.1:29400, the host a name or an IPv4 "
-            f"address (IPv6 is not supported), got {environment[RENDEZVOUS][:80]!r}"
+            f"{RENDEZVOUS} must be host:port of machine 0, such as 10.0.0.1:29400, the host a name or an "
+            f"IPv4 address (IPv6 is not supported), got {environment[RENDEZVOUS][:80]!r}"
         )
     port = whole_number(f"the port of {RENDEZVOUS}", place[2], 1)
     return Layout(per_node, nodes, node_rank, (place[1], port))
