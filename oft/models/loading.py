@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oft.adapters.files import CONFIG_FILE as ADAPTER_CONFIG_FILE
-from oft.adapters.files import DIFFUSERS_CONFIG_FILE
+from oft.adapters.files import DIFFUSERS_CONFIG_FILE, read_object
 from oft.errors import CheckpointError, first_line
 from oft.progress import hide_loading_bars
-from oft.storage import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -123,20 +122,23 @@ def load_tokenizer(tokenizer_class: Any, folder: Path, remedy: str, *, named: Pa
 
 
 def _refuse_other_weights(folder: Path, named: Path, remedy: str) -> None:
-    """Refuse a folder that has diffusers or transformers load other files than `WEIGHT_FILE` in it."""
+    """Refuse a folder that has diffusers or transformers load other files than `WEIGHT_FILE` in it.
+
+    What is wrong with a file that cannot be read, loading tells.
+    """
     if (folder / ADAPTER_CONFIG_FILE).exists():
         # transformers would take the weights of the base that it names, and put the adapter on them.
         raise CheckpointError(
             f"{named / ADAPTER_CONFIG_FILE}: an adapter must not lie beside the weights of a network; move "
             f"it to a folder of its own, or {remedy}"
         )
-    if "transformers_weights" in _read_object(folder / DIFFUSERS_CONFIG_FILE):
+    if "transformers_weights" in read_object(folder / DIFFUSERS_CONFIG_FILE):
         raise CheckpointError(
             f"{named / DIFFUSERS_CONFIG_FILE}: transformers_weights must not name another file of weights; "
             f"remove it, or {remedy}"
         )
     for index in INDEX_FILES:
-        weight_map = _read_object(folder / index).get("weight_map", {})
+        weight_map = read_object(folder / index).get("weight_map", {})
         names = weight_map.values() if isinstance(weight_map, dict) else [weight_map]
         for name in names:
             if not (isinstance(name, str) and WEIGHT_FILE.fullmatch(name) and (folder / name).is_file()):
@@ -144,15 +146,6 @@ def _refuse_other_weights(folder: Path, named: Path, remedy: str) -> None:
                     f"{named / index}: must name files beside it such as "
                     f"model-00001-of-00002.safetensors, got {str(name)[:80]!r}; {remedy}"
                 )
-
-
-def _read_object(source: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; an empty one where none can be read, which loading tells."""
-    try:
-        values = read_json(source) if source.is_file() else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _unexpected(network: nn.Module, names: Iterable[str], without_head: bool) -> Iterator[str]:
