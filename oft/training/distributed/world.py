@@ -98,8 +98,8 @@ def read_world(environment: Mapping[str, str]) -> World | None:
             f"others; unset it, or start the stage once on each machine"
         )
     # Of SLURM's "2(x3),1" the largest: how many there are on this node it does not say.
-    counts = re.findall(r"([0-9]+)(?:\(x[0-9]+\))?", environment.get(launcher.num_here, ""))
-    num_here = max((whole_number(launcher.num_here, count, 1) for count in counts), default=size)
+    counts = re.sub(r"\(x[0-9]+\)", "", environment.get(launcher.num_here) or str(size)).split(",")
+    num_here = max(whole_number(launcher.num_here, count, 1) for count in counts)
     local_rank = whole_number(launcher.local_rank, environment[launcher.local_rank], 0)
     if not local_rank < num_here <= size:
         raise TrainingError(

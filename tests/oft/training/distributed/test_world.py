@@ -66,6 +66,7 @@ def test_nodes_of_slurm_may_have_unlike_numbers_of_tasks() -> None:
         ({"MASTER_PORT": "70000"}, "MASTER_PORT must be a whole number from 1 to 65535, got '70000'"),
         ({"MASTER_PORT": "0"}, "MASTER_PORT must be a whole number from 1 to 65535, got '0'"),
         ({"WORLD_SIZE": "1", "RANK": "1"}, r"RANK \(1\) must be below WORLD_SIZE \(1\)"),
+        ({"LOCAL_WORLD_SIZE": "two"}, "LOCAL_WORLD_SIZE must be a whole number from 1 to 65535, got 'two'"),
         ({"LOCAL_WORLD_SIZE": "1"}, r"LOCAL_RANK \(1\) must be below .* \(LOCAL_WORLD_SIZE: 1\)"),
         ({"LOCAL_WORLD_SIZE": "5"}, r"LOCAL_WORLD_SIZE: 5\), and that at most WORLD_SIZE \(4\)"),
         ({"WORLD_SIZE": ""}, "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT must not be set without WORLD_SIZE"),
