@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.faults import explain_faults
-from flows.private import SITE_CACHE, site_cache
 from flows.process import CommandResult, run_command
 from oft.errors import UserError
+from oft.storage.private import SITE_CACHE, site_cache
 
 ReproAction = Literal["ran", "restored", "unchanged"]
 

@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.private import use_private_site_cache
 from oft.errors import UserError
+from oft.storage.private import use_private_site_cache
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -158,13 +158,13 @@ def exit_on_signals() -> None:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Print a UserError as a message alone and exit with status 1; on Ctrl-C exit with status 130."""
+    """Print a UserError as a message alone, without secrets, and exit with status 1; on Ctrl-C with 130."""
     import typer
 
     try:
         yield
     except UserError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(hide_secrets(str(error)), err=True)  # it may name an address
         raise typer.Exit(code=1) from None
     except KeyboardInterrupt:
         raise typer.Exit(code=130) from None

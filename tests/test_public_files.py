@@ -103,3 +103,12 @@ def test_an_image_leaves_out_what_a_commit_does() -> None:
     folders = [line.strip("/") for line in lines if line.startswith("/") and not line.endswith("*")]
     assert len(folders) > 15
     assert not [folder for folder in folders if not ignored(f"{folder}/file")]
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    """A tag may be moved to other code; the version stands beside the commit for people."""
+    text = (ROOT / ".github/workflows/check.yml").read_text(encoding="utf-8")
+    used = [line for line in text.splitlines() if "uses:" in line]
+    assert used and all(
+        re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line) for line in used
+    )

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from flows.commands import dvc_environment
 from flows.executors.pythonpath import module_command, with_pythonpath
 from flows.executors.watchdog import watchdog_command
-from flows.private import private_folder
 from flows.process import CommandResult, run_command
 from flows.resources import VISIBLE_GPUS
 from oft.errors import UserError
 from oft.storage import read_json, write_json
+from oft.storage.private import private_folder
 
 FOLDER = "OFT_RAY_FOLDER"
 BATCH_SECONDS = 0.2  # how long lines are gathered before they are sent

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from flows.executors.pythonpath import without_pythonpath
 from flows.executors.snapshot import SENT_FILES, require_committed
 from flows.executors.worktree import prepare_worktree
-from flows.private import use_private_site_cache
 from oft.errors import UserError, first_line
 from oft.storage import read_json, write_json
+from oft.storage.private import use_private_site_cache
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

@@ -171,7 +171,7 @@ def _read_parameters(path: Path | None) -> dict[str, Any]:
     try:
         text = typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text(encoding="utf-8")
         values = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON file of parameters: {error}") from None
     if not isinstance(values, dict):
         raise UserError(f'{path} must hold one JSON object of parameters, such as {{"output": "robots"}}')
@@ -184,7 +184,7 @@ def _parse_setting(text: str) -> tuple[str, Any]:
         raise UserError(f"--set takes KEY=VALUE, for example max_train_steps=300; got {text!r}")
     try:
         return key, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, value
 
 

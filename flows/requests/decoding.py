@@ -1,4 +1,4 @@
-"""``python -m flows.requests.decoding PICTURE...``: decode pictures with little memory and time.
+"""``python -m flows.requests.decoding``: decode the pictures named on stdin with little memory and time.
 
 A file of some bytes may hold a picture that takes gigabytes, or hours: it claims a size, or is drawn over and
 over again. A process of its own has limits that the kernel keeps, whatever a decoder does.
@@ -12,7 +12,7 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -44,13 +44,14 @@ def decode_pictures(paths: Sequence[Path], folder: Path) -> tuple[dict[Path, Siz
     Args:
         folder: where the process works: one that is left behind is ended with its folder.
     """
-    command = module_command("flows.requests.decoding", *map(str, (path.absolute() for path in paths)))
+    # Not as arguments, of which a system takes so many bytes and no more.
+    named = b"\0".join(os.fsencode(path.absolute()) for path in paths)
     try:
         done = subprocess.run(
-            command,
+            module_command("flows.requests.decoding"),
             cwd=folder,
             env=with_pythonpath(os.environ),
-            stdin=subprocess.DEVNULL,
+            input=named,
             capture_output=True,
             timeout=MAX_SECONDS,
             check=False,
@@ -84,7 +85,13 @@ def decode(path: Path) -> Size:
     if width * height > MAX_PIXELS:
         most = f"more than {MAX_PIXELS // 10**6} megapixels"
         raise DataError(f"{path.name}: has {width} x {height} pixels, {most}; make it smaller")
-    if (num_scans := count_scans(path.read_bytes())) > MAX_SCANS:
+    try:
+        num_scans = count_scans(path.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"{path.name}: cannot be read: {error.strerror}; let the server's user read it"
+        ) from error
+    if num_scans > MAX_SCANS:
         most = f"the most are {MAX_SCANS}"
         raise DataError(f"{path.name}: is a JPEG of {num_scans} scans, {most}; save it anew")
     try:
@@ -118,7 +125,7 @@ def count_scans(data: bytes) -> int:
     return num_scans
 
 
-def main(paths: Sequence[str]) -> None:
+def main(paths: Iterable[str]) -> None:
     """Print for each picture, as JSON on a line, its width and height, or what is wrong with it."""
     memory_bytes = psutil.Process().memory_info().vms + MAX_MEMORY_BYTES
     for limit, most in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CPU, MAX_CPU_SECONDS)):
@@ -140,4 +147,4 @@ def main(paths: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(os.fsdecode(name) for name in sys.stdin.buffer.read().split(b"\0") if name)

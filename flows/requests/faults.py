@@ -23,7 +23,8 @@ def describe_fault(fault: Any, kinds: Mapping[str, type[CommonRequest]], chosen:
         kinds: all kinds of requests.
         chosen: the one that was asked for.
     """
-    key = ".".join(shorten(str(part)) for part in fault["loc"])
+    # Without a place it is of the whole, such as a key that is no text.
+    key = ".".join(shorten(str(part)) for part in fault["loc"]) or "request"
     match fault["type"]:
         case "extra_forbidden":
             return f"{key}: {_describe_unknown(str(fault['loc'][-1]), kinds, chosen)}"
@@ -34,7 +35,7 @@ def describe_fault(fault: Any, kinds: Mapping[str, type[CommonRequest]], chosen:
     rule = fault["msg"][0].lower() + fault["msg"][1:]
     # An address is never repeated: it may hold a password or a signature.
     is_secret = key in chosen.addresses()
-    return f"{key}: {rule}" if is_secret else f"{key}: {rule}; it is {shorten(repr(fault['input']))}"
+    return f"{key}: {rule}" if is_secret else f"{key}: {rule}; it is {shown(fault['input'])}"
 
 
 def _describe_unknown(key: str, kinds: Mapping[str, type[CommonRequest]], chosen: type[CommonRequest]) -> str:
@@ -61,6 +62,14 @@ def refuse(faults: list[str], num_more: int = 0) -> None:
             + "\n".join(f"  - {fault}" for fault in faults)
             + (f"\n  and {num_more} more" if num_more else "")
         )
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: printable, and not too long."""
+    try:
+        return shorten(repr(value))
+    except (RecursionError, ValueError):  # lists within lists, numbers of thousands of digits
+        return f"a value of type {type(value).__name__} that is too long to show"
 
 
 def shorten(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:

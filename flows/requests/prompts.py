@@ -59,12 +59,18 @@ def check_plain(prompt: str) -> str:
 
 
 def _is_plain(prompt: str, place: int) -> bool:
-    """Whether a character is plain where it stands: marks, such as vowels of Hindi, on a letter alone."""
+    """Whether a character is plain where it stands: marks, such as vowels of Hindi, on a letter alone.
+
+    A joiner may stand between, as in Bengali's RA, ZWJ, VIRAMA.
+    """
     character = prompt[place]
-    if not unicodedata.category(character).startswith("M") and character not in _JOINERS:
+    is_mark = unicodedata.category(character).startswith("M")
+    if not is_mark and character not in _JOINERS:
         return _PLAIN.fullmatch(character) is not None
     before = prompt[place - 1] if place else " "
-    return before.isalnum() or unicodedata.category(before).startswith("M")
+    return (
+        before.isalnum() or unicodedata.category(before).startswith("M") or (is_mark and before in _JOINERS)
+    )
 
 
 def split_prompts(instance_prompt: str, class_prompt: str) -> Subject:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.requests.checks import common_checks
-from flows.requests.faults import MAX_FAULTS, describe_fault, refuse, shorten
+from flows.requests.faults import MAX_FAULTS, describe_fault, refuse, shown
 from flows.requests.kinds import KINDS, CommonRequest
 from flows.requests.site import Site
 from oft.errors import ParamsError, UserError
@@ -36,7 +36,10 @@ def parse_request(values: Any, site: Site | None = None) -> CommonRequest:
         kind.model_validate(dict(values))
     except ValidationError as error:
         found = error.errors()
-        broken = {str(fault["loc"][0]) for fault in found}
+        places = [fault["loc"][:1] for fault in found]
+        broken = {str(place[0]) for place in places if place}
+        if not all(places):  # the whole request is
+            broken.update(kind.model_fields)
         faults += [describe_fault(fault, KINDS, kind) for fault in found[:MAX_FAULTS]]
         num_more = len(found) - len(faults)
     sound = {
@@ -58,7 +61,7 @@ def parse_request(values: Any, site: Site | None = None) -> CommonRequest:
 def _choose_kind(values: Mapping[str, Any]) -> type[CommonRequest]:
     asked = values.get("kind", next(iter(KINDS)))
     if not isinstance(asked, str) or asked not in KINDS:
-        near = difflib.get_close_matches(str(asked), KINDS, n=1)
+        near = difflib.get_close_matches(asked, KINDS, n=1) if isinstance(asked, str) else []
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        refuse([f"kind: must be one of {', '.join(KINDS)}; it is {shorten(repr(asked))}{hint}"])
+        refuse([f"kind: must be one of {', '.join(KINDS)}; it is {shown(asked)}{hint}"])
     return KINDS[asked]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from flows.requests.addresses import parse_endpoint
 from flows.requests.site import Site
 from flows.requests.web import download
-from oft.acquire.archives import MAX_NAME_BYTES, extract, is_archive
+from oft.acquire.archives import MAX_NAME_BYTES, MAX_PATH_PARTS, extract, is_archive
 from oft.datasets.image_folder import SIDECAR_SUFFIXES
 from oft.datasets.layout import is_picture
 from oft.errors import DataError
-from oft.storage import fetch_remote, is_remote, list_remote
+from oft.storage import fetch_remote, is_remote, list_remote, translate_enospc
 from oft.storage.remote import stat_remote
 
 MAX_IMAGE_BYTES = 32 << 20
@@ -101,18 +102,33 @@ def is_sidecar(name: str) -> bool:
 
 
 def _from_path(source: Path, folder: Path, wanted: Wanted) -> Found:
+    with _reading(source):
+        if source.is_file() and is_archive(source.name):
+            _check_size("the archive", source.stat().st_size, MAX_ARCHIVE_BYTES)
+            archive = folder / f"images{_suffix(source.name)}"
+            with translate_enospc(archive):
+                shutil.copyfile(source, archive)
+        elif source.is_dir():
+            return _walk(source, wanted)
+        else:
+            raise DataError(
+                "there is no folder and no .zip, .tar, .tar.gz or .tgz at this path on the server"
+            )
+    return _unpack(archive, folder, wanted)
+
+
+@contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    """Turn what keeps this process from reading a path on the server into a `DataError`."""
     try:
-        is_file, is_folder = source.is_file(), source.is_dir()
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise DataError(f"this path on the server cannot be read: {error.strerror}") from None
-    if is_file and is_archive(source.name):
-        _check_size("the archive", source.stat().st_size, MAX_ARCHIVE_BYTES)
-        copy = folder / f"images{_suffix(source.name)}"
-        shutil.copyfile(source, copy)
-        return _unpack(copy, folder, wanted)
-    if not is_folder:
-        raise DataError("there is no folder and no .zip, .tar, .tar.gz or .tgz at this path on the server")
-    return _walk(source, wanted)
+        yield
+    except OSError as error:  # a name that is too long, a folder or file that is somebody else's
+        path = Path(error.filename or source)
+        is_below = path != source and path.is_relative_to(source)
+        name = repr(path.relative_to(source).as_posix()) if is_below else "this path on the server"
+        raise DataError(
+            f"{name} cannot be read: {error.strerror}; give what the server's user may read"
+        ) from error
 
 
 def _from_s3(source: str, folder: Path, wanted: Wanted) -> Found:
@@ -130,6 +146,10 @@ def _from_s3(source: str, folder: Path, wanted: Wanted) -> Found:
     for index, name in enumerate(_choose_files(list_remote(source), wanted)):
         # An object's name may be any text. Captions are found by it; otherwise the file gets one of ours.
         named[name] = _safe_name(name) if wanted.captioned else f"{index}{Path(name).suffix.lower()}"
+    files = set(named.values())
+    for own in files:
+        if above := files.intersection(map(str, PurePosixPath(own).parents)):
+            raise DataError(f"{own!r} lies below {above.pop()!r}, which is an object too; rename one of them")
     for name, own in named.items():
         (top / own).parent.mkdir(parents=True, exist_ok=True)
         fetch_remote(f"{source.rstrip('/')}/{name}", top / own)
@@ -161,7 +181,7 @@ def _unpack(archive: Path, folder: Path, wanted: Wanted) -> Found:
 def _walk(top: Path, wanted: Wanted) -> Found:
     """Return all files below a folder but hidden ones; a link or a device among them is refused."""
     sizes: dict[str, int] = {}
-    for folder, subfolders, files in os.walk(top):
+    for folder, subfolders, files in os.walk(top, onerror=_raise):
         for path in (Path(folder) / name for name in sorted([*subfolders, *files])):
             name = path.relative_to(top).as_posix()
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -170,6 +190,10 @@ def _walk(top: Path, wanted: Wanted) -> Found:
                 sizes[name] = path.stat().st_size
         _check_count(len(sizes), wanted, wanted.max_members)
     return Found(top, _choose_files(sizes, wanted))
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk would pass the folder over
 
 
 def _choose_files(sizes: Mapping[str, int], wanted: Wanted) -> list[str]:
@@ -212,7 +236,8 @@ def _safe_name(name: str) -> str:
     """Return an object's name, which must be a path below the folder that it is written to."""
     if not name.isprintable() or "\\" in name or {"", ".", ".."} & set(name.split("/")):
         raise DataError(f"{name!r} is no plain path; rename the object")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in name.split("/")):
+    parts = name.split("/")
+    if len(parts) > MAX_PATH_PARTS or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise DataError(f"{name[:80]!r} is too long a name; rename the object")
     return name
 

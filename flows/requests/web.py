@@ -51,8 +51,8 @@ def download(url: str, target: Path, site: Site, *, max_bytes: int, max_seconds:
                 raise DataError(f"{endpoint.shown} is larger than {max_bytes / 1e6:.0f} MB")
             sink.write(chunk)
         stated = response.headers.get("Content-Length", "")
-        if stated.isdecimal() and received != int(stated):
-            raise DataError(f"{endpoint.shown} broke off after {received} of {stated} bytes")
+        if stated.isdecimal() and (stated.lstrip("0") or "0") != str(received):  # of any number of digits
+            raise DataError(f"{endpoint.shown} broke off after {received} of {stated[:20]} bytes")
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], site: Site, *, seconds: float) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from flows.process import exit_on_signals
+from flows.redaction import hide_secrets
 from oft.errors import UserError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _guarded(action: Callable[[], _Value]) -> _Value:
     try:
         return action()
     except UserError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(hide_secrets(str(error)), err=True)
         raise typer.Exit(code=1) from None
 
 

@@ -7,8 +7,8 @@ against forged requests do not cover WebSockets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -20,6 +20,8 @@ from flows.server import SERVER_AUTH
 from oft.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# What a browser says of a page, and the host in it; a slash behind it is no part.
+_ORIGIN = re.compile(r"(https?://([^\s/?#@*:\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)/?")
 
 
 def create_app() -> ASGIApp:
@@ -38,11 +40,25 @@ def guard(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
     """Return ``app`` for requests to this machine or the host of an origin, from no other site's page.
 
     Args:
-        origins: ``scheme://host[:port]``; anything else, such as ``*``, allows nothing.
+        origins: ``scheme://host[:port]``; ``*``, Prefect's default, allows nothing.
+
+    Raises:
+        UserError: an origin is none.
     """
-    names = {_bracketed(name) for origin in origins if (name := urlsplit(origin).hostname)}
+    names, allowed = set(LOOPBACK), set()
+    for origin in (origin.strip() for origin in origins):
+        if origin in ("", "*"):
+            continue
+        found = _ORIGIN.fullmatch(origin.lower())
+        if found is None:
+            raise UserError(
+                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS must have origins such as https://oft.example.org, with "
+                f"commas between, no path and no *, got {origin!r}; correct it"
+            )
+        allowed.add(found[1])
+        names.add(found[2])
     return TrustedHostMiddleware(
-        OriginMiddleware(app, origins), allowed_hosts=[*LOOPBACK, *names], www_redirect=False
+        OriginMiddleware(app, allowed), allowed_hosts=sorted(names), www_redirect=False
     )
 
 
@@ -61,17 +77,13 @@ class OriginMiddleware:
         if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
             for origin in headers.getlist("origin"):
-                if origin not in self._origins and urlsplit(origin).netloc != headers.get("host"):
+                if origin not in self._origins and origin.partition("://")[2] != headers.get("host"):
                     app = PlainTextResponse(
                         "The page that sent this is not of this server. Its operator adds a page's origin to "
                         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS.",
                         status_code=403,
                     )
         await app(scope, receive, send)
-
-
-def _bracketed(name: str) -> str:
-    return f"[{name}]" if ":" in name else name
 
 
 def main() -> None:

@@ -29,6 +29,9 @@ MAX_ENTRIES = 1_000_000
 MAX_GROWTH = 20
 MIN_BOUND_BYTES = 16 << 20
 MAX_NAME_BYTES = 255  # of one folder or file, on every file system in use
+# Folders within folders cost time and memory by the square of their number.
+MAX_PATH_PARTS = 64
+MAX_PATH_BYTES = 1024
 MAX_HEADER_BYTES = 64 << 10  # of one member of a tar: names, times, attributes
 TAR_MEMBER_BYTES = 2048  # what else it takes: a header, one with a long name, what fills up the last block
 ZIP_ENTRY_BYTES = 1024  # of one member in a zip's directory
@@ -83,8 +86,9 @@ def extract(
 
     Raises:
         DataError: the archive is damaged, encrypted, or holds what is never unpacked: absolute paths, `..`,
-            links, devices, names that are equal or differ in case alone, more than ``max_entries`` members or
-            more than ``max_bytes`` or `MAX_GROWTH` times its own size; or the disk is too small.
+            links, devices, names that are equal, differ in case alone or are too long, more than
+            ``max_entries`` members or more than ``max_bytes`` or `MAX_GROWTH` times its own size; or the disk
+            is too small.
     """
     bound_bytes = min(max_bytes, max(MAX_GROWTH * archive.stat().st_size, MIN_BOUND_BYTES))
     with _members(archive, bound_bytes, max_entries) as members:
@@ -251,6 +255,10 @@ def _checked(
 def _parts(archive: Path, name: str) -> list[str]:
     """Return the folders and the file of a member's name, which may lead nowhere but down."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
+    if len(parts) > MAX_PATH_PARTS or len(name.encode("utf-8", "surrogateescape")) > MAX_PATH_BYTES:
+        raise _refusal(
+            archive, name, f"is no path of at most {MAX_PATH_PARTS} parts and {MAX_PATH_BYTES} bytes"
+        )
     is_unsafe = (
         name.startswith("/")
         or ".." in parts

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from oft.errors import UserError
+from oft.storage.private import use_private_site_cache
 
 _METRICS = "runs/*/*/metrics.json"
 
@@ -58,6 +59,7 @@ def _read_revision(revision: str) -> tuple[dict[tuple[str, str], dict[str, objec
     from dvc.exceptions import DvcException
     from dvc.scm import map_scm_exception
 
+    use_private_site_cache()
     try:
         with map_scm_exception():
             files = DVCFileSystem(".", rev=revision)

@@ -1,6 +1,6 @@
 """What a saved adapter is, read from its files alone: no base, no model.
 
-Settings and sizes come from the headers; only the rotations' values are read, a layer at a time.
+Settings and sizes come from the headers; of OFT's files the values are read too, a layer at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from oft.adapters.files import CONFIG_FILE, HINT_ENCODER_FILE, LORA_FILE, MAGNIT
 from oft.adapters.hint.method import METHOD as HINT
 from oft.adapters.oft.method import METHOD as OFT
 from oft.adapters.oft.rotation import block_size_of
-from oft.adapters.oft.saving import CONVENTION, PEFT_PREFIX, PEFT_SUFFIX
+from oft.adapters.oft.saving import CONVENTION, PEFT_PREFIX, PEFT_SUFFIX, read_eps, read_flag
 from oft.adapters.registry import METHODS
 from oft.errors import CheckpointError
 from oft.storage import read_json
@@ -200,6 +200,8 @@ def read_contents(source: Path) -> Contents:
         part = _part_of(source, names)
         layers = sum(not name.endswith(".bias") for name in names)
         if part != "rotation":
+            for name in names:
+                check_numbers(str(source), {name: file.get_tensor(name)})
             return Contents(part, layers, sum(sizes), metadata)
         groups: Counter[tuple[int, int]] = Counter()
         largest = 0.0
@@ -296,7 +298,7 @@ def _describe(
         blocks=contents.blocks,
         block_share=_flag("block_share", metadata, config),
         coft=coft,
-        eps=None if eps is None else _number(path, eps),
+        eps=None if eps is None else read_eps(path, eps),
         eps_convention=None
         if eps is None
         else metadata.get("eps_convention", "reference" if "eps" in metadata else "peft"),
@@ -315,10 +317,15 @@ def _describe(
 
 
 def _read_config(source: Path) -> Mapping[str, Any]:
+    if not source.is_file():  # of a pipe nothing may ever come
+        raise CheckpointError(
+            f"{source}: an adapter's folder holds PEFT's JSON here, and this is no file; copy the adapter "
+            "again"
+        )
     try:
         values = read_json(source)
         peft_type = values["peft_type"]
-    except (OSError, ValueError, KeyError, TypeError) as fault:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as fault:
         raise CheckpointError(
             f"{source}: an adapter's folder holds PEFT's JSON here, with its peft_type, got {fault!r}; "
             "copy the adapter again"
@@ -326,11 +333,17 @@ def _read_config(source: Path) -> Mapping[str, Any]:
     if peft_type != "OFT":
         raise CheckpointError(f"{source}: peft_type must be 'OFT', got {peft_type!r}; give an OFT adapter")
     assert isinstance(values, dict)
+    for name in {"block_share", "coft", "use_cayley_neumann"}.intersection(values):
+        read_flag(source, name, values[name])
+    if values.get("coft") and "eps" in values:
+        read_eps(source, values["eps"])
     return values
 
 
 @contextmanager
 def _open_safetensors(source: Path) -> Iterator[Any]:
+    if not source.is_file():  # of a pipe nothing may ever come
+        raise CheckpointError(f"{source}: must be a safetensors file, and is no file; copy it again")
     try:
         with safe_open(source, framework="pt") as file:
             yield file
@@ -373,13 +386,4 @@ def _max_abs(source: Path, name: str, packed: Tensor) -> float:
 def _flag(name: str, metadata: Mapping[str, str], config: Mapping[str, Any]) -> bool | None:
     if name in metadata:
         return metadata[name] == "true"
-    return bool(config[name]) if name in config else None
-
-
-def _number(path: Path, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError) as fault:
-        raise CheckpointError(
-            f"{path}: eps must be a number, got {value!r}; copy the adapter again"
-        ) from fault
+    return config.get(name)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oft.adapters.files import CONFIG_FILE as ADAPTER_CONFIG_FILE
+from oft.adapters.files import DIFFUSERS_CONFIG_FILE, read_object
 from oft.errors import CheckpointError, first_line
 from oft.progress import hide_loading_bars
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 WEIGHT_FILE = re.compile(r"(model|diffusion_pytorch_model)(-\d+-of-\d+)?\.safetensors")
 """The files that diffusers and transformers read of a folder; variants and older copies may lie beside."""
+
+INDEX_FILES = ("model.safetensors.index.json", "diffusion_pytorch_model.safetensors.index.json")
+"""They name the files of weights that are in several."""
 
 NEVER_USED = re.compile(r"neck\.fusion_stage\.layers\.0\.residual_layer1\.")
 """Weights that DPT has and never uses: its deepest fusion has no residual. Published files lack them."""
@@ -31,8 +36,10 @@ def load_part(
         options: passed on.
 
     Raises:
-        CheckpointError: it is missing, damaged or of another class; the message ends with ``remedy``.
+        CheckpointError: it is missing, damaged or of another class, or names weights that are not its own;
+            the message ends with ``remedy``.
     """
+    _refuse_other_weights(folder, named or folder, remedy)
     hide_loading_bars()
     if model_class.__module__.startswith("transformers."):
         # Unset, a folder whose configuration names code of its own has transformers ask on the terminal.
@@ -114,6 +121,33 @@ def load_tokenizer(tokenizer_class: Any, folder: Path, remedy: str, *, named: Pa
     return load_part(tokenizer_class, folder, remedy, named=named)
 
 
+def _refuse_other_weights(folder: Path, named: Path, remedy: str) -> None:
+    """Refuse a folder that has diffusers or transformers load other files than `WEIGHT_FILE` in it.
+
+    What is wrong with a file that cannot be read, loading tells.
+    """
+    if (folder / ADAPTER_CONFIG_FILE).exists():
+        # transformers would take the weights of the base that it names, and put the adapter on them.
+        raise CheckpointError(
+            f"{named / ADAPTER_CONFIG_FILE}: an adapter must not lie beside the weights of a network; move "
+            f"it to a folder of its own, or {remedy}"
+        )
+    if "transformers_weights" in read_object(folder / DIFFUSERS_CONFIG_FILE):
+        raise CheckpointError(
+            f"{named / DIFFUSERS_CONFIG_FILE}: transformers_weights must not name another file of weights; "
+            f"remove it, or {remedy}"
+        )
+    for index in INDEX_FILES:
+        weight_map = read_object(folder / index).get("weight_map", {})
+        names = weight_map.values() if isinstance(weight_map, dict) else [weight_map]
+        for name in names:
+            if not (isinstance(name, str) and WEIGHT_FILE.fullmatch(name) and (folder / name).is_file()):
+                raise CheckpointError(
+                    f"{named / index}: must name files beside it such as "
+                    f"model-00001-of-00002.safetensors, got {str(name)[:80]!r}; {remedy}"
+                )
+
+
 def _unexpected(network: nn.Module, names: Iterable[str], without_head: bool) -> Iterator[str]:
     # Buffers that are computed anew were once stored.
     computed = {name.rpartition(".")[2] for name, _ in network.named_buffers()}
@@ -132,7 +166,7 @@ def _whole_numbers(network: nn.Module, folder: Path) -> Iterator[str]:
         name.rpartition(".")[2] for name, value in network.named_buffers() if not value.is_floating_point()
     }
     for path in sorted(folder.iterdir()):
-        if not WEIGHT_FILE.fullmatch(path.name):
+        if not (WEIGHT_FILE.fullmatch(path.name) and path.is_file()):
             continue
         with safe_open(path, framework="pt") as stored:
             for name in stored.keys():  # noqa: SIM118 (no mapping)

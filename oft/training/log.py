@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from oft.progress import print_line
 from oft.storage import atomic_file
+from oft.storage.private import use_private_site_cache
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -106,9 +107,13 @@ def training_log(
     Args:
         mirrored: gives what gets each row and grid too.
         name: what printed lines call the training.
+
+    Raises:
+        UserError: DVC's site cache is not this user's alone.
     """
     # DVCLive reports runs to a service where a token is set; a stage's results must not depend on that.
     os.environ.setdefault("DVC_STUDIO_OFFLINE", "true")
+    use_private_site_cache()  # it opens the repository of DVC around the working folder
     from dvclive.live import Live
 
     with (

@@ -1,7 +1,7 @@
 """How a training stage runs as several processes: torchrun's engine starts them, the stage waits for them; or
 somebody else has started them, and the stage is one of them.
 
-The environment asks for it (see oft/training/distributed.py). The stage checks its settings, starts ranks
+The environment asks for it (see oft/training/distributed). The stage checks its settings, starts ranks
 that run the same stage, forwards what the first one prints, and exits as they do: with one message, whichever
 rank had the fault. The stage may have been started warm; its ranks are new processes and start cold. They
 lead sessions of their own, so each asks the kernel to kill it when the stage ends.

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.commands import dvc_environment, require_dvc
+from flows.commands import require_dvc
 from flows.graph import open_repository
-from flows.private import SITE_CACHE, configure_clone, private_folder, site_cache
+from flows.private import configure_clone
 from oft.errors import UserError
+from oft.storage.private import SITE_CACHE, site_cache
 from tests.conftest import ROOT
 from tests.flows.conftest import MakeRepository
 
@@ -72,42 +73,6 @@ def test_what_others_plant_in_a_shared_site_cache_never_runs(
         ):
             run()
     assert not mark.exists()
-
-
-def test_the_site_cache_is_the_users_own_and_the_environment_may_name_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(SITE_CACHE)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = Path(dvc_environment()[SITE_CACHE])
-    assert folder.parent == tmp_path and folder.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setenv(SITE_CACHE, str(tmp_path / "other"))
-    assert site_cache() == tmp_path / "other"
-    monkeypatch.delenv(SITE_CACHE)
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert site_cache() == tmp_path / ".cache" / "oft-dvc"
-
-
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])
-def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
-    tmp_path.chmod(mode)
-    with pytest.raises(UserError, match=r"nobody else may write to.*or let FOLDER name another"):
-        private_folder(tmp_path, "FOLDER")
-
-
-def test_a_link_and_a_folder_of_somebody_elses_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "own").mkdir(mode=0o700)
-    (tmp_path / "link").symlink_to(tmp_path / "own")
-    with pytest.raises(UserError, match="folder of your own"):
-        private_folder(tmp_path / "link", "FOLDER")
-    monkeypatch.setattr(os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
-    with pytest.raises(UserError, match="folder of your own"):
-        private_folder(tmp_path / "own", "FOLDER")
-    with pytest.raises(UserError, match=r"cannot be made.*let FOLDER name"):
-        private_folder(Path("/proc/none"), "FOLDER")
 
 
 def test_services_that_run_dvc_keep_its_site_cache_private() -> None:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
-from flows.process import TAIL_LINES, run_command
+from flows.process import TAIL_LINES, run_command, user_errors
+from oft.errors import UserError
 from tests.conftest import ROOT
 from tests.processes import is_running
 
@@ -90,6 +92,13 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, f"{-signal.SIGTERM}\n"), done.stderr
+
+
+def test_a_users_mistake_is_told_without_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, user_errors():
+        raise UserError("no server at http://me:pl4nted@host:4200/api; start one")
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == "no server at http://***@host:4200/api; start one\n"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

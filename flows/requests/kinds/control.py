@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from flows.requests.captioned import all_in
 from flows.requests.collecting import Collector
 from flows.requests.datasets import write_captioned
-from flows.requests.faults import shorten
+from flows.requests.faults import shown
 from flows.requests.kinds.captioned import HOW, CaptionedRequest
 from flows.requests.kinds.common import DATASET, Address
 from flows.requests.sources import Wanted
@@ -46,7 +46,7 @@ def check_condition(name: str) -> str:
     possible = ", ".join(possible_conditions())
     if name in CONDITIONS:
         raise ValueError(f"{name} is made from maps, which no request brings; choose one of {possible}")
-    raise ValueError(f"must be one of {possible}; it is {shorten(repr(name))}")
+    raise ValueError(f"must be one of {possible}; it is {shown(name)}")
 
 
 class ControlRequest(CaptionedRequest):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from oft.adapters.files import DIFFUSERS_CONFIG_FILE
+from oft.adapters.files import DIFFUSERS_CONFIG_FILE, read_object
 from oft.adapters.protocol import Adapter, AdapterSettings, Method
-from oft.storage import read_json
 
 
 class ControlNetSettings(AdapterSettings):
@@ -23,11 +22,7 @@ def _load_class() -> type[Adapter]:
 
 
 def _recognises(folder: Path) -> bool:
-    try:
-        class_name = read_json(Path(folder) / DIFFUSERS_CONFIG_FILE)["_class_name"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-    return bool(class_name == "ControlNetModel")
+    return bool(read_object(Path(folder) / DIFFUSERS_CONFIG_FILE).get("_class_name") == "ControlNetModel")
 
 
 METHOD = Method(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from oft.adapters.files import HINT_ENCODER_FILE
+from oft.adapters.files import HINT_ENCODER_FILE, read_metadata
 from oft.adapters.protocol import Adapter, AdapterSettings, Method
 
 
@@ -23,14 +23,7 @@ def _load_class() -> type[Adapter]:
 
 def _recognises(folder: Path) -> bool:
     """Whether a hint encoder lies there that was saved as an adapter of its own, not beside rotations."""
-    from safetensors import SafetensorError, safe_open
-
-    file = Path(folder) / HINT_ENCODER_FILE
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            return (opened.metadata() or {}).get("method") == "hint"
-    except (OSError, SafetensorError):
-        return False
+    return read_metadata(Path(folder) / HINT_ENCODER_FILE).get("method") == "hint"
 
 
 METHOD = Method(

@@ -16,6 +16,7 @@ What other programs write is read and written by ``oft.exchange``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,7 +201,7 @@ def _config_from_peft(source: Path, metadata: Mapping[str, str], packed: Mapping
     try:
         values = read_json(source)
         peft_type, targets = values["peft_type"], values["target_modules"]
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, RecursionError) as fault:
         raise CheckpointError(
             f"{source}: must be PEFT's JSON with peft_type and target_modules, got {fault!r}; copy it again"
         ) from fault
@@ -216,20 +217,51 @@ def _config_from_peft(source: Path, metadata: Mapping[str, str], packed: Mapping
         )
     # An adapter of this project says more than PEFT's configuration has a place for.
     ours = "convention" in metadata
+    coft = read_flag(source, "coft", values.get("coft", False))
     eps = metadata["eps"] if ours else values.get("eps", 6e-5)
     return OFTConfig(
         target_modules=targets if isinstance(targets, str) else tuple(targets),
         num_blocks=values.get("r") or None,
         block_size=values.get("oft_block_size") or None,
-        block_share=bool(values.get("block_share", False)),
-        coft=bool(values.get("coft", False)),
-        eps=float(eps),
+        block_share=read_flag(source, "block_share", values.get("block_share", False)),
+        coft=coft,
+        eps=read_eps(source, eps) if coft else OFTConfig.eps,
         eps_convention=cast("EpsConvention", metadata.get("eps_convention", "reference") if ours else "peft"),
         dropout=float(values.get("module_dropout", 0.0)),
         # PEFT trains the entries of S, and so did this project before it recorded what it trains.
         parameter_scale=cast("ParameterScale", metadata.get("parameter_scale", "none")),
         application=cast("Application", metadata.get("application", "auto")),
     )
+
+
+def read_flag(source: Path, name: str, value: object) -> bool:
+    """Return a setting of a configuration that is true or false.
+
+    Raises:
+        CheckpointError: it is something else, such as the text "false".
+    """
+    if not isinstance(value, bool):
+        raise CheckpointError(
+            f"{source}: {name} must be true or false, got {value!r:.80}; copy the adapter again"
+        )
+    return value
+
+
+def read_eps(source: Path, value: object) -> float:
+    """Return COFT's eps, which a configuration has as a number and metadata as text.
+
+    Raises:
+        CheckpointError: it is no finite number above 0.
+    """
+    try:
+        eps = math.nan if isinstance(value, bool) else float(cast("float | str", value))
+    except (TypeError, ValueError, OverflowError):
+        eps = math.nan
+    if not 0 < eps < math.inf:
+        raise CheckpointError(
+            f"{source}: eps must be a finite number above 0, got {value!r:.80}; copy the adapter again"
+        )
+    return eps
 
 
 def _read_rotations(source: Path, base_hash: str | None) -> tuple[dict[str, Tensor], dict[str, str]]:

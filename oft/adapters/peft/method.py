@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from oft.adapters.files import ADAPTER_FILE, CONFIG_FILE
+from oft.adapters.files import ADAPTER_FILE, CONFIG_FILE, read_metadata, read_object
 from oft.adapters.protocol import Adapter, AdapterSettings, Method
 
 # What this project sets itself: a setting of that name would say it twice.
@@ -68,16 +67,10 @@ def _check(settings: PeftSettings) -> None:
 
 def _recognises(folder: Path) -> bool:
     """Whether a PEFT folder lies there that is not one of the kind ``oft``, whose files have this form."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        tuner = json.loads((Path(folder) / CONFIG_FILE).read_text(encoding="utf-8"))["peft_type"]
-        if tuner != "OFT":
-            return isinstance(tuner, str)
-        with safe_open(Path(folder) / ADAPTER_FILE, framework="numpy") as opened:
-            return (opened.metadata() or {}).get("method") == "peft"
-    except (OSError, ValueError, LookupError, TypeError, SafetensorError):
-        return False
+    tuner = read_object(Path(folder) / CONFIG_FILE).get("peft_type")
+    if tuner != "OFT":
+        return isinstance(tuner, str)
+    return read_metadata(Path(folder) / ADAPTER_FILE).get("method") == "peft"
 
 
 METHOD = Method(

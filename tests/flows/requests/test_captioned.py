@@ -266,3 +266,12 @@ def test_what_a_source_holds_out_is_held_out_and_what_is_given_apart_too(tmp_pat
     pictures = captioned(tmp_path, [0, 1, 2], ["train", "val", "val"])
     assert with_both_splits(pictures) == pictures
     assert [each.split for each in all_in("train", pictures)] == ["train"] * 3
+
+
+def test_an_object_that_is_anothers_folder_is_refused(tmp_path: Path, site: Site, s3: Any) -> None:
+    for name in ("a.png", "a.png/b.png"):
+        s3.put_object(Bucket="bucket", Key=f"trainings/folder/{name}", Body=picture(0))
+    with pytest.raises(
+        DataError, match=r"'a\.png/b\.png' lies below 'a\.png', which is an object too; rename"
+    ):
+        collect("s3://bucket/trainings/folder", tmp_path / "one", site)

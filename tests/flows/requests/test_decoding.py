@@ -100,6 +100,28 @@ def test_sound_pictures_are_told_from_others_by_a_process_of_their_own(tmp_path:
     assert len(faults) == 1 and faults[0].startswith("broken.png: ")
 
 
+def test_more_pictures_than_a_command_line_takes_are_decoded(tmp_path: Path) -> None:
+    """Of arguments a process gets some megabytes at most: a thousand names of 3,000 bytes are as much."""
+    deep = tmp_path.joinpath(*["d" * 200] * 15)
+    deep.mkdir(parents=True)
+    paths = [deep / f"{'n' * 150}{number}.png" for number in range(1000)]
+    for path in paths:
+        path.write_bytes(b"none")
+    odd = deep / os.fsdecode(b"a\xff\n.png")
+    odd.write_bytes(picture(0))
+    assert sum(len(str(path)) for path in paths) > 3 << 20
+    sizes, faults = decode_pictures([*paths, odd], tmp_path)
+    assert sizes == {odd: (64, 64)} and len(faults) == 1000
+
+
+def test_a_picture_that_cannot_be_read_is_a_fault_in_words(tmp_path: Path) -> None:
+    (tmp_path / "sound.png").write_bytes(picture(0))
+    (tmp_path / "closed.png").mkdir()  # as one of mode 000, for whoever may read everything
+    sizes, faults = decode_pictures([tmp_path / "closed.png", tmp_path / "sound.png"], tmp_path)
+    assert sizes == {tmp_path / "sound.png": (64, 64)}
+    assert faults == ["closed.png: cannot be read: Is a directory; let the server's user read it"]
+
+
 @pytest.mark.parametrize(
     "name", ["SIGXCPU", "SIGSEGV"], ids=["time", "memory, and a decoder that does not look"]
 )

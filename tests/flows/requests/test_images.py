@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 import stat
 import struct
 import tarfile
@@ -201,6 +203,40 @@ def test_a_folder_with_a_link_is_refused(tmp_path: Path, site: Site, pictures: F
     os.mkfifo(folder / "pipe.png")
     with pytest.raises(DataError, match=r"'pipe\.png' is a link or a device"):
         collect_images(str(folder), 64, tmp_path / "downloads", site, INSTANCE_IMAGES)
+
+
+def test_a_folder_below_that_may_not_be_read_is_refused_and_not_passed_over(
+    tmp_path: Path, site: Site, pictures: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / "closed").mkdir(parents=True)
+    for name, content in pictures.items():
+        (folder / Path(name).name).write_bytes(content)
+    scan = os.scandir
+
+    def deny(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(
+        DataError, match=r"^instance_images: 'closed' cannot be read: Permission denied; give"
+    ):
+        bring(folder, tmp_path, site)
+
+
+def test_an_archive_that_may_not_be_read_is_refused(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.zip").write_bytes(b"")
+
+    def deny(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(source))
+
+    monkeypatch.setattr(shutil, "copyfile", deny)
+    with pytest.raises(DataError, match=r"this path on the server cannot be read: Permission denied; give"):
+        bring(tmp_path / "a.zip", tmp_path, site)
 
 
 def test_a_file_or_an_archive_that_is_too_large_is_refused(

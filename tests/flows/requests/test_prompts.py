@@ -22,6 +22,7 @@ from oft.prepare.subjects import fill_prompt
         ("sks रोबोट की तस्वीर", "रोबोट की तस्वीर", "sks", "रोबोट की तस्वीर"),
         ("ภาพถ่าย ของ sks หุ่นยนต์", "ภาพถ่าย ของ หุ่นยนต์", "sks", "หุ่นยนต์"),
         ("תְּמוּנָה שֶׁל sks רוֹבּוֹט", "תְּמוּנָה שֶׁל רוֹבּוֹט", "sks", "רוֹבּוֹט"),
+        ("একটি sks র\u200d্যাম", "একটি র\u200d্যাম", "sks", "র\u200d্যাম"),
         ("عکس sks روبات\u200cها", "عکس روبات\u200cها", "sks", "روبات\u200cها"),
     ],
 )
@@ -45,7 +46,7 @@ def test_a_mac_s_accents_are_those_of_others() -> None:
     "prompt",
     [
         "\u0301a", "a \u0301b", "a\u200d b\u202e", "a .\u0301", "\u200da", "a \u200d", " a", "a ", "a  b", "",
-        "a\u00a0b", "a\tb",
+        "a\u00a0b", "a\tb", "a\u200d\u200db", "a \u200d\u0301",
     ],
 )  # fmt: skip
 def test_marks_stand_on_letters_and_spaces_between_words(prompt: str) -> None:
@@ -77,6 +78,7 @@ def test_the_reader_of_the_pipeline_finds_what_was_written(tmp_path: Path, class
         "a (sks) robot & 'co'",
         "sks रोबोट की तस्वीर",
         "روبات\u200cها",
+        "sks র\u200d্যাম",
     ]
     name, text = subject_file("instance", class_name, prompts)
     (tmp_path / "dataset").mkdir()

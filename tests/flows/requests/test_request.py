@@ -170,6 +170,28 @@ def test_a_hostile_parameter_is_refused_with_the_reason_and_without_its_secret(
     assert len(message) < 1000
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("key", ["kind", "seed", "instance_prompt", "gallery_prompts", "unknown"])
+@pytest.mark.parametrize(
+    "value", [nested(100_000), 10**6000, -(10**6000)], ids=["nested", "huge", "negative"]
+)
+def test_a_value_that_has_no_text_is_refused_in_words(asked: Asked, site: Site, key: str, value: Any) -> None:
+    message = faults(asked | {key: value}, site)
+    assert message.startswith("1 parameter(s)") and f"- {key}" in message
+
+
+def test_a_key_that_is_no_text_is_a_fault_of_the_whole_request(asked: Asked, site: Site) -> None:
+    message = faults(asked | {"\ud800": 1}, site)
+    assert message.startswith("1 parameter(s)") and "- request: " in message
+    message.encode()
+
+
 @pytest.mark.parametrize("values", [None, [], "text", 7])
 def test_parameters_other_than_an_object_are_refused(values: object, site: Site) -> None:
     assert "must be an object of parameters" in faults(values, site)

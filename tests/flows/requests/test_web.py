@@ -112,6 +112,15 @@ def test_a_host_is_reached_at_any_of_its_addresses(
         fetch(f"http://many.example:{port}/a.zip", tmp_path / "a", trusting)
 
 
+def test_a_stated_length_of_thousands_of_digits_is_one_that_was_not_sent(
+    tmp_path: Path, web: WebServer, trusting: Site
+) -> None:
+    web.answer = lambda _: (200, {"Content-Length": "1" * 5000, "Connection": "close"}, b"abc")
+    with pytest.raises(DataError, match=r"broke off after 3 of 1{20} bytes|was cut"):
+        fetch(f"{web.url}/a.zip", tmp_path / "a", trusting)
+    assert list(tmp_path.glob("a*")) == []
+
+
 def test_more_or_less_than_there_may_be_leaves_no_file(
     tmp_path: Path, web: WebServer, trusting: Site
 ) -> None:

@@ -54,6 +54,7 @@ FOREIGN: list[tuple[int, dict[str, str]]] = [
     (403, {"host": "127.0.0.1:4200", "origin": "http://127.0.0.1:8000"}),  # another server's page
     (403, {"host": "127.0.0.1:4200", "origin": "null"}),
     (403, {"host": "127.0.0.1:4200", "origin": ""}),
+    (403, {"host": "127.0.0.1:4200", "origin": "http://["}),
 ]
 
 
@@ -82,6 +83,24 @@ def test_prefects_default_of_all_origins_allows_none() -> None:
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
     foreign = {"host": "127.0.0.1", "origin": "http://evil.example"}
     assert client.get("/", headers=foreign).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://*", "https://*.example.org", "http://[", "ftp://example.org", "oft.example.org", "http://a/b"],
+)
+def test_what_is_no_origin_is_refused_and_opens_nothing(origin: str) -> None:
+    with pytest.raises(UserError, match=r"CORS_ALLOWED_ORIGINS must have origins .*, got ") as raised:
+        guard(Starlette(), ["http://127.0.0.1:4200", origin])
+    assert repr(origin) in str(raised.value)
+
+
+def test_a_slash_behind_an_origin_and_space_before_it_are_none_of_it() -> None:
+    routes = [Route("/", answer)]
+    client = TestClient(guard(Starlette(routes=routes), ["http://127.0.0.1", " https://OFT.example.org/"]))
+    for host in ("127.0.0.1", "oft.example.org:8443"):
+        headers = {"host": host, "origin": "https://oft.example.org"}
+        assert client.get("/", headers=headers).text == "answered"
 
 
 def test_a_server_without_a_password_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,8 @@ UNSAFE: list[tuple[Members, str]] = [
     ([("C:evil", b"")], UNSAFE_PATH),
     ([("e\nvil", b"")], UNSAFE_PATH),
     ([("n" * 256, b"")], UNSAFE_PATH),
+    ([("a/" * 64 + "b", b"")], "is no path of at most 64 parts and 1024 bytes"),
+    ([("/".join(["n" * 200] * 6), b"")], "is no path of at most 64 parts and 1024 bytes"),
     ([("a.txt", b""), ("A.txt", b"")], "'A.txt' and a.txt differ in case alone"),
     ([("img/a", b""), ("IMG/b", b"")], "'IMG/b' and img differ in case alone"),
     ([("a.txt", b"1"), ("./a.txt", b"2")], "'./a.txt' stands there twice"),
@@ -100,6 +102,13 @@ def test_unsafe_names_are_refused_before_anything_is_written(
     with pytest.raises(DataError, match=f"is not unpacked: .*{fault}.*; remove it"):
         extract(archive, target)
     assert contents(tmp_path) == {kind: archive.read_bytes()}
+
+
+def test_a_path_as_long_as_it_may_be_is_written(tmp_path: Path, target: Path) -> None:
+    names = ["a/" * 63 + "b", "/".join(["n" * 255] * 4)]
+    assert [len(name) for name in names] == [127, archives.MAX_PATH_BYTES - 1]
+    extract(pack(tmp_path / "set.zip", [(name, b"x") for name in names]), target)
+    assert contents(target) == dict.fromkeys(names, b"x")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])

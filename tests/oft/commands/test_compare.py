@@ -82,3 +82,14 @@ def test_metrics_that_are_not_on_this_machine_are_named_with_the_remedy(cache_fi
 def test_an_unknown_revision_is_refused(cache_file: Path) -> None:
     with pytest.raises(UserError, match="revision 'nowhere' cannot be read"):
         CliRunner().invoke(app, ["compare", "nowhere"], catch_exceptions=False)
+
+
+def test_a_planted_site_cache_is_not_read(
+    cache_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC's own is everybody's to write to, and DVC unpickles what lies there."""
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert CliRunner().invoke(app, ["compare", "HEAD"], catch_exceptions=False).exit_code == 0
+    with Repo(str(tmp_path)) as repo:
+        assert Path(repo.site_cache_dir).is_relative_to(tmp_path / "home" / "oft-dvc")

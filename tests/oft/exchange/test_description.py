@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,10 +202,58 @@ def test_another_configuration_is_refused(saved: Path) -> None:
         (saved / "adapter_config.json").write_text(text)
         refuse(saved, "adapter_config.json: .* with its peft_type, got ")
     (saved / "adapter_config.json").unlink()
-    refuse(saved, "adapter_config.json: .*FileNotFoundError")
+    refuse(saved, "adapter_config.json: .*, and this is no file")
 
 
 def test_an_eps_that_is_no_number_is_refused(saved: Path) -> None:
     file = saved / "adapter_model.safetensors"
     save_file(load_file(file), file, metadata={"coft": "true", "eps": "small"})
-    refuse(saved, "eps must be a number, got 'small'")
+    refuse(saved, "eps must be a finite number above 0, got 'small'")
+
+
+@pytest.mark.parametrize("eps", ["1e400", "Infinity", "NaN", "-1", "0", "true", "[1]", f"1{'0' * 400}"])
+def test_an_eps_that_is_no_finite_number_above_nought_is_refused(saved: Path, eps: str) -> None:
+    file = saved / "adapter_config.json"
+    values = json.loads(file.read_text())
+    del values["eps"]
+    file.write_text(f'{{"eps": {eps}, {json.dumps(values)[1:]}')
+    with pytest.raises(
+        CheckpointError, match=r"config\.json: eps must be a finite number above 0, got .{1,80};"
+    ):
+        describe_adapter(saved)
+
+
+@pytest.mark.parametrize("name", ["coft", "block_share", "use_cayley_neumann"])
+def test_a_flag_as_text_is_refused(saved: Path, name: str) -> None:
+    change_config(saved, **{name: "false"})
+    with pytest.raises(CheckpointError, match=rf"config\.json: {name} must be true or false, got 'false'"):
+        describe_adapter(saved)
+
+
+def test_a_deeply_nested_configuration_is_refused(saved: Path) -> None:
+    (saved / "adapter_config.json").write_text('{"peft_type": "OFT", "x": ' + "[" * 5000 + "]" * 5000 + "}")
+    with pytest.raises(CheckpointError, match=r"holds PEFT's JSON here.*RecursionError"):
+        describe_adapter(saved)
+
+
+@pytest.mark.parametrize("name", ["magnitude.safetensors", "hint_encoder.safetensors"])
+def test_values_beside_the_rotations_must_be_finite_too(saved: Path, name: str) -> None:
+    tensors = load_file(saved / name)
+    next(iter(tensors.values())).view(-1)[0] = torch.nan
+    save_file(tensors, saved / name)
+    with pytest.raises(CheckpointError, match=rf"{name} must hold finite numbers, and has 1 not finite"):
+        describe_adapter(saved)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "name", ["adapter_config.json", "adapter_model.safetensors", "hint_encoder.safetensors"]
+)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    os.mkfifo(saved / name)
+    if name == "hint_encoder.safetensors":
+        assert set(describe_adapter(saved).parameters) == {"rotation", "magnitude"}
+        return
+    with pytest.raises(CheckpointError, match=rf"{name}"):
+        describe_adapter(saved)

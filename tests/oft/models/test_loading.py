@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,71 @@ def test_whole_networks_come_in_single_precision_frozen(
     assert all(p.dtype == torch.float32 and not p.requires_grad for p in network.parameters())
     loaded = network.state_dict()
     assert sum(value.numel() for value in loaded.values()) == sum(value.numel() for value in state.values())
+
+
+def name_a_base(folder: Path, elsewhere: Path) -> str:
+    config = {"peft_type": "LORA", "base_model_name_or_path": str(elsewhere), "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return r"adapter_config\.json: an adapter must not lie beside the weights"
+
+
+def name_another_file(folder: Path, elsewhere: Path) -> str:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "transformers_weights": "w.safetensors"}))
+    return r"config\.json: transformers_weights must not name another file"
+
+
+def name_odd_files(folder: Path, elsewhere: Path) -> str:
+    return index_under(folder, "weights.safetensors")
+
+
+def name_files_elsewhere(folder: Path, elsewhere: Path) -> str:
+    return index_under(folder, str(elsewhere / "model.safetensors"))
+
+
+def name_the_folder_above(folder: Path, elsewhere: Path) -> str:
+    return index_under(folder, "../model.safetensors")
+
+
+def index_under(folder: Path, name: str) -> str:
+    """Give the weights another name, which an index of them says."""
+    (weights,) = folder.glob("*.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(load_file(weights), name)}
+    (folder / f"{weights.name}.index.json").write_text(json.dumps(index))
+    weights.rename(folder / name)
+    return rf"{weights.name}\.index\.json: must name files beside it such as .*, got {name!r}"
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+@pytest.mark.parametrize(
+    "point_elsewhere",
+    [name_a_base, name_another_file, name_odd_files, name_files_elsewhere, name_the_folder_above],
+)
+def test_a_folder_that_names_other_weights_than_its_own_is_refused(
+    saved: dict[str, Path], tmp_path: Path, part: str, point_elsewhere: Callable[[Path, Path], str]
+) -> None:
+    folder = tmp_path / part
+    shutil.copytree(saved[part].parent, folder)
+    said = point_elsewhere(folder, tmp_path)
+    with pytest.raises(CheckpointError, match=rf"^{folder}/{said}.*{REMEDY}$"):
+        load_network(network_classes()[part], folder, REMEDY)
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_weights_in_several_files_are_loaded_and_looked_at(
+    saved: dict[str, Path], tmp_path: Path, part: str
+) -> None:
+    network_class = network_classes()[part]
+    folder = tmp_path / part
+    network_class.from_pretrained(saved[part].parent).save_pretrained(folder, max_shard_size="4KB")
+    assert len(list(folder.glob("*.safetensors"))) > 1 and list(folder.glob("*.index.json"))
+    loaded = load_network(network_class, folder, REMEDY).state_dict()
+    whole = load_network(network_class, saved[part].parent, REMEDY).state_dict()
+    assert loaded.keys() == whole.keys() and all(torch.equal(loaded[name], whole[name]) for name in whole)
+    shard = min(folder.glob("*.safetensors"))
+    save_file({key: value.long() for key, value in load_file(shard).items()}, shard, {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"of no type float16, .*I64"):
+        load_network(network_class, folder, REMEDY)
 
 
 def test_a_folder_without_a_vocabulary_is_no_tokenizer(tmp_path: Path) -> None:

@@ -14,102 +14,11 @@ from oft.errors import TrainingError
 from oft.params import Params
 from oft.settings.training import Training
 from oft.shards.shards import pack_sample, write_shards
-from oft.training.distributed import (
-    NODE_RANK,
-    NODES,
-    PROCESSES,
-    RENDEZVOUS,
-    Layout,
-    LostRank,
-    World,
-    _own_gpu,
-    micro_batches,
-    read_layout,
-    read_world,
-)
+from oft.training.distributed import LostRank
+from oft.training.distributed.meeting import _own_gpu
 from tests.conftest import SIZE_PX
 from tests.oft.training import rank_jobs
 from tests.oft.training.processes import run_ranks
-
-
-def read(environment: dict[str, str], num_gpus: int = 0) -> Layout:
-    return read_layout(environment, lambda: num_gpus)
-
-
-def test_the_environment_says_how_many_processes_there_are() -> None:
-    assert read({"PATH": "/bin"}) == Layout() and Layout().num_ranks == 1
-    assert read({PROCESSES: "3"}) == Layout(3)
-    assert read({PROCESSES: "auto"}, 4) == read({PROCESSES: "gpus"}, 4) == Layout(4)
-    assert read({PROCESSES: "auto"}) == Layout(1)
-    several = {PROCESSES: "2", NODES: "3", NODE_RANK: "1", RENDEZVOUS: "10.0.0.1:29400"}
-    assert read(several) == Layout(2, 3, 1, ("10.0.0.1", 29400))
-    assert read(several).num_ranks == 6 and [read(several).rank_of(place) for place in (0, 1)] == [2, 3]
-
-
-@pytest.mark.parametrize(
-    ("environment", "message"),
-    [
-        ({PROCESSES: "0"}, rf"{PROCESSES} must be a whole number of 1 or more.*auto.*got '0'"),
-        ({PROCESSES: "two"}, rf"{PROCESSES} must be a whole number.*'two'"),
-        ({NODES: "-1"}, rf"{NODES} must be a whole number of 1 or more, got '-1'"),
-        ({NODE_RANK: "1"}, rf"{NODE_RANK} must be set beside {NODES} alone"),
-        ({NODES: "2"}, rf"{NODES} is 2: each machine needs {NODE_RANK} .0 to 1. and .*set here: neither"),
-        ({NODES: "2", NODE_RANK: "0"}, rf"set here: {NODE_RANK}$"),
-        ({NODES: "2", NODE_RANK: "2", RENDEZVOUS: "h:1"}, rf"{NODE_RANK} .2. must be below {NODES} .2."),
-        ({NODES: "2", NODE_RANK: "0", RENDEZVOUS: "host"}, rf"{RENDEZVOUS} must be host:port.*got 'host'"),
-        ({NODES: "2", NODE_RANK: "0", RENDEZVOUS: ":70000"}, rf"{RENDEZVOUS} must be host:port"),
-    ],
-)
-def test_an_environment_that_breaks_a_rule_is_refused(environment: dict[str, str], message: str) -> None:
-    with pytest.raises(TrainingError, match=message):
-        read(environment)
-
-
-TORCHRUN = {
-    "RANK": "3",
-    "WORLD_SIZE": "4",
-    "LOCAL_RANK": "1",
-    "LOCAL_WORLD_SIZE": "2",
-    "MASTER_ADDR": "10.0.0.1",
-    "MASTER_PORT": "29500",
-}
-SRUN = {
-    "SLURM_JOB_ID": "70012",
-    "SLURM_STEP_ID": "3",
-    "SLURM_PROCID": "3",
-    "SLURM_STEP_NUM_TASKS": "4",
-    "SLURM_LOCALID": "1",
-    "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
-    "SLURM_STEP_NODELIST": "gpu[07-08]",
-}
-
-
-def test_a_process_knows_the_world_that_others_started_it_in() -> None:
-    assert read_world(TORCHRUN) == World(3, 4, 1, 2, ("10.0.0.1", 29500))
-    assert read_world(SRUN) == World(3, 4, 1, 2, ("gpu07", 15015))
-    assert read_world(SRUN | {"MASTER_ADDR": "head", "MASTER_PORT": "1"}) == World(3, 4, 1, 2, ("head", 1))
-    for nodes, first in {"a,b": "a", "n[3,5-6]-ib,b": "n3-ib", "rack2-n1": "rack2-n1"}.items():
-        world = read_world(SRUN | {"SLURM_STEP_NODELIST": nodes})
-        assert world is not None and world.master[0] == first
-    srun_of_machines = SRUN | {NODES: "4", NODE_RANK: "3", RENDEZVOUS: "h:1"}
-    in_a_batch_script = {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "1"}
-    for alone in ({}, {"WORLD_SIZE": "1", "RANK": "0"}, srun_of_machines, in_a_batch_script):
-        assert read_world(alone) is None
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"LOCAL_RANK": "", "MASTER_PORT": ""}, r"one of 4 and LOCAL_RANK, MASTER_PORT must be set too"),
-        ({"RANK": "4"}, r"RANK \(4\) must be below WORLD_SIZE \(4\)"),
-        ({"WORLD_SIZE": "four"}, "WORLD_SIZE must be a whole number of 1 or more, got 'four'"),
-        ({PROCESSES: "auto"}, rf"{PROCESSES} must not be set: .* one of 4"),
-        ({"ACCELERATE_USE_FSDP": "true"}, "ACCELERATE_USE_FSDP is set: .* does not shard the model"),
-    ],
-)
-def test_a_world_that_breaks_a_rule_is_refused(changed: dict[str, str], message: str) -> None:
-    with pytest.raises(TrainingError, match=message):
-        read_world(TORCHRUN | changed)
 
 
 def test_a_process_takes_the_gpu_of_its_place_or_the_only_one_it_is_shown() -> None:
@@ -117,22 +26,6 @@ def test_a_process_takes_the_gpu_of_its_place_or_the_only_one_it_is_shown() -> N
     assert [_own_gpu(place, 1) for place in range(2)] == [0, 0]
     with pytest.raises(TrainingError, match="process 2 of this machine has no GPU of its own: 2 are visible"):
         _own_gpu(2, 2)
-
-
-def test_a_batch_is_cut_into_equal_parts_no_larger_than_those_of_one_process() -> None:
-    for batch_size, steps, ranks in [(8, 1, 4), (8, 4, 2), (8, 2, 4), (12, 4, 6), (6, 3, 1)]:
-        parts = micro_batches(batch_size, steps, ranks)
-        samples, remainder = divmod(batch_size, ranks * parts)
-        assert remainder == 0 and samples <= batch_size // steps
-    assert micro_batches(8, 4, 2) == 2 and micro_batches(8, 2, 4) == 1
-
-
-@pytest.mark.parametrize(("batch_size", "steps", "ranks", "near"), [(12, 1, 5, "4, 6"), (4, 2, 3, "1, 2, 4")])
-def test_ranks_that_do_not_divide_a_batch_are_refused_with_numbers_that_do(
-    batch_size: int, steps: int, ranks: int, near: str
-) -> None:
-    with pytest.raises(TrainingError, match=rf"{ranks} processes .* batch_size .{batch_size}. .*: .*{near}"):
-        micro_batches(batch_size, steps, ranks)
 
 
 def test_ranks_tell_each_other_what_they_mean_to(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,21 @@ def test_a_resumed_log_is_the_log_of_one_run(tmp_path: Path) -> None:
     curve = "plots/metrics/loss.tsv"
     resumed = (tmp_path / "resumed" / curve).read_text("utf-8")
     assert resumed == (tmp_path / "whole" / curve).read_text("utf-8")
+
+
+def test_the_repository_is_opened_with_a_site_cache_that_is_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC's own is everybody's to write to, and DVC unpickles what lies there."""
+    from dvclive import live
+
+    opened: list[str | None] = []
+    monkeypatch.setattr(live, "get_dvc_repo", lambda: opened.append(os.environ.get("DVC_SITE_CACHE_DIR")))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    with training_log(tmp_path / "log", tmp_path / "scratch"):
+        pass
+    assert opened == [str(tmp_path / "home" / "oft-dvc")]
 
 
 def test_a_kill_while_a_grid_is_written_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

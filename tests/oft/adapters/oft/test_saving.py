@@ -347,6 +347,7 @@ def test_a_hint_encoder_of_another_architecture_is_refused(mlp: Mlp, saved: Path
         ({"peft_type": "LORA"}, "got peft_type 'LORA'"),
         ({"target_modules": {"to_q": 1}}, r"target_modules \{'to_q': 1\}"),
         ({"oft_block_size": 8}, r"exactly one of num_blocks \(2\) and block_size \(8\)"),
+        ({"coft": "false"}, "coft must be true or false, got 'false'"),
         ({"r": 3}, r"num_blocks \(3\) must cut"),
     ],
 )
