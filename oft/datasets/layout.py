@@ -122,13 +122,13 @@ def file_below(folder: Path, name: str) -> Path | None:
     return None if path.is_absolute() or ".." in path.parts or not path.name else folder / path
 
 
-def walk(root: Path, wanted: Callable[[str], bool], below: str = "") -> list[str]:
-    """Return the paths from ``root`` of all files whose name is wanted, in its folder ``below``, sorted.
+def walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
+    """Return the paths from ``root`` of all files below it whose name is wanted, sorted.
 
     What is hidden or begins with ``__`` (``__MACOSX``) is passed over; linked folders are not entered.
     """
     names = []
-    for folder, subfolders, files in os.walk(root / below):
+    for folder, subfolders, files in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__"))]
         names += [(Path(folder) / name).relative_to(root).as_posix() for name in files if wanted(name)]
     return sorted(names)
