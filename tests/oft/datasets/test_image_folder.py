@@ -205,6 +205,16 @@ def test_suffixes_of_captions_are_read_in_any_case(tmp_path: Path, suffix: str) 
     assert example.captions == ("a cat",)
 
 
+def test_linked_folders_are_read_and_a_link_that_leads_back_up_is_refused(tmp_path: Path) -> None:
+    make(tmp_path, "real/a.jpg", "own/b.jpg")
+    (tmp_path / "own" / "linked").symlink_to(tmp_path / "real")
+    found = [example.key for example in read_image_folder(tmp_path / "own", "val", Counts())]
+    assert found == ["b", "linked-a"]
+    (tmp_path / "real" / "back").symlink_to(tmp_path / "own")  # only by way of the other link
+    with pytest.raises(DataError, match=r"the link .*own/linked/back leads back up; remove the link"):
+        list(read_image_folder(tmp_path / "own", "val", Counts()))
+
+
 @pytest.mark.parametrize("elsewhere", ["loose.jpg", "others/a.jpg", "2024_trip/a.jpg", "01_trip/a.jpg"])
 def test_folders_are_kohyas_only_where_all_pictures_lie_in_them(
     tmp_path: Path, save_picture: Callable[..., Path], elsewhere: str
