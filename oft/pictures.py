@@ -17,7 +17,7 @@ from typing import IO, Any, Literal, TypeVar
 import numpy as np
 from jaxtyping import Integer, Shaped, UInt8
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from oft.errors import DataError
 from oft.types import ByteSource
@@ -31,11 +31,12 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM
 """What is decoded, whatever a file's suffix says, as far as Pillow was built for it; HEIF, which phones
 write, with the package pillow-heif. PIL would hand others to programs outside (EPS)."""
 
-# How formats begin that are not decoded: containers of ISO (HEIC, AVIF, films), JPEG XL, Photoshop,
-# PostScript, PDF, OpenEXR, SVG.
+# How formats begin that are not decoded: containers of ISO (films, and pictures of the brands below where
+# they cannot be decoded here), JPEG XL, Photoshop, PostScript, PDF, OpenEXR, SVG.
 _FOREIGN = re.compile(
-    rb"....ftyp|\xff\x0a|\0\0\0\x0cJXL |8BPS|%!PS|%PDF|v/1\x01|\s*<(?:\?xml|svg)", re.DOTALL
+    rb"....ftyp(?P<brand>....)|\xff\x0a|\0\0\0\x0cJXL |8BPS|%!PS|%PDF|v/1\x01|\s*<(?:\?xml|svg)", re.DOTALL
 )
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIF", b"heix": "HEIF", b"hevc": "HEIF"}
 
 PictureReason = Literal[
     "missing", "unreadable", "unsupported", "truncated", "too_small", "too_large", "wrong_mode", "wrong_form"
@@ -49,7 +50,8 @@ EXPLANATIONS: dict[str, str] = {
     "truncated": "the picture's data end early; copy or download the file again",
     "too_small": "the shorter side is below the smallest allowed; leave it out or lower the bound",
     "too_large": f"more than {MAX_PIXELS // 1_000_000} megapixels; make it smaller or leave it out",
-    "wrong_mode": "not a map of ids in the expected channel; export it as a palette or greyscale PNG",
+    "wrong_mode": "values that are no picture's (0 to 1, 255 or 65535), or no map of ids in the expected "
+    "channel; export it as a PNG, a map as one of palette or greyscale",
     "wrong_form": "not 68 lines of two numbers, x and y; write the landmarks anew",
 }
 
@@ -67,6 +69,12 @@ RESAMPLING: dict[str, Image.Resampling] = {
 }
 
 Encodable = Image.Image | NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.bool_]
+
+# The bulk of a floating-point picture's values, how far it may lie outside of their scale, and how far up it
+# must reach on that at least, both as shares of the scale.
+_BULK_PERCENT = (1, 99)
+_SCALE_SLACK = 0.1
+_DARKEST = 1 / 16
 
 _Value = TypeVar("_Value")
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -113,10 +121,11 @@ def load_picture(source: ByteSource) -> Image.Image:
     """Return a picture as RGB, upright, without metadata; what is transparent becomes white.
 
     Colours are those that its colour profile means, in sRGB. Greyscale, palette, CMYK and 16-bit pictures are
-    converted; of an animation the first frame counts.
+    converted, pictures of floating point by the scale that nearly all of their values lie on; of an animation
+    the first frame counts.
 
     Raises:
-        PictureError: the file is missing, unreadable, truncated or too large.
+        PictureError: the file is missing, unreadable, truncated, too large or of values on no such scale.
     """
     image, turn = load_stored(source)
     return image if turn is None else image.transpose(turn)
@@ -128,7 +137,12 @@ def load_stored(source: ByteSource) -> tuple[Image.Image, Image.Transpose | None
     Raises:
         PictureError: as `load_picture`.
     """
-    return _decode(source, lambda image: (_to_rgb(image), _UPRIGHT.get(_orientation(image))))
+
+    def to_stored(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None] | None:
+        rgb = _to_rgb(image)
+        return None if rgb is None else (rgb, _UPRIGHT.get(_orientation(image)))
+
+    return _decode(source, to_stored)
 
 
 def load_labels(source: ByteSource, channel: int | None = None) -> Integer[np.ndarray, "h w"]:
@@ -149,10 +163,7 @@ def load_labels(source: ByteSource, channel: int | None = None) -> Integer[np.nd
             return array[..., channel].copy() if array.ndim == 3 and channel < array.shape[2] else None
         return array.copy() if array.ndim == 2 and np.issubdtype(array.dtype, np.integer) else None
 
-    labels = _decode(source, to_labels)
-    if labels is None:
-        raise PictureError("wrong_mode", source.name)
-    return labels
+    return _decode(source, to_labels)
 
 
 def prepare(
@@ -235,13 +246,15 @@ def decode_square(
     return np.asarray(prepare(Image.fromarray(decode_rgb(data)), side_px, resample))
 
 
-def _decode(source: ByteSource, convert: Callable[[Image.Image], _Value]) -> _Value:
+def _decode(source: ByteSource, convert: Callable[[Image.Image], _Value | None]) -> _Value:
+    """Return what a picture is converted to; one that gives None is of the wrong mode."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             with open_source(source) as stream, Image.open(stream, formats=known_formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise PictureError("too_large", source.name)
+                _fit_transparency(image)
                 image.load()
                 value = convert(image)
     except PictureError:
@@ -257,6 +270,8 @@ def _decode(source: ByteSource, convert: Callable[[Image.Image], _Value]) -> _Va
     # Most warnings (odd EXIF entries, many in COCO) leave the picture whole; one about missing data does not.
     if any(_damage(str(warning.message)) == "truncated" for warning in caught):
         raise PictureError("truncated", source.name)
+    if value is None:
+        raise PictureError("wrong_mode", source.name)
     return value
 
 
@@ -282,7 +297,8 @@ def known_formats() -> tuple[str, ...]:
 
 def _is_foreign(source: ByteSource) -> bool:
     with open_source(source) as stream:
-        return _FOREIGN.match(stream.read(64)) is not None
+        match = _FOREIGN.match(stream.read(64))
+    return match is not None and _BRANDS.get(match["brand"]) not in known_formats()
 
 
 def _to_image(array: NDArray[Any]) -> Image.Image:
@@ -294,16 +310,40 @@ def _damage(message: str) -> PictureReason:
     return "truncated" if "truncated" in message.lower() else "unreadable"
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _fit_transparency(image: Image.Image) -> None:
+    """Bring the grey or colour that a PNG has for transparent to 8 bits, as Pillow will bring its pixels."""
+    key = image.info.get("transparency")
+    if key is None or not isinstance(image, PngImagePlugin.PngImageFile):
+        return
+    match image.tile[0].args:
+        case "L;2":
+            image.info["transparency"] = key * 85
+        case "L;4":
+            image.info["transparency"] = key * 17
+        case "RGB;16B":
+            image.info["transparency"] = tuple(level >> 8 for level in key)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image | None:
+    """Return a picture's colours; None where its values lie on no scale of a picture's."""
     profile = image.info.get("icc_profile")
     if image.mode == "I" or image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.int64)
-        eight_bits = levels if levels.max(initial=0) <= 255 and image.mode == "I" else levels >> 8
+        if not 0 <= (highest := levels.max()) < 1 << 16:
+            return None
+        transparent = image.info.get("transparency")
+        eight_bits = levels if highest <= 255 and image.mode == "I" else levels >> 8
         image = Image.fromarray(eight_bits.clip(0, 255).astype(np.uint8))
+        if transparent is not None:
+            image.putalpha(Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8)))
     elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image))
-        values = values * 255 if values.max(initial=0) <= 1 else values
-        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+        values = np.asarray(image)
+        scale = _float_scale(values)
+        if scale is None:
+            return None
+        # Nothing of infinities and of what is no number is left to the cast.
+        levels = np.nan_to_num(values * (255 / scale)).clip(0, 255).round()
+        image = Image.fromarray(levels.astype(np.uint8))
     image = _to_srgb(image, profile)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
@@ -312,6 +352,23 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     plain = image.convert("RGB")
     plain.info = {}
     return plain
+
+
+def _float_scale(values: NDArray[np.floating]) -> int | None:
+    """Return what white is in a picture of floating point, 1, 255 or 65535; None where it is none of them.
+
+    A few values may lie outside: highlights, what a resampling rings, marks for what was not measured. A
+    picture that would be all but black on its scale lies on another: linear light above 1, 10 bits.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    low, high = np.percentile(finite, _BULK_PERCENT)
+    for white in (1, 255, 65535):
+        if high <= white * (1 + _SCALE_SLACK):
+            is_on_it = low >= -white * _SCALE_SLACK and (white == 1 or high >= white * _DARKEST)
+            return white if is_on_it else None
+    return None
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from oft.datasets import read
+from oft.datasets.layout import walk_folders
 from oft.errors import DataError
 from oft.keys import distinct
 from oft.progress import BYTES, progress
@@ -19,11 +20,11 @@ def place_folder(source: Path, target: Path) -> None:
     """Make a user's own folder the data set at ``target``, whole or not at all.
 
     A copy: what lies in a DVC out is made read-only or linked into its cache, and a user's originals must
-    stay as they are.
+    stay as they are. What is no regular file (a link that leads nowhere, a pipe) is named and left out.
 
     Raises:
-        DataError: the source is missing, empty, unreadable, one of the two folders lies within the other, or
-            the disk is too small.
+        DataError: the source is missing, empty, unreadable, holds a link that leads back up, one of the two
+            folders lies within the other, or the disk is too small.
     """
     source, target = Path(source), Path(target)
     if not source.is_dir():
@@ -44,9 +45,9 @@ def place_folder(source: Path, target: Path) -> None:
         raise DataError(
             f"data folder {source} is empty; put the data set there or correct the path in params"
         )
-    _refuse_loops(source)
     total_bytes = _size_bytes(source)
     require_space({target: total_bytes})
+    left_out = Counts()
     with atomic_folder(target) as partial, progress(total_bytes, f"copying {source}", BYTES) as bar:
 
         def copy(path: str, place: str) -> None:
@@ -54,8 +55,18 @@ def place_folder(source: Path, target: Path) -> None:
                 shutil.copyfile(path, place)
             bar.advance(os.path.getsize(place))
 
+        # Not copytree's ignore_dangling_symlinks: it looks for what links name from the working folder.
+        def pass_over(folder: str, names: list[str]) -> list[str]:
+            paths = {name: os.path.join(folder, name) for name in sorted(names)}
+            no_files = [
+                name for name, path in paths.items() if not os.path.isfile(path) and not os.path.isdir(path)
+            ]
+            for name in no_files:
+                left_out.drop("missing", paths[name])
+            return no_files
+
         try:
-            shutil.copytree(source, partial, dirs_exist_ok=True, copy_function=copy)
+            shutil.copytree(source, partial, ignore=pass_over, dirs_exist_ok=True, copy_function=copy)
         except shutil.Error as error:
             faults = error.args[0]
             raise DataError(
@@ -64,6 +75,11 @@ def place_folder(source: Path, target: Path) -> None:
             ) from error
         except OSError as error:
             raise DataError(f"data folder {source} cannot be copied to {target}: {error}") from error
+    for reason, names in left_out.offenders.items():
+        print(
+            f"left out of {target}: {left_out.dropped[reason]} that are no regular files (links that lead "
+            f"nowhere, pipes), the first: {', '.join(names)}"
+        )
 
 
 def place_remote(url: str, target: Path) -> None:
@@ -112,14 +128,7 @@ def count_layout(reader: str, root: Path) -> dict[Split, dict[str, object]]:
     return {split: counts.to_json() for split, counts in counted.items()}
 
 
-def _refuse_loops(source: Path) -> None:
-    for folder, subfolders, _ in os.walk(source):
-        for path in (Path(folder) / name for name in subfolders):
-            if path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve()):
-                raise DataError(f"in data folder {source} the link {path} leads back up; remove the link")
-
-
 def _size_bytes(source: Path) -> int:
     """Return the size of all files of a folder; what cannot be looked at is left to the copy to name."""
-    paths = (Path(folder) / name for folder, _, names in os.walk(source, followlinks=True) for name in names)
+    paths = (folder / name for folder, _, names in walk_folders(source) for name in names)
     return sum(path.stat().st_size for path in paths if path.is_file())

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from oft.captions.store import CaptionRecord
 from oft.datasets.caption_text import usable_captions
 from oft.datasets.examples import read_dataset
-from oft.datasets.prompt_files import read_prompt_file
-from oft.errors import DataError
+from oft.datasets.prompt_files import named_apart, read_prompt_file
 
 if TYPE_CHECKING:
     from oft.settings.data import Dataset
-    from oft.types import Counts, Examples, Split
+    from oft.types import Counts, Example, Examples, Split
 
 Captioned = Iterator[tuple[str, tuple[str, ...]]]
 """Key and captions of each picture."""
@@ -56,17 +55,11 @@ def _own_captions(examples: Examples, tally: Counts) -> Captioned:
 
 def _from_prompt_file(source: str) -> FindCaptions:
     given = read_prompt_file(Path(source))
-    owners: dict[str, str] = {}
+    owners: dict[str, Example] = {}
 
     def find(examples: Examples, tally: Counts) -> Captioned:
-        for example in examples:
-            stem = example.image.stem
-            if owners.setdefault(stem, example.key) != example.key:
-                raise DataError(
-                    f"{source}: it tells pictures apart by the names of their files, and "
-                    f"{owners[stem]} and {example.key} are both {stem!r}; rename one"
-                )
+        for example in named_apart(examples, owners, source):
             tally.kept += 1
-            yield example.key, (given.get(stem, ""),)
+            yield example.key, (given.get(example.image.stem, ""),)
 
     return find

@@ -28,7 +28,16 @@ def check_command(
     ] = "own",
     resolution_px: Annotated[
         int | None,
-        typer.Option(help="The run's size: what is below half of it is dropped. Default: params.yaml's."),
+        typer.Option(
+            min=8, help="The run's size: what is below half of it is dropped. Default: params.yaml's."
+        ),
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="The run's condition, as in the settings. Default: one made of the picture alone (canny, "
+            "...), which drops no picture for its annotation; what is wrong with annotations is told apart."
+        ),
     ] = None,
 ) -> None:
     """Decode every picture and annotation of a data set, and say what a run would keep, drop and why.
@@ -42,16 +51,28 @@ def check_command(
     from oft.params import PARAMS_FILE, load_params
     from oft.prepare.checking import check_dataset, find_shortage, summarize
     from oft.prepare.drops import describe_drops
+    from oft.types import Counts
 
     if resolution_px is None and PARAMS_FILE.is_file():
         resolution_px = load_params().resolution_px
     with redirect_stdout(sys.stderr):  # where progress goes to no terminal it is printed
-        counts = check_dataset(dataset, root, captions, resolution_px)
+        counts = check_dataset(dataset, root, captions, resolution_px, condition, unfit := Counts())
     for split, tally in counts.items():
         for line in describe_drops(tally):
             typer.echo(f"{split}: {line}", err=True)
-    assumed: dict[str, object] = {"captions": captions, "resolution_px": resolution_px}
-    print_json(assumed | summarize(dataset, root, counts))
+    if unfit.dropped:
+        typer.echo(
+            "kept, as no --condition is given, and with one made of the annotation dropped:",
+            err=True,
+        )
+    for line in describe_drops(unfit):
+        typer.echo(f"annotation: {line}", err=True)
+    assumed: dict[str, object] = {
+        "captions": captions,
+        "condition": condition,
+        "resolution_px": resolution_px,
+    }
+    print_json(assumed | summarize(dataset, root, counts) | {"unfit": dict(sorted(unfit.dropped.items()))})
     if shortage := find_shortage(dataset, counts):
         raise UserError(f"{root}: {shortage}")
     if not counts["train"].kept:

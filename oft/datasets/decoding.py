@@ -47,7 +47,7 @@ class Decoded:
         example: what the reader found.
         image: RGB.
         annotation: ids [height, width], a picture uint8 [height, width, 3], or points [n, 2] as x and y in
-            pixels, by the kind that was wanted; None where none was, or the example has none.
+            pixels, by the kind that was wanted; None where none was.
     """
 
     example: Example
@@ -70,10 +70,11 @@ def decode(example: Example, wanted: Wanted) -> Decoded:
     turned along.
 
     Raises:
-        Unusable: the reasons are those of `PictureError`, the same behind ``annotation_``, ``size_mismatch``
-            (picture and annotation differ in size), ``orientation_unclear`` (the picture has to be turned;
-            whether its annotation has to, sizes do not tell), ``label_out_of_range`` and
-            ``landmarks_outside`` (a point lies further outside the picture than that is wide or high).
+        Unusable: the reasons are those of `PictureError`, the same behind ``annotation_`` (``missing`` also
+            where the example has no annotation and one is wanted), ``size_mismatch`` (picture and annotation
+            differ in size), ``orientation_unclear`` (the picture has to be turned; whether its annotation has
+            to, sizes do not tell), ``label_out_of_range`` and ``landmarks_outside`` (a point lies further
+            outside the picture than that is wide or high).
     """
     try:
         stored, turn = load_stored(example.image)
@@ -82,8 +83,10 @@ def decode(example: Example, wanted: Wanted) -> Decoded:
     image = stored if turn is None else stored.transpose(turn)
     if min(image.size) < wanted.min_side_px:
         raise Unusable("too_small", example.image.name)
-    if wanted.annotation is None or example.annotation is None:
+    if wanted.annotation is None:
         return Decoded(example, image, None)
+    if example.annotation is None:
+        raise Unusable("annotation_missing", example.image.name)
     try:
         annotation = _load_annotation(example.annotation, wanted)
     except PictureError as error:

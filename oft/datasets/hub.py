@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -93,11 +94,36 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     if path.suffix == ".jsonl":
         yield from read_entries(path)
         return
+    yield from _csv_rows(path)
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
+    """Yield the rows of a CSV file with a header, each with its line.
+
+    Raises:
+        DataError: a quote is not closed, or a row has more fields than the header: a caption with commas.
+    """
+    header: list[str] = []
+    last_line = 0
+    rows = csv.reader(io.StringIO(read_text_file(path), newline=""), strict=True)
     try:
-        for number, row in enumerate(csv.DictReader(io.StringIO(read_text_file(path), newline="")), start=1):
-            yield f"row {number}", row
+        for fields in rows:
+            place, last_line = f"line {last_line + 1}", rows.line_num
+            if not header:
+                header = fields
+                continue
+            if len(fields) > len(header):
+                raise DataError(
+                    f"{path}, {place}: has {len(fields)} fields, and the header names {len(header)}; put a "
+                    f'caption with commas in quotes ("a red car, on a road")'
+                )
+            if fields:  # a blank line has none
+                yield place, dict(zip_longest(header, fields))
     except csv.Error as error:
-        raise DataError(f"{path} is not valid CSV ({error}); expected {LAYOUT}; write it anew") from error
+        raise DataError(
+            f"{path}, line {last_line + 1}: is not valid CSV ({error}); close the quotes around a caption, "
+            'and write a quote within one twice ("a ""red"" car")'
+        ) from error
 
 
 def _first(values: dict[str, Any], columns: tuple[str, ...]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -122,15 +122,36 @@ def file_below(folder: Path, name: str) -> Path | None:
     return None if path.is_absolute() or ".." in path.parts or not path.name else folder / path
 
 
-def walk(root: Path, wanted: Callable[[str], bool], below: str = "") -> list[str]:
-    """Return the paths from ``root`` of all files whose name is wanted, in its folder ``below``, sorted.
+def walk_folders(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield folder, subfolders and files as `os.walk` does; linked folders, the user's own, are entered too.
 
-    What is hidden or begins with ``__`` (``__MACOSX``) is passed over; linked folders are not entered.
+    Raises:
+        DataError: a link leads back to a folder that it lies in, so that the walk would never end.
+    """
+    for folder, subfolders, files in os.walk(top, followlinks=True):
+        here = Path(folder)
+        yield here, subfolders, files
+        for path in (here / name for name in subfolders):
+            if path.is_symlink():
+                target = path.resolve()
+                # The way here may itself have led through links.
+                above = (here, *(parent for parent in here.parents if parent.is_relative_to(top)))
+                if any(place.resolve().is_relative_to(target) for place in above):
+                    raise DataError(f"in data folder {top} the link {path} leads back up; remove the link")
+
+
+def walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
+    """Return the paths from ``root`` of all files below it whose name is wanted, sorted.
+
+    What is hidden or begins with ``__`` (``__MACOSX``) is passed over.
+
+    Raises:
+        DataError: a link leads back up.
     """
     names = []
-    for folder, subfolders, files in os.walk(root / below):
+    for folder, subfolders, files in walk_folders(root):
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__"))]
-        names += [(Path(folder) / name).relative_to(root).as_posix() for name in files if wanted(name)]
+        names += [(folder / name).relative_to(root).as_posix() for name in files if wanted(name)]
     return sorted(names)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from oft.datasets.caption_text import clean_caption
 from oft.datasets.layout import captions_in, parse_json, read_text_file
 from oft.errors import DataError
-from oft.types import Split
+from oft.types import Example, Split
 
 _RULE = (
     'a prompt file is JSON lines of {"source", "target", "prompt"} or one JSON array of {"image", "prompt"}'
@@ -44,6 +44,27 @@ def read_prompt_file(path: Path) -> dict[str, str]:
                 "their files; give each its own name, or one caption"
             )
     return captions
+
+
+def named_apart(examples: Iterable[Example], owners: dict[str, Example], path: str) -> Iterator[Example]:
+    """Yield examples, and add to the owners of names in a prompt file; a picture may come repeatedly.
+
+    Args:
+        examples: what a reader yields.
+        owners: by the stem of the file name, of all splits of the data set.
+        path: the prompt file.
+
+    Raises:
+        DataError: two pictures have one name.
+    """
+    for example in examples:
+        owner = owners.setdefault(example.image.stem, example)
+        if owner.image != example.image:
+            raise DataError(
+                f"{path}: it tells pictures apart by the names of their files, and {owner.key} and "
+                f"{example.key} are both {example.image.stem!r}; rename one"
+            )
+        yield example
 
 
 def prompt_captions(split: Split, *folders: Path) -> dict[str, tuple[str, ...]]:

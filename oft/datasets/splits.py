@@ -20,6 +20,7 @@ _PARTS: dict[Part, str] = {
     "test": "test|testing|eval|evaluation",
 }
 _WORDS = {part: re.compile(rf"(?<![a-z])({words})(?![a-z])", re.IGNORECASE) for part, words in _PARTS.items()}
+_NAMES = {part: re.compile(words, re.IGNORECASE) for part, words in _PARTS.items()}
 
 
 def hashed_split(name: str, val_percent: int) -> Split:
@@ -63,6 +64,14 @@ def named_part(name: str) -> Part | None:
             if words.search(piece):
                 return part
     return None
+
+
+def folder_part(name: str) -> Part | None:
+    """Return the part of a data set that a folder is called after, in any case; None where it is called more.
+
+    Stricter than `named_part`: in a folder of the user's own ``train station`` is a place.
+    """
+    return next((part for part, words in _NAMES.items() if words.fullmatch(name)), None)
 
 
 def split_rule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from oft.datasets.image_folder import OUTSIDE_SPLITS, TEST_SPLIT
 from oft.errors import DataError
 from oft.pictures import EXPLANATIONS
 from oft.types import Counts, Split
@@ -16,6 +17,8 @@ _FAULTS = {
     CAPTION_MISSING: "no caption where they are looked for; write one there (docs/datasets.md), or set "
     "captions.source of the data set to blip or a prompt file",
     "outside": "the listing leads out of the data set; such a file is never opened; mend the listing",
+    OUTSIDE_SPLITS: "beside the folders of the splits, so in neither; move it into train/ or val/",
+    TEST_SPLIT: "in a folder for testing, which no run uses; rename the folder to val to validate on it",
     "size_mismatch": "picture and annotation differ in size; export them at one size",
     "orientation_unclear": "EXIF has the picture turned, and its annotation may lie either way; save the "
     "picture as its annotation lies, without the tag",

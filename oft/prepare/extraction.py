@@ -119,11 +119,7 @@ def prepare_examples(examples: Examples, recipe: Recipe, counts: Counts, stage: 
 
 
 def prepare_example(example: Example, recipe: Recipe) -> list[Prepared] | Unusable:
-    """Return the samples of one picture, or why there is none.
-
-    Raises:
-        DataError: the condition needs an annotation and the data set has none.
-    """
+    """Return the samples of one picture, or why there is none."""
     min_side_px = smallest_side_px(recipe.geometry.resolution_px)
     wanted, mirrored = Wanted(min_side_px), None
     if recipe.condition is not None and not recipe.by_network:

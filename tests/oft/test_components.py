@@ -102,7 +102,7 @@ def test_settings_and_needs_of_new_components_are_checked(cutouts: Path, values:
 
 def test_a_folder_of_a_new_layout_can_be_checked(cutouts: Path) -> None:
     (cutouts / "masks" / "01.png").write_bytes(b"no picture")
-    counts = check_dataset("cutouts", cutouts)["train"]
+    counts = check_dataset("cutouts", cutouts, condition="silhouette")["train"]
     assert (counts.seen, counts.kept, list(counts.dropped)) == (
         NUM_PICTURES,
         NUM_PICTURES - 1,

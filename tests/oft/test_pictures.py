@@ -30,15 +30,19 @@ from oft.pictures import (
 SIZES = [(24, 32), (33, 17), (64, 64), (8, 8), (101, 150)]
 
 
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png_header(width_px: int, height_px: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0)
-    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + data
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    return PNG_START + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def reason_of(call: Callable[[], object]) -> str:
@@ -199,6 +203,94 @@ def test_greyscale_cmyk_bitmap_and_16_bits_become_rgb(tmp_path: Path) -> None:
     for name, value in expected.items():
         image = load_picture(tmp_path / name)
         assert image.mode == "RGB" and (np.asarray(image) == value).all(), name
+
+
+GREYS = np.arange(256, dtype=np.uint8).reshape(8, 32)
+
+
+def greys_of(path: Path, values: np.ndarray) -> np.ndarray:
+    Image.fromarray(values).save(path)
+    loaded = np.asarray(load_picture(path))
+    assert (loaded == loaded[..., :1]).all()
+    return loaded[..., 0]
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+@pytest.mark.parametrize("outlier", [None, 1.02, 9.0, -3.0, np.inf, -np.inf, np.nan])
+def test_floating_point_is_shown_on_the_scale_of_nearly_all_values(
+    tmp_path: Path, white: int, outlier: float | None
+) -> None:
+    values = (GREYS / 255 * white).astype(np.float32)
+    expected = GREYS.copy()
+    if outlier is not None:
+        values[3, 4] = outlier * white
+        expected[3, 4] = 255 if outlier > 0 else 0
+    np.testing.assert_array_equal(greys_of(tmp_path / "a.tif", values), expected)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        GREYS / np.float32(127.5) - 1,
+        GREYS.astype(np.float32) * 1000,
+        GREYS / np.float32(100),
+        np.full((4, 4), np.nan, np.float32),
+        GREYS.astype(np.int32) << 20,
+        GREYS.astype(np.int32) - 300,
+    ],
+    ids=["around zero", "beyond 16 bits", "light above 1", "no number", "32 bits", "negative"],
+)
+def test_values_on_no_scale_are_refused(tmp_path: Path, values: np.ndarray) -> None:
+    Image.fromarray(values.astype(values.dtype)).save(tmp_path / "a.tif")
+    assert reason_of(lambda: load_picture(tmp_path / "a.tif")) == "wrong_mode"
+
+
+def test_whole_numbers_are_shown_as_those_of_8_or_16_bits(tmp_path: Path) -> None:
+    deep = np.random.default_rng(0).integers(0, 1 << 16, (8, 32))
+    deep[0, :2] = 0, 65535
+    np.testing.assert_array_equal(greys_of(tmp_path / "a.png", deep.astype(np.uint16)), deep >> 8)
+    np.testing.assert_array_equal(greys_of(tmp_path / "b.tif", deep.astype(np.int32)), deep >> 8)
+    np.testing.assert_array_equal(greys_of(tmp_path / "c.tif", GREYS.astype(np.int32)), GREYS)
+    np.testing.assert_array_equal(greys_of(tmp_path / "d.png", GREYS.astype(np.uint16)), GREYS >> 8)
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "pixels", "key", "expected"),
+    [
+        (16, 0, ">2H 60000 600", ">H 60000", [255, 2]),
+        (16, 0, ">2H 60000 60001", ">H 60001", [234, 255]),
+        (16, 2, ">6H 60000 1000 300 600 600 600", ">3H 60000 1000 300", [255, 2]),
+        (8, 0, ">2B 100 10", ">H 100", [255, 10]),
+        (4, 0, ">B 163", ">H 10", [255, 51]),
+        (2, 0, ">B 144", ">H 2", [255, 85]),
+    ],
+)
+def test_the_grey_or_colour_that_a_png_has_for_transparent_becomes_white(
+    tmp_path: Path, depth: int, colour: int, pixels: str, key: str, expected: list[int]
+) -> None:
+    """PNG's specification, 11.3.2: the key has the depth that pixels are stored with."""
+
+    def packed(text: str) -> bytes:
+        form, *values = text.split()
+        return struct.pack(form, *map(int, values))
+
+    header = struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0)
+    chunks = {
+        b"IHDR": header,
+        b"tRNS": packed(key),
+        b"IDAT": zlib.compress(b"\0" + packed(pixels)),
+        b"IEND": b"",
+    }
+    (tmp_path / "a.png").write_bytes(PNG_START + b"".join(png_chunk(*chunk) for chunk in chunks.items()))
+    assert np.asarray(load_picture(tmp_path / "a.png"))[0].tolist() == [[grey] * 3 for grey in expected]
+
+
+def test_a_damaged_picture_of_a_container_that_is_read_is_unreadable(tmp_path: Path) -> None:
+    Image.fromarray(GREYS).save(tmp_path / "a.avif")
+    for share in (0.1, 0.3):
+        data = (tmp_path / "a.avif").read_bytes()
+        (tmp_path / "b.avif").write_bytes(data[: int(len(data) * share)])
+        assert reason_of(lambda: load_picture(tmp_path / "b.avif")) == "unreadable"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "bmp", "tif"])

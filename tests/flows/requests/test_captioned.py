@@ -118,7 +118,7 @@ HOSTILE: list[tuple[Files, str]] = [
     (TWO | {"1.txt": b"x" * 65_537}, "1.txt has 0.1 MB; the most is 0 MB"),
     (TWO | {"1.txt": b"\xff\xfe\xff"}, "1.txt is not UTF-8 text"),
     (TWO | {"metadata.jsonl": listing(*LINES)}, "captions are in 'metadata.jsonl' and in '1.txt'"),
-    (TWO | {"train/3.png": picture(3), "train/3.txt": b"a fish"}, "1.png: does not belong to the set"),
+    (TWO | {"train/3.png": picture(3), "train/3.txt": b"a fish"}, "2 outside_splits (beside the folders"),
     (PAIR | {"3.png": picture(3), "metadata.jsonl": listing(*LINES)}, "3.png: does not belong to the set"),
     (broken(listing(*LINES, {"file_name": "../../etc/passwd", "text": "x"})), "leads out of the data set"),
     (broken(listing(*LINES, {"file_name": "/etc/passwd", "text": "x"})), "leads out of the data set"),

@@ -53,6 +53,17 @@ def test_two_pictures_of_one_name_have_no_caption_in_a_prompt_file(tmp_path: Pat
         caption(tmp_path / "own", prompts)
 
 
+def test_a_picture_that_comes_repeatedly_has_its_caption_every_time(tmp_path: Path) -> None:
+    for name in ("1_sks dog/a.png", "3_cat/b.png"):
+        (tmp_path / "own" / "train" / name).parent.mkdir(parents=True)
+        (tmp_path / "own" / "train" / name).touch()
+    (tmp_path / "own" / "val").mkdir()  # all of train trains
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps([{"image": f"{name}.png", "prompt": f"the {name}"} for name in "ab"]))
+    found = [record.captions for record in caption(tmp_path / "own", prompts)]
+    assert found == [("the a",), ("the b",), ("the b",), ("the b",)]
+
+
 def test_what_a_network_writes_is_cleaned_and_what_it_cannot_see_is_counted(picture_folder: Path) -> None:
     def describe(examples: Examples, counts: Counts) -> Captioned:
         for example in examples:

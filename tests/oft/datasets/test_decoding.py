@@ -82,6 +82,16 @@ def test_damaged_annotations_are_counted_and_may_be_left_alone(
     assert decoded.annotation is None
 
 
+def test_an_example_without_the_annotation_wanted_is_dropped(
+    tmp_path: Path, save_picture: Callable[..., Path]
+) -> None:
+    example = Example("a", save_picture(tmp_path / "a.jpg"), None, (), "val", "none")
+    counts = Counts()
+    assert not list(iterate_pictures([example], counts, Wanted(annotation="picture")))
+    assert counts.offenders == {"annotation_missing": ["a.jpg"]}
+    assert len(list(iterate_pictures([example], counts, Wanted()))) == 1
+
+
 def test_landmarks_are_scaled_to_the_size_the_picture_is_stored_at(celeba_hq_root: Path) -> None:
     examples = list(read("celeba_hq", celeba_hq_root, "train", Counts()))
     [decoded, _] = iterate_pictures(examples, Counts(), Wanted(annotation="landmarks"))

@@ -72,6 +72,35 @@ def test_metadata_may_be_csv(tmp_path: Path, save_picture: Callable[..., Path]) 
     assert example.captions == ('red, "bold"',)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "a.png,a tree\n\nb.png,a red car, on a road\n",
+            r"line 4: has 3 fields, and the header names 2; put",
+        ),
+        ('a.png,a tree\nb.png,"a lake\nc.png,a hill\n', r"line 3: is not valid CSV .*; close the quotes"),
+        ('a.png,"a lake\nb.png,a hill\nc.png,"a sea"\n', r"line 2: is not valid CSV .*; close the quotes"),
+    ],
+)
+def test_a_caption_that_csv_would_cut_or_run_on_is_named(tmp_path: Path, rows: str, message: str) -> None:
+    (tmp_path / "metadata.csv").write_text(f"file_name,text\n{rows}")
+    with pytest.raises(DataError, match=rf"metadata\.csv, {message}"):
+        next(read_hub(tmp_path, "train", Counts()))
+
+
+def test_a_row_of_csv_without_a_caption_is_a_picture_without_one(
+    tmp_path: Path, save_picture: Callable[..., Path]
+) -> None:
+    for name in "ab":
+        save_picture(tmp_path / "train" / f"{name}.png")
+    (tmp_path / "train" / "metadata.csv").write_text('file_name,text\na.png\n\nb.png,"two\nlines"\n')
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "metadata.csv").write_text("file_name\nnowhere.png\n")
+    found = {example.key: example.captions for example in read_hub(tmp_path, "train", Counts())}
+    assert found == {"train-a": (), "train-b": ("two lines",)}
+
+
 def test_rows_of_parquet_files_come_in_order_with_their_own_pictures(parquet_root: Path) -> None:
     counts = Counts()
     train = list(read_hub(parquet_root, "train", counts))

@@ -12,6 +12,12 @@ from oft.errors import DataError
 from oft.types import SPLITS, Counts
 
 
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
 def test_pictures_are_found_at_any_depth_with_captions_beside_them_or_in_their_names(
     tmp_path: Path, save_picture: Callable[..., Path]
 ) -> None:
@@ -57,10 +63,51 @@ def test_folders_train_and_val_are_the_splits_and_keys_stay_unique(
 ) -> None:
     for name in ("train/a.jpg", "train/a.png", "val/a.jpg", "elsewhere.jpg"):
         save_picture(tmp_path / name)
-    train = list(read_image_folder(tmp_path, "train", Counts()))
-    val = list(read_image_folder(tmp_path, "val", Counts()))
+    counts = {split: Counts() for split in SPLITS}
+    train, val = (list(read_image_folder(tmp_path, split, counts[split])) for split in SPLITS)
     assert {example.image.name for example in train} == {"a.jpg", "a.png"} and len(val) == 1
     assert len({example.key for example in train + val}) == 3
+    assert counts["train"].offenders == {"outside_splits": ["elsewhere.jpg"]} and counts["train"].seen == 3
+    assert not counts["val"].dropped and counts["val"].seen == 1
+
+
+@pytest.mark.parametrize("train", ["train", "Train", "training"])
+@pytest.mark.parametrize("val", ["val", "VAL", "validation", "Valid", "dev"])
+@pytest.mark.parametrize("train_on_unsplit", [False, True])
+def test_splits_may_be_spelled_as_usual(tmp_path: Path, train: str, val: str, train_on_unsplit: bool) -> None:
+    make(tmp_path, f"{train}/a.jpg", f"{train}/b.jpg", f"{val}/c.jpg")
+    found = {
+        split: [
+            example.image
+            for example in read_image_folder(tmp_path, split, Counts(), train_on_unsplit=train_on_unsplit)
+        ]
+        for split in SPLITS
+    }
+    assert found == {
+        "train": [tmp_path / train / "a.jpg", tmp_path / train / "b.jpg"],
+        "val": [tmp_path / val / "c.jpg"],
+    }
+
+
+@pytest.mark.parametrize("beside", ["train/{}.jpg", "{}.jpg", "10_sks dog/{}.jpg"])
+def test_pictures_for_testing_are_left_out_and_counted(tmp_path: Path, beside: str) -> None:
+    make(tmp_path, "Test/z.jpg", *(beside.format(number) for number in range(4)))
+    counts = {split: Counts() for split in SPLITS}
+    found = [
+        example.image.name
+        for split in SPLITS
+        for example in read_image_folder(tmp_path, split, counts[split], train_on_unsplit=True)
+    ]
+    assert sorted(found) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert counts["train"].offenders == {"test_split": ["Test/z.jpg"]}
+    assert sum(tally.seen for tally in counts.values()) == 5 and not counts["val"].dropped
+
+
+@pytest.mark.parametrize("name", ["test", "test shots", "train station", "values"])
+def test_a_folder_that_is_called_otherwise_or_stands_alone_is_no_split(tmp_path: Path, name: str) -> None:
+    make(tmp_path, f"{name}/a.jpg", f"{name}/b.jpg")
+    counts = Counts()
+    assert len(list(read_image_folder(tmp_path, "val", counts))) == counts.seen == 2
 
 
 def test_of_a_training_folder_alone_some_pictures_validate(
@@ -137,6 +184,35 @@ def test_kohyas_folders_say_how_often_a_picture_comes_and_what_it_shows(
         assert (times, example.captions) == (1 + is_cat, (expected,))
     keys = [example.key for example in train]
     assert keys == sorted(set(keys)) and counts["train"].seen == len(train)
+
+
+def test_kohyas_folders_are_understood_in_each_split(tmp_path: Path) -> None:
+    make(tmp_path, "train/10_sks dog/1.jpg", "train/20_cat/2.jpg", "val/3_sks dog/1.jpg", "val/1_cat/2.jpg")
+    train, val = (list(read_image_folder(tmp_path, split, Counts())) for split in SPLITS)
+    assert [(example.key, example.captions) for example in val] == [
+        ("val-1_cat-2", ("cat",)),
+        ("val-3_sks_dog-1", ("sks dog",)),
+    ]
+    assert [example.captions for example in train] == [("sks dog",), ("cat",), ("cat",)]
+
+
+@pytest.mark.parametrize("suffix", [".TXT", ".Txt", ".CAPTION"])
+def test_suffixes_of_captions_are_read_in_any_case(tmp_path: Path, suffix: str) -> None:
+    make(tmp_path, "inner/shot.v2.JPG")
+    (tmp_path / "inner" / f"shot.v2{suffix}").write_text("a cat")
+    (tmp_path / "inner" / f"shot{suffix}").write_text("of another picture")
+    [example] = read_image_folder(tmp_path, "val", Counts())
+    assert example.captions == ("a cat",)
+
+
+def test_linked_folders_are_read_and_a_link_that_leads_back_up_is_refused(tmp_path: Path) -> None:
+    make(tmp_path, "real/a.jpg", "own/b.jpg")
+    (tmp_path / "own" / "linked").symlink_to(tmp_path / "real")
+    found = [example.key for example in read_image_folder(tmp_path / "own", "val", Counts())]
+    assert found == ["b", "linked-a"]
+    (tmp_path / "real" / "back").symlink_to(tmp_path / "own")  # only by way of the other link
+    with pytest.raises(DataError, match=r"the link .*own/linked/back leads back up; remove the link"):
+        list(read_image_folder(tmp_path / "own", "val", Counts()))
 
 
 @pytest.mark.parametrize("elsewhere", ["loose.jpg", "others/a.jpg", "2024_trip/a.jpg", "01_trip/a.jpg"])

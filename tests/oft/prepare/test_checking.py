@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from oft.acquire.folder import count_layout
+from oft.acquire.folder import count_layout, place_folder
 from oft.cli import app, main
+from oft.conditions import CONDITIONS
 from oft.datasets import READERS
 from oft.errors import DataError
 from oft.parallel import CHUNK_ITEMS, WORKERS
@@ -37,19 +40,22 @@ KEPT = {
 
 @pytest.mark.parametrize("fixture", sorted(ROOTS))
 def test_every_layout_is_decoded_and_counted(fixture: str, request: pytest.FixtureRequest) -> None:
-    counts = check_dataset(ROOTS[fixture], request.getfixturevalue(fixture), "blip")
+    reader = READERS[ROOTS[fixture]]
+    made = next((made.name for made in CONDITIONS.values() if made.annotation in reader.brings), None)
+    counts = check_dataset(reader.name, request.getfixturevalue(fixture), "blip", condition=made)
     assert sum(tally.kept for tally in counts.values()) == KEPT[fixture]
     assert all(tally.seen == tally.kept + tally.dropped.total() for tally in counts.values())
 
 
 def test_the_command_prints_one_line_of_json_and_the_offenders_with_a_remedy(ade20k_root: Path) -> None:
     arguments = ["data", "check", "--dataset", "ade20k", "--root", str(ade20k_root), "--captions", "blip"]
-    arguments += ["--resolution-px", "16"]
+    arguments += ["--resolution-px", "16", "--condition", "segmentation"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0 and result.stdout.count("\n") == 1
     dropped = {"annotation_missing": 1, "size_mismatch": 1, "truncated": 1, "unreadable": 1}
     assert json.loads(result.stdout) == {
         "captions": "blip",
+        "condition": "segmentation",
         "resolution_px": 16,
         "reader": "ade20k",
         "root": str(ade20k_root),
@@ -60,6 +66,7 @@ def test_the_command_prints_one_line_of_json_and_the_offenders_with_a_remedy(ade
             "train": {"seen": 5, "kept": 1, "dropped": dropped},
             "val": {"seen": 1, "kept": 1, "dropped": {}},
         },
+        "unfit": {},
     }
     assert "train: 1 truncated (the picture's data end early; copy or download" in result.stderr
     assert "ADE_train_00000002.jpg" in result.stderr
@@ -125,6 +132,89 @@ def test_a_prompt_file_says_which_pictures_have_captions(picture_folder: Path, t
         check_dataset("image_folder", picture_folder, str(tmp_path / "nowhere.json"))
 
 
+def test_pictures_of_one_name_in_a_prompt_file_are_refused_as_a_run_refuses_them(tmp_path: Path) -> None:
+    for name in ("train/a.png", "val/b.png"):
+        save_picture(tmp_path / "own" / name)
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text('[{"image": "a.png", "prompt": "a lake"}, {"image": "b.png", "prompt": "a hill"}]')
+    counts = check_dataset("image_folder", tmp_path / "own", str(prompts))
+    assert [tally.kept for tally in counts.values()] == [1, 1]
+    save_picture(tmp_path / "own" / "val" / "a.png")
+    with pytest.raises(DataError, match="train-a and val-a are both 'a'; rename one"):
+        check_dataset("image_folder", tmp_path / "own", str(prompts))
+
+
+def test_pictures_that_come_repeatedly_are_one_in_a_prompt_file(tmp_path: Path) -> None:
+    for name in ("1_sks dog/a.png", "3_cat/b.png"):
+        save_picture(tmp_path / "own" / "train" / name)
+    (tmp_path / "own" / "val").mkdir()
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text('[{"image": "a.png", "prompt": "a lake"}, {"image": "b.png", "prompt": "a hill"}]')
+    assert check_dataset("image_folder", tmp_path / "own", str(prompts))["train"].kept == 4
+
+
+def spoil_conditions(hub_root: Path) -> None:
+    """Leave one training picture without a conditioning picture, and give another one of another size."""
+    listing = hub_root / "train" / "metadata.jsonl"
+    lines = [json.loads(line) for line in listing.read_text().splitlines()]
+    del lines[0]["conditioning_image"]
+    listing.write_text("\n".join(map(json.dumps, lines)))
+    save_picture(hub_root / "train" / "edges" / "2.png", height_px=32, width_px=24)
+
+
+def test_faulty_annotations_are_told_and_count_where_the_condition_is_made_of_them(hub_root: Path) -> None:
+    spoil_conditions(hub_root)
+    arguments = ("--dataset", "hub", "--root", str(hub_root), "--resolution-px", "16")
+    faults = {"annotation_missing": 1, "size_mismatch": 1}
+    for more, kept, dropped, unfit in (
+        ((), 5, {}, faults),
+        (("--condition", "canny"), 5, {}, {}),
+        (("--condition", "given"), 3, faults, {}),
+    ):
+        result = check(*arguments, *more)
+        summary = json.loads(result.stdout)
+        assert result.exit_code == 0
+        assert (summary["kept"], summary["dropped"], summary["unfit"]) == (kept, dropped, unfit), more
+        assert ("kept, as no --condition is given" in result.stderr) == bool(unfit)
+        assert ("annotation: 1 size_mismatch (" in result.stderr) == bool(unfit)
+
+
+def test_a_condition_that_the_set_cannot_give_is_refused(hub_root: Path) -> None:
+    with pytest.raises(DataError, match=r"'circles' is made from .* reader 'hub' does not give; .*fill50k"):
+        check_dataset("hub", hub_root, condition="circles")
+    with pytest.raises(DataError, match=r"there is no condition 'edges'; choose one of .*canny"):
+        check_dataset("hub", hub_root, condition="edges")
+
+
+def test_links_are_followed_and_loops_refused_anywhere_as_a_run_does(tmp_path: Path) -> None:
+    for root, number in (("real", 4), ("own", 2)):
+        for place in range(number):
+            save_picture(tmp_path / root / f"{place}.png", place)
+    (tmp_path / "own" / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "own" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "own" / "pipe.png")
+    found = check_dataset("train_folder", tmp_path / "own", "blip")
+    assert sum((tally.dropped for tally in found.values()), Counter()) == {"missing": 2}
+    place_folder(tmp_path / "own", tmp_path / "copy")
+    counted = count_layout("train_folder", tmp_path / "copy")
+    assert {split: tally.kept for split, tally in found.items()} == {"train": 5, "val": 1}
+    assert {split: tally["kept"] for split, tally in counted.items()} == {"train": 5, "val": 1}
+    (tmp_path / "own" / ".hidden").mkdir()
+    (tmp_path / "own" / ".hidden" / "up").symlink_to(tmp_path / "own")
+    for refuse in (
+        lambda: check_dataset("image_folder", tmp_path / "own", "blip"),
+        lambda: place_folder(tmp_path / "own", tmp_path / "copy"),
+    ):
+        with pytest.raises(DataError, match=r"the link .*\.hidden/up leads back up; remove the link"):
+            refuse()
+
+
+@pytest.mark.parametrize("value", ["0", "-8", "7"])
+def test_a_size_below_the_smallest_is_refused(picture_folder: Path, value: str) -> None:
+    result = check("--dataset", "image_folder", "--root", str(picture_folder), "--resolution-px", value)
+    assert result.exit_code == 2 and "Invalid value for '--resolution-px'" in result.output
+
+
 def test_pictures_that_a_run_finds_too_small_are_not_kept(picture_folder: Path) -> None:
     for resolution_px, kept in ((48, 4), (50, 0)):  # they are 24 px high
         assert check_dataset("image_folder", picture_folder, "own", resolution_px)["train"].kept == kept
@@ -180,7 +270,7 @@ def test_all_cores_find_what_one_finds(ade20k_root: Path, monkeypatch: pytest.Mo
     for number in range(10, 40):
         save_picture(images / f"{number}.jpg", number)
         save_labels(images.parents[1] / "annotations" / "training" / f"{number}.png", 160 - number % 20)
-    alone = check_dataset("ade20k", ade20k_root, "blip")
+    alone = check_dataset("ade20k", ade20k_root, "blip", condition="segmentation")
     assert alone["train"].dropped["label_out_of_range"] > CHUNK_ITEMS
     monkeypatch.setenv(WORKERS, "2")
-    assert check_dataset("ade20k", ade20k_root, "blip") == alone
+    assert check_dataset("ade20k", ade20k_root, "blip", condition="segmentation") == alone

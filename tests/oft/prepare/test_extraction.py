@@ -79,6 +79,15 @@ def test_extraction_counts_what_it_leaves_out(ade20k_root: Path) -> None:
     assert too_small.dropped == {"too_small": 1}
 
 
+def test_a_picture_without_the_annotation_of_its_condition_is_dropped(hub_root: Path) -> None:
+    listing = hub_root / "train" / "metadata.jsonl"
+    listing.write_text(listing.read_text().replace('"conditioning_image": "edges/1.png"', '"more": 1'))
+    counts = {name: Counts() for name in ("given", "canny")}
+    kept = {name: len(extract(hub_root, "hub", name, counts=tally)) for name, tally in counts.items()}
+    assert kept == {"given": 2, "canny": 3}
+    assert counts["given"].offenders == {"annotation_missing": ["1.jpg"]} and counts["given"].seen == 3
+
+
 def test_a_condition_of_the_picture_takes_its_settings_and_keeps_no_id_map(coco_root: Path) -> None:
     def edges(low: int) -> int:
         samples = extract(
