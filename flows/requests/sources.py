@@ -98,7 +98,7 @@ def is_listing(name: str) -> bool:
 
 def is_sidecar(name: str) -> bool:
     """Whether a file is a text with the captions of the picture beside it."""
-    return name.endswith(SIDECAR_SUFFIXES)
+    return name.lower().endswith(SIDECAR_SUFFIXES)
 
 
 def _from_path(source: Path, folder: Path, wanted: Wanted) -> Found:

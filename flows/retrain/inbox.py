@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 REFUSED_FOLDER = "refused"
 LEDGER_FILE = "inbox.json"
 CONTENT_CHARS = 32
+_SPELLED_SUFFIXES = tuple(spelled for suffix in SIDECAR_SUFFIXES for spelled in (suffix, suffix.upper()))
 # Readers that take a picture without an annotation beside it.
 READERS = ("image_folder", "dreambooth")
 
@@ -166,9 +167,9 @@ def ingest_remote(url: str, target: Path, folder: Path, log: Callable[[str], Non
         local = folder / "incoming" / f"{stable_hash(name)[:CONTENT_CHARS]}{_suffix(path.suffix)}"
         base = url.rstrip("/")
         fetch_remote(f"{base}/{name}", local)
-        for suffix in SIDECAR_SUFFIXES:
+        for suffix in _SPELLED_SUFFIXES:
             if (sidecar := str(path.with_suffix(suffix))) in versions:
-                fetch_remote(f"{base}/{sidecar}", local.with_suffix(suffix))
+                fetch_remote(f"{base}/{sidecar}", local.with_suffix(suffix.lower()))
         content, reason = _content_name(sha256_file(local)), None
         if content not in present:
             if reason := rejection_reason(local):
@@ -215,7 +216,7 @@ def _caption(path: Path) -> str | None:
     Raises:
         DataError: it is no text.
     """
-    for sidecar in map(path.with_suffix, SIDECAR_SUFFIXES):
+    for sidecar in map(path.with_suffix, _SPELLED_SUFFIXES):
         if sidecar.is_file() and not sidecar.is_symlink():
             return read_text_file(sidecar)
     return None

@@ -170,7 +170,9 @@ REASONS: dict[str, str] = {
     "truncated": "file ends early",
     "too_small": "picture too small",
     "too_large": "picture too large",
-    "wrong_mode": "not a map of ids",
+    "wrong_mode": "values of no picture, or no map of ids",
+    "outside_splits": "beside the folders of the splits",
+    "test_split": "in a folder for testing",
     "size_mismatch": "picture and annotation differ in size",
     "label_out_of_range": "unknown id in the annotation",
 }

@@ -46,6 +46,7 @@ def test_captions_come_the_same_from_text_files_and_metadata_and_from_everywhere
 ) -> None:
     captions = {1: "a cat", 2: "a dog", 3: "a house"}
     beside = as_files(captions, "set/") | {"__MACOSX/set/._1.txt": b"x", "set/.DS_Store": b"x"}
+    beside["set/3.TXT"] = beside.pop("set/3.txt")
     listed = {f"{number}0.png": picture(number) for number in captions} | {
         "metadata.jsonl": listing(
             *({"file_name": f"{number}0.png", "text": text} for number, text in captions.items())

@@ -92,7 +92,7 @@ def test_captions_are_decoded_and_one_of_another_encoding_refuses_its_picture(
     inbox: Path, target: Path, hashes: HashCache
 ) -> None:
     put(inbox, "1.png", picture(1))
-    put(inbox, "1.caption", "ein Bär".encode("utf-16"))
+    put(inbox, "1.CAPTION", "ein Bär".encode("utf-16"))
     put(inbox, "2.png", picture(2))
     put(inbox, "2.txt", "ein Bär".encode("cp1252"))
     put(inbox, "3.jfif", picture(3))
