@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from experiments.claims.catalogue import CONTROL_TASK
+from experiments.claims.catalogue import CONTROL_TASK, experiments
 from experiments.claims.findings import Column, Estimate, Row, Table
 from experiments.claims.record import Record, costs_of, fastest
 from experiments.claims.statistics import Arm, Results, estimate_of, is_of_pictures
@@ -98,8 +98,16 @@ def _varied(results: Results) -> Table | None:
 
 
 def _in_order(arms: Sequence[Arm], results: Results) -> list[Arm]:
-    order = [BASE_ALONE, *results.params.adapters]
-    return sorted(arms, key=lambda arm: order.index(arm.adapter) if arm.adapter in order else len(order))
+    """Return arms in the order of the settings' adapters, each adapter's in that of the experiments."""
+    adapters = [BASE_ALONE, *results.params.adapters]
+    families = [family for one in experiments(results.params) for family in one.families]
+    labels = [setting.label for family in families for setting in family.settings]
+
+    def place(arm: Arm) -> tuple[int, ...]:
+        found = ((adapters, arm.adapter), (labels, arm.setting))
+        return tuple(order.index(name) if name in order else len(order) for order, name in found)
+
+    return sorted(arms, key=place)
 
 
 def _metrics(
