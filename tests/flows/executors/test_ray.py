@@ -175,7 +175,7 @@ def test_a_stage_of_a_lost_node_runs_elsewhere(cluster: Cluster, tmp_path: Path)
     try:
         assert filler.stdout is not None and filler.stdout.readline() == b"full\n"
         process = start_run(root, cluster.environment)
-        wait_for(begun.exists, 60, (root / "log").read_text)
+        wait_for(lambda: begun.exists() and bool(begun.read_text()), 60, (root / "log").read_text)
         first = int(begun.read_text().split()[0])
         cluster.nodes[WORKER].kill()
     finally:

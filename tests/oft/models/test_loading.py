@@ -143,7 +143,7 @@ def index_under(folder: Path, name: str) -> str:
     index = {"metadata": {}, "weight_map": dict.fromkeys(load_file(weights), name)}
     (folder / f"{weights.name}.index.json").write_text(json.dumps(index))
     weights.rename(folder / name)
-    return rf"{weights.name}\.index\.json: must name files beside it such as .*, got {name!r}"
+    return rf"{weights.name}\.index\.json: must name files beside it such as .*, got {name[:80]!r}"
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
