@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,8 +142,7 @@ class Results:
     def difference(self, task: str, metric: Metric, arm: Arm, other: Arm) -> MeanFigure | None:
         """Return the paired difference of two arms over the seeds that both have."""
         if not is_of_pictures(metric):
-            values = [first - second for first, second in self.pairs(task, arm, other, metric.name)]
-            return of_whole_runs(values) if values else None
+            return difference_of(self.pairs(task, arm, other, metric.name))
         paired = self.paired(task, metric, (arm, other))
         return None if paired is None else paired.figures[arm] - paired.figures[other]
 
@@ -164,6 +164,15 @@ def is_of_pictures(metric: Metric) -> bool:
 
 def _name(arm: Arm) -> str:
     return f"{arm.adapter}/{arm.setting}"
+
+
+def difference_of(pairs: Sequence[tuple[float, float]], *, ratio: bool = False) -> MeanFigure | None:
+    """Return the difference of numbers of whole runs, or the logarithm of their ratio; None without any."""
+    if ratio:
+        values = [math.log10(first / other) for first, other in pairs if first > 0 and other > 0]
+    else:
+        values = [first - other for first, other in pairs]
+    return of_whole_runs(values) if values else None
 
 
 def estimate_of(figure: MeanFigure) -> Estimate:

@@ -8,7 +8,6 @@ there are both, and is undecided else; intervals of one claim hold at once.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from typing import Literal
 
 from experiments.claims.findings import Claim, Contrast, Direction, Estimate, Verdict
 from experiments.claims.numbers import decimals_of, format_estimate
-from experiments.claims.statistics import Arm, Results
-from experiments.paired import MIN_SEEDS, MeanFigure, of_whole_runs
+from experiments.claims.statistics import Arm, Results, difference_of
+from experiments.paired import MIN_SEEDS, MeanFigure
 from oft.evaluation.intervals import CONFIDENCE, Interval
 from oft.evaluation.metric import Metric
 from oft.evaluation.registry import find_metric
@@ -124,19 +123,10 @@ def compare(comparison: Comparison, results: Results) -> Compared | None:
         return None
     if comparison.ratio or comparison.other_suffix:
         pairs = results.pairs(task, arm, other, metric.name, f"{metric.name}{comparison.other_suffix}")
-        difference = _of_numbers(pairs, ratio=comparison.ratio)
+        difference = difference_of(pairs, ratio=comparison.ratio)
     else:
         difference = results.difference(task, metric, arm, other)
     return None if difference is None else Compared(comparison, metric, difference)
-
-
-def _of_numbers(pairs: Sequence[tuple[float, float]], *, ratio: bool) -> MeanFigure | None:
-    """Return the difference of numbers of whole runs, or the logarithm of their ratio."""
-    if ratio:
-        values = [math.log10(first / other) for first, other in pairs if first > 0 and other > 0]
-    else:
-        values = [first - other for first, other in pairs]
-    return of_whole_runs(values) if values else None
 
 
 def _contrast(one: Compared, interval: Interval | None, results: Results) -> Contrast:

@@ -77,14 +77,15 @@ def main(
             return
         chosen = choose(known, parse_names(names))
         planned = plan(read, chosen, parse_seeds(seeds), TRIALS)
+        if not (page_only or others):
+            run_evidence(Path.cwd(), read.commit, planned, out, jobs, any_code, dry_run)
+        if dry_run:
+            return
         every = plan(read, known, REPORTED_SEEDS, TRIALS)
         for other in others or ():
             typer.echo(add_evidence(every, other, out, any_code=any_code))
-        if not (page_only or others):
-            run_evidence(Path.cwd(), read.commit, planned, out, jobs, any_code, dry_run)
-        if not dry_run:
-            readme = README if out == OUT else None
-            typer.echo(write_evidence(out, params, sum(len(one.runs) for one in every), readme))
+        readme = README if out == OUT else None
+        typer.echo(write_evidence(out, params, sum(len(one.runs) for one in every), readme))
 
 
 if __name__ == "__main__":

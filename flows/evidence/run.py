@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from experiments.claims.build import build_findings
 from experiments.claims.markdown import evidence_page, verdicts_table
 from experiments.claims.pictures import copy_pictures
 from experiments.claims.record import Record, read_records, write_records
-from experiments.claims.table import replace_runs, rows_of, runs_in
+from experiments.claims.table import Run, replace_runs, rows_of, runs_in
 from experiments.gains.scores import read_measured
 from experiments.tidy import Row, read_table, write_table
 from flows.evidence.keeping import extras, keep_part, kept_cost, mark_start
@@ -80,13 +80,11 @@ def record(one: Planned, commit: str, out: Path) -> None:
     ]
     if not new:
         return
-    rows = [row for part in new for row in rows_of(one.run(part), read_measured(one.trial.scores(part)))]
-    table = replace_runs(read_table(out / TABLE), map(one.run, new), rows)
-    write_table(table, out / TABLE)
-    for part in new:
-        records[one.run(part)] = Record(commit, one.trial.digest_of(part), kept_cost(one.trial, part))
-        copy_pictures(extras(one.trial, part), pictures_of(out, part))
-    write_records(out / RECORDS, records)
+    rows = (row for part in new for row in rows_of(one.run(part), read_measured(one.trial.scores(part))))
+    measured = {
+        one.run(part): Record(commit, one.trial.digest_of(part), kept_cost(one.trial, part)) for part in new
+    }
+    _put(out, rows, records, measured, [(extras(one.trial, part), pictures_of(out, part)) for part in new])
 
 
 def add_evidence(planned: Sequence[Planned], source: Path, out: Path, *, any_code: bool = False) -> str:
@@ -113,12 +111,24 @@ def add_evidence(planned: Sequence[Planned], source: Path, out: Path, *, any_cod
         if one.is_measured(part, theirs, any_code=any_code) and not one.is_measured(part, ours)
     }
     rows = (Row(*row) for run in new for row in measured[run].itertuples(index=False))
-    write_table(replace_runs(read_table(out / TABLE), new, rows), out / TABLE)
-    for one, part in new.values():
-        if one.is_shown:
-            copy_pictures(pictures_of(source, part), pictures_of(out, part))
-    write_records(out / RECORDS, ours | {run: theirs[run] for run in new})
+    shown = [part for one, part in new.values() if one.is_shown]
+    pictures = [(pictures_of(source, part), pictures_of(out, part)) for part in shown]
+    _put(out, rows, ours, {run: theirs[run] for run in new}, pictures)
     return f"{source}: {len(new)} of {len(theirs)} runs are new here."
+
+
+def _put(
+    out: Path,
+    rows: Iterable[Row],
+    known: Mapping[Run, Record],
+    new: Mapping[Run, Record],
+    pictures: Iterable[tuple[Path, Path]],
+) -> None:
+    """Put new runs into the evidence: rows, pictures from folder to folder, and their records last."""
+    write_table(replace_runs(read_table(out / TABLE), new, rows), out / TABLE)
+    for kept, target in pictures:
+        copy_pictures(kept, target)
+    write_records(out / RECORDS, {**known, **new})
 
 
 def pictures_of(out: Path, part: Part) -> Path:
