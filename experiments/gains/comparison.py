@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,18 +16,15 @@ from experiments.gains.scores import (
     pair_seeds,
     shares_conditions,
 )
+from experiments.paired import MeanFigure, of_whole_runs, over_seeds
 from oft.adapters.registry import BASE_ALONE
 from oft.errors import DataError
-from oft.evaluation.intervals import (
-    CONFIDENCE,
-    NUM_RESAMPLES,
-    Interval,
-    SeedsFigure,
-    mean_interval,
-    resample_seeds,
-)
+from oft.evaluation.intervals import CONFIDENCE, NUM_RESAMPLES, Interval
 from oft.evaluation.metric import Metric
 from oft.report.gains import is_better, reference_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 MAGNITUDES = ("val_loss_before", "val_loss_after")
 BASE = "the base"
@@ -114,30 +111,38 @@ def _compare_metric(runs: TaskRuns, metric: Metric, resampling: Resampling) -> l
     total = paired.num_conditions[0] if runs.shared_conditions else sum(paired.num_conditions)
     if min(paired.num_conditions) < 2:
         return [Estimate(runs.task, metric.name, "any", None, None, None, {}, total, TOO_FEW)]
-    arms = _resample_arms(runs, paired, resampling)
+    arms = _figures_of_arms(runs, paired, resampling)
     end = REFERENCE_ARMS[reference_of(runs.condition)]
     found: list[Estimate] = []
 
-    def add(name: str, figure: SeedsFigure | None, note: str = "") -> None:
-        interval, by_seed = None, {}
-        if figure is not None:
-            interval = figure.interval(resampling.level)
-            by_seed = _by_seed(runs, figure)
-        value, low, high = interval or (None, None, None)
-        found.append(Estimate(runs.task, metric.name, name, value, low, high, by_seed, total, note))
+    def add(name: str, figure: MeanFigure, by_seed: Float64[np.ndarray, " seeds"] | None = None) -> None:
+        interval = _interval(figure, resampling.level)
+        of_seeds = _by_seed(runs, figure.by_seed if by_seed is None else by_seed)
+        found.append(Estimate(runs.task, metric.name, name, *interval, of_seeds, total))
+
+    def add_quotient(name: str, above: MeanFigure, below: MeanFigure) -> None:
+        ratio = above.ratio_to(below, resampling.level)
+        assert ratio is not None, "its denominator is told apart from 0"
+        add(name, ratio, _quotients(above.by_seed, below.by_seed))
+
+    def leave_out(name: str, note: str) -> None:
+        found.append(Estimate(runs.task, metric.name, name, None, None, None, {}, total, note))
 
     def add_ratio(above: str, below: str) -> None:
-        ratio = arms[above].ratio_to(arms[below], resampling.level)
-        note = "" if ratio else UNDIVIDED.format(below, _format(arms[below].interval(resampling.level)))
-        add(f"{above} / {below}", ratio, note)
+        name, interval = f"{above} / {below}", _interval(arms[below], resampling.level)
+        if interval.excludes_zero:
+            add_quotient(name, arms[above], arms[below])
+        else:
+            leave_out(name, UNDIVIDED.format(below, _format(interval)))
 
     def add_share(adapter: str, start: str) -> None:
         """Add the share of the distance from a start to the end, which must lie on the better side."""
-        gain, distance = arms[adapter] - arms[start], arms[end] - arms[start]
-        interval = distance.interval(resampling.level)
-        share = gain.ratio_to(distance, resampling.level) if is_better(interval, metric) else None
-        note = "" if share else NO_DISTANCE.format(f"{end} - {start}", _format(interval))
-        add(f"({adapter} - {start}) / ({end} - {start})", share, note)
+        name, distance = f"({adapter} - {start}) / ({end} - {start})", arms[end] - arms[start]
+        interval = _interval(distance, resampling.level)
+        if is_better(interval, metric):
+            add_quotient(name, arms[adapter] - arms[start], distance)
+        else:
+            leave_out(name, NO_DISTANCE.format(f"{end} - {start}", _format(interval)))
 
     for name, figure in arms.items():
         add(name, figure)
@@ -157,20 +162,34 @@ def _compare_metric(runs: TaskRuns, metric: Metric, resampling: Resampling) -> l
     return found
 
 
-def _resample_arms(runs: TaskRuns, paired: PairedSeeds, resampling: Resampling) -> dict[str, SeedsFigure]:
+def _figures_of_arms(runs: TaskRuns, paired: PairedSeeds, resampling: Resampling) -> dict[str, MeanFigure]:
     """Return every arm's score by its name; the base alone is `BASE`."""
-    figures = resample_seeds(
+    figures = over_seeds(
         paired.figures,
         paired.num_conditions,
-        np.random.default_rng(resampling.seed),
         shared_conditions=runs.shared_conditions,
         num_resamples=resampling.num_resamples,
+        seed=resampling.seed,
     )
     return {BASE if name == BASE_ALONE else name: figure for name, figure in figures.items()}
 
 
-def _by_seed(runs: TaskRuns, figure: SeedsFigure) -> dict[int, float]:
-    return dict(zip(runs.seeds, figure.by_seed.tolist(), strict=True))
+def _interval(figure: MeanFigure, level: float) -> Interval:
+    """Return the interval of a figure over pictures, which always has one."""
+    interval = figure.interval(level)
+    assert interval is not None, "it is over two conditions or more"
+    return interval
+
+
+def _quotients(
+    above: Float64[np.ndarray, " seeds"], below: Float64[np.ndarray, " seeds"]
+) -> Float64[np.ndarray, " seeds"]:
+    """Return the ratio of each seed, NaN where its own denominator is 0."""
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
+
+
+def _by_seed(runs: TaskRuns, values: Float64[np.ndarray, " seeds"]) -> dict[int, float]:
+    return dict(zip(runs.seeds, values.tolist(), strict=True))
 
 
 def magnitude_gains(runs: TaskRuns, level: float) -> list[Estimate]:
@@ -186,14 +205,14 @@ def magnitude_gains(runs: TaskRuns, level: float) -> list[Estimate]:
         before, after = np.array(losses, dtype=np.float64).T
         rows = {"before": before, "after": after, "before - after": before - after}
         for name, values in rows.items():
-            interval = mean_interval(values, level)
+            figure = of_whole_runs(values)
+            interval = figure.interval(level)
             _, low, high = interval or (None, None, None)
-            by_seed = dict(zip(runs.seeds, values.tolist(), strict=True))
             note = "" if interval else "one seed gives no interval"
             found.append(
                 Estimate(
-                    runs.task, "val_loss", f"{adapter}, magnitudes: {name}", float(values.mean()),
-                    low, high, by_seed, 0, note,
+                    runs.task, "val_loss", f"{adapter}, magnitudes: {name}", figure.value,
+                    low, high, _by_seed(runs, values), 0, note,
                 )
             )  # fmt: skip
     return found
@@ -229,16 +248,16 @@ def rank_settings(runs: TaskRuns, resampling: Resampling) -> tuple[str, list[Set
         raise DataError(
             f"{runs.task}: {TOO_FEW}, so its settings cannot be ranked; give its data set more num_val_images"
         )
-    figures = _resample_arms(runs, paired, resampling)
+    figures = _figures_of_arms(runs, paired, resampling)
     sign = 1 if metric.direction == "lower" else -1
     ranked = sorted(runs.arms, key=lambda name: sign * figures[name].value)
     best = figures[ranked[0]]
     rows = []
     for name in ranked:
         own, behind = figures[name], figures[name] - best
-        intervals = (*own.interval(resampling.level), *behind.interval(resampling.level))
-        value, low, high, difference, behind_low, behind_high = intervals
-        by_seed = _by_seed(runs, own)
+        intervals = (_interval(figure, resampling.level) for figure in (own, behind))
+        (value, low, high), (difference, behind_low, behind_high) = intervals
+        by_seed = _by_seed(runs, own.by_seed)
         rows.append(SettingScore(name, value, low, high, by_seed, difference, behind_low, behind_high))
     return metric.name, rows
 

@@ -149,6 +149,6 @@ def _seeds(trials: Sequence[Trial]) -> str:
 
 def _method(resampling: Resampling) -> str:
     return (
-        f"Intervals of {resampling.level:.0%}: paired bootstrap over seeds and the conditions of each, "
+        f"Intervals of {resampling.level:.0%}: paired, over seeds and conditions (docs/experiments.md), "
         f"{resampling.num_resamples} resamples."
     )

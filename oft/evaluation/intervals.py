@@ -1,23 +1,14 @@
 """How sure a figure over conditions is: paired bootstrap intervals.
 
 Pictures of one condition (or prompt) resemble each other, so conditions are resampled, not pictures, and all
-models that a figure compares are resampled together. The report, the gate of retraining and the experiment
-``gains`` use this alone.
-
-Over several seeds a resample draws seeds with replacement, then, for each drawn seed, conditions: the
-hierarchical bootstrap of nested data (Davison and Hinkley 1997, Bootstrap Methods and their Application,
-section 3.8). Where every seed has the same conditions one draw of them serves all seeds, or each would count
-as often as there are seeds (Owen 2007, The Pigeonhole Bootstrap, arXiv 0712.1111). These intervals are
-percentiles: BCa's acceleration is that of one level. With few seeds they err to the wide side where seeds
-differ by their conditions alone (at three seeds a third wider than need be), and to the narrow side where
-they differ by more than that: three trainings tell little of how trainings vary.
+models that a figure compares are resampled together. What several trainings add to it, `experiments.paired`
+says.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -172,7 +163,7 @@ def bootstrap_interval(
 
     def statistic(indices: Int64[np.ndarray, "*draws k"], axis: int = -1) -> Any:
         draws = indices.reshape(-1, indices.shape[-1])
-        return figure(_count_draws(draws, num_conditions)).reshape(indices.shape[:-1])
+        return figure(count_draws(draws, num_conditions)).reshape(indices.shape[:-1])
 
     with warnings.catch_warnings():
         # Without spread BCa divides by zero; what becomes of that is decided below.
@@ -197,101 +188,6 @@ def bootstrap_interval(
     return Interval(value, float(low), float(high))
 
 
-@dataclass(frozen=True)
-class SeedsFigure:
-    """A figure over several seeds; those of the same resamples may be subtracted and divided.
-
-    Attributes:
-        value: its mean over the seeds; of a ratio the ratio of these means.
-        by_seed: what it is for each seed.
-        resampled: what it is in each resample.
-    """
-
-    value: float
-    by_seed: Float64[np.ndarray, " seeds"]
-    resampled: Float64[np.ndarray, " resamples"]
-
-    def __sub__(self, other: SeedsFigure) -> SeedsFigure:
-        """Return the paired difference."""
-        by_seed, resampled = self.by_seed - other.by_seed, self.resampled - other.resampled
-        return SeedsFigure(self.value - other.value, by_seed, resampled)
-
-    def interval(self, level: float = CONFIDENCE) -> Interval:
-        """Return the interval of the resamples' percentiles at confidence ``level``."""
-        low, high = np.nanquantile(self.resampled, [(1 - level) / 2, (1 + level) / 2])
-        return Interval(self.value, float(low), float(high))
-
-    def ratio_to(self, other: SeedsFigure, level: float = CONFIDENCE) -> SeedsFigure | None:
-        """Return the paired ratio; None where the interval of ``other`` holds 0.
-
-        A ratio to what may be 0 can be any number. Seeds and resamples whose own denominator is 0 are NaN.
-        """
-        if not other.interval(level).excludes_zero:
-            return None
-        by_seed, resampled = (
-            np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
-            for above, below in ((self.by_seed, other.by_seed), (self.resampled, other.resampled))
-        )
-        return SeedsFigure(self.value / other.value, by_seed, resampled)
-
-
-def resample_seeds(
-    figures: Sequence[Mapping[str, Figure]],
-    num_conditions: Sequence[int],
-    rng: np.random.Generator,
-    *,
-    shared_conditions: bool = False,
-    num_resamples: int = NUM_RESAMPLES,
-) -> dict[str, SeedsFigure]:
-    """Return figures over several seeds by name: what each is for every seed, averaged.
-
-    Args:
-        figures: for each seed the same figures, over its own conditions.
-        num_conditions: how many conditions each seed has.
-        shared_conditions: condition i is the same in every seed, and one draw serves all seeds.
-
-    Raises:
-        ValueError: a seed has fewer than two conditions, or, where they are shared, not those of the others.
-    """
-    if min(num_conditions, default=0) < 2:
-        raise ValueError(f"a bootstrap needs two conditions or more of each seed, got {num_conditions}")
-    if shared_conditions and len(set(num_conditions)) > 1:
-        raise ValueError(f"shared conditions must be as many in each seed, got {num_conditions}")
-    batch = max(1, BATCH_VALUES // max(num_conditions))
-    batches = [
-        _resample_batch(figures, num_conditions, min(batch, num_resamples - start), rng, shared_conditions)
-        for start in range(0, num_resamples, batch)
-    ]
-    everything = [np.ones((1, number), np.int64) for number in num_conditions]
-    found = {}
-    for name in figures[0]:
-        of_all = [float(one[name](counts)[0]) for one, counts in zip(figures, everything, strict=True)]
-        resampled = np.concatenate([values[name] for values in batches])
-        found[name] = SeedsFigure(float(np.mean(of_all)), np.array(of_all), resampled)
-    return found
-
-
-def _resample_batch(
-    figures: Sequence[Mapping[str, Figure]],
-    num_conditions: Sequence[int],
-    num_resamples: int,
-    rng: np.random.Generator,
-    shared_conditions: bool,
-) -> dict[str, Float64[np.ndarray, " resamples"]]:
-    """Return the mean of each figure over the places of the drawn seeds."""
-    num_seeds = len(figures)
-    seeds = rng.integers(num_seeds, size=(num_resamples, num_seeds))
-    values = {name: np.empty((num_resamples, num_seeds)) for name in figures[0]}
-    shared = _draw_conditions(num_resamples, num_conditions[0], rng) if shared_conditions else None
-    for place in range(num_seeds):
-        for seed, number in enumerate(num_conditions):
-            rows = np.flatnonzero(seeds[:, place] == seed)
-            counts = _draw_conditions(len(rows), number, rng) if shared is None else shared[rows]
-            for name, figure in figures[seed].items():
-                values[name][rows, place] = figure(counts)
-    return {name: drawn.mean(axis=1) for name, drawn in values.items()}
-
-
 def mean_interval(values: Float64[np.ndarray, " seeds"], level: float = CONFIDENCE) -> Interval | None:
     """Return the mean of a few independent values with Student's interval; None for one value."""
     from scipy.stats import t
@@ -303,14 +199,7 @@ def mean_interval(values: Float64[np.ndarray, " seeds"], level: float = CONFIDEN
     return Interval(mean, mean - half, mean + half)
 
 
-def _draw_conditions(
-    num_draws: int, num_conditions: int, rng: np.random.Generator
-) -> Int64[np.ndarray, "draws n"]:
-    """Draw as many conditions as there are, with replacement; how often each was drawn, a row a draw."""
-    return _count_draws(rng.integers(num_conditions, size=(num_draws, num_conditions)), num_conditions)
-
-
-def _count_draws(indices: Int64[np.ndarray, "draws k"], num_conditions: int) -> Int64[np.ndarray, "draws n"]:
+def count_draws(indices: Int64[np.ndarray, "draws k"], num_conditions: int) -> Int64[np.ndarray, "draws n"]:
     """How often each condition is drawn, a row a draw."""
     offsets = np.arange(len(indices))[:, None] * num_conditions
     counts = np.bincount((indices + offsets).ravel(), minlength=len(indices) * num_conditions)
