@@ -16,17 +16,12 @@ from oft.storage import atomic_folder, fetch_remote, list_remote, require_space,
 from oft.types import SPLITS, Counts, Split
 
 
-def place_folder(source: Path, target: Path) -> None:
-    """Make a user's own folder the data set at ``target``, whole or not at all.
-
-    A copy: what lies in a DVC out is made read-only or linked into its cache, and a user's originals must
-    stay as they are. What is no regular file (a link that leads nowhere, a pipe) is named and left out.
+def check_folder(source: Path, target: Path) -> None:
+    """Refuse a user's folder that cannot become the data set at ``target``.
 
     Raises:
-        DataError: the source is missing, empty, unreadable, holds a link that leads back up, one of the two
-            folders lies within the other, or the disk is too small.
+        DataError: it is missing, empty or unreadable, or one of the two lies within the other.
     """
-    source, target = Path(source), Path(target)
     if not source.is_dir():
         kind = "a file" if source.exists() else "missing"
         raise DataError(
@@ -45,6 +40,20 @@ def place_folder(source: Path, target: Path) -> None:
         raise DataError(
             f"data folder {source} is empty; put the data set there or correct the path in params"
         )
+
+
+def place_folder(source: Path, target: Path) -> None:
+    """Make a user's own folder the data set at ``target``, whole or not at all.
+
+    A copy: what lies in a DVC out is made read-only or linked into its cache, and a user's originals must
+    stay as they are. What is no regular file (a link that leads nowhere, a pipe) is named and left out.
+
+    Raises:
+        DataError: the source is missing, empty, unreadable, holds a link that leads back up, one of the two
+            folders lies within the other, or the disk is too small.
+    """
+    source, target = Path(source), Path(target)
+    check_folder(source, target)
     total_bytes = _size_bytes(source)
     require_space({target: total_bytes})
     left_out = Counts()

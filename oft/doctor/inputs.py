@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oft.acquire.folder import check_folder
 from oft.acquire.official import refuse_unaccepted, require_download_space
 from oft.acquire.sources import SOURCES
 from oft.datasets.image_folder import read_image_folder
@@ -68,15 +69,7 @@ def _check_source(name: str, dataset: Dataset, root: Path) -> None:
     elif is_remote(settings.source):
         list_remote(settings.source)
     elif settings.source not in readers_of_sources():
-        folder, place = root / settings.source, root / RAW / name
-        if not folder.is_dir():
-            raise UserError(f"source ({settings.source}) must be a folder that is here; there is none")
-        ours, theirs = place.parent.resolve() / name, folder.resolve()
-        if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
-            raise UserError(
-                f"source ({settings.source}) must lie apart from {RAW / name}, its copy in the run; move the "
-                "data elsewhere"
-            )
+        check_folder(root / settings.source, root / RAW / name)
 
 
 def _check_pictures(folder: Path) -> None:

@@ -21,7 +21,7 @@ from oft.errors import UserError
 from oft.prepare.checking import check_beside, wanted_of
 from oft.types import SPLITS, ByteSource, Counts
 from tests.layouts import ROOTS
-from tests.oft.test_pictures import png_header
+from tests.oft.pictures.test_reading import png_header
 
 CASES_A_LAYOUT = 100
 PICTURES = {".jpg", ".png"}
