@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from experiments.claims.findings import Contrast, Direction, Estimate
+from oft.report.scores import as_power_of_ten
 
 MAX_DECIMALS = 6
 MAX_DIGITS = 10
 MEASURED_DIGITS = 4
 ARROWS: dict[Direction, str] = {"higher": "↑", "lower": "↓", "neither": ""}
 DIRECTIONS: dict[Direction, str] = {"higher": "higher is better", "lower": "lower is better", "neither": ""}
-
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def choose_decimals(estimates: Iterable[Estimate]) -> int:
@@ -68,14 +67,10 @@ def format_number(value: float, decimals: int, *, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def _scientific(digits: str, exponent: str) -> str:
-    return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
-
-
 def format_value(estimate: Estimate, decimals: int, *, signed: bool = False) -> str:
     """Return an estimate without its interval; −3.1 × 10⁻⁷ where its decimals would show nothing of it."""
     if _rounds_to_zero(estimate, decimals):
-        return _scientific(*f"{estimate.value:{'+' if signed else ''}.1e}".split("e"))
+        return as_power_of_ten(f"{estimate.value:{'+' if signed else ''}.1e}")
     return format_number(estimate.value, decimals, signed=signed)
 
 
@@ -84,7 +79,7 @@ def format_range(estimate: Estimate, decimals: int) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
     if _rounds_to_zero(estimate, decimals):
-        ends = (_scientific(*f"{end:.1e}".split("e")) for end in (estimate.low, estimate.high))
+        ends = (as_power_of_ten(f"{end:.1e}") for end in (estimate.low, estimate.high))
     else:
         ends = (format_number(end, decimals) for end in (estimate.low, estimate.high))
     return f"[{', '.join(ends)}]"
@@ -125,5 +120,5 @@ def format_setting(value: float, digits: int = MAX_DIGITS) -> str:
     value = float(f"{value:.{digits}g}")
     if value and not 1e-4 <= abs(value) < 1e7:
         mantissa, exponent = f"{value:.3e}".split("e")
-        return _scientific(mantissa.rstrip("0").rstrip("."), exponent)
+        return as_power_of_ten(f"{mantissa.rstrip('0').rstrip('.')}e{exponent}")
     return f"{value:,.{MAX_DIGITS}g}".replace("-", "−")

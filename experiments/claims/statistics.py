@@ -29,17 +29,8 @@ class Arm:
     setting: str = ""
 
 
-@dataclass(frozen=True)
-class Paired:
-    """A metric of several arms, on the same draws of conditions.
-
-    Attributes:
-        figures: by arm; references (`REFERENCE_ARMS`) by their names beside them.
-        seeds: the seeds that all arms have.
-    """
-
-    figures: Mapping[Arm | str, MeanFigure]
-    seeds: tuple[int, ...]
+Figures = Mapping[Arm | str, MeanFigure]
+"""A metric of several arms on the same draws of conditions; references (`REFERENCE_ARMS`) by their names."""
 
 
 class Results:
@@ -55,7 +46,7 @@ class Results:
         self.params = params
         self._tables = runs_in(table)
         self._measured: dict[Run, Measured] = {}
-        self._paired: dict[tuple[str, str, tuple[Arm, ...]], Paired | None] = {}
+        self._paired: dict[tuple[str, str, tuple[Arm, ...]], Figures | None] = {}
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -91,7 +82,7 @@ class Results:
                 return find_metric(name)
         return None
 
-    def paired(self, task: str, metric: Metric, arms: Sequence[Arm]) -> Paired | None:
+    def paired(self, task: str, metric: Metric, arms: Sequence[Arm]) -> Figures | None:
         """Return a metric of arms on the same draws; None where they share no seed or fewer than two scores.
 
         Raises:
@@ -102,7 +93,7 @@ class Results:
             self._paired[key] = self._pair(task, metric, arms)
         return self._paired[key]
 
-    def _pair(self, task: str, metric: Metric, arms: Sequence[Arm]) -> Paired | None:
+    def _pair(self, task: str, metric: Metric, arms: Sequence[Arm]) -> Figures | None:
         seeds = self.seeds_of(task, arms)
         if not seeds or not arms:
             return None
@@ -119,7 +110,7 @@ class Results:
         if missing or min(found.num_conditions) < 2:
             return None
         figures = over_seeds(found.figures, found.num_conditions, shared_conditions=shared)
-        return Paired({names.get(name, name): figure for name, figure in figures.items()}, seeds)
+        return {names.get(name, name): figure for name, figure in figures.items()}
 
     def number(self, task: str, arm: Arm, name: str, seed: int) -> float | None:
         """Return a number that a run has of all its pictures."""
@@ -135,7 +126,7 @@ class Results:
         """Return a metric of one arm over all its seeds, and over conditions where pictures have scores."""
         if is_of_pictures(metric):
             paired = self.paired(task, metric, (arm,))
-            return None if paired is None else paired.figures[arm]
+            return None if paired is None else paired[arm]
         values = self.over_seeds(task, arm, metric.name)
         return of_whole_runs(values) if values else None
 
@@ -144,7 +135,7 @@ class Results:
         if not is_of_pictures(metric):
             return difference_of(self.pairs(task, arm, other, metric.name))
         paired = self.paired(task, metric, (arm, other))
-        return None if paired is None else paired.figures[arm] - paired.figures[other]
+        return None if paired is None else paired[arm] - paired[other]
 
     def pairs(
         self, task: str, arm: Arm, other: Arm, name: str, other_name: str = ""

@@ -188,7 +188,7 @@ def _references(task: str, headline: Metric, arms: Sequence[Arm], results: Resul
     return [
         Row(name, name, {headline.name: estimate_of(figure)}, is_reference=True)
         for name in REFERENCE_ARMS.values()
-        if (figure := paired.figures.get(name)) is not None
+        if (figure := paired.get(name)) is not None
     ]
 
 

@@ -117,10 +117,15 @@ def _format_float(value: float) -> str:
     if value == 0:
         return "0"
     if size < 1e-3 or size >= 1e6:
-        digits, exponent = f"{value:.1e}".split("e")
-        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+        return as_power_of_ten(f"{value:.1e}")
     text = f"{value:,.3f}" if size < 10 else f"{value:,.1f}"
     return text.replace("-", "−")
+
+
+def as_power_of_ten(scientific: str) -> str:
+    """Return a number as Python writes it, -3.1e-07, as readers do: −3.1 × 10⁻⁷."""
+    digits, exponent = scientific.split("e")
+    return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
 
 
 def format_setting(value: Any) -> str:
