@@ -29,6 +29,12 @@ def main(
     seeds: Annotated[
         str, typer.Option(help="Seeds, with commas; all runs of one before the next.")
     ] = ",".join(map(str, REPORTED_SEEDS)),
+    tasks: Annotated[
+        str, typer.Option(help="Of their runs those of these tasks, with commas; all if left out.")
+    ] = "",
+    adapters: Annotated[
+        str, typer.Option(help="Of their runs those of these adapters, with commas; all if left out.")
+    ] = "",
     revision: Annotated[str, typer.Option(help="Branch, tag or commit whose code runs.")] = "HEAD",
     out: Annotated[Path, typer.Option(help="Table, pictures and page.")] = OUT,
     jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; one a core if left out.")] = None,
@@ -57,14 +63,16 @@ def main(
     Every run is the pipeline with the settings of the profile `compare`, in a clone under .clones with this
     repository's DVC cache. Its numbers go into --out/scores.parquet as soon as it ends, and what the table
     has is not run again: interrupt it when you like, on another machine too. Several machines may share the
-    runs, by seed or experiment; `--add` brings their tables together.
+    runs, by seed, experiment, task or adapter; `--add` brings their tables together.
 
     `python -m flows.evidence --experiments adapters --seeds 0`
+
+    `python -m flows.evidence --tasks segm_ade20k --adapters oft,lora`
     """
     exit_on_signals()
     with user_errors():
         from experiments.claims.catalogue import experiments
-        from flows.evidence.plan import choose, plan
+        from flows.evidence.plan import choose, only, plan
         from flows.evidence.run import add_evidence, run_evidence, write_evidence
         from oft.params import parse_params
 
@@ -77,6 +85,7 @@ def main(
             return
         chosen = choose(known, parse_names(names))
         planned = plan(read, chosen, parse_seeds(seeds), TRIALS)
+        planned = only(planned, parse_names(tasks), parse_names(adapters))
         if not (page_only or others):
             run_evidence(Path.cwd(), read.commit, planned, out, jobs, any_code, dry_run)
         if dry_run:

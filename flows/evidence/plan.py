@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +84,26 @@ def _with_settings(families: Iterable[Family]) -> Iterator[tuple[Family, Setting
             yield family, setting
 
 
+def only(planned: Iterable[Planned], tasks: Sequence[str], adapters: Sequence[str]) -> list[Planned]:
+    """Return the runs of these tasks and adapters; none given leaves all.
+
+    Raises:
+        UserError: no run is of one of them.
+    """
+    every = list(planned)
+    for option, names, known in (
+        ("--tasks", tasks, [part.task for one in every for part in one.trial.parts]),
+        ("--adapters", adapters, [part.adapter for one in every for part in one.trial.parts]),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise UserError(f"{option} {unknown[0]!r} must be one of {', '.join(dict.fromkeys(known))}")
+
+    def wanted(part: Part) -> bool:
+        return (not tasks or part.task in tasks) and (not adapters or part.adapter in adapters)
+
+    return _with_parts(every, lambda one, part: wanted(part))
+
+
 def without_recorded(
     planned: Iterable[Planned], records: Mapping[Run, Record], *, any_code: bool
 ) -> list[Planned]:
@@ -92,11 +112,10 @@ def without_recorded(
     Args:
         any_code: count runs of other code as measured too.
     """
-    left = []
-    for one in planned:
-        parts = tuple(
-            part for part in one.trial.parts if not one.is_measured(part, records, any_code=any_code)
-        )
-        if parts:
-            left.append(replace(one, trial=replace(one.trial, parts=parts)))
-    return left
+    return _with_parts(planned, lambda one, part: not one.is_measured(part, records, any_code=any_code))
+
+
+def _with_parts(planned: Iterable[Planned], is_kept: Callable[[Planned, Part], bool]) -> list[Planned]:
+    """Return trials with the parts that are kept, and without those that have none left."""
+    kept = [(one, tuple(part for part in one.trial.parts if is_kept(one, part))) for one in planned]
+    return [replace(one, trial=replace(one.trial, parts=parts)) for one, parts in kept if parts]

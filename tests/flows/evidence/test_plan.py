@@ -9,7 +9,7 @@ import pytest
 
 from experiments.claims.catalogue import experiments
 from experiments.claims.record import Record
-from flows.evidence.plan import choose, plan, without_recorded
+from flows.evidence.plan import choose, only, plan, without_recorded
 from flows.trials.trial import Revision
 from oft.errors import UserError
 from oft.params import parse_params
@@ -36,6 +36,25 @@ def test_experiments_are_chosen_by_name(revision: Revision) -> None:
     assert choose(known, []) == known
     with pytest.raises(UserError, match="'size' must be one of adapters, steps"):
         choose(known, ["size"])
+
+
+def test_a_part_of_the_runs_is_chosen_by_task_and_adapter_and_is_the_same_runs(revision: Revision) -> None:
+    """What is left out changes no digest: machines that share the runs measure those of one that has all."""
+    every = plan(revision, experiments(parse_params(revision.values)), [0], Path("runs"))
+
+    chosen = only(every, ["segm_ade20k", "style_ink"], ["oft"])
+
+    runs = [run for one in chosen for run in one.runs]
+    assert {(run.task, run.adapter) for run in runs} == {("segm_ade20k", "oft"), ("style_ink", "oft")}
+    digests = {one.run(part): one.trial.digest_of(part) for one in every for part in one.trial.parts}
+    assert all(
+        digests[one.run(part)] == one.trial.digest_of(part) for one in chosen for part in one.trial.parts
+    )
+    assert only(every, [], []) == every
+    with pytest.raises(UserError, match="--tasks 'segm' must be one of segm_ade20k"):
+        only(every, ["segm"], [])
+    with pytest.raises(UserError, match="--adapters 'dora' must be one of none, hint, oft"):
+        only(every, [], ["dora"])
 
 
 def test_what_is_recorded_is_not_run_again_unless_code_changed(revision: Revision) -> None:
