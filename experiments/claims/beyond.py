@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from experiments.claims.findings import Claim, Column, Contrast, Estimate, Row, Table
 from experiments.claims.statistics import estimate_of
-from experiments.claims.verdicts import side_of, stands_out, verdict_of, verdict_of_all, word
+from experiments.claims.verdicts import Judged, judged, side_of, stands_out, verdict_of_all, word
 from experiments.paired import MeanFigure, paired_means
 from experiments.tidy import read_table
-from oft.evaluation.intervals import CONFIDENCE, Interval
+from oft.evaluation.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,9 @@ def _claim(one: Beyond, parts: Sequence[tuple[str, pd.DataFrame]], level: float)
     ]
     num_planned = max(1, len(one.tasks)) * len(COMPARED)
     contrasts = tuple(
-        _contrast(one, title, other, difference, difference.interval(level, num_planned))
+        _contrast(
+            one, title, other, judged(difference, side_of(column.direction), level, num_planned), difference
+        )
         for title, other, difference in compared
     )
     missing = num_planned - len(contrasts)
@@ -135,22 +137,17 @@ def _claim(one: Beyond, parts: Sequence[tuple[str, pd.DataFrame]], level: float)
     )
 
 
-def _contrast(
-    one: Beyond, title: str, other: str, difference: MeanFigure, interval: Interval | None
-) -> Contrast:
+def _contrast(one: Beyond, title: str, other: str, found: Judged, difference: MeanFigure) -> Contrast:
     column = one.columns[0]
-    expected = side_of(column.direction)
     return Contrast(
         task=one.name,
         task_title=title,
         metric=column.key,
         metric_title=column.title,
         label=f"{TITLES['oft']} − {TITLES[other]}",
-        estimate=Estimate(difference.value, *(interval[1:] if interval else ())),
-        expected=expected,
-        verdict=verdict_of(interval, expected, difference.num_seeds),
         num_conditions=difference.num_conditions,
         num_seeds=difference.num_seeds,
+        **found._asdict(),
     )
 
 

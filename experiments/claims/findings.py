@@ -30,9 +30,10 @@ class Contrast:
         task: the task's name; `task_title`: what readers call it.
         metric: the metric's key; `metric_title`: its title, with its judge.
         label: what is compared, such as ``OFT - LoRA``.
-        estimate: paired over conditions and seeds; the intervals of a claim hold at once.
+        estimate: paired over conditions and seeds.
         expected: where the claim wants the estimate: above 0, below 0.
         verdict: what this comparison alone says.
+        stands_at_once: it is decided even with an interval that holds at once with all others of its claim.
         num_conditions, num_seeds: what it is over.
     """
 
@@ -44,6 +45,7 @@ class Contrast:
     estimate: Estimate
     expected: Literal["above", "below"]
     verdict: Verdict
+    stands_at_once: bool
     num_conditions: int
     num_seeds: int
 

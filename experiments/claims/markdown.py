@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.claims.findings import Claim, Column, Findings, Row, Table
-from experiments.claims.numbers import ARROWS, choose_decimals, decimals_of, format_estimate
+from experiments.claims.findings import Claim, Column, Estimate, Findings, Row, Table
+from experiments.claims.numbers import ARROWS, choose_decimals, decimals_of, format_range, format_value
 from experiments.gains.tables import NONE, markdown_table
 from experiments.paired import MIN_SEEDS
 
@@ -27,8 +27,9 @@ def evidence_page(findings: Findings) -> str:
 {_coverage(findings)} Commits {commits}. \\* A question of ours: the paper does not ask it.
 
 `make evidence` writes this page and the one with pictures and charts, [index.html](index.html);
-[experiments.md](../experiments.md#evidence) says how they are made. Intervals of one claim hold at once; n is
-how many conditions and seeds a comparison is over. Fewer than {MIN_SEEDS} seeds decide nothing.
+[experiments.md](../experiments.md#evidence) says how they are made. A difference is bold where it is decided
+even with all intervals of its claim holding at once; n is how many conditions and seeds a comparison is over.
+Fewer than {MIN_SEEDS} seeds decide nothing.
 
 {claims_table(findings)}
 
@@ -69,7 +70,7 @@ def _claim_rows(claim: Claim) -> Iterator[tuple[str, ...]]:
         yield (*first, *[NONE] * 5)
     decimals = decimals_of(claim.contrasts)
     for place, one in enumerate(claim.contrasts):
-        difference = format_estimate(one.estimate, decimals[one.metric], signed=True)
+        difference = _bold_value(one.estimate, decimals[one.metric], bold=one.stands_at_once, signed=True)
         words = (_cell(one.task_title), _cell(one.metric_title), _cell(one.label))
         over = f"{one.num_conditions:,} × {one.num_seeds}" if one.num_conditions else f"{one.num_seeds}"
         yield (*(first if place == 0 else ("", "")), *words, over, difference)
@@ -97,10 +98,14 @@ def _column_cells(column: Column, rows: tuple[Row, ...]) -> list[str]:
         if column.key not in row.cells:
             cells.append(NONE)
             continue
-        value, _, interval = format_estimate(row.cells[column.key], decimals).partition(" [")
-        shown = f"**{value}**" if column.key in row.best else value
-        cells.append(f"{shown} [{interval}" if interval else shown)
+        cells.append(_bold_value(row.cells[column.key], decimals, bold=column.key in row.best))
     return cells
+
+
+def _bold_value(estimate: Estimate, decimals: int, *, bold: bool, signed: bool = False) -> str:
+    """Return an estimate with its interval; of what is bold the value is."""
+    value = format_value(estimate, decimals, signed=signed)
+    return f"{f'**{value}**' if bold else value} {format_range(estimate, decimals)}".rstrip()
 
 
 def _cell(text: str) -> str:

@@ -3,7 +3,13 @@
 A comparison *holds* where its whole interval lies on the side that the claim wants, *does not hold* where it
 lies on the other, and is *undecided* where it contains 0, or is over fewer than `MIN_SEEDS` trainings. A
 claim holds where all its comparisons do, does not hold where some do not and none does, holds in part where
-there are both, and is undecided else; intervals of one claim hold at once.
+there are both, and is undecided else.
+
+Each interval has the error probability for itself: a claim that is false is false in one comparison at
+least, whose interval would have to lie on the wrong side (intersection-union test, Berger 1982), and one that
+is true is denied by a difference of the wrong sign alone. But of several comparisons of nothing some is
+decided more often than that, so each says whether it is also decided with all of its claim holding at once
+(Bonferroni).
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from experiments.claims.findings import Claim, Contrast, Direction, Estimate, Verdict
 from experiments.claims.numbers import decimals_of, format_estimate
@@ -97,9 +103,7 @@ def judge(statement: Statement, results: Results, level: float = CONFIDENCE) -> 
     """
     num_compared = len(statement.comparisons)
     compared = [found for one in statement.comparisons if (found := compare(one, results)) is not None]
-    contrasts = tuple(
-        _contrast(one, one.difference.interval(level, num_compared), results) for one in compared
-    )
+    contrasts = tuple(_contrast(one, results, level, num_compared) for one in compared)
     missing = num_compared - len(contrasts)
     verdict = verdict_of_all([one.verdict for one in contrasts], missing)
     return Claim(
@@ -129,8 +133,8 @@ def compare(comparison: Comparison, results: Results) -> Compared | None:
     return None if difference is None else Compared(comparison, metric, difference)
 
 
-def _contrast(one: Compared, interval: Interval | None, results: Results) -> Contrast:
-    expected, difference = side_of(one.metric.direction), one.difference
+def _contrast(one: Compared, results: Results, level: float, num_compared: int) -> Contrast:
+    difference = one.difference
     task = one.comparison.task
     of_ratio = ", log₁₀ of the ratio" if one.comparison.ratio else ""
     return Contrast(
@@ -139,12 +143,33 @@ def _contrast(one: Compared, interval: Interval | None, results: Results) -> Con
         metric=one.metric.name,
         metric_title=f"{one.metric.title(results.params.evaluate.judges)}{of_ratio}",
         label=_label(one.comparison, results),
-        estimate=Estimate(difference.value, *(interval[1:] if interval else ())),
-        expected=expected,
-        verdict=verdict_of(interval, expected, difference.num_seeds),
         num_conditions=difference.num_conditions,
         num_seeds=difference.num_seeds,
+        **judged(difference, side_of(one.metric.direction), level, num_compared)._asdict(),
     )
+
+
+class Judged(NamedTuple):
+    """What is concluded from a difference; see `Contrast`."""
+
+    estimate: Estimate
+    expected: Side
+    verdict: Verdict
+    stands_at_once: bool
+
+
+def judged(difference: MeanFigure, expected: Side, level: float, num_compared: int) -> Judged:
+    """Return what a difference says.
+
+    Args:
+        expected: where the claim wants it.
+        num_compared: how many comparisons the claim rests on.
+    """
+    alone, at_once = difference.interval(level), difference.interval(level, num_compared)
+    verdict = verdict_of(alone, expected, difference.num_seeds)
+    estimate = Estimate(difference.value, *(alone[1:] if alone else ()))
+    stands = verdict != "undecided" and at_once is not None and at_once.excludes_zero
+    return Judged(estimate, expected, verdict, stands)
 
 
 def _label(comparison: Comparison, results: Results) -> str:

@@ -97,7 +97,7 @@ def judge(one: Estimate) -> Verdict:
 def make_claim(rng: np.random.Generator, name: str, title: str, verdict: Verdict, answer: str) -> Claim:
     centre = {"holds": 0.03, "does not hold": -0.03, "undecided": 0.004, "not measured": 0.0}[verdict]
     contrasts = [
-        Contrast(task, task_title, metric, metric_title, label, one, "above", judge(one), 96, 3)
+        Contrast(task, task_title, metric, metric_title, label, one, "above", judge(one), False, 96, 3)
         for task, (task_title, metric_title, metric) in TASKS.items()
         for label in LABELS
         for one in [estimate(rng, centre)]

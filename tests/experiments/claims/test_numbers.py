@@ -64,7 +64,7 @@ def test_what_would_read_as_nothing_is_written_by_its_power_of_ten() -> None:
 def test_an_interval_beside_zero_does_not_read_as_if_it_reached_it() -> None:
     def contrast(low: float, high: float) -> Contrast:
         estimate = Estimate((low + high) / 2, low, high)
-        return Contrast("t", "T", "m", "M", "a − b", estimate, "above", "holds", 10, 3)
+        return Contrast("t", "T", "m", "M", "a − b", estimate, "above", "holds", True, 10, 3)
 
     assert decimals_of([contrast(0.0002, 0.055)]) == {"m": 4}
     assert decimals_of([contrast(-0.0002, 0.055)]) == {"m": 3}

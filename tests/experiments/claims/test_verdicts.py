@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from experiments.claims.findings import Verdict
 from experiments.claims.statistics import Arm
-from experiments.claims.verdicts import Comparison, Side, Statement, judge, verdict_of, verdict_of_all
+from experiments.claims.verdicts import Comparison, Side, Statement, judge, judged, verdict_of, verdict_of_all
+from experiments.paired import MeanFigure
 from oft.evaluation.intervals import Interval
 from tests.experiments.claims.conftest import MakeResults
 
@@ -126,14 +128,23 @@ def test_nothing_is_said_of_what_was_not_measured(results: MakeResults) -> None:
     assert claim.contrasts == ()
 
 
-def test_more_comparisons_make_wider_intervals(results: MakeResults) -> None:
-    """All intervals of a claim hold at once."""
-    found = results({OFT: 0.02, LORA: 0.0, FULL: 0.0})
-    comparison = Comparison(TASK, OFT, LORA)
+def test_each_comparison_is_judged_alone_and_says_whether_it_stands_at_once_with_others() -> None:
+    """Three trainings that agree well enough for one comparison, and not for one of six."""
+    figure = MeanFigure(np.array([0.18, 0.13, 0.22]), np.zeros(2), 96)
 
-    (alone,) = judge(statement(comparison), found).contrasts
-    beside = judge(statement(comparison, Comparison(TASK, OFT, FULL)), found).contrasts[0]
+    alone, with_others = (judged(figure, "above", 0.95, num_compared) for num_compared in (1, 6))
 
-    assert alone.estimate.low is not None
-    assert beside.estimate.low is not None
-    assert beside.estimate.low < alone.estimate.low
+    assert alone.estimate == with_others.estimate
+    assert (alone.verdict, with_others.verdict) == ("holds", "holds")
+    assert (alone.stands_at_once, with_others.stands_at_once) == (True, False)
+
+
+def test_what_is_undecided_does_not_stand() -> None:
+    """However surely its interval lies off 0, two trainings decide nothing."""
+    two = MeanFigure(np.array([0.2, 0.2001]), np.zeros(2), 96)
+
+    found = judged(two, "above", 0.95, 1)
+
+    assert found.estimate.low is not None
+    assert found.estimate.low > 0
+    assert (found.verdict, found.stands_at_once) == ("undecided", False)
