@@ -124,9 +124,7 @@ def _claim(one: Beyond, parts: Sequence[tuple[str, pd.DataFrame]], level: float)
     ]
     num_planned = max(1, len(one.tasks)) * len(COMPARED)
     contrasts = tuple(
-        _contrast(
-            one, title, other, judged(difference, side_of(column.direction), level, num_planned), difference
-        )
+        _contrast(one, title, other, judged(difference, side_of(column.direction), level, num_planned))
         for title, other, difference in compared
     )
     missing = num_planned - len(contrasts)
@@ -137,7 +135,7 @@ def _claim(one: Beyond, parts: Sequence[tuple[str, pd.DataFrame]], level: float)
     )
 
 
-def _contrast(one: Beyond, title: str, other: str, found: Judged, difference: MeanFigure) -> Contrast:
+def _contrast(one: Beyond, title: str, other: str, found: Judged) -> Contrast:
     column = one.columns[0]
     return Contrast(
         task=one.name,
@@ -145,8 +143,6 @@ def _contrast(one: Beyond, title: str, other: str, found: Judged, difference: Me
         metric=column.key,
         metric_title=column.title,
         label=f"{TITLES['oft']} − {TITLES[other]}",
-        num_conditions=difference.num_conditions,
-        num_seeds=difference.num_seeds,
         **found._asdict(),
     )
 

@@ -134,7 +134,6 @@ def compare(comparison: Comparison, results: Results) -> Compared | None:
 
 
 def _contrast(one: Compared, results: Results, level: float, num_compared: int) -> Contrast:
-    difference = one.difference
     task = one.comparison.task
     of_ratio = ", log₁₀ of the ratio" if one.comparison.ratio else ""
     return Contrast(
@@ -143,9 +142,7 @@ def _contrast(one: Compared, results: Results, level: float, num_compared: int) 
         metric=one.metric.name,
         metric_title=f"{one.metric.title(results.params.evaluate.judges)}{of_ratio}",
         label=_label(one.comparison, results),
-        num_conditions=difference.num_conditions,
-        num_seeds=difference.num_seeds,
-        **judged(difference, side_of(one.metric.direction), level, num_compared)._asdict(),
+        **judged(one.difference, side_of(one.metric.direction), level, num_compared)._asdict(),
     )
 
 
@@ -156,6 +153,8 @@ class Judged(NamedTuple):
     expected: Side
     verdict: Verdict
     stands_at_once: bool
+    num_conditions: int
+    num_seeds: int
 
 
 def judged(difference: MeanFigure, expected: Side, level: float, num_compared: int) -> Judged:
@@ -169,7 +168,7 @@ def judged(difference: MeanFigure, expected: Side, level: float, num_compared: i
     verdict = verdict_of(alone, expected, difference.num_seeds)
     estimate = Estimate(difference.value, *(alone[1:] if alone else ()))
     stands = verdict != "undecided" and at_once is not None and at_once.excludes_zero
-    return Judged(estimate, expected, verdict, stands)
+    return Judged(estimate, expected, verdict, stands, difference.num_conditions, difference.num_seeds)
 
 
 def _label(comparison: Comparison, results: Results) -> str:
